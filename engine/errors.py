@@ -1,4 +1,4 @@
-"""Every error the engine raises on purpose: what happened, the detail, and what to do about it.
+"""Every error that the engine raises on purpose, with title, detail and remedy.
 
 EngineError                     title, detail, remedy
 ├─ ConfigurationError           problems
@@ -51,12 +51,12 @@ if TYPE_CHECKING:
 
 
 _FIELD = re.compile(r"[a-z_.]{1,80}(\[[A-Za-z0-9_:#. -]{0,40}\])?(\.[a-z_.]{1,80})?")
-"""What the field of a problem looks like, unless somebody wrote something else in its place."""
+"""The form of a field's name; a hand-written file may have any other text in its place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with one value, said so that a person can mend it."""
+    """One invalid value: where it is, what is wrong, and what to do."""
 
     field: str
     """Machine name of the field, such as ``ae_title`` or ``whitelist``."""
@@ -70,11 +70,11 @@ class Problem:
     """1-based character inside the line, or inside a field of one line."""
 
     def sentence(self) -> str:
-        """Say field, line, column, value, message and remedy in one line."""
+        """Return field, line, column, value, message and remedy in one line."""
         return f"{self._located(self.field)} {self.value!r}: {self.message}; {self.remedy}"
 
     def place(self) -> str:
-        """Name field, line and column, without any other text that somebody wrote."""
+        """Return field, line and column, without any text that a user wrote."""
         field = _FIELD.match(self.field)
         return self._located(field[0] if field else "a field")
 
@@ -88,6 +88,7 @@ class EngineError(Exception):
 
     title = "Something went wrong"
     exit_code = 1
+    """Of a command that fails with it; the README lists all of them."""
 
     def __init__(self, detail: str, remedy: str = "") -> None:
         super().__init__(detail)
@@ -99,7 +100,7 @@ _MOST_PLACES = 5
 
 
 class ConfigurationError(EngineError):
-    """A setting is not acceptable; nothing was changed."""
+    """A setting is invalid; nothing was changed."""
 
     title = "The configuration is not valid"
     exit_code = 2
@@ -112,7 +113,10 @@ class ConfigurationError(EngineError):
         self.problems = problems
 
     def without_values(self) -> str:
-        """Say what is wrong without any text of the settings, for events, alerts and logs."""
+        """Return the invalid places without any text of the settings, for events, alerts and logs.
+
+        A setting may hold a secret or a name.
+        """
         named = ", ".join(problem.place() for problem in self.problems[:_MOST_PLACES])
         more = len(self.problems) - _MOST_PLACES
         others = f" and {more} more" if more > 0 else ""
@@ -120,70 +124,70 @@ class ConfigurationError(EngineError):
 
     @property
     def remedy_without_values(self) -> str:
-        """What to do, likewise without any text of the settings."""
+        """The remedy, also without any text of the settings."""
         return "for details: dicomdock status"
 
 
 class InvalidAETitle(ConfigurationError):
-    """Text that is not an AE title."""
+    """The text is not an AE title (PS3.5 6.2)."""
 
     title = "Not an AE title"
 
 
 class InvalidWhitelistEntry(ConfigurationError):
-    """A whitelist line that is neither AE title, address, network nor AE@address."""
+    """A whitelist line is neither an AE title, an address, a network nor AE@address."""
 
     title = "Not a whitelist entry"
 
 
 class InvalidReceiver(ConfigurationError):
-    """A receiver with one or more unacceptable fields."""
+    """A receiver has one or more invalid fields."""
 
     title = "The receiver is not valid"
 
 
 class InvalidProject(ConfigurationError):
-    """A project with one or more unacceptable fields."""
+    """A project has one or more invalid fields."""
 
     title = "The project is not valid"
 
 
 class InvalidSite(ConfigurationError):
-    """A site setting with an unacceptable value."""
+    """A site setting has an invalid value."""
 
     title = "The site setting is not valid"
 
 
 class InvalidStudyRoute(ConfigurationError):
-    """A study route with one or more unacceptable members."""
+    """A study route has one or more invalid values."""
 
     title = "The study route is not valid"
 
 
 class InvalidPeer(ConfigurationError):
-    """A peer to call with one or more unacceptable values."""
+    """A peer to call has one or more invalid values."""
 
     title = "The peer is not valid"
 
 
 class InvalidProcessor(ConfigurationError):
-    """A processor with one or more unacceptable fields."""
+    """A processor has one or more invalid fields."""
 
     title = "The processor is not valid"
 
 
 class CorruptConfiguration(ConfigurationError):
-    """The configuration file is lost or can't be read; its messages contain no text of it."""
+    """The configuration file is lost or can't be read; messages contain no text of it."""
 
     title = "The configuration file can't be read"
 
     def without_values(self) -> str:
-        """Say what is wrong without any text of the file."""
+        """Return the problems without any text of the file."""
         return "; ".join(f"{problem.place()}: {problem.message}" for problem in self.problems)
 
     @property
     def remedy_without_values(self) -> str:
-        """What to do: how the file is restored."""
+        """How to restore the file."""
         return self.remedy
 
 
@@ -202,7 +206,7 @@ class ChangedMeanwhile(EngineError):
 
 
 class NotFound(EngineError):
-    """The receiver, project or session that was named does not exist (any more)."""
+    """The named receiver, project, session or other thing does not exist (any more)."""
 
     title = "Not found"
     exit_code = 4
@@ -247,7 +251,7 @@ class AddressNotLocal(ListenError):
 
 
 class CertificateUnusable(ListenError):
-    """The files that TLS needs are missing or don't fit together."""
+    """The TLS files are missing or do not belong together."""
 
     title = "Certificate not usable"
 
@@ -257,28 +261,29 @@ class IntakeError(EngineError):
 
     title = "Object not stored"
     status = 0x0110
+    """The C-STORE status: processing failure, unless a class below has another one."""
 
 
 class UnreadableObject(IntakeError):
-    """The data set can't be parsed or lacks what identifies it."""
+    """The data set can't be parsed, or it has no SOP class or instance UID."""
 
     status = 0xC000
 
 
 class SopClassMismatch(IntakeError):
-    """The data set's SOP class or instance is not the one the C-STORE request names."""
+    """SOP class or instance of the data set differ from those of the C-STORE request."""
 
     status = 0xA900
 
 
 class OutOfResources(IntakeError):
-    """Disk full, storage unwritable or no descriptors left; the sender may try again later."""
+    """The disk is full, the storage not writable, or no descriptor is left; retrying may help."""
 
     status = 0xA700
 
 
 class DuplicateInstance(IntakeError):
-    """The SOP instance is stored already, with other content, and the site rejects that."""
+    """The SOP instance is stored with other content, and the duplicate policy rejects that."""
 
     status = 0x0111
 
@@ -296,14 +301,14 @@ class ProcessingFailed(IntakeError):
 
 
 class SessionError(EngineError):
-    """What was asked for can't be done with this session; it is as it was."""
+    """The requested action is not possible for this session; it was not changed."""
 
     title = "The session can't be changed like that"
     exit_code = 7
 
 
 class LinkInTheWay(SessionError):
-    """A link, or file, stands where a folder of the data directory belongs; see the remedy."""
+    """A link or file is in the place of a folder of the data directory."""
 
     def __init__(self, area: str, path: str, kind: str = "link") -> None:
         super().__init__(
@@ -313,7 +318,7 @@ class LinkInTheWay(SessionError):
 
 
 class TransitionNotAllowed(SessionError):
-    """The session is not in a state in which this may be done (XNAT 9.5)."""
+    """The action is not possible in the session's present state (XNAT 9.5)."""
 
     def __init__(self, before: str, after: str, possible: Sequence[str]) -> None:
         super().__init__(
@@ -325,7 +330,7 @@ class TransitionNotAllowed(SessionError):
 
 
 class SessionConflict(SessionError):
-    """The archive has a session of that label, and the two don't go together (XNAT 9.6)."""
+    """The archive has a session with that label, and the two can't be merged (XNAT 9.6)."""
 
     title = "The session is in conflict with the archive"
 
@@ -335,18 +340,18 @@ class SessionConflict(SessionError):
 
 
 class PeerError(EngineError):
-    """A peer that we call does not do what we ask of it."""
+    """An association as requestor failed."""
 
     title = "The peer does not answer"
     exit_code = 8
 
 
 class PeerUnreachable(PeerError):
-    """There is no connection to the peer, or no TLS on it."""
+    """The connection or the TLS handshake with the peer failed."""
 
 
 class AssociationBroken(PeerError):
-    """The peer ended an association, fell silent, or said what no peer may say."""
+    """The peer ended the association, stopped answering, or violated the protocol."""
 
     title = "The association broke"
 
@@ -365,7 +370,7 @@ class AssociationRefused(PeerError):
 
 
 class ContextRefused(PeerError):
-    """The peer does not take objects of this SOP class in this transfer syntax."""
+    """The peer accepts no objects of this SOP class in this transfer syntax."""
 
     title = "The object was not accepted"
     exit_code = 9
@@ -379,24 +384,24 @@ class PeerFull(PeerError):
 
 
 class NotDelivered(EngineError):
-    """A target of alerts could not be told."""
+    """An alert could not be delivered to its target."""
 
     title = "The alert was not delivered"
 
 
 class StorageUnusable(EngineError):
-    """The data directory can't hold what the engine must keep there."""
+    """The data directory, or a file in it, can't be used."""
 
     title = "The data directory can't be used"
     exit_code = 5
 
 
 class StorageDamaged(StorageUnusable):
-    """A file of the data directory has content that this program did not write."""
+    """A file of the data directory is damaged, or was not written by this program."""
 
 
 class NotTheOwner(EngineError):
-    """The data directory belongs to another user, whose rights can't be taken."""
+    """The data directory belongs to another user, and this process can't become that user."""
 
     title = "The data directory belongs to another user"
     exit_code = 2

@@ -18,34 +18,37 @@ if TYPE_CHECKING:
 ANSWER_BOUNDS_MS = (
     1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 800, 1200, 2000, 5000, 30000,
 )  # fmt: skip
-"""Upper bounds of the buckets that answers are counted in; one more bucket takes the rest."""
+"""Upper bounds, in milliseconds, of the buckets for answer times; one more takes the rest."""
 SENDERS_COUNTED = 100
-"""Calling AE titles that are counted by name: a peer may call itself anything."""
+"""How many calling AE titles are counted by name.
+
+A peer may invent titles, and each is a time series in Prometheus.
+"""
 OTHER_SENDERS = "(other)"
-"""What further ones are counted under."""
+"""The name under which further senders are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverCounts:
-    """What one receiver received."""
+    """The counts of one receiver since the engine started."""
 
     receiver: str
     """``AE:port``."""
     objects: tuple[tuple[str, int], ...] = ()
-    """How many ended in each final state."""
+    """How many objects ended in each state."""
     bytes: int = 0
     failures: tuple[tuple[int, int], ...] = ()
-    """How many were answered with each C-STORE status other than success (PS3.4 B.2.3)."""
+    """How many objects were answered with each failure status (PS3.4 B.2.3)."""
     answers: tuple[int, ...] = (0,) * (len(ANSWER_BOUNDS_MS) + 1)
-    """How many took up to each of `ANSWER_BOUNDS_MS`, and longer."""
+    """How many answers took up to each of `ANSWER_BOUNDS_MS`, and longer."""
     answer_seconds: float = 0.0
-    """How long all of them took together."""
+    """The sum of all answer times."""
     associations: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SenderCounts:
-    """What one calling AE title sent."""
+    """The counts of one calling AE title since the engine started."""
 
     calling_ae_title: str
     objects: int = 0
@@ -67,14 +70,14 @@ class RejectionCount:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """What waits to be sent on to one destination."""
+    """The queue of one destination of forward copies."""
 
     destination: str
     """The label of its processor."""
     waiting: int
     given_up: int
     sent: int
-    """Ever."""
+    """Number of objects ever sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Counters:
     sessions: tuple[tuple[str, int], ...] = ()
     """How many sessions are in each status."""
     queues: tuple[QueueCounts, ...] = ()
-    """What waits to be sent on."""
+    """The queues of forward copies."""
     rows_waiting: int = 0
     """Objects whose row is not in the index yet."""
     rows_lost: int = 0
@@ -98,17 +101,17 @@ class Counters:
 
 WINDOW_SECONDS = 60
 RATE_SECONDS = 5
-"""Rates are means over the last full seconds, so that they don't flicker."""
+"""Rates are means over the last full seconds, so that they do not flicker."""
 
 _KEPT_STATES = frozenset(("stored", "duplicate"))
 _FILTERED = "filtered"
-"""Neither kept nor a failure."""
+"""Neither stored nor a failure."""
 _SUCCESS = 0x0000
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What arrived in the last minute, oldest second first, and the present rates."""
+    """The volume of the last minute, oldest second first, and the present rates."""
 
     bytes_per_second: tuple[int, ...] = (0,) * WINDOW_SECONDS
     objects_per_second: tuple[int, ...] = (0,) * WINDOW_SECONDS
@@ -152,7 +155,11 @@ class Today:
 
 
 class _LocalDay:
-    """Tells the local day of moments, most of which are in the same one."""
+    """Computes the local day of a moment.
+
+    Keeps the bounds of the last day: a conversion to local time for each object costs more than two
+    comparisons.
+    """
 
     def __init__(self, at: datetime) -> None:
         self._set(at)
@@ -165,6 +172,7 @@ class _LocalDay:
 
     def _set(self, at: datetime) -> None:
         self._day = at.astimezone().date()
+        # From the dates: on a day whose clocks change, the day has not 24 hours.
         midnight = datetime.combine(self._day, time.min)
         self._begins = midnight.astimezone(UTC)
         self._ends = (midnight + timedelta(days=1)).astimezone(UTC)
@@ -182,6 +190,8 @@ class SecondsRing:
 
     def add(self, second: int, size_bytes: int) -> None:
         """Count one object."""
+        # Seconds without objects are emptied when the next object or query comes: no timer is
+        # needed.
         if second > self._second:
             self._advance(second)
         place = second % WINDOW_SECONDS
@@ -194,11 +204,13 @@ class SecondsRing:
         order = [(second + 1 + i) % WINDOW_SECONDS for i in range(WINDOW_SECONDS)]
         objects = tuple(self._objects[i] for i in order)
         sizes = tuple(self._bytes[i] for i in order)
+        # Without the present second, which is not over yet.
         full = slice(-1 - RATE_SECONDS, -1)
         rates = sum(objects[full]) / RATE_SECONDS, sum(sizes[full]) / RATE_SECONDS
         return Throughput(sizes, objects, *rates)
 
     def _advance(self, second: int) -> None:
+        # At most the whole ring, even after days without an object.
         for passed in range(max(self._second + 1, second - WINDOW_SECONDS + 1), second + 1):
             self._objects[passed % WINDOW_SECONDS] = 0
             self._bytes[passed % WINDOW_SECONDS] = 0
@@ -207,14 +219,14 @@ class SecondsRing:
 
 @dataclass(slots=True)
 class _Receiver:
-    """What one receiver received: today, in the last minute, and since the engine started."""
+    """The counts of one receiver: today, of the last minute, and since the engine started."""
 
     day: date | None = None
     objects: int = 0
     bytes: int = 0
     failed: int = 0
     last_object_at: datetime | None = None
-    """All of these today."""
+    """The fields up to here count today only."""
     ring: SecondsRing = field(default_factory=SecondsRing)
     states: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     failures: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
@@ -224,7 +236,7 @@ class _Receiver:
     associations: int = 0
 
     def add(self, day: date, at: datetime, size_bytes: int, state: str) -> None:
-        """Count one object of today; a new local day starts from nothing."""
+        """Count one object of today; a new local day starts at zero."""
         if day != self.day:
             self.day, self.objects, self.bytes, self.failed = day, 0, 0, 0
         self.last_object_at = at
@@ -249,7 +261,7 @@ class _Receiver:
 
 @dataclass(slots=True)
 class _Sender:
-    """What one calling AE title sent since the engine started."""
+    """The counts of one calling AE title since the engine started."""
 
     objects: int = 0
     failed: int = 0
@@ -258,7 +270,7 @@ class _Sender:
 
 
 class Metrics:
-    """All counters of one engine; every method may be called from any thread."""
+    """All counters of one engine, behind one lock; for all threads."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -278,6 +290,7 @@ class Metrics:
         status: int = _SUCCESS,
     ) -> None:
         """Count one object in its final state."""
+        # Clock and bucket before the lock, which every answer of every thread takes.
         second, at = int(self._clock.monotonic()), self._clock.now()
         bucket = bisect_left(ANSWER_BOUNDS_MS, answer_seconds * 1000)
         with self._lock:
@@ -307,7 +320,7 @@ class Metrics:
             self._rejections[result, source, reason] += 1
 
     def counters(self) -> Counters:
-        """Return what was counted since the engine started; nothing of the index is in it."""
+        """Return the counters since the engine started; those of the index are left at zero."""
         with self._lock:
             return Counters(
                 tuple(counted.counts(name) for name, counted in self._receivers.items()),
@@ -319,7 +332,7 @@ class Metrics:
             )
 
     def resume_today(self, counts: Mapping[str, Today]) -> None:
-        """Continue from what an earlier engine received today."""
+        """Continue the counts of today from those of an earlier run."""
         with self._lock:
             for receiver, count in counts.items():
                 if count.day is not None:
@@ -334,6 +347,7 @@ class Metrics:
             counted = self._receivers.get(receiver)
             if counted is None or counted.day is None:
                 return Today()
+            # No object has come since midnight, so the fields still hold an earlier day.
             if counted.day != self._day.of(at):
                 return Today(last_object_at=counted.last_object_at)
             return Today(
@@ -363,6 +377,7 @@ class Metrics:
                     states[state] += times
             size_bytes = sum(counted.all_bytes for counted in self._receivers.values())
         return Totals(
+            # Each object ends in exactly one state.
             received=sum(states.values()),
             stored=states.get("stored", 0),
             duplicates=states.get("duplicate", 0),
@@ -374,7 +389,7 @@ class Metrics:
         )
 
     def latency(self) -> Latency:
-        """Return how long answers took since the engine started."""
+        """Return percentiles of the answer times since the engine started, by bucket."""
         with self._lock:
             answers = _added(counted.answers for counted in self._receivers.values())
         if not any(answers):
@@ -382,7 +397,7 @@ class Metrics:
         return Latency(_percentile(answers, 0.50), _percentile(answers, 0.95))
 
     def _new_sender(self, calling_ae_title: str) -> _Sender:
-        """Return what a sender is counted in that was not met before."""
+        """Return the counts for a new sender: its own, or those of `OTHER_SENDERS`."""
         named = len(self._senders) < SENDERS_COUNTED
         return self._senders.setdefault(calling_ae_title if named else OTHER_SENDERS, _Sender())
 
@@ -408,5 +423,6 @@ def _percentile(counts: tuple[int, ...], share: float) -> int:
     for i, count in enumerate(counts):
         seen += count
         if seen >= wanted:
+            # The bucket's upper bound: single times are not kept.
             return ANSWER_BOUNDS_MS[min(i, len(ANSWER_BOUNDS_MS) - 1)]
     return ANSWER_BOUNDS_MS[-1]

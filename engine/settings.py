@@ -15,7 +15,7 @@ DATA_VARIABLE = "DICOMDOCK_DATA"
 
 
 class Durability(StrEnum):
-    """How much is flushed to the disk before a C-STORE is answered with success."""
+    """What is flushed to the disk before a C-STORE is answered with success."""
 
     FULL = "full"
     """The file and its directory: survives power loss."""
@@ -27,34 +27,37 @@ class Durability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What one engine process is started with."""
+    """The settings that one engine process is started with."""
 
     data_dir: Path
     durability: Durability = Durability.FULL
     drain_seconds: float = 10.0
     """How long a stop waits for open associations before it aborts them."""
     marker: str = ""
-    """A file in the data directory without which nothing is received, for storage that is mounted
-    there: where the mount is missing, so is the file. Empty for none."""
+    """A file that must exist in the data directory before anything is received; empty for none.
+
+    For mounted storage: without the mount the file is missing, too, and the engine does not start
+    to fill the mount point.
+    """
     held_header_mib: int = 8
-    """How long a header may be, in MiB, that is kept from the disk until it is anonymized."""
+    """The longest header, in MiB, that is kept from the disk until it is anonymized."""
     metrics: str = ""
-    """Where metrics are read over HTTP, such as ``127.0.0.1:9404``; empty for nowhere."""
+    """The address of the metrics endpoint, such as ``127.0.0.1:9404``; empty for none."""
     log_level: Severity = Severity.INFO
-    """The least severity that the event log keeps."""
+    """The least severity that is written to the event log."""
     negotiation_seconds: float = 10.0
     """How long a peer may take from connecting to its complete A-ASSOCIATE-RQ."""
     handshake_seconds: float = 10.0
-    """How long a peer may take for its TLS handshake, from the connection on."""
+    """How long a peer may take for its TLS handshake, counted from the connection."""
     pdu_seconds: float = 30.0
-    """How long one PDU may take, unless it comes at a kilobyte a second or more."""
+    """How long one PDU may take, unless it arrives with at least a kilobyte per second."""
     unassociated_peers: int = 50
-    """Connections that may wait for their association at once; more are closed."""
+    """The most connections without an association at one time; more are closed."""
     unassociated_peers_per_address: int = 20
     control_tcp: str = ""
-    """Where the control API listens beside its socket, as ``[ADDRESS:]PORT``; empty for nowhere."""
+    """The TCP port of the control API, as ``[ADDRESS:]PORT``; empty for its socket only."""
     control_certificate: str = ""
-    """A PEM file: the control API's TCP port speaks TLS; empty for plain HTTP."""
+    """PEM file of the certificate for that port; empty for plain HTTP without TLS."""
     control_key: str = ""
 
     @property
@@ -64,7 +67,7 @@ class EngineSettings:
 
     @property
     def control_token_file(self) -> Path:
-        """What clients of the control API's TCP port must know."""
+        """The token that clients of the control API's TCP port must send."""
         return self.data_dir / "control.token"
 
     @property
@@ -79,12 +82,12 @@ class EngineSettings:
 
     @property
     def in_use_files(self) -> tuple[Path, ...]:
-        """Files that exist only where an engine has run, and so had a configuration."""
+        """Files that exist only if an engine has run here, which had a configuration then."""
         return (self.index_file, self.forwarding_file, self.commands_file)
 
     @property
     def lock_file(self) -> Path:
-        """The file whose lock makes this the only engine of the data directory."""
+        """The lock file: one engine per data directory."""
         return self.data_dir / "engine.lock"
 
     @property
@@ -94,22 +97,22 @@ class EngineSettings:
 
     @property
     def trace_key_file(self) -> Path:
-        """The key of the hashes by which accession numbers and patient IDs are found again."""
+        """The key of the hashes under which accession numbers and patient IDs are indexed."""
         return self.data_dir / "trace.key"
 
     @property
     def wakeup_file(self) -> Path:
-        """The FIFO by which commands tell a running engine that there is something to do."""
+        """The FIFO by which commands wake a running engine for their requests."""
         return self.data_dir / "sessions.bell"
 
     @property
     def study_routes_file(self) -> Path:
-        """The SQLite table of studies whose destination was announced."""
+        """The SQLite file of study routes."""
         return self.data_dir / "study-routes.sqlite"
 
     @property
     def uid_maps_file(self) -> Path:
-        """The SQLite table of UIDs that scripts put in the place of others."""
+        """The SQLite file of UIDs that scripts have replaced, with their replacements."""
         return self.data_dir / "uid-maps.sqlite"
 
     @property
@@ -119,52 +122,52 @@ class EngineSettings:
 
     @property
     def commands_file(self) -> Path:
-        """The SQLite queue of external programs that are to run."""
+        """The SQLite queue of external programs."""
         return self.data_dir / "commands.sqlite"
 
     @property
     def incoming_dir(self) -> Path:
-        """Where objects are while they are being received."""
+        """The folder of objects that are being received."""
         return self.data_dir / "incoming"
 
     @property
     def prearchive_dir(self) -> Path:
-        """Where received sessions wait."""
+        """The folder of received sessions that are not archived yet."""
         return self.data_dir / "prearchive"
 
     @property
     def archive_dir(self) -> Path:
-        """Where sessions are in the end."""
+        """The folder of archived sessions."""
         return self.data_dir / "archive"
 
     @property
     def trash_dir(self) -> Path:
-        """Where deleted sessions and replaced objects are until their time is over."""
+        """The folder of deleted sessions and replaced objects, until they are purged."""
         return self.data_dir / "trash"
 
     @property
     def quarantine_dir(self) -> Path:
-        """Where objects refused for their content are kept with the reason."""
+        """The folder of objects that were refused for their content, with the reason."""
         return self.data_dir / "quarantine"
 
     @property
     def sender_hours_file(self) -> Path:
-        """In which hours each calling AE title usually sends."""
+        """The hours in which each calling AE title usually sends."""
         return self.data_dir / "sender-hours.json"
 
     @property
     def clock_file(self) -> Path:
-        """What the last run knew of the time, by which a wrong clock is noticed at a start."""
+        """The time as the last run knew it, so that a wrong clock is noticed at the start."""
         return self.data_dir / "clock.json"
 
     @property
     def event_log(self) -> Path:
-        """The event journal as JSON lines; older ones are beside it."""
+        """The event log as JSON lines; older parts are beside it."""
         return self.log_dir / "events.jsonl"
 
     @property
     def audit_log(self) -> Path:
-        """What people did, as JSON lines: changes, shown values, use of the control API."""
+        """The audit log as JSON lines: changes, shown values, use of the control API."""
         return self.log_dir / "audit.jsonl"
 
     @property
@@ -174,16 +177,16 @@ class EngineSettings:
 
     @property
     def command_output_dir(self) -> Path:
-        """What failed programs wrote, one file for each run."""
+        """The output of failed programs, one file for each run."""
         return self.log_dir / "commands"
 
     @property
     def log_dir(self) -> Path:
-        """Where the event journal is written."""
+        """The folder of the event log and the other logs."""
         return self.data_dir / "logs"
 
 
 def default_data_dir() -> Path:
-    """Return $DICOMDOCK_DATA, else the user's data directory."""
+    """Return $DICOMDOCK_DATA, or the default of the platform for this user."""
     named = os.environ.get(DATA_VARIABLE)
     return Path(named) if named else Path(platformdirs.user_data_dir("dicomdock"))

@@ -1,4 +1,4 @@
-"""What an engine shows and does for a console: the `EngineView` protocol and its frozen values."""
+"""The interface of an engine for consoles: the `EngineView` protocol and its frozen values."""
 
 from engine.api.protocol import EngineView
 from engine.api.status import (

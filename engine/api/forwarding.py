@@ -1,4 +1,7 @@
-"""Forward copies for the console: destinations, waiting objects, and objects given up."""
+"""Forward copies for the console: destinations, waiting objects, and failed objects.
+
+A failed object is one that is no longer retried: it waits for `retry` or `drop`.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class DestinationState(StrEnum):
-    """What a destination does now."""
+    """The state of a destination."""
 
     SENDING = "sending"
     """An association is open."""
     IDLE = "idle"
-    """Nothing waits, or what waits is not due yet."""
+    """No object waits, or none is due yet."""
     WAITING = "waiting"
-    """The peer was in trouble; it is tried again later."""
+    """The last attempt failed; the next one follows at `next_attempt_at`."""
     PAUSED = "paused"
     """Its processor is disabled: nothing is queued and nothing sent."""
     STOPPED = "stopped"
@@ -38,26 +41,26 @@ class DestinationStatus:
     state: DestinationState
     queued: int
     failed: int
-    """Given up until somebody decides."""
+    """Number of objects that are no longer retried."""
     sent: int
-    """Ever."""
+    """Number of objects ever sent."""
     bytes_sent: int
     oldest_queued_at: datetime | None
     last_sent_at: datetime | None
     last_error: str
     last_error_at: datetime | None
     next_attempt_at: datetime | None
-    """After trouble with the peer."""
+    """The next attempt after a failure; None if none is due."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotForwarded:
-    """One object that was given up."""
+    """One object that is no longer retried."""
 
     id: int
     destination: int
     label: str
-    """The destination's."""
+    """The label of the destination."""
     sop_instance_uid: str
     queued_at: datetime
     attempts: int
@@ -65,23 +68,23 @@ class NotForwarded:
 
 
 class ForwardingView(Protocol):
-    """The forward copies of an engine; every method reads the queue and belongs in a worker."""
+    """The forward copies of an engine; every method may block, so call it in a worker."""
 
     def destinations(self) -> tuple[DestinationStatus, ...]:
         """Return all destinations in the order of their processors."""
         ...
 
     def failed(self, destination: int | None = None, limit: int = 100) -> tuple[NotForwarded, ...]:
-        """Return what was given up, of one destination or all, the newest first."""
+        """Return failed objects, of one destination or all, newest first."""
         ...
 
     def retry(self, destination: int, actor: str, items: tuple[int, ...] = ()) -> int:
-        """Try a destination at once, also with what was given up: some of it, or all.
+        """Retry a destination at once, and queue failed objects again.
 
         Args:
             destination: its number.
             actor: who asks for it.
-            items: what of it; all if none is named.
+            items: ids of failed objects; empty for all.
 
         Returns:
             How many objects are queued again.
@@ -99,16 +102,16 @@ class ForwardingView(Protocol):
         *,
         waiting: bool = False,
     ) -> int:
-        """Forget what was given up: some of it, or all; the stored objects stay.
+        """Remove failed objects from the queue; the stored objects stay.
 
         Args:
             destination: its number.
             actor: who decides that.
-            items: what of it; all if none is named.
-            waiting: forget instead what waits and was not given up.
+            items: ids of failed objects; empty for all.
+            waiting: remove the objects that still wait instead of the failed ones.
 
         Returns:
-            How many objects are not sent any more.
+            How many objects were removed.
 
         Raises:
             NotFound: if there is no such destination.

@@ -19,9 +19,9 @@ class ChangeRow:
     """Such as ``receiver XNAT:8104``, ``project NEURO-01`` or ``site``."""
     change: Change
     field: str
-    """Empty if the whole subject came or went."""
+    """Empty if the whole subject was added or removed."""
     before: str
-    """Lines are separated by line feeds; empty for nothing."""
+    """Value before, as lines; empty if there was none."""
     after: str
     sentence: str
     """The difference in one line."""
@@ -36,15 +36,15 @@ class RevisionSummary:
     changed_by: str
     """Such as ``anna``; ``an editor`` for a change of the file by hand.
 
-    What a client says of itself stands behind the name, as in ``anna, says: console``.
+    A name that a client claims for itself follows, as in ``anna, says: console``.
     """
     changed_from: str
     """The address that the engine saw; empty for this machine, or if unknown."""
     changes: int
     summary: tuple[str, ...]
-    """Its first differences from the one before, in words."""
+    """Its first differences from the revision before, as sentences."""
     subjects: tuple[str, ...] = ()
-    """What it changed, each once, such as ``receiver XNAT:8104``; 200 at most."""
+    """The changed subjects, such as ``receiver XNAT:8104``; 200 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ class RevisionPage:
 
 
 class HistoryView(Protocol):
-    """The history of a configuration; every method reads files and belongs in a worker.
+    """The history of a configuration; every method reads files, so call it in a worker.
 
-    To take back the newest change is `EngineView.undo`.
+    `EngineView.undo` takes back the newest change.
     """
 
     def revisions(self, *, before: int | None = None, limit: int = 50) -> RevisionPage:
@@ -69,11 +69,11 @@ class HistoryView(Protocol):
         ...
 
     def diff(self, before: int, after: int | None = None) -> tuple[ChangeRow, ...]:
-        """Return what differs between two revisions.
+        """Return the differences between two revisions.
 
         Args:
-            before: a revision; 0 stands for a configuration without anything.
-            after: another one; None for what is in force.
+            before: a revision; 0 stands for an empty configuration.
+            after: another one; None for the configuration in force.
 
         Raises:
             NotFound: if one is not kept.
@@ -82,12 +82,12 @@ class HistoryView(Protocol):
         ...
 
     def restore(self, number: int, actor: str, *, replacing: int | None = None) -> int:
-        """Bring back a revision, as a new one, into force; return the number of that.
+        """Bring an old revision into force, as a new revision; return the number of the new one.
 
         Args:
             number: the revision.
             actor: who asks.
-            replacing: the revision in force when the question was asked; None replaces any.
+            replacing: the revision that the user saw in force; None replaces any.
 
         Raises:
             NotFound: if it is not kept.

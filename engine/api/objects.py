@@ -1,7 +1,6 @@
-"""What a console asks of single objects: their headers, a small image, and where they went.
+"""Single objects for the console: headers, thumbnails, and their way through the engine.
 
-Values that tell who a patient is are masked, unless somebody asks to be shown them; then the
-journal keeps that they were.
+Identifying values are masked. The methods that show them record in the journal who saw them.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class ObjectReference:
 
 @dataclass(frozen=True, slots=True)
 class RecentObject:
-    """An object that arrived not long ago, and what became of it."""
+    """A recent object and its outcome."""
 
     reference: ObjectReference
     at: datetime
@@ -37,10 +36,10 @@ class RecentObject:
     """``AE:port``."""
     calling_ae_title: str
     sop_class: str
-    """Its name, or the UID where it has none."""
+    """Name of the SOP class, or its UID if it has no name."""
     modality: str
     project: str
-    """``Unassigned`` if it has none; empty if it is in no session."""
+    """``Unassigned`` if it has no project; empty if it is in no session."""
     label: str
     """Its session's label; empty if it is in no session."""
     bytes: int
@@ -59,7 +58,7 @@ class ElementRow:
     depth: int
     """0 for the data set itself, 1 for an item of a sequence in it, and so on."""
     item: int
-    """Which item of its sequence it is in, from 1; 0 outside sequences."""
+    """The number of its item in the sequence, from 1; 0 outside sequences."""
     path: str
     """Unique in the header, such as ``(0008,1115)[1].(0020,000E)``."""
     tag: int
@@ -67,20 +66,20 @@ class ElementRow:
     keyword: str
     """Empty if the data dictionary has none."""
     value: str
-    """Text with backslashes between values, the first bytes in hexadecimal, ``2 items`` …
+    """Text with backslashes between values, the first bytes in hexadecimal, or ``2 items``.
 
     A UID is followed by its name, if it has one.
     """
     length: int
-    """Of the encoded value in bytes; -1 if undefined."""
+    """Bytes of the encoded value; -1 if undefined (PS3.5 7.1)."""
     identifying: bool
     private: bool
     masked: bool = False
-    """Whether `value` hides what the element says."""
+    """Whether `value` is a mask instead of the element's value."""
     cut: bool = False
     """Whether `value` is only the beginning."""
     first_bytes: bytes = b""
-    """The first 32 of the value as it is encoded; none of a sequence or of what is masked."""
+    """The first 32 bytes of the encoded value; empty for sequences and masked values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +94,15 @@ class ObjectHeader:
     """By name."""
     sop_class: str
     bytes: int
-    """Of the file, or of what is kept of the header."""
+    """Size of the file, or of the part of the header that is kept."""
     frames: int
     has_pixels: bool
     anonymized_by: tuple[str, ...]
-    """Numbers of the scripts that the object says have run on it."""
+    """Numbers of the scripts that ran on it, as the object itself records."""
 
 
 class RowChange(StrEnum):
-    """What became of an element between reception and storage."""
+    """How an element changed between reception and storage."""
 
     EQUAL = "equal"
     CHANGED = "changed"
@@ -122,17 +121,17 @@ class ComparedRow:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A header as received beside the one that is stored."""
+    """The header as received and the stored one, element by element."""
 
     rows: tuple[ComparedRow, ...]
     last_tag: int
-    """The greatest tag that is kept of what was received; later elements are not compared."""
+    """The greatest tag that was kept of the header as received; later ones are not compared."""
     complete: bool
 
 
 @dataclass(frozen=True, slots=True)
 class TrailStep:
-    """One time that a SOP instance arrived, and what became of it."""
+    """One arrival of a SOP instance and its outcome."""
 
     at: datetime
     receiver: str
@@ -146,7 +145,7 @@ class TrailStep:
 
 @dataclass(frozen=True, slots=True)
 class ObjectTrail:
-    """Where an object went."""
+    """All arrivals of a SOP instance, and the sessions that it is in."""
 
     steps: tuple[TrailStep, ...]
     """Oldest first, at most 1,000."""
@@ -155,7 +154,7 @@ class ObjectTrail:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which values are shown from black to white (PS3.3 C.11.2)."""
+    """The range of values that is shown from black to white (PS3.3 C.11.2)."""
 
     center: float
     width: float
@@ -163,7 +162,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """One frame, made small; or in words why there is none."""
+    """One frame of an image, scaled down; or the reason why there is none."""
 
     width: int = 0
     height: int = 0
@@ -174,22 +173,22 @@ class Thumbnail:
     frame: int = 1
     frames: int = 1
     columns: int = 0
-    """Of the image itself."""
+    """Columns of the image itself."""
     rows: int = 0
     window: Window | None = None
-    """What was used; None for colours."""
+    """The window that was used; None for colours."""
     problem: str = ""
     """Why there is no image; empty if there is one."""
     remedy: str = ""
 
 
 class ObjectsView(Protocol):
-    """Single objects; every method reads files and belongs in a worker."""
+    """Single objects; every method reads files, so call it in a worker."""
 
     def recent(
         self, *, receiver: str = "", calling_ae_title: str = "", limit: int = 50
     ) -> tuple[RecentObject, ...]:
-        """Return at most 500 of the objects that arrived last, newest first.
+        """Return the last objects that arrived, newest first; 500 at most.
 
         Args:
             receiver: ``AE:port``; empty for all.
@@ -212,21 +211,21 @@ class ObjectsView(Protocol):
         ...
 
     def compare(self, reference: ObjectReference) -> Comparison:
-        """Return a stored object's header beside the one that arrived; raises as `header` does."""
+        """Compare a stored object's header with the one received; raises as `header` does."""
         ...
 
     def shown(
         self, reference: ObjectReference, actor: str, *, as_received: bool = False
     ) -> ObjectHeader:
-        """Return what `header` does with nothing masked; the journal keeps that `actor` saw it."""
+        """Return what `header` does, unmasked; the journal records that `actor` saw it."""
         ...
 
     def shown_comparison(self, reference: ObjectReference, actor: str) -> Comparison:
-        """Return what `compare` does with nothing masked; the journal keeps that `actor` saw it."""
+        """Return what `compare` does, unmasked; the journal records that `actor` saw it."""
         ...
 
     def trail(self, reference: ObjectReference) -> ObjectTrail:
-        """Return where an object went.
+        """Return all arrivals of an object, and its sessions.
 
         Raises:
             NotFound: if there is no such object.
@@ -242,14 +241,14 @@ class ObjectsView(Protocol):
         height: int = 256,
         window: Window | None = None,
     ) -> Thumbnail:
-        """Return one frame of a stored object, not larger than asked for and than 512×512.
+        """Return one frame of a stored object, within `width` and `height`, and within 512×512.
 
         Args:
             reference: the object.
-            frame: which one, from 1.
-            width: at most so many columns; the ratio of the sides is kept.
-            height: at most so many rows.
-            window: None for the object's own, or else all values.
+            frame: number of the frame, from 1.
+            width: the most columns; the ratio of the sides is kept.
+            height: the most rows.
+            window: None for the object's own window; without one, all values are shown.
 
         Raises:
             NotFound: if there is no such object.

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 class ProcessorsView(Protocol):
-    """Custom processing; every method may block and belongs in a worker."""
+    """Custom processing; every method may block, so call it in a worker."""
 
     def classes(self) -> tuple[ProcessorClass, ...]:
         """Return the installed classes, our own first; broken ones with their error."""
         ...
 
     def list(self) -> tuple[ProcessorStatus, ...]:
-        """Return the processors in the order in which they act, with what they did."""
+        """Return the processors in the order in which they run, with their results."""
         ...
 
     def save(
@@ -26,13 +26,13 @@ class ProcessorsView(Protocol):
         """Store a new (id 0) or changed processor and bring it into force; return it with its id.
 
         Args:
-            processor: what is to be stored.
+            processor: the processor to store.
             actor: who changes it.
             replacing: the processor as its editor saw it; None replaces whatever is there.
 
         Raises:
             InvalidProcessor: if it conflicts with the configuration as it is now, or its class
-                does not accept what it is told.
+                does not accept its parameters.
             ChangedMeanwhile: if somebody else changed the processor after its editor saw it.
             NotFound: if the processor to change does not exist any more.
         """
@@ -55,20 +55,20 @@ class ProcessorsView(Protocol):
         ...
 
     def test(self, processor: Processor, receiver: str = "") -> ProcessorTrial:
-        """Try a processor, as it might be saved, on the newest object; nothing is stored.
+        """Try a drafted processor on the newest object; nothing is stored.
 
-        What it changes and assigns is masked. Only this processor sees the object, whatever it
-        says of receivers; what is known of the object's place is what its receiver's rules say.
+        Its changes and assignments are masked. Only this processor runs, even if it is not for
+        the object's receiver. Project and labels are those of the receiver's rules.
 
         Args:
-            processor: what is tried; only before storing can anything be tried.
-            receiver: ``AE:port``, whose newest object is taken; empty for any receiver's.
+            processor: the draft; only processors that run before storing can be tried.
+            receiver: ``AE:port`` whose newest object is used; empty for the newest of all.
 
         Raises:
-            InvalidProcessor: if it could not be saved like that.
+            InvalidProcessor: if the draft could not be saved.
         """
         ...
 
     def shown_test(self, processor: Processor, actor: str, receiver: str = "") -> ProcessorTrial:
-        """Return what `test` does with nothing masked; the journal keeps that `actor` saw it."""
+        """Return what `test` does, unmasked; the journal records that `actor` saw it."""
         ...

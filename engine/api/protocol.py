@@ -1,4 +1,4 @@
-"""The `EngineView` protocol: all questions and commands of a console."""
+"""The `EngineView` protocol: all queries and commands of a console."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class EngineView(Protocol):
     """An engine as a console sees it, in this process or another.
 
-    `snapshot` and `events_since` are cheap; every other method may block and belongs in a worker.
+    `snapshot` and `events_since` are cheap. Every other method may block: call it in a worker.
     Commands raise `EngineError` with title, detail and remedy.
     """
 
@@ -49,12 +49,12 @@ class EngineView(Protocol):
 
     @property
     def senders(self) -> SendersView:
-        """Who calls, since when, and how much came."""
+        """Senders, with their volumes and failures."""
         ...
 
     @property
     def objects(self) -> ObjectsView:
-        """Single objects: headers, images, and where they went."""
+        """Single objects: headers, thumbnails and trails."""
         ...
 
     @property
@@ -64,12 +64,12 @@ class EngineView(Protocol):
 
     @property
     def study_routes(self) -> StudyRoutesView:
-        """Where studies go that were announced before they come."""
+        """The routes of announced studies."""
         ...
 
     @property
     def forwarding(self) -> ForwardingView:
-        """Where stored objects are sent on to, and what waits."""
+        """The destinations of forward copies, and their queues."""
         ...
 
     @property
@@ -79,11 +79,11 @@ class EngineView(Protocol):
 
     @property
     def associations(self) -> AssociationsView:
-        """Live associations and those that ended lately."""
+        """Live associations and recently ended ones."""
         ...
 
     def snapshot(self) -> EngineSnapshot:
-        """Return what the dashboard shows; ten times a second is fine."""
+        """Return everything that the dashboard shows; cheap enough for ten calls a second."""
         ...
 
     def events_since(self, sequence: int, limit: int = 500) -> EventPage:
@@ -91,18 +91,18 @@ class EngineView(Protocol):
         ...
 
     def audited(self, limit: int = 1000) -> tuple[RecordedEvent, ...]:
-        """Return what people did, from the audit log and oldest first: the newest events of it.
+        """Return the newest events of the audit log, oldest first.
 
-        Those of earlier runs are there too, whose sequences began anew. Every event is known by
-        its words only.
+        Events of earlier runs are included; sequence numbers begin anew with each run. Each
+        event is an `UnknownEvent` with its sentence.
 
         Args:
-            limit: how many events at most; 5,000 is the most.
+            limit: how many events at most; 5,000 is the maximum.
         """
         ...
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with urgent events from engine threads; return how to end that."""
+        """Call `listener` with urgent events, from engine threads; the result ends that."""
         ...
 
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
@@ -127,7 +127,7 @@ class EngineView(Protocol):
         """Store a new (id 0) or changed receiver and bring it into force; return it with its id.
 
         Args:
-            receiver: what is to be stored.
+            receiver: the receiver to store.
             actor: who changes it.
             replacing: the receiver as its editor saw it; None replaces whatever is there.
 
@@ -139,9 +139,9 @@ class EngineView(Protocol):
         ...
 
     def receiver_notes(self, receiver_id: int) -> tuple[str, ...]:
-        """Say what an administrator must know of a receiver that is no error; reads its TLS files.
+        """Return warnings about a receiver's TLS files, which are read for that.
 
-        Such as: a certificate among the authorities is one device's, or one expires soon.
+        Such as: a certificate expires soon, or one of the authorities is a single device.
 
         Raises:
             NotFound: if the receiver does not exist any more.
@@ -169,7 +169,7 @@ class EngineView(Protocol):
         ...
 
     def delete_project(self, project_id: str, actor: str) -> None:
-        """Remove a project; what was received for it stays where it is.
+        """Remove a project; its sessions stay where they are.
 
         Raises:
             NotFound: if it does not exist any more.
@@ -182,12 +182,12 @@ class EngineView(Protocol):
         """Replace the site settings and bring them into force.
 
         Args:
-            site: what is to hold from now on.
+            site: the new settings.
             actor: who changes them.
             replacing: the settings as their editor saw them; None replaces whatever is there.
 
         Raises:
-            ConfigurationError: if a value is not acceptable, or a receiver not under the new ones.
+            ConfigurationError: if a value is invalid, or a receiver becomes invalid by it.
             ChangedMeanwhile: if somebody else changed them after their editor saw them.
         """
         ...
@@ -202,29 +202,29 @@ class EngineView(Protocol):
 
     @property
     def processors(self) -> ProcessorsView:
-        """Custom processing: the processors and what they do."""
+        """Custom processing: the processors and their results."""
         ...
 
     def retry_receiver(self, receiver_id: int, actor: str) -> None:
-        """Try again at once to listen for a failed receiver; the audit log keeps who asked."""
+        """Retry listening for a failed receiver at once; the audit log records who asked."""
         ...
 
     def echo(self, receiver_id: int, actor: str) -> EchoResult:
-        """Send a C-ECHO to the receiver as a peer would; the audit log keeps who asked."""
+        """Send a C-ECHO to the receiver as a peer would; the audit log records who asked."""
         ...
 
     def preview_routing(
         self, receiver: Receiver, site: SiteSettings | None = None
     ) -> tuple[RoutingPreview, ...]:
-        """Identify the last objects anew, as saved and as by settings that are not saved.
+        """Identify the last objects again, by the saved settings and by drafted ones.
 
-        Values that tell who a patient is are masked. The headers of each receiver's last 20
-        objects are kept in memory; they hold patient data.
+        Identifying values are masked. The headers are the last 20 of each receiver, which are
+        kept in memory only.
 
         Args:
-            receiver: a receiver as it might be saved; a new one (id 0) is tried on the objects of
-                all receivers.
-            site: site settings as they might be saved; None means those in force.
+            receiver: a drafted receiver; a new one (id 0) is tried on the objects of all
+                receivers.
+            site: drafted site settings; None means those in force.
 
         Returns:
             The objects, newest first; none if nothing arrived since the engine started.
@@ -234,7 +234,7 @@ class EngineView(Protocol):
     def shown_routing(
         self, receiver: Receiver, actor: str, site: SiteSettings | None = None
     ) -> tuple[RoutingPreview, ...]:
-        """Return what `preview_routing` does unmasked; the journal keeps that `actor` saw it."""
+        """Return what `preview_routing` does, unmasked; the journal records that `actor` saw it."""
         ...
 
     def port_status(self, port: int) -> PortStatus:

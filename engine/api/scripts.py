@@ -1,7 +1,6 @@
-"""What a console asks of anonymization: whether a text is a script, and what it would do.
+"""Anonymization scripts for the console: checks of a text, and trials on objects.
 
-Values that tell who a patient is are masked, unless somebody asks to be shown them; then the
-journal keeps that they were.
+Identifying values are masked. The method that shows them records in the journal who saw them.
 """
 
 from __future__ import annotations
@@ -16,32 +15,32 @@ if TYPE_CHECKING:
 
 
 class FindingKind(StrEnum):
-    """How bad a finding is."""
+    """Whether a finding is an error or a warning."""
 
     ERROR = "error"
-    """The text is no script and can't be saved."""
+    """The text is not a script and can't be saved."""
     TRAP = "trap"
-    """It is one, and probably does something else than meant."""
+    """The text is a script, but this place probably does not do what was meant."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptFinding:
-    """One place of a text that deserves a look."""
+    """One error or warning in a text."""
 
     kind: FindingKind
     line: int
     """1-based."""
     column: int
-    """1-based; of a trap always 1."""
+    """1-based; always 1 for a trap."""
     message: str
     remedy: str
     trap: str = ""
-    """Which trap it is, such as ``nested-copies``."""
+    """The name of the trap, such as ``nested-copies``."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeftText:
-    """A text that may say who the patient is, and that a script leaves as it is."""
+    """A text element that a script keeps although it may identify the patient."""
 
     path: str
     """As a script writes it."""
@@ -50,33 +49,33 @@ class LeftText:
 
 @dataclass(frozen=True, slots=True)
 class ScriptTrial:
-    """What is to be tried: what is saved, or in its place what is not yet."""
+    """What to try: the saved script and profile, or drafts in their place."""
 
     scope: ScriptScope
     project: str = ""
     """The project's id, if its script is tried."""
     text: str | None = None
-    """None for the saved script, whether it is switched on or not."""
+    """The draft; None for the saved script, even if it is disabled."""
     profile: ProfileSettings | None = None
-    """None for what is saved."""
+    """The draft; None for the saved profile."""
     labels: tuple[str, str, str] | None = None
-    """Project, subject and session; None for those of the object."""
+    """Project, subject and session for the script; None for those of the object."""
 
 
 class TrialOutcome(StrEnum):
-    """What would become of the object."""
+    """How the object would end."""
 
     EDITED = "edited"
     REJECTED = "rejected"
     FAILED = "failed"
-    """It would be refused on receipt, or its session not be archived."""
+    """It would be refused when it arrives, or its session would not be archived."""
     INVALID = "invalid"
-    """The text is no script."""
+    """The text is not a script."""
 
 
 @dataclass(frozen=True, slots=True)
 class EditedRow:
-    """One element before and after."""
+    """One element before and after the script."""
 
     path: str
     """As a script writes it: ``(0008,1140)[0]/(0008,1155)``, private ones by their creator."""
@@ -85,37 +84,37 @@ class EditedRow:
     vr: str
     change: RowChange
     before: str | None
-    """Text, or how many bytes; None if there was none."""
+    """The text, or the number of bytes; None if the element was not there."""
     after: str | None
     identifying: bool
-    """Whether its value may lead to the patient or another person."""
+    """Whether its value may identify the patient or another person."""
     masked: bool = False
-    """Whether `before` and `after` hide what they are."""
+    """Whether `before` and `after` are masked."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptPreview:
-    """What a trial did to an object; nothing of it is kept anywhere."""
+    """The result of a trial on one object; nothing is stored."""
 
     outcome: TrialOutcome
     rows: tuple[EditedRow, ...] = ()
-    """In the order of the elements; empty unless it is edited."""
+    """In the order of the elements; empty unless the outcome is EDITED."""
     why: str = ""
-    """What failed or rejected, with the line; empty if neither."""
+    """Why the object failed or was rejected, with the line; empty otherwise."""
     remedy: str = ""
     line: int = 0
-    """1-based, of the script that failed; 0 if none is at fault."""
+    """1-based line of the script that failed; 0 if no line is at fault."""
     labels: tuple[str, str, str] = ("", "", "")
     """Project, subject and session that the script was given."""
     complete: bool = True
-    """Whether the whole object was tried; of one that is in memory only the header is."""
+    """Whether the whole object was tried; False if only its header is in memory."""
 
 
 class ScriptsView(Protocol):
-    """Anonymization scripts; every method belongs in a worker."""
+    """Anonymization scripts; every method may block, so call it in a worker."""
 
     def check(self, text: str) -> tuple[ScriptFinding, ...]:
-        """Return what is wrong with a text, or odd about it, in the order of its lines."""
+        """Return the errors of a text, or the traps in it, in the order of its lines."""
         ...
 
     def left(self, text: str) -> tuple[LeftText, ...]:
@@ -123,7 +122,7 @@ class ScriptsView(Protocol):
         ...
 
     def default_script(self) -> str:
-        """Return XNAT's script for a site, which only relabels."""
+        """Return XNAT's default site script, which only sets labels."""
         ...
 
     def preview(
@@ -136,13 +135,13 @@ class ScriptsView(Protocol):
     ) -> ScriptPreview:
         """Apply a trial to a copy of an object, with identifying values masked.
 
-        The project's part of a trial is tried on what the site makes of an object as received.
+        A project's script is tried on the result of the site's anonymization of the object.
 
         Args:
             trial: what to try.
-            reference: a stored object, or by its SOP instance alone one that arrived lately.
-            as_received: the header as it arrived, as far as it is still in memory.
-            equal: whether elements that stay as they are have rows too.
+            reference: a stored object, or a recent one by its SOP instance alone.
+            as_received: use the header as it arrived, if it is still in memory.
+            equal: whether unchanged elements have rows too.
 
         Raises:
             NotFound: if there is no such object or project.
@@ -159,5 +158,5 @@ class ScriptsView(Protocol):
         as_received: bool = False,
         equal: bool = False,
     ) -> ScriptPreview:
-        """Return what `preview` does with nothing masked; the journal keeps that `actor` saw it."""
+        """Return what `preview` does, unmasked; the journal records that `actor` saw it."""
         ...

@@ -1,4 +1,4 @@
-"""Senders for the console: who calls, since when, how much, and what failed."""
+"""Senders for the console: their volumes, rejections and failures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOURS_OF_A_DAY = 24
 
 
 class SenderOrder(StrEnum):
-    """What senders are sorted by."""
+    """The orders in which senders are listed."""
 
     LAST_SEEN = "last seen"
     CALLING_AE_TITLE = "calling AE title"
@@ -26,7 +26,7 @@ class SenderOrder(StrEnum):
 
 
 class SenderState(StrEnum):
-    """What a sender does, or has ever done."""
+    """What a sender does now, or has done so far."""
 
     SENDING = "sending now"
     """It has an association open."""
@@ -37,30 +37,33 @@ class SenderState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """One calling AE title at one address; counted at the end of associations, and each hour."""
+    """One calling AE title at one address.
+
+    Counts are added at the end of each association, and every hour during it.
+    """
 
     calling_ae_title: str
-    """As it was sent; may hold anything."""
+    """As it was sent: text of the peer, which may contain anything."""
     address: str
     """Without the port."""
     first_seen: datetime
     last_seen: datetime
     associations: int = 0
-    """Accepted ones that have ended."""
+    """Accepted associations that have ended."""
     aborted: int = 0
     rejected: int = 0
     last_rejection: str = ""
     last_rejection_at: datetime | None = None
     objects: int = 0
-    """Stored ones and duplicates."""
+    """Stored objects and duplicates."""
     failed: int = 0
     """Objects that were refused."""
     bytes: int = 0
     last_error: str = ""
-    """Why its last association was aborted or its last object refused, as far as is known."""
+    """The last reason why an association was aborted or an object refused, if known."""
     last_error_at: datetime | None = None
     receiver: str = ""
-    """What it called last, ``AE:port``."""
+    """The receiver that it called last, ``AE:port``."""
     implementation: str = ""
     """Implementation Version Name (PS3.7 D.3.3.2)."""
     implementation_class_uid: str = ""
@@ -68,15 +71,15 @@ class Sender:
     """In its last association."""
     contexts_refused: int = 0
     refused_contexts: tuple[str, ...] = ()
-    """The first of them, each with SOP class and reason."""
+    """The first refused contexts, each with SOP class and reason."""
     open_associations: int = 0
-    """Now."""
+    """Associations that are open now."""
     day: tuple[int, ...] = ()
     """Bytes of each of the last 24 hours, oldest first; empty if none came."""
 
     @property
     def state(self) -> SenderState:
-        """What it does, or has ever done."""
+        """What it does now, or has done so far."""
         if self.open_associations:
             return SenderState.SENDING
         if self.objects:
@@ -96,7 +99,7 @@ class SenderPage:
 
 @dataclass(frozen=True, slots=True)
 class HourVolume:
-    """What came in one hour."""
+    """The volume of one hour."""
 
     begins_at: datetime
     objects: int = 0
@@ -112,12 +115,14 @@ class SenderDetail:
     hours: tuple[HourVolume, ...]
     """The last seven days without a gap, oldest first; the last 24 are the last day."""
     receivers: tuple[str, ...] = ()
-    """What it is known to have called, the last one first; of earlier ones, those that have a
-    session from this AE title."""
+    """The receivers that it is known to have called, the last one first.
+
+    Besides the last one, only those are known that have a session from this AE title.
+    """
 
 
 class SendersView(Protocol):
-    """The senders of an engine; every method reads the index and belongs in a worker."""
+    """The senders of an engine; every method reads the index, so call it in a worker."""
 
     def list(
         self,

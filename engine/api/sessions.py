@@ -1,7 +1,7 @@
-"""What a console asks of the sessions: pages of them, one in detail, and what may be done with it.
+"""Sessions for the console: pages of them, one in detail, and commands.
 
-Every command is for one session and returns at once, so that a console can show how far it is and
-stop between two of them; `settled` waits for what came of it.
+Every command is for one session and returns at once, so that a console can show progress and stop
+between two sessions. `settled` waits for the outcome of a command.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class SessionOrder(StrEnum):
-    """What sessions are sorted by."""
+    """The orders in which sessions are listed."""
 
     CHANGED = "changed"
-    """When the last object came."""
+    """By the time of the last object."""
     STATUS = "status"
     PROJECT = "project"
     SUBJECT = "subject"
@@ -34,7 +34,7 @@ class SessionOrder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much there is of something."""
+    """Numbers of sessions and objects, and their size."""
 
     sessions: int = 0
     objects: int = 0
@@ -60,21 +60,21 @@ class AreaCounts:
 
 @dataclass(frozen=True, slots=True)
 class SessionPage:
-    """Some of the sessions that a query means, and what all of them come to."""
+    """One page of the sessions that match a query, and the totals of all of them."""
 
     sessions: tuple[Session, ...]
     offset: int
     total: Amount
-    """All that the query means."""
+    """Totals of all sessions that match the query."""
     by_status: tuple[StatusCount, ...]
     """The sessions of the total by status, in the order of a session's life."""
     areas: AreaCounts
-    """Whatever the query."""
+    """Counts of all sessions, independent of the query."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScanSummary:
-    """One scan of a session, as its folder is."""
+    """One scan of a session, which is one folder below SCANS."""
 
     id: str
     series_instance_uid: str
@@ -111,7 +111,7 @@ class SessionSource:
 
 @dataclass(frozen=True, slots=True)
 class SessionWarning:
-    """Something odd that was noted when objects were stored."""
+    """A warning that objects got when they were stored."""
 
     reason: str
     objects: int
@@ -119,7 +119,7 @@ class SessionWarning:
 
 @dataclass(frozen=True, slots=True)
 class WaitingRequest:
-    """What somebody asked for and is not done yet."""
+    """A request that is not done yet."""
 
     action: SessionAction
     by: str
@@ -129,7 +129,7 @@ class WaitingRequest:
 
 @dataclass(frozen=True, slots=True)
 class SessionMoment:
-    """One thing that happened to a session."""
+    """One entry of a session's history."""
 
     at: datetime
     text: str
@@ -137,7 +137,7 @@ class SessionMoment:
 
 @dataclass(frozen=True, slots=True)
 class SessionDetail:
-    """All that is shown of one session."""
+    """Everything that the console shows of one session."""
 
     session: Session
     folder: Path
@@ -150,14 +150,14 @@ class SessionDetail:
     """The most frequent first, at most 50."""
     duplicates: int
     anonymized_by: tuple[str, ...]
-    """Numbers of the scripts that its first object says have run on it; none if none has."""
+    """Numbers of the scripts that ran, as its first object records them."""
     request: WaitingRequest | None
     actions: tuple[SessionAction, ...]
-    """What may be asked for now."""
+    """The actions that are possible now."""
     history: tuple[SessionMoment, ...]
-    """Oldest first; what happened before the engine started is only known in outline."""
+    """Oldest first; of the time before the engine's start only the main entries are known."""
     purged_at: datetime | None = None
-    """For a session in the trash: when it is removed for good."""
+    """For a session in the trash: when it will be deleted permanently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +168,12 @@ class ScanObject:
     """Relative to the session's folder."""
     at: datetime
     sop_class: str
-    """Its name, or the UID where it has none."""
+    """Name of the SOP class, or its UID if it has no name."""
     sop_instance_uid: str
     """As it arrived; a script may have given the stored object another one."""
     bytes: int
     reason: str
-    """What was odd about it; empty if nothing was."""
+    """Its warning; empty if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,32 +187,32 @@ class ScanObjectPage:
 
 @dataclass(frozen=True, slots=True)
 class ArchivePreview:
-    """What archiving a session would come to."""
+    """The result that archiving a session would have."""
 
     conflicts: tuple[str, ...]
-    """Every reason against it, in words; none if it would be archived."""
+    """The conflicts, as sentences; empty if the session would be archived."""
     into: Session | None
     """The archived session that it would be merged into, if there is one."""
     added: int = 0
-    """How many objects would come into the archive."""
+    """How many objects would be added to the archive."""
     replaced: int = 0
-    """How many archived objects would go to the trash."""
+    """How many archived objects would move to the trash."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOutcome:
-    """Where a session stands after a request."""
+    """The state of a session after a request."""
 
     session: Session | None
-    """None if it has no row of its own any more."""
+    """None if the session is gone: merged into another, or removed."""
     settled: bool
-    """Whether nothing waits or works on it."""
+    """Whether no request for it waits or is being carried out."""
     text: str
-    """In words, such as ``archived`` or the reason why not."""
+    """The state in words, such as ``archived``, or the reason why not."""
 
 
 class SessionsView(Protocol):
-    """The sessions of an engine; every method may block for a moment and belongs in a worker."""
+    """The sessions of an engine; every method may block, so call it in a worker."""
 
     def list(
         self,
@@ -223,11 +223,11 @@ class SessionsView(Protocol):
         offset: int = 0,
         limit: int = 100,
     ) -> SessionPage:
-        """Return a page of at most 1,000 sessions, with the totals of all that the query means."""
+        """Return a page of at most 1,000 sessions, with the totals of all that match."""
         ...
 
     def detail(self, session_id: int) -> SessionDetail:
-        """Return all that is shown of a session.
+        """Return everything that the console shows of a session.
 
         Raises:
             NotFound: if there is no such session.
@@ -247,7 +247,9 @@ class SessionsView(Protocol):
     def preview_archive(
         self, session_id: int, *, merge: bool = False, overwrite: bool = False
     ) -> ArchivePreview:
-        """Say what archiving would come to; changes nothing, but reads every object's header.
+        """Return the result that archiving would have.
+
+        Changes nothing, but reads the header of every object, which may take long.
 
         Raises:
             NotFound: if there is no such session.
@@ -264,7 +266,8 @@ class SessionsView(Protocol):
             session_id: the session.
             actor: who asks.
             merge: add to an archived session of that label.
-            overwrite: merge, and replace objects that are there already; the old go to the trash.
+            overwrite: merge, and replace objects that are archived already; the replaced ones
+                move to the trash.
 
         Raises:
             NotFound: if there is no such session.
@@ -286,15 +289,15 @@ class SessionsView(Protocol):
         ...
 
     def rebuild(self, session_id: int, actor: str) -> SessionOutcome:
-        """Ask for a session's scans and documents to be made anew; raises as `archive` does."""
+        """Ask to build a session's scans and documents again; raises as `archive` does."""
         ...
 
     def restore(self, session_id: int, actor: str) -> SessionOutcome:
-        """Ask for a session to be taken out of the trash, into the prearchive; raises likewise."""
+        """Ask to restore a session from the trash to the prearchive; raises as `archive` does."""
         ...
 
     def cancel(self, session_id: int, actor: str) -> SessionOutcome:
-        """Take back a request that waits, or an archiving or a separation that goes on.
+        """Cancel a request that waits, or a running archiving or separation.
 
         Raises:
             NotFound: if there is no such session.
@@ -303,7 +306,7 @@ class SessionsView(Protocol):
         ...
 
     def settled(self, session_id: int, *, wait_seconds: float = 10.0) -> SessionOutcome:
-        """Wait, at most a minute, until nothing waits or works on a session; say where it stands.
+        """Wait until no request for a session waits or runs, a minute at most; return its state.
 
         A session that is gone, because it was merged into another or removed, is settled.
         """

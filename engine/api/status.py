@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ReceiverState(StrEnum):
-    """What a receiver really does, as opposed to what is configured."""
+    """What a receiver does, which may differ from what is configured."""
 
     DISABLED = "disabled"
     LISTENING = "listening"
@@ -25,7 +25,7 @@ class ReceiverState(StrEnum):
     NOT_ALLOWED = "not allowed"
     """Enabled, but the site's switch over all receivers is off."""
     DRAINING = "draining"
-    """Takes no new associations while open ones finish."""
+    """Accepts no new associations; open ones may finish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class PortHolder:
 
 @dataclass(frozen=True, slots=True)
 class ListenFailure:
-    """Why a receiver that should listen does not."""
+    """Why an enabled receiver does not listen."""
 
     reason: str
     remedy: str
@@ -54,7 +54,7 @@ class ListenFailure:
     attempts: int = 1
     holder: PortHolder | None = None
     retry_at: datetime | None = None
-    """When listening is tried again by itself."""
+    """When the engine retries by itself; None if it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ class ReceiverStatus:
     last_object_at: datetime | None = None
     throughput: Throughput = Throughput()
     certificate: Certificate | None = None
-    """The one that TLS handshakes use now; None without TLS."""
+    """The certificate that new TLS handshakes use; None without TLS."""
     certificate_problem: str = ""
-    """Why a certificate file that changed is not in force, if so."""
+    """Why a changed certificate file is not in force; empty if it is."""
 
 
 class AssociationEnd(StrEnum):
@@ -93,9 +93,9 @@ class RefusedContext:
     """A presentation context that was proposed and not accepted (PS3.8 9.3.3.2)."""
 
     sop_class: str
-    """Its name, or the UID where it has none."""
+    """Name of the SOP class, or its UID if it has no name."""
     transfer_syntaxes: tuple[str, ...]
-    """What was proposed for it, by name."""
+    """The proposed transfer syntaxes, by name."""
     reason: str
 
 
@@ -169,9 +169,9 @@ class EngineSnapshot:
     storage: StorageStatus
     sessions_receiving: int
     configuration_problem: str = ""
-    """Why the configuration file is not in force, if so."""
+    """Why the configuration file is not in force; empty if it is."""
     read_only: str = ""
-    """Why nothing can be changed through this view, if so."""
+    """Why nothing can be changed through this view; empty if changes are possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class EchoResult:
 
 
 class PortState(StrEnum):
-    """What is known about a port before a receiver is saved; the bind decides."""
+    """A port's state before a receiver is saved; only the bind itself is certain."""
 
     FREE = "free"
     OURS = "ours"
@@ -196,7 +196,7 @@ class PortState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PortStatus:
-    """The state of a port, with words for it."""
+    """The state of a port, with a sentence about it."""
 
     state: PortState
     detail: str
@@ -208,16 +208,16 @@ class AcceptedContext:
 
     id: int
     sop_class: str
-    """Its name, or the UID where it has none."""
+    """Name of the SOP class, or its UID if it has no name."""
     transfer_syntax: str
     """The accepted one, by name."""
 
 
 class AssociationsView(Protocol):
-    """The live associations of an engine and those that ended lately."""
+    """The live associations of an engine and recently ended ones."""
 
     def contexts(self, association_id: str) -> tuple[AcceptedContext, ...]:
-        """Return the accepted presentation contexts; none before negotiation or if refused.
+        """Return the accepted presentation contexts; none before negotiation or if rejected.
 
         Raises:
             NotFound: if the association is not known (any more).
@@ -235,19 +235,19 @@ class AssociationsView(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a monitoring system asks for."""
+    """The state of the engine for a monitoring system."""
 
     alive: bool
-    """Whether every part that must run does; a restart is due otherwise."""
+    """Whether every part that must run does; restart the engine otherwise."""
     listening: int
     enabled: int
     """How many receivers listen, and how many should."""
     problems: tuple[str, ...] = ()
-    """Why objects are refused or things go wrong, in words; none if all is well."""
+    """Why objects are refused or work fails, as sentences; empty if all is well."""
 
     @property
     def ok(self) -> bool:
-        """Tell whether there is nothing to complain of."""
+        """Tell whether the engine is alive and has no problems."""
         return self.alive and not self.problems
 
 
@@ -255,31 +255,31 @@ class MonitoringView(Protocol):
     """Counters, health and alerts of an engine; counting sessions reads the index."""
 
     def counters(self) -> Counters:
-        """Return what was counted since the engine started, and what the index holds."""
+        """Return the counters since the engine started, and the session counts of the index."""
         ...
 
     def metrics(self) -> bytes:
-        """Return everything as text for Prometheus, of the type that `exposition` names."""
+        """Return all metrics in the Prometheus text format, of the type that `exposition` names."""
         ...
 
     def health(self) -> Health:
-        """Return whether all is well, and what is not."""
+        """Return whether the engine is alive, and its problems."""
         ...
 
     def note_secrets_shown(self, what: str, actor: str) -> None:
-        """Let the journal keep that somebody is shown secrets of the configuration file.
+        """Record in the journal that somebody saw secrets of the configuration file.
 
         Args:
             what: the command that shows them.
-            actor: who is shown them.
+            actor: who sees them.
         """
         ...
 
     def try_alert(self, target: AlertTarget, actor: str) -> None:
-        """Send a made-up alert to a target, saved or not; the journal keeps who did.
+        """Send a test alert to a target, saved or not; the journal records who did.
 
         Raises:
-            InvalidSite: if it is no target that could be saved.
-            NotDelivered: if it did not arrive, with the reason; after 30 s at most.
+            InvalidSite: if the target could not be saved.
+            NotDelivered: if the alert did not arrive, with the reason; after 30 s at most.
         """
         ...

@@ -21,7 +21,7 @@ class StudyRoutePage:
 
 
 class StudyRoutesView(Protocol):
-    """The study routes that the identifier ``studyRouting`` asks; every method reads a file."""
+    """The study routes of the identifier ``studyRouting``; every method reads a file."""
 
     def list(self, limit: int = MOST_ROUTES) -> StudyRoutePage:
         """Return at most 1,000 routes."""
@@ -30,22 +30,22 @@ class StudyRoutesView(Protocol):
     def save(
         self, route: StudyRoute, actor: str, *, replacing: StudyRoute | None = None
     ) -> StudyRoute:
-        """Say where a study goes; return the route as it is stored.
+        """Save the route of a study; return it as it is stored.
 
         Args:
-            route: what is to hold; who added it and when is set here.
-            actor: who says so.
+            route: the route; `added_by` and `added_at` are set here.
+            actor: who saves it.
             replacing: the route as its editor saw it; None adds one.
 
         Raises:
-            InvalidStudyRoute: if a member is not acceptable, or the study has another route.
+            InvalidStudyRoute: if a value is invalid, or the study has another route.
             ChangedMeanwhile: if somebody else changed the route after its editor saw it.
             NotFound: if the route to replace does not exist any more.
         """
         ...
 
     def delete(self, study_instance_uid: str, actor: str) -> None:
-        """Remove the route of a study; what arrived already stays where it is.
+        """Remove the route of a study; objects that arrived already stay where they are.
 
         Raises:
             NotFound: if the study has none.

@@ -1,4 +1,4 @@
-"""Certificate files: read, checked against each other, and made into a TLS context.
+"""Certificate files: reads them, checks them against each other, and makes TLS contexts.
 
 Used by `engine.net.tls`, the configuration and the commands. Read `tls_context` first.
 """

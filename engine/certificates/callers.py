@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 _PEM = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 _PARTIAL = (x509.DeltaCRLIndicator, x509.IssuingDistributionPoint)
-"""Extensions of lists that don't tell of all certificates of their issuer."""
+"""Extensions of lists that do not cover all certificates of their issuer."""
 
 
 class NotAccepted(Exception):
-    """A caller's certificate is not accepted; the text goes on after "the caller's certificate"."""
+    """A caller's certificate is not accepted; the text continues "the caller's certificate"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class _List:
 
 @dataclass(frozen=True, slots=True)
 class RevocationLists:
-    """The lists of one file. Without a valid list of its issuer no certificate is accepted."""
+    """The revocation lists of one file. A certificate needs a valid list of its issuer."""
 
     lists: Sequence[_List]
 
     def described(self) -> tuple[RevocationList, ...]:
-        """Return from whom the lists are, and until when they hold."""
+        """Return issuer, dates and size of each list."""
         return tuple(
             RevocationList(
                 one.signed.issuer.rfc4514_string(),
@@ -59,14 +59,17 @@ class RevocationLists:
         """Check that a certificate is not revoked.
 
         Raises:
-            NotAccepted: if it is, or if that can't be known now.
+            NotAccepted: if it is revoked, or if no valid list of its issuer is there.
         """
         name = issuer.subject.rfc4514_string()
+        # By signature, not only by name: anybody can write a list with an authority's name.
         own = [one for one in self.lists if _is_signed_by(one.signed, issuer)]
         if not own:
             raise NotAccepted(f"can't be checked: tls_crl has no revocation list of {name}")
+        # Before the dates: a revocation stays one, also in a list that has expired.
         if any(certificate.serial_number in one.serial_numbers for one in own):
             raise NotAccepted("is revoked")
+        # One valid list is enough: the file may still hold the list before it.
         if all(now >= one.next_update for one in own):
             until = max(one.next_update for one in own)
             raise NotAccepted(
@@ -93,9 +96,11 @@ def read_lists(field: str, path: str) -> RevocationLists:
 
 def _read(field: str, path: str, signed: x509.CertificateRevocationList) -> _List:
     name = signed.issuer.rfc4514_string()
+    # A certificate that such a list does not cover would look valid.
     if any(isinstance(extension.value, _PARTIAL) for extension in signed.extensions):
         remedy = "use the complete list of the authority"
         raise invalid(field, path, f"holds a partial revocation list of {name}", remedy)
+    # Without it nobody would notice that the list is no longer renewed.
     if signed.next_update_utc is None:
         remedy = "let the authority issue lists with a next update (RFC 5280 5.1.2.5)"
         raise invalid(field, path, f"holds a list of {name} that never expires", remedy)
@@ -119,33 +124,35 @@ _DEVICE_NAMES = (x509.DNSName, x509.IPAddress, x509.UniformResourceIdentifier)
 class Callers:
     """The certificates of ``tls_ca``, and the revocation lists if there are any.
 
-    OpenSSL builds and verifies the chain. This decides what OpenSSL does not ask: whether the
-    certificate it ended at may vouch for others, and whether one of the chain is revoked.
+    OpenSSL builds and verifies the chain. This checks what OpenSSL does not: whether the trusted
+    certificate at its end may sign others, and whether a certificate of the chain is revoked.
     """
 
     trusted: Sequence[x509.Certificate]
     revocations: RevocationLists | None = None
 
     def check(self, connection: ssl.SSLSocket, now: datetime) -> None:
-        """Check the certificate that a caller showed in the handshake that has just ended.
+        """Check the certificate that a caller showed in a finished handshake.
 
         Raises:
-            NotAccepted: saying why.
+            NotAccepted: with the reason.
         """
         self.check_chain(_verified_chain(connection), now)
 
     def check_chain(self, chain: Sequence[x509.Certificate], now: datetime) -> None:
-        """Check a verified chain, from the caller's certificate to one that is trusted.
+        """Check a verified chain, from the caller's certificate to a trusted one.
 
         Raises:
-            NotAccepted: saying why.
+            NotAccepted: with the reason.
         """
         if not chain:
             raise NotAccepted("can't be traced to an authority")
         known = {fingerprint(certificate) for certificate in self.trusted}
         for one, issuer in pairwise(chain):
             if fingerprint(one) in known:
-                return  # trusted by itself, so its issuer is not asked about it
+                # Trusted by itself: neither its issuer nor the lists of that decide about it.
+                return
+            # With partial chains allowed, OpenSSL would let any trusted certificate end a chain.
             if fingerprint(issuer) in known and is_device(issuer):
                 raise NotAccepted("is signed by a single device, which can vouch for nobody else")
             if self.revocations is not None:
@@ -153,11 +160,11 @@ class Callers:
 
 
 def is_device(certificate: x509.Certificate) -> bool:
-    """Tell whether a trusted certificate is one device's own, which vouches for itself only.
+    """Tell whether a trusted certificate is one device's own, which can sign no other.
 
-    That is so without ``CA:TRUE`` or without the right to sign certificates, and if it has a DNS
-    name, address or URI: ``openssl req -x509`` makes ``CA:TRUE`` whether that is meant or not, and
-    authorities have no such names. A certificate that can't be read counts as a device's.
+    It is one without ``CA:TRUE``, without the right to sign certificates, or with a DNS name,
+    address or URI. ``openssl req -x509`` always sets ``CA:TRUE``, and authorities have no such
+    names. A certificate that can't be read counts as a device's.
     """
     try:
         return not _may_sign(certificate) or _has_device_name(certificate)
@@ -166,9 +173,9 @@ def is_device(certificate: x509.Certificate) -> bool:
 
 
 def is_doubtful(certificate: x509.Certificate) -> bool:
-    """Tell whether an authority does not say what its key is for, as all of them should.
+    """Tell whether an authority has no key usage, so that it may be a device's certificate.
 
-    RFC 5280 4.2.1.3 wants it; ``openssl req -x509`` leaves it out, whosever certificate it makes.
+    RFC 5280 4.2.1.3 requires it of authorities; ``openssl req -x509`` always leaves it out.
     """
     try:
         certificate.extensions.get_extension_for_class(x509.KeyUsage)
@@ -191,6 +198,7 @@ def _may_sign(certificate: x509.Certificate) -> bool:
             return False
     except x509.ExtensionNotFound:
         return False
+    # RFC 5280 4.2.1.3: without the extension, a key is not restricted.
     with suppress(x509.ExtensionNotFound):
         return extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
     return True
@@ -205,10 +213,10 @@ def _has_device_name(certificate: x509.Certificate) -> bool:
 
 
 def _verified_chain(connection: ssl.SSLSocket) -> list[x509.Certificate]:
-    """Return what OpenSSL verified, which Python tells openly from 3.13 on."""
-    told = getattr(connection, "get_verified_chain", None)
-    if told is not None:
-        encoded = told()
+    """Return the chain that OpenSSL verified; before Python 3.13 it has no public method."""
+    get_chain = getattr(connection, "get_verified_chain", None)
+    if get_chain is not None:
+        encoded = get_chain()
     else:
         chain = connection._sslobj.get_verified_chain() or ()  # type: ignore[attr-defined]
         encoded = [certificate.public_bytes(_DER) for certificate in chain]

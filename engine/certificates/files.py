@@ -1,4 +1,4 @@
-"""Reads certificate files once and whole, and describes what is wrong with them."""
+"""Reads certificate files, each at once and whole, and describes their errors."""
 
 from __future__ import annotations
 
@@ -19,23 +19,25 @@ _MAX_FILE_BYTES = 1024 * 1024
 _SHOWN_CHARACTERS = 80
 
 Stamp = tuple[tuple[int, ...] | None, ...]
-"""Differs as soon as one of the files was written or replaced."""
+"""Changes as soon as one of the files is written or replaced."""
 
 
 def stamp_of(tls: TlsSettings) -> Stamp:
-    """Return what differs as soon as one of the files was written or replaced."""
+    """Return the stamp of the TLS files, to notice changes without reading them."""
     return tuple(_stamp(getattr(tls, name.removeprefix("tls_"))) for name in TLS_FILES)
 
 
 def content(field: str, path: str) -> bytes:
-    """Return the bytes of a file; anything but a plain file of a sensible size is refused.
+    """Return the bytes of a plain file of at most 1 MiB.
 
     Raises:
         InvalidReceiver: naming the file and what is wrong with it.
     """
     try:
+        # Without blocking: opening a FIFO would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
+            # Of the open file: the name may lead to another one by now.
             fault = _fault(os.fstat(descriptor))
             if fault:
                 raise invalid(field, path, fault, "name a PEM file")
@@ -54,7 +56,10 @@ def content(field: str, path: str) -> bytes:
 
 @contextmanager
 def in_memory(held: bytes) -> Iterator[str]:
-    """Give bytes a file name until the block ends: Python's ssl reads keys from files only."""
+    """Give bytes a file name until the block ends: Python's ssl reads keys from files only.
+
+    So the key that is used is the one that was checked, and none is written to a disk.
+    """
     descriptor = os.memfd_create("tls")
     try:
         os.write(descriptor, held)
@@ -64,12 +69,12 @@ def in_memory(held: bytes) -> Iterator[str]:
 
 
 def invalid(field: str, path: str, message: str, remedy: str) -> InvalidReceiver:
-    """Return the error that names a file and what is wrong with it."""
+    """Return the error for a file of a TLS field."""
     return InvalidReceiver(Problem(field, cut(path), message, remedy))
 
 
 def cut(path: str) -> str:
-    """Return the end of a path that is too long to be shown."""
+    """Return a path for messages: of a long one only the end."""
     return path if len(path) <= _SHOWN_CHARACTERS else "…" + path[1 - _SHOWN_CHARACTERS :]
 
 

@@ -1,4 +1,4 @@
-"""Certificate files: read, checked against each other, and made into a TLS context."""
+"""TLS contexts from certificate files, with the profile of BCP 195 (PS3.15 B.9, B.10)."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ CIPHER_SUITES = (
     "ECDHE-ECDSA-AES256-GCM-SHA384",
     "ECDHE-RSA-AES256-GCM-SHA384",
 )
-"""What RFC 9325 4.2 (BCP 195) recommends for TLS 1.2; those of TLS 1.3 are all good."""
+"""The suites that RFC 9325 4.2 (BCP 195) recommends for TLS 1.2; all of TLS 1.3 are allowed."""
 
 _Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The files of one port as they were when they were read."""
+    """The content of one port's TLS files at the time of reading."""
 
     certificate: Certificate
     stamp: Stamp
     callers: Callers | None
-    """Whose certificates are accepted; None if callers are not asked for one."""
+    """The accepted client certificates; None if none is required."""
     _tls: TlsSettings
     _chain: bytes
     _key: bytes
     _connection_class: type[ssl.SSLSocket]
 
     def context(self) -> ssl.SSLContext:
-        """Return what one handshake needs.
+        """Return a new context for one handshake.
 
-        Every handshake has a context of its own, so that no session is ever resumed: a resumed
-        one would stand for a certificate that was good once (OpenSSL keeps sessions by context).
+        Each handshake has its own, so that no TLS session is ever resumed: OpenSSL keeps sessions
+        by context, and a resumed one would skip the check of the certificate.
 
         Raises:
             InvalidReceiver: if OpenSSL does not accept the files.
@@ -72,16 +72,17 @@ class Credentials:
 
 
 def load(tls: TlsSettings, connection_class: type[ssl.SSLSocket] = ssl.SSLSocket) -> Credentials:
-    """Read the files and return what a port needs for its handshakes.
+    """Read the TLS files of a port, and check that they can be used together.
 
     The profile is that of BCP 195 (PS3.15 B.9 and B.10): TLS 1.2 or newer without downgrade,
     forward secrecy, AEAD; no renegotiation, compression, session tickets or resumption.
 
     Raises:
-        InvalidReceiver: naming the field, the file, what is wrong with it and what to do. No other
-            exception comes out of this, whatever the files hold.
+        InvalidReceiver: naming the field, the file, what is wrong and what to do. No other
+            exception is raised, whatever the files contain.
     """
-    stamp = stamp_of(tls)  # taken first, so that a change from now on is noticed
+    # Taken before the files are read: a change during the reading is noticed at the next look.
+    stamp = stamp_of(tls)
     problems: list[Problem] = []
     required = tls.client is ClientCertificates.REQUIRED
     own = _attempt(_own_chain, "tls_certificate", tls.certificate, problems)
@@ -98,7 +99,7 @@ def load(tls: TlsSettings, connection_class: type[ssl.SSLSocket] = ssl.SSLSocket
         credentials.context()
     except InvalidReceiver:
         raise
-    except Exception as error:  # the border to OpenSSL, which looks at more than has been read
+    except Exception as error:  # the border to OpenSSL, which checks more than was read here
         message = f"can't be used for TLS ({type(error).__name__}: {error})"
         remedy = "look at it with: openssl x509 -text"
         raise invalid("tls_certificate", tls.certificate, message, remedy) from error
@@ -106,10 +107,10 @@ def load(tls: TlsSettings, connection_class: type[ssl.SSLSocket] = ssl.SSLSocket
 
 
 def own_caller(tls: TlsSettings) -> ssl.SSLContext:
-    """Return what the engine needs to call its own port; it shows the port's own certificate.
+    """Return the context with which the engine calls its own port; shows the port's certificate.
 
-    The port's certificate is not verified: it is for another name than the local address that is
-    called. TLS 1.2 lets a refusal be seen in the handshake (RFC 8446 4.4.2.4 has it afterwards).
+    The port's certificate is not verified: it is for another name than the local address. TLS 1.2
+    shows a refusal in the handshake; TLS 1.3 reports it only afterwards (RFC 8446 4.4.2.4).
 
     Raises:
         InvalidReceiver: if certificate and key can't be used.
@@ -122,7 +123,7 @@ def own_caller(tls: TlsSettings) -> ssl.SSLContext:
 
 
 def caller(tls: CallingTls) -> ssl.SSLContext:
-    """Return what an association as requestor needs, with the profile of BCP 195 (PS3.15 B.9).
+    """Return the context of an association as requestor.
 
     Raises:
         InvalidReceiver: naming the file that can't be used.
@@ -151,7 +152,7 @@ def read_certificate(path: Path, field: str = "certificate") -> Certificate:
 
 
 def read_authorities(path: Path) -> tuple[Authority, ...]:
-    """Return what each certificate of ``tls_ca`` stands for, in the order of the file.
+    """Return for each certificate of ``tls_ca`` whether it is an authority or one device's.
 
     Raises:
         InvalidReceiver: naming the file and what is wrong with it.
@@ -163,7 +164,7 @@ def read_authorities(path: Path) -> tuple[Authority, ...]:
 
 
 def read_revocation_lists(path: Path) -> tuple[RevocationList, ...]:
-    """Return from whom the lists of ``tls_crl`` are, and until when they hold.
+    """Return issuer, dates and size of each list of ``tls_crl``.
 
     Raises:
         InvalidReceiver: naming the file and what is wrong with it.
@@ -172,7 +173,7 @@ def read_revocation_lists(path: Path) -> tuple[RevocationList, ...]:
 
 
 def identity_of(connection: ssl.SSLSocket) -> PeerCertificate | None:
-    """Return what the peer's verified certificate says; None if it showed none."""
+    """Return fingerprint and names of the peer's verified certificate; None if it showed none."""
     encoded = connection.getpeercert(binary_form=True)
     return None if encoded is None else _identity(x509.load_der_x509_certificate(encoded))
 
@@ -180,6 +181,8 @@ def identity_of(connection: ssl.SSLSocket) -> PeerCertificate | None:
 def _restrict(context: ssl.SSLContext) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(":".join(CIPHER_SUITES))
+    # No resumption, by tickets of TLS 1.2 or 1.3: see `Credentials.context`. A renegotiation could
+    # change the certificate after it was checked.
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     context.num_tickets = 0
@@ -235,7 +238,7 @@ def _own_chain(field: str, path: str) -> tuple[bytes, Certificate]:
 
 
 def _trusted(field: str, path: str) -> tuple[x509.Certificate, ...]:
-    """Return the certificates of a file, all of which can be read to the end."""
+    """Return the certificates of a file, and check that all of them can be decoded."""
     found = _certificates(field, path)
     for certificate in found:
         _described(certificate)
@@ -265,7 +268,7 @@ def _described(certificate: x509.Certificate) -> Certificate:
 
 
 def _identity(certificate: x509.Certificate) -> PeerCertificate:
-    """Return a certificate's fingerprint, and its names if all of them can be read."""
+    """Return a certificate's fingerprint, and its names if all of them can be decoded."""
     fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
@@ -284,7 +287,7 @@ def _identity(certificate: x509.Certificate) -> PeerCertificate:
 def _attempt(
     read: Callable[[str, str], _Read], field: str, path: str, problems: list[Problem]
 ) -> _Read | None:
-    """Read one file; whatever is wrong with it becomes a problem of that file."""
+    """Read one file; every error becomes a problem of that file."""
     try:
         return read(field, path)
     except InvalidReceiver as error:

@@ -1,8 +1,8 @@
 """The accepting side of one association, fed with bytes: no socket, no thread, no clock inside.
 
-`next_event` says what the bytes mean, one thing at a time. Whoever serves the connection acts on it
-and sends what `accept`, `reject`, `release`, `abort` and `store_response` return. An object is told
-of in three steps, so that it goes to its file while it arrives:
+`next_event` returns the next event that the bytes contain. The caller acts on it, and sends the
+bytes that `accept`, `reject`, `release`, `abort` and `store_response` return. An object has three
+kinds of events, so that it goes to its file while it arrives:
 
     StoreStarted, DataReceived (any number), StoreEnded
 """
@@ -37,57 +37,61 @@ if TYPE_CHECKING:
     from engine.model.limits import Limits
 
 LONGEST_OTHER_PDU_BYTES = 256 * 1024 - PDU_HEAD_BYTES
-"""Of any PDU but P-DATA-TF; 128 contexts with 64 transfer syntaxes each take less."""
+"""The longest PDU of other types; 128 contexts with 64 transfer syntaxes each take less.
+
+Such a PDU must be complete in the buffer before it is decoded.
+"""
 MAX_OTHER_MESSAGE_BYTES = 1024 * 1024
-"""Of the data set of a message that is no C-STORE."""
+"""The longest data set of another message than C-STORE; its bytes are discarded."""
 SLACK_BYTES = 4096
-"""How far a P-DATA-TF PDU may exceed what was negotiated: some senders forget to count heads."""
+"""How far a P-DATA-TF PDU may exceed the negotiated length: some senders do not count heads."""
 
 
 class AssociateRequested(NamedTuple):
-    """An A-ASSOCIATE-RQ is here whole; `accept` or `reject` answers it."""
+    """A complete A-ASSOCIATE-RQ has arrived; `accept` or `reject` answers it."""
 
     proposal: acse.AssociateRQ
 
 
 class StoreStarted(NamedTuple):
-    """A C-STORE-RQ is here; its data set follows."""
+    """A C-STORE-RQ has arrived; its data set follows."""
 
     request: StoreRequest
     transfer_syntax_uid: str
 
 
 class DataReceived(NamedTuple):
-    """The next bytes of the object; their memory is used again after the next event."""
+    """The next bytes of the object; valid until `next_event` is called again."""
 
     segments: list[memoryview]
     size_bytes: int
 
 
 class StoreEnded(NamedTuple):
-    """The object is here whole; `store_response` answers it."""
+    """The object is complete; `store_response` answers it."""
 
     request: StoreRequest
 
 
 class OtherRequestEnded(NamedTuple):
-    """Another request is here whole, with the answer to be sent: C-ECHO, or what is not served."""
+    """Another request is complete: C-ECHO, or one that is not served; `response` answers it."""
 
     response: bytes
 
 
-@dataclass(frozen=True, slots=True)  # an empty tuple would equal the next one
+# Dataclasses, because empty named tuples of two classes would be equal.
+@dataclass(frozen=True, slots=True)
 class ReleaseRequested:
-    """The peer has nothing more to send; `release` answers it."""
+    """The peer asks for the release; `release` answers it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """The peer aborts; the connection is to be closed."""
+    """The peer aborted; the connection must be closed."""
 
 
 class ProtocolError(NamedTuple):
-    """The association is over: `response` is to be sent, then the connection closed."""
+    """The peer violated the protocol: send `response`, then close the connection."""
 
     why: str
     response: bytes
@@ -105,15 +109,17 @@ Event = (
 )
 
 _ASSOCIATE_RQ = 0x01
+# Sta3 and Sta8: the next step is ours.
 _ANSWERING = frozenset({State.AWAITING_DECISION, State.ANSWERING_RELEASE})
+# Sta13 and Sta1: the association has ended.
 _OVER = frozenset({State.AWAITING_CLOSE, State.IDLE})
 
 
 class AcceptorConnection:
-    """What has been said so far on one connection, and what it means; used by one thread."""
+    """The state of one accepted connection; used by one thread at a time."""
 
     def __init__(self, limits: Limits) -> None:
-        """Begin in Sta2: the connection is open, and an A-ASSOCIATE-RQ is due."""
+        """Begin in Sta2: the connection is open, and an A-ASSOCIATE-RQ must follow."""
         self.state = State.AWAITING_REQUEST
         self._limits = limits
         self._parser = PDataParser(limits.pdu_bytes)
@@ -122,9 +128,9 @@ class AcceptorConnection:
         self._store: StoreRequest | None = None
         self._response = b""
         self._size_bytes = 0
-        """Of the data set that is arriving."""
+        """Size so far of the data set that is arriving."""
         self._pending: StoreEnded | None = None
-        """What is told next, without another byte."""
+        """The next event, which needs no further byte."""
 
     @property
     def pdus(self) -> int:
@@ -142,9 +148,9 @@ class AcceptorConnection:
         return self._parser.inside_message
 
     def next_event(self, data: ReceiveBuffer) -> Event | None:
-        """Consume bytes up to the next thing that is worth telling; None if more must come.
+        """Consume bytes up to the next event; None if more bytes are needed.
 
-        While an answer of ours is due, nothing is consumed: what a hasty peer sends waits.
+        Nothing is consumed while our answer is due: bytes of a hasty peer wait in the buffer.
         """
         try:
             if self.state is State.ESTABLISHED:
@@ -154,8 +160,9 @@ class AcceptorConnection:
             return self.fail(str(violation))
 
     def accept(self, negotiated: acse.Negotiated, limits: Limits) -> bytes:
-        """Return the A-ASSOCIATE-AC; from now on these limits hold."""
+        """Return the A-ASSOCIATE-AC; `limits` apply from now on."""
         self._act(UpperLayerEvent.ACCEPT_ASKED)
+        # Before this, the limits of no receiver could hold: the called AE title was not known.
         self._limits, self._contexts = limits, negotiated.contexts
         self._parser = PDataParser(limits.pdu_bytes + SLACK_BYTES)
         return negotiated.encoded
@@ -171,7 +178,7 @@ class AcceptorConnection:
         return acse.A_RELEASE_RP
 
     def abort(self) -> bytes:
-        """Return the A-ABORT with which we, as the service user, break an association off."""
+        """Return an A-ABORT of the service user; empty if there is nothing to abort."""
         if (UpperLayerEvent.ABORT_ASKED, self.state) not in TABLE:
             return b""
         self._act(UpperLayerEvent.ABORT_ASKED)
@@ -183,7 +190,7 @@ class AcceptorConnection:
             self._act(UpperLayerEvent.CONNECTION_CLOSED)
 
     def fail(self, why: str, reason: int = INVALID_PARAMETER) -> ProtocolError:
-        """End the association for what the peer did: it sent nonsense, or took too long."""
+        """End the association because the peer violated the protocol or a deadline."""
         action = self._act(UpperLayerEvent.INVALID_PDU_CAME)
         return ProtocolError(why, _abort_of(action, reason))
 
@@ -192,7 +199,8 @@ class AcceptorConnection:
         return action
 
     def _next_of_messages(self, data: ReceiveBuffer) -> Event | None:
-        # DT-2 of table 9-10, which changes no state, is not looked up: it is nearly all there is.
+        # DT-2 of PS3.8 table 9-10 changes no state, and nearly every event is one, so it is not
+        # looked up.
         pending, self._pending = self._pending, None
         if pending is not None:
             return pending
@@ -207,12 +215,14 @@ class AcceptorConnection:
             )
             if event is not None:
                 return event
+        # The parser stops before a PDU of another type. Inside a PDU the next byte is no type.
         if self._parser.inside_pdu or data.low == data.high or data.buffer[data.low] == P_DATA_TF:
             return None
         return self._next_of_others(data)
 
     def _begin_message(self, found: CommandSet) -> Event | None:
         transfer_syntax_uid = self._contexts.get(found.context_id)
+        # Without this check a peer could store in a transfer syntax that was not negotiated.
         if transfer_syntax_uid is None:
             raise ProtocolViolation(
                 f"a message uses presentation context {found.context_id}, not accepted"
@@ -226,8 +236,10 @@ class AcceptorConnection:
         self._parser.expects_data = command.has_data_set
         if store is None:
             return None if command.has_data_set else OtherRequestEnded(command.answer)
+        # PS3.7 9.3.1.1: both are required.
         if not (store.sop_class_uid and store.sop_instance_uid):
             raise ProtocolViolation("a C-STORE request lacks SOP class or instance UID")
+        # A C-STORE without a data set: it ends at once, and is answered as an unreadable object.
         if not command.has_data_set:
             self._pending = StoreEnded(store)
         return StoreStarted(store, transfer_syntax_uid)
@@ -241,29 +253,33 @@ class AcceptorConnection:
             if self._size_bytes > MAX_OTHER_MESSAGE_BYTES:
                 raise ProtocolViolation("a message that is no C-STORE is too long")
             return OtherRequestEnded(self._response) if is_last else None
+        # The standard has no limit. This one keeps a peer from filling the disk with one object.
         if self._size_bytes > self._limits.data_set_bytes:
             raise ProtocolViolation(
                 f"a data set is longer than {self._limits.data_set_bytes:,} bytes"
             )
+        # One event at a time: the last bytes first, the end with the next call.
         if is_last:
             self._pending = StoreEnded(store)
         return DataReceived(segments, size_bytes)
 
     def _next_of_others(self, data: ReceiveBuffer) -> Event | None:
-        """Take a PDU that is no P-DATA-TF, or P-DATA-TF where none is due."""
+        """Take a PDU of another type than P-DATA-TF, or a P-DATA-TF that is not allowed here."""
         if self.state in _ANSWERING:
             return None
         if self.state in _OVER:
-            # AA-6, also where AA-7 would abort once more: what comes may begin inside a PDU.
+            # AA-6: ignore. Also where PS3.8 table 9-10 has AA-7, which aborts again: after a
+            # violation the bytes may begin inside a PDU.
             data.low = data.high
             return None
         head = data.pdu_head()
         if head is None:
             return None
         kind, length = head
+        # By its head alone: the length may be up to 4 GiB, and nothing of it is waited for.
         if kind not in OF_PDU_TYPE or length > LONGEST_OTHER_PDU_BYTES:
             reason = INVALID_PARAMETER if kind in OF_PDU_TYPE else UNRECOGNIZED_PDU
-            return self._fail_at(f"a PDU of type 0x{kind:02X} says it has {length:,} bytes", reason)
+            return self._fail_at(f"a PDU of type 0x{kind:02X} announces {length:,} bytes", reason)
         encoded = data.take_pdu(length)
         if encoded is None:
             return None
@@ -280,11 +296,15 @@ class AcceptorConnection:
             return ReleaseRequested()
         if action in {Action.AA_2, Action.AA_3}:
             return Aborted()
-        why = "" if was is State.AWAITING_REQUEST else f"a PDU of type 0x{kind:02X} is not due here"
+        why = (
+            ""
+            if was is State.AWAITING_REQUEST
+            else f"a PDU of type 0x{kind:02X} is not allowed here"
+        )
         return ProtocolError(why, _abort_of(action, UNEXPECTED_PDU))
 
     def _fail_at(self, why: str, reason: int) -> ProtocolError:
-        """Fail; before any request, the first bytes tell better what the peer is."""
+        """Fail; without a reason before any request: the first bytes tell more about the peer."""
         return self.fail("" if self.state is State.AWAITING_REQUEST else why, reason)
 
 

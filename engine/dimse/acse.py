@@ -1,8 +1,8 @@
 """Association control (PS3.8 9.3): A-ASSOCIATE, A-RELEASE and A-ABORT as bytes, for both roles.
 
-pynetdicom encodes what we send. What a peer sends is decoded here: pynetdicom gives up on a PDU
-with one odd item in it, keeps everything of a long one, and pydicom writes each unusual UID to
-standard error. Odd, unknown and excess items are ignored, as PS3.8 9.3.1 wants it for unknown ones.
+pynetdicom encodes our PDUs. PDUs of peers are decoded here, because pynetdicom refuses a PDU with
+one odd item, keeps all items of a long one, and pydicom writes each unusual UID to standard error.
+Odd, unknown and excess items are ignored, as PS3.8 9.3.1 requires for unknown ones.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ if TYPE_CHECKING:
     from engine.model.limits import Limits
     from engine.model.peer import Peer
 
-# pynetdicom logs values that peers send. What an admin needs is an event instead.
+# pynetdicom logs values that peers send. Admins get events instead.
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 """The only application context name of the standard (PS3.7 A.2.1)."""
 SMALLEST_PDU_BYTES = 128
-"""A maximum length below this leaves no room for any answer; it counts as unlimited."""
+"""A smaller maximum length leaves no room for any answer, so it counts as unlimited."""
 
 SERVICE_USER, SERVICE_PROVIDER = 0, 2
-"""Who aborts (PS3.8 9.3.8)."""
+"""Sources of an A-ABORT (PS3.8 9.3.8)."""
 UNSPECIFIED, UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PARAMETER = 0, 1, 2, 6
-"""Why the service provider does."""
+"""Reasons of an A-ABORT of the service provider (PS3.8 9.3.8)."""
 
 A_RELEASE_RQ = b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00"  # PS3.8 9.3.6
 A_RELEASE_RP = b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00"  # PS3.8 9.3.7
@@ -70,7 +70,7 @@ def encode_abort(source: int, reason: int = 0) -> bytes:
     return b"\x07\x00\x00\x00\x00\x04\x00\x00" + bytes([source, reason])
 
 
-# Items, as both roles decode them.
+# Items, for both roles.
 
 _FIXED = Struct(">HH16s16s32x")  # protocol version, reserved, called and calling AE title, reserved
 _ITEM = Struct(">BxH")
@@ -78,6 +78,7 @@ _APPLICATION_CONTEXT_ITEM, _CONTEXT_ITEM, _RESULT_ITEM = 0x10, 0x20, 0x21
 _ABSTRACT_SYNTAX_ITEM, _TRANSFER_SYNTAX_ITEM = 0x30, 0x40
 _USER_INFORMATION_ITEM, _MAX_LENGTH_ITEM = 0x50, 0x51
 _IMPLEMENTATION_UID_ITEM, _IMPLEMENTATION_VERSION_ITEM = 0x52, 0x55
+# More tolerant than PS3.8 annex F: leading zeros in a component, for example, are accepted.
 _UID = re.compile(rb"[0-9.]{1,64}")
 _TEXT = re.compile(rb"[ -\[\]-~]{1,16}")  # PS3.5 6.2: printable, without the backslash
 
@@ -89,6 +90,7 @@ def _items(encoded: bytes) -> Iterator[tuple[int, bytes]]:
             raise ProtocolViolation("its A-ASSOCIATE-RQ ends in the middle of an item")
         kind, length = _ITEM.unpack_from(encoded, position)
         position += _ITEM.size
+        # Checked before slicing: Python would return fewer bytes without an error.
         if length > len(encoded) - position:
             raise ProtocolViolation("its A-ASSOCIATE-RQ ends in the middle of an item")
         yield kind, encoded[position : position + length]
@@ -96,46 +98,53 @@ def _items(encoded: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _uid(raw: bytes) -> str:
-    """Return a UID without its padding; empty if it is none."""
+    """Return a UID without its padding; empty if the value is not a UID."""
     uid = raw.rstrip(b"\0 ")
     return uid.decode("ascii") if _UID.fullmatch(uid) else ""
 
 
-# The acceptor's side.
+# The accepting side.
 
 _VERSION_1 = 0x0001
 
 MAX_CACHED = 64
-"""How many proposals, and how many answers, are kept: those used last."""
+"""How many proposals, and how many answers, are cached; the least recently used go.
+
+A modality sends the same proposal each time.
+"""
 MAX_CACHED_BYTES = 20 * 1024
-"""Of a proposal: 128 contexts with four transfer syntaxes each. A longer one is decoded again each
-time, so that a hostile peer can't fill the memory.
+"""The longest cached proposal: 128 contexts with four transfer syntaxes each.
+
+A longer one is decoded each time, so that a hostile peer can't fill the memory.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class AssociateRQ:
-    """A decoded A-ASSOCIATE-RQ without its odd items; shared by all who send the same bytes."""
+    """A decoded A-ASSOCIATE-RQ without its odd items; shared by all peers that send the same bytes.
+
+    Equal if bytes and limits are, so only those two are compared and hashed.
+    """
 
     encoded: bytes
     limits: Limits
-    """How many items of it count."""
+    """The limits that it was decoded with; further items were ignored."""
     protocol_version: int = field(compare=False)
-    """1 if its bit is set (PS3.8 9.3.2); any other is to be rejected with (1, 2, 2)."""
+    """1 if its bit is set (PS3.8 9.3.2); reject any other with (1, 2, 2)."""
     called_ae_title: str = field(compare=False)
-    """Without its padding, as the calling one."""
+    """Without padding, like the calling one."""
     calling_ae_title: str = field(compare=False)
     application_context: str = field(compare=False)
-    """Empty if there is none."""
+    """Empty if the item is missing."""
     contexts: tuple[ProposedContext, ...] = field(compare=False)
     implementation_class_uid: str = field(compare=False)
-    """Empty if there is none, as the version."""
+    """Empty if the item is missing, like the version."""
     implementation_version: str = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Negotiated:
-    """What a receiver accepts of a proposal; shared too, so do not change it."""
+    """The answer to a proposal; shared by associations, so do not change it."""
 
     contexts: dict[int, str]
     """The transfer syntax of each accepted presentation context, by the context's id."""
@@ -146,10 +155,10 @@ class Negotiated:
 
 
 def decode_associate_rq(encoded: bytes, limits: Limits) -> AssociateRQ:
-    """Return what an A-ASSOCIATE-RQ PDU says (PS3.8 9.3.2).
+    """Decode an A-ASSOCIATE-RQ PDU (PS3.8 9.3.2).
 
     Raises:
-        ProtocolViolation: if it has no readable structure, or an AE title that is none.
+        ProtocolViolation: if its structure is unreadable, or an AE title is invalid.
     """
     decode = _decode_rq if len(encoded) > MAX_CACHED_BYTES else _cached_decode_rq
     return decode(encoded, limits)
@@ -159,8 +168,8 @@ def negotiate(proposal: AssociateRQ, pdu_bytes: int) -> Negotiated:
     """Return the answer of a receiver that accepts the association.
 
     Args:
-        proposal: what the requestor wants.
-        pdu_bytes: the longest PDU that the receiver takes; receivers differ in nothing else.
+        proposal: the decoded request.
+        pdu_bytes: the longest PDU that the receiver accepts; receivers differ in nothing else.
     """
     is_long = len(proposal.encoded) > MAX_CACHED_BYTES
     return (_negotiate if is_long else _cached_negotiate)(proposal, pdu_bytes)
@@ -174,7 +183,8 @@ def _decode_rq(encoded: bytes, limits: Limits) -> AssociateRQ:
     called_ae_title, calling_ae_title = _ae_title("called", called), _ae_title("calling", calling)
     application_context, user_information = b"", b""
     contexts: dict[int, ProposedContext | None] = {}
-    for kind, value in _items(body[_FIXED.size :]):  # of items of one kind or id the first counts
+    # Of several items of one type, or contexts of one id, the first counts.
+    for kind, value in _items(body[_FIXED.size :]):
         if kind == _APPLICATION_CONTEXT_ITEM:
             application_context = application_context or value
         elif kind == _CONTEXT_ITEM and value and value[0] not in contexts:
@@ -199,9 +209,10 @@ def _decode_rq(encoded: bytes, limits: Limits) -> AssociateRQ:
 
 
 def _ae_title(which: str, raw: bytes) -> str:
+    # PS3.8 9.3.2 pads with spaces; NUL is accepted as well.
     title = raw.rstrip(b"\0 ")
     if not title.strip() or not _TEXT.fullmatch(title):
-        raise ProtocolViolation(f"its A-ASSOCIATE-RQ has a {which} AE title that is none")
+        raise ProtocolViolation(f"its A-ASSOCIATE-RQ has an invalid {which} AE title")
     return title.decode("ascii").strip()
 
 
@@ -214,7 +225,8 @@ def _context(value: bytes, max_syntaxes: int) -> ProposedContext | None:
             abstract = abstract or uid
         elif kind == _TRANSFER_SYNTAX_ITEM and uid and len(transfer) < max_syntaxes:
             transfer.append(uid)
-    is_odd = value[0] % 2 == 1  # PS3.8 9.3.2.2
+    # PS3.8 9.3.2.2: ids are odd, and a context has one abstract and at least one transfer syntax.
+    is_odd = value[0] % 2 == 1
     if not (is_odd and abstract and transfer):
         return None
     return ProposedContext(value[0], abstract, tuple(dict.fromkeys(transfer)))
@@ -223,12 +235,13 @@ def _context(value: bytes, max_syntaxes: int) -> ProposedContext | None:
 def _implementation(user_information: bytes, max_items: int) -> tuple[str, str]:
     """Return implementation class UID and version name; either may be empty.
 
-    Ignoring the other user items answers them, too: no limit for our short answers (PS3.8 D.1), one
-    operation at a time (PS3.7 D.3.3.3), the default roles (D.3.3.4), no extended negotiation
-    (D.3.3.5), no check of the user's identity (D.3.3.7).
+    The other user items are ignored, which answers them with the defaults: no limit for our short
+    answers (PS3.8 D.1), one operation at a time (PS3.7 D.3.3.3), default roles (D.3.3.4), no
+    extended negotiation (D.3.3.5), no check of the user's identity (D.3.3.7).
     """
     found: dict[int, bytes] = {}
     for number, (kind, value) in enumerate(_items(user_information)):
+        # The rest is still parsed: a PDU that ends inside an item is a violation wherever that is.
         if number < max_items:
             found.setdefault(kind, value)
     version = found.get(_IMPLEMENTATION_VERSION_ITEM, b"")[:16].rstrip(b"\0 ")
@@ -241,6 +254,7 @@ def _implementation(user_information: bytes, max_items: int) -> tuple[str, str]:
 def _negotiate(proposal: AssociateRQ, pdu_bytes: int) -> Negotiated:
     accepted, refused = answer_contexts(proposal.contexts)
     answer = _associate(proposal.called_ae_title, proposal.calling_ae_title, pdu_bytes)
+    # PS3.8 7.1.1.7 and 7.1.1.8: accepted, by the service user.
     answer.result, answer.result_source = 0, 1
     answer.presentation_context_definition_results_list = [
         *(_result(context.id, 0, context.transfer_syntax) for context in accepted),
@@ -266,13 +280,13 @@ _cached_decode_rq = lru_cache(maxsize=MAX_CACHED)(_decode_rq)
 _cached_negotiate = lru_cache(maxsize=MAX_CACHED)(_negotiate)
 
 
-# The requestor's side.
+# The requesting side.
 
 Context = tuple[str, str]
 """SOP class and transfer syntax."""
 
 MAX_CONTEXTS = 128
-"""PS3.8 9.3.2.2: their ids are the odd numbers of one byte."""
+"""The most contexts of an association: their ids are the odd numbers of a byte (PS3.8 9.3.2.2)."""
 
 MAX_PDU_BYTES = 65_536
 """The maximum length received that a requestor announces (PS3.8 D.1)."""
@@ -280,15 +294,18 @@ MAX_PDU_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class AcceptedContexts:
-    """What a peer accepts of a proposal."""
+    """The contexts of a proposal that a peer accepts."""
 
     contexts: Mapping[Context, int]
     max_pdu_bytes: int
-    """The longest P-DATA-TF PDU that it takes; 0 for any."""
+    """The longest P-DATA-TF PDU that it accepts; 0 for any (PS3.8 D.1)."""
 
 
 def encode_associate_rq(peer: Peer, contexts: Sequence[Context]) -> bytes:
-    """Return an A-ASSOCIATE-RQ with one transfer syntax per context, so that none is recoded."""
+    """Return an A-ASSOCIATE-RQ with one transfer syntax per context.
+
+    So the peer can't choose another one, and files are sent as they are encoded.
+    """
     primitive = _associate(peer.called_ae_title, peer.calling_ae_title, MAX_PDU_BYTES)
     primitive.presentation_context_definition_list = [
         _proposed(number, context) for number, context in _numbered(contexts).items()
@@ -297,7 +314,7 @@ def encode_associate_rq(peer: Peer, contexts: Sequence[Context]) -> bytes:
 
 
 def decode_associate_ac(encoded: bytes, contexts: Sequence[Context]) -> AcceptedContexts:
-    """Return what an A-ASSOCIATE-AC accepts; contexts that were not proposed are left out.
+    """Decode an A-ASSOCIATE-AC; contexts that were not proposed are left out.
 
     Raises:
         AssociationBroken: if it can't be read.
@@ -328,14 +345,15 @@ def decode_associate_ac(encoded: bytes, contexts: Sequence[Context]) -> Accepted
 
 
 def rejection(encoded: bytes, peer: Peer) -> AssociationRefused:
-    """Return in words what an A-ASSOCIATE-RJ says (PS3.8 9.3.4)."""
+    """Return the error for an A-ASSOCIATE-RJ, with its reason in words (PS3.8 9.3.4)."""
+    # A PDU that is too short counts as without a reason.
     result, source, reason = (*encoded[7:10], 0, 0, 0)[:3]
     words, remedy = _REJECTIONS.get(
-        (source, reason), (f"source {source}, reason {reason}", "see what its own log says")
+        (source, reason), (f"source {source}, reason {reason}", "check its log")
     )
     words = words.format(called=peer.called_ae_title, calling=peer.calling_ae_title)
-    for_now = "for now" if result == _TRANSIENT else "for good"
-    detail = f"{peer} rejects the association {for_now}: {words}"
+    how_long = "temporarily" if result == _TRANSIENT else "permanently"
+    detail = f"{peer} rejects the association {how_long}: {words}"
     return AssociationRefused(result, source, reason, detail, remedy)
 
 
@@ -348,24 +366,25 @@ def refused(context: Context) -> ContextRefused:
 
 _TRANSIENT = 2
 _LATER = "try again later"
+# By source and reason (PS3.8 9.3.4).
 _REJECTIONS = {
-    (1, 1): ("no reason given", "see what its own log says"),
-    (1, 2): ("the application context is not supported", "see whether it is a DICOM peer"),
+    (1, 1): ("no reason given", "check its log"),
+    (1, 2): ("the application context is not supported", "check that it is a DICOM peer"),
     (1, 3): (
         "the calling AE title {calling} is not allowed",
         "let the peer allow this AE title and this host, or call with another one",
     ),
     (1, 7): ("there is no AE title {called}", "check the called AE title and the port"),
     (2, 1): ("no reason given by its service provider", _LATER),
-    (2, 2): ("its protocol version is another", "see whether it is a DICOM peer"),
+    (2, 2): ("it uses another protocol version", "check that it is a DICOM peer"),
     (3, 1): ("it is busy", _LATER),
-    (3, 2): ("it has as many associations as it admits", _LATER),
+    (3, 2): ("it has reached its limit of associations", _LATER),
 }
 
 
 def _unreadable_ac() -> AssociationBroken:
     detail = "the peer's A-ASSOCIATE-AC can't be read"
-    return AssociationBroken(detail, "see whether a DICOM peer listens there")
+    return AssociationBroken(detail, "check that a DICOM peer listens there")
 
 
 def _numbered(contexts: Sequence[Context]) -> dict[int, Context]:
@@ -381,7 +400,7 @@ def _proposed(number: int, context: Context) -> PresentationContext:
 
 
 def _associate(called: str, calling: str, pdu_bytes: int) -> A_ASSOCIATE:
-    """Return what request and answer have in common (PS3.8 7.1.1), but for the contexts."""
+    """Return the parameters that request and answer share (PS3.8 7.1.1), without contexts."""
     primitive = A_ASSOCIATE()
     primitive.application_context_name = UID(APPLICATION_CONTEXT)
     primitive.called_ae_title, primitive.calling_ae_title = called, calling

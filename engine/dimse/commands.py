@@ -1,7 +1,7 @@
 """Command sets as bytes: read from requests, written for responses (PS3.7 6.3.1, 9.3).
 
-A receiver serves C-STORE and C-ECHO; any other request has its answer in the standard, too. As a
-requestor we ask for the same two.
+A receiver serves C-STORE and C-ECHO; other requests get the answer that the standard has for them.
+As a requestor, the engine sends the same two.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# Group, element and length: command sets are Implicit VR Little Endian (PS3.7 6.3.1).
 _ELEMENT = Struct("<HHI")
 _ELEMENT_BYTES = 8
 C_STORE, C_ECHO = 0x0001, 0x0030
 _C_STORE_RQ, _C_ECHO_RQ, _C_CANCEL_RQ = C_STORE, C_ECHO, 0x0FFF
+# PS3.7 annex E: the bit of a response in the Command Field.
 _RESPONSE = 0x8000
+# PS3.7 annex E: any other value means that a data set follows.
 _NO_DATA_SET = 0x0101
 _SUCCESS, _UNRECOGNIZED_OPERATION = 0x0000, 0x0211  # PS3.7 annex C
 
@@ -33,7 +36,7 @@ _VERIFICATION = "1.2.840.10008.1.1"
 
 
 class StoreRequest(NamedTuple):
-    """What a C-STORE-RQ says."""
+    """The values of a C-STORE-RQ that its answer needs."""
 
     context_id: int
     message_id: int
@@ -42,19 +45,19 @@ class StoreRequest(NamedTuple):
 
 
 class RequestCommand(NamedTuple):
-    """A request, with what is to be done about it."""
+    """A decoded request, with its answer unless it is a C-STORE."""
 
     has_data_set: bool
     store: StoreRequest | None
     answer: bytes = b""
-    """What to send once the message is complete, as a P-DATA-TF PDU; for a C-STORE it depends."""
+    """The P-DATA-TF PDU to send once the message is complete; empty for a C-STORE."""
 
 
 def read_command(encoded: bytes, context_id: int) -> RequestCommand:
     """Read a command set, which is always Implicit VR Little Endian (PS3.7 6.3.1).
 
     Raises:
-        UnreadableObject: if it is no command set, or not of a request.
+        UnreadableObject: if it is not a command set, or not one of a request.
     """
     usual = _usual_store(encoded, context_id)
     if usual is not None:
@@ -75,6 +78,7 @@ def read_command(encoded: bytes, context_id: int) -> RequestCommand:
 
 def store_response(request: StoreRequest, status: int, comment: str = "") -> bytes:
     """Return a C-STORE-RSP as one P-DATA-TF PDU (PS3.7 9.3.1.2)."""
+    # Nearly every answer: all but message id and instance comes from the cache.
     if status == _SUCCESS:
         instance = _encoded(_AFFECTED_SOP_INSTANCE, _padded(request.sop_instance_uid, b"\0"))
         begin, end = _success(request.context_id, request.sop_class_uid, len(instance))
@@ -89,14 +93,14 @@ def store_response(request: StoreRequest, status: int, comment: str = "") -> byt
 
 
 class Response(NamedTuple):
-    """What a peer answers to a request of ours."""
+    """A peer's response to our request."""
 
     field: int
     """The command that is answered, such as 0x0001 for a C-STORE."""
     message_id: int
     status: int
     comment: str
-    """Error Comment (0000,0902), without what could steer a terminal."""
+    """Error Comment (0000,0902), without control characters."""
 
 
 def store_request(request: StoreRequest) -> bytes:
@@ -127,7 +131,7 @@ def read_response(encoded: bytes) -> Response:
     """Read the command set of a response without a data set.
 
     Raises:
-        UnreadableObject: if it is none.
+        UnreadableObject: if it is not one.
     """
     elements = _elements(encoded)
     field = _number(elements.get(_COMMAND_FIELD))
@@ -143,10 +147,12 @@ def read_response(encoded: bytes) -> Response:
     )
 
 
+# Few contexts and classes, and instance UIDs of few lengths: nearly every answer is here.
 @lru_cache(maxsize=1024)
 def _success(context_id: int, sop_class_uid: str, instance_bytes: int) -> tuple[bytes, bytes]:
     """Return a successful response, before and after the message id, without the SOP instance."""
     before = _encoded(_AFFECTED_SOP_CLASS, _padded(sop_class_uid, b"\0"))
+    # The instance is left out here, but counts in the three lengths: of PDU, PDV and group.
     body = before + _responding(_C_STORE_RQ, 0, _SUCCESS) + bytes(instance_bytes)
     response = _pdu(body, context_id)[:-instance_bytes]
     message_id_at = len(response) - _AFTER_MESSAGE_ID_BYTES
@@ -154,11 +160,13 @@ def _success(context_id: int, sop_class_uid: str, instance_bytes: int) -> tuple[
 
 
 def _answer(field: int, elements: Mapping[int, bytes], context_id: int) -> bytes:
-    """Return the response to a request that is no C-STORE; nothing for a C-CANCEL."""
+    """Return the response to another request than C-STORE; empty for a C-CANCEL."""
     if not field:
-        raise UnreadableObject("a command set says no command")
+        raise UnreadableObject("a command set has no Command Field")
+    # As acceptors without a request of our own, we get no responses.
     if field & _RESPONSE:
-        raise UnreadableObject(f"a response (0x{field:04X}) to nothing that was asked")
+        raise UnreadableObject(f"a response (0x{field:04X}) without a request")
+    # PS3.7 9.3.2.3: a C-CANCEL has no response of its own, and nothing runs that it could cancel.
     if field == _C_CANCEL_RQ:
         return b""
     status = _SUCCESS if field == _C_ECHO_RQ else _UNRECOGNIZED_OPERATION
@@ -170,7 +178,7 @@ def _answer(field: int, elements: Mapping[int, bytes], context_id: int) -> bytes
 
 
 def _responding(field: int, message_id: int, status: int) -> bytes:
-    """Encode which request is answered, that no data set follows, and the status."""
+    """Encode the elements of a response between SOP class and instance (PS3.7 9.3)."""
     return _RESPONDING.pack(
         *(0x0000, _COMMAND_FIELD, 2, field | _RESPONSE),
         *(0x0000, _RESPONDED_TO, 2, message_id),
@@ -180,7 +188,7 @@ def _responding(field: int, message_id: int, status: int) -> bytes:
 
 
 def _pdu(body: bytes, context_id: int) -> bytes:
-    """Return a command set without its group length as one P-DATA-TF PDU."""
+    """Return one P-DATA-TF PDU with a command set; `body` is without the group length."""
     size = _GROUP_LENGTH_BYTES + len(body)
     head = _PDU_AND_PDV.pack(0x04, size + 6, size + 2, context_id, _LAST_COMMAND)
     return head + _encoded(0x0000, len(body).to_bytes(4, "little")) + body
@@ -195,7 +203,10 @@ _LAST_COMMAND = 0x03  # PS3.8 E.2: command, last fragment
 
 
 def _usual_store(encoded: bytes, context_id: int) -> RequestCommand | None:
-    """Read a C-STORE-RQ with the elements that it must have and no others (PS3.7 9.3.1.1)."""
+    """Read a C-STORE-RQ with exactly the required elements (PS3.7 9.3.1.1); None for any other.
+
+    Two unpackings instead of a loop over seven elements, for every object.
+    """
     if len(encoded) < _BEFORE_CLASS.size:
         return None
     *begins, class_bytes = _BEFORE_CLASS.unpack_from(encoded)
@@ -208,6 +219,7 @@ def _usual_store(encoded: bytes, context_id: int) -> RequestCommand | None:
     )
     if (asks, urges, brings, names) != _USUAL_MIDDLE:
         return None
+    # More elements follow, or the length is wrong: the general way reads it, or finds the fault.
     if len(encoded) != instance_at + instance_bytes:
         return None
     sop_class_uid = _uid(encoded[_BEFORE_CLASS.size : class_end])
@@ -223,6 +235,7 @@ def _elements(encoded: bytes) -> dict[int, bytes]:
         group, element, length = unpack(encoded, position)
         position += _ELEMENT_BYTES
         following = position + length
+        # The length is the peer's: without this, a slice would be short without an error.
         if group or following > end:
             raise UnreadableObject("the command set is malformed")
         elements[element] = encoded[position:following]
@@ -231,6 +244,7 @@ def _elements(encoded: bytes) -> dict[int, bytes]:
 
 
 def _number(value: bytes | None) -> int:
+    # All numbers of a command set but its group length are US.
     return int.from_bytes(value[:2], "little") if value else 0
 
 
@@ -261,7 +275,7 @@ _BEFORE_CLASS = Struct("<8s4x4sI")
 """Group length, and the head of Affected SOP Class UID with its length."""
 _USUAL_PREFIX = [_ELEMENT.pack(0, 0, 4), _ELEMENT.pack(0, _AFFECTED_SOP_CLASS, 0)[:4]]
 _BEFORE_INSTANCE = Struct("<18sH8s2x8sH4sI")
-"""Message id, data set type and the length of Affected SOP Instance UID, with what is between."""
+"""The elements between the two UIDs: message id, data set type, length of the second UID."""
 _USUAL_MIDDLE = (
     _short(_COMMAND_FIELD, _C_STORE_RQ) + _ELEMENT.pack(0, _MESSAGE_ID, 2),
     _ELEMENT.pack(0, _PRIORITY, 2),
@@ -274,18 +288,18 @@ SUCCESS = 0x0000
 
 
 class RetryDecision(StrEnum):
-    """What becomes of an object that was answered."""
+    """What to do with an object after its answer."""
 
     DONE = "done"
-    """The peer has it."""
+    """The peer has stored it."""
     RETRY = "retry"
-    """The peer may take it later."""
+    """The peer may accept it later."""
     GIVE_UP = "give up"
-    """The peer will not take this object, however often it comes."""
+    """The peer will refuse this object each time."""
 
 
 _DONE = frozenset((0x0000, 0x0001, 0x0107, 0x0116))
-"""Success, and the warnings of any service: the object is stored."""
+"""Success, and the warnings of any service (PS3.7 annex C): the object is stored."""
 _REFUSED = {
     0x0105: "no such attribute",
     0x0106: "an invalid attribute value",
@@ -298,7 +312,7 @@ _REFUSED = {
     0x0122: "the SOP class is not supported",
     0x0124: "not authorized",
 }
-"""What the object or our rights are the reason of, so that nothing changes by itself."""
+"""Failures because of the object or of missing rights, which do not go away by themselves."""
 _LATER = {
     0x0110: "processing failure",
     0x0210: "a duplicate invocation",
@@ -310,20 +324,22 @@ _LATER = {
 
 
 def retry_decision(status: int) -> RetryDecision:
-    """Return what is done about a status.
+    """Return what to do with an object after a C-STORE status (PS3.4 B.2.3).
 
-    0xCxxx is tried again although the standard calls it an error of the data set, because XNAT
-    answers it for nearly every failure, a full disk included.
+    0xCxxx is retried, although the standard calls it an error of the data set: XNAT answers nearly
+    every failure with it, also a full disk.
     """
+    # PS3.4 B.2.3: 0xBxxx are the warnings of storage.
     if status in _DONE or status >> 12 == 0xB:
         return RetryDecision.DONE
+    # 0xA9xx: the data set does not match its SOP class, which a retry does not change.
     if status in _REFUSED or status >> 8 == 0xA9:
         return RetryDecision.GIVE_UP
     return RetryDecision.RETRY
 
 
 def is_peer_full(status: int) -> bool:
-    """Tell whether the reason is the peer's room, so that other objects fare no better now."""
+    """Tell whether the peer is out of resources, so that it will refuse other objects too."""
     return status >> 8 == 0xA7 or status == 0x0213
 
 

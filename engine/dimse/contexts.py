@@ -1,8 +1,8 @@
-"""Which presentation contexts a receiver accepts: every storage class, every transfer syntax.
+"""Negotiates presentation contexts: all storage classes, nearly all transfer syntaxes.
 
-Unknown and private SOP classes are accepted as storage, because refusing them is what integrators
-complain about (xnat-behaviour 13). Deflated syntaxes are not, because a small deflated data set
-can unpack to any size.
+Unknown and private SOP classes are accepted as storage, because integrators complain when they are
+refused (xnat-behaviour 13). Deflated syntaxes are refused, because a small deflated data set can
+inflate to any size.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TRANSFER_SYNTAXES: tuple[str, ...] = (
     *(s for s in ALL_TRANSFER_SYNTAXES if s not in {*_UNCOMPRESSED, *DEFLATED, EXPLICIT_BIG}),
     EXPLICIT_BIG,
 )
-"""In order of preference: what every viewer reads first, the retired big endian last."""
+"""In order of preference: first those that every viewer reads, last the retired big endian."""
 
 
 class ProposedContext(NamedTuple):
@@ -52,7 +52,7 @@ class ProposedContext(NamedTuple):
 
 
 class AcceptedUIDs(NamedTuple):
-    """An accepted context. Its names are looked up only when they are shown."""
+    """An accepted context by UIDs; names are looked up only when they are shown."""
 
     id: int
     sop_class: str
@@ -76,6 +76,7 @@ def answer_contexts(
     accepted, refused = list[AcceptedUIDs](), list[Refusal]()
     for context in sorted(proposed):
         supported = supported_syntaxes(context.abstract_syntax)
+        # PS3.8 9.3.3.2: the acceptor chooses one of those proposed.
         chosen = next((syntax for syntax in supported if syntax in context.transfer_syntaxes), None)
         if chosen is not None:
             accepted.append(AcceptedUIDs(context.id, context.abstract_syntax, chosen))
@@ -86,7 +87,7 @@ def answer_contexts(
 
 
 def supported_syntaxes(sop_class_uid: str) -> tuple[str, ...]:
-    """Return the transfer syntaxes that a receiver takes for a SOP class; none if it refuses it."""
+    """Return the transfer syntaxes accepted for a SOP class; empty if the class is refused."""
     if sop_class_uid == VERIFICATION:
         return _UNCOMPRESSED
     return TRANSFER_SYNTAXES if is_storage(sop_class_uid) else ()
@@ -94,12 +95,14 @@ def supported_syntaxes(sop_class_uid: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def is_storage(sop_class_uid: str) -> bool:
-    """Tell whether objects of a SOP class are taken: all storage, private and unknown classes."""
+    """Tell whether a SOP class is accepted: storage, private and unknown classes."""
     if not sop_class_uid.startswith(_STANDARD_ROOT):
         return True
     uid = _uid(sop_class_uid)
     if not uid.type:
-        return True  # newer than our dictionary
+        # Newer than the dictionary of pydicom.
+        return True
+    # Both have "Storage" in their names, and no objects that are stored.
     other_service = "Storage Commitment" in uid.name or uid == _MEDIA_DIRECTORY
     return uid.type == "SOP Class" and "Storage" in uid.name and not other_service
 
@@ -132,7 +135,7 @@ _REASONS = {
 
 
 def name_of(uid: str) -> str:
-    """Return the name of a UID, or the UID where the dictionary does not have it."""
+    """Return the name of a UID, or the UID itself if pydicom does not know it."""
     return _uid(uid).name if uid else "none"
 
 

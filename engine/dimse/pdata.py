@@ -1,6 +1,6 @@
 """Parses P-DATA-TF PDUs in place in the receive buffer (PS3.8 9.3.5, annex E).
 
-The parser keeps no bytes of a data set: it says where in the buffer they lie.
+The parser copies no bytes of a data set: it returns views of the buffer.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ PDU_HEAD_BYTES = 6
 # last command fragment could fill the memory.
 MAX_COMMAND_BYTES = 64 * 1024
 BUFFER_BYTES = 640 * 1024
-"""A CT image and the heads of its PDUs: what is here as a whole is written with one call. With
-64 KiB a CT image takes a tenth more processor time (705, not 635 µs; 2026, 2 cores, tmpfs)."""
+"""Holds a CT image with the heads of its PDUs, which is written with one call then.
+
+With 64 KiB a CT image takes a tenth more CPU time (705 instead of 635 µs; 2026, 2 cores, tmpfs).
+"""
 
 # Head of the PDU and of its first PDV, read by one call: length of the PDU, length of the PDV,
 # presentation context, message control header (PS3.8 9.3.5, E.2).
@@ -30,13 +32,13 @@ _COMMAND, _LAST = 1, 2  # message control header, PS3.8 E.2
 
 
 class ProtocolViolation(Exception):
-    """The peer sent what no association allows; the association ends with an A-ABORT."""
+    """The peer violated the protocol; the association must be aborted."""
 
 
 class ReceiveBuffer:
-    """Memory for what is received; what is not consumed lies between `low` and `high`.
+    """Memory for received bytes; those between `low` and `high` are not consumed yet.
 
-    The system gives the memory page by page, as it is written to.
+    The kernel allocates its pages when they are first written to.
     """
 
     __slots__ = ("buffer", "high", "low", "view")
@@ -47,24 +49,24 @@ class ReceiveBuffer:
         self.low = self.high = 0
 
     def begin(self, rest: bytes = b"") -> None:
-        """Forget everything, and begin with what another buffer's use has left over."""
+        """Empty the buffer, and begin with bytes that another use of a buffer has left."""
         self.low, self.high = 0, len(rest)
         if rest:
             self.view[: len(rest)] = rest
 
     def rest(self) -> bytes:
-        """Return a copy of what is not consumed."""
+        """Return a copy of the bytes that are not consumed."""
         return bytes(self.view[self.low : self.high])
 
     def pdu_head(self) -> tuple[int, int] | None:
-        """Return type and length of the PDU that is next (PS3.8 9.3.1); None if more must come."""
+        """Return type and length of the next PDU (PS3.8 9.3.1); None if more bytes are needed."""
         if self.high - self.low < PDU_HEAD_BYTES:
             return None
         length = self.view[self.low + 2 : self.low + PDU_HEAD_BYTES]
         return self.buffer[self.low], int.from_bytes(length, "big")
 
     def take_pdu(self, length: int) -> bytes | None:
-        """Consume a PDU of a length and return it with its head; None if more must come."""
+        """Consume a PDU and return it with its head; None if more bytes are needed."""
         end = self.low + PDU_HEAD_BYTES + length
         if end > self.high:
             return None
@@ -74,14 +76,14 @@ class ReceiveBuffer:
 
 
 class CommandSet(NamedTuple):
-    """A complete command set; its reader sets `expects_data`, which says what follows."""
+    """A complete command set; the caller must set `expects_data` before the next call."""
 
     context_id: int
     encoded: bytes
 
 
 class Fragments(NamedTuple):
-    """The next bytes of a data set; their memory is used again after the next call."""
+    """The next bytes of a data set; valid until the next call."""
 
     segments: list[memoryview]
     is_last: bool
@@ -101,13 +103,13 @@ class PDataParser:
         """The presentation context that the message began on; all its fragments must be on it."""
         self._command = bytearray()
         self.expects_data = False
-        """Whether a data set is due: set by the reader of the command set."""
+        """Whether a data set must follow; set by the caller after each command set."""
         self.pdus = 0
         """How many PDUs have begun."""
 
     @property
     def inside_pdu(self) -> bool:
-        """Whether the bytes that come next belong to a PDU that has begun."""
+        """Whether the next bytes belong to a PDU that has begun."""
         return self._pdu_left > 0
 
     @property
@@ -116,18 +118,20 @@ class PDataParser:
         return self.inside_pdu or self.expects_data or bool(self._command)
 
     def next(self, data: ReceiveBuffer) -> CommandSet | Fragments | None:
-        """Consume what comes next, up to the end of a command set or of a data set.
+        """Consume bytes up to the end of a command set, of a data set, or of the buffer.
 
         Returns:
-            None if nothing more can be consumed: more must come, or another kind of PDU is there.
+            None if nothing can be consumed: more bytes are needed, or a PDU of another type is
+            next.
 
         Raises:
-            ProtocolViolation: saying what is wrong with the stream.
+            ProtocolViolation: with the reason.
         """
         segments: list[memoryview] = []
         buffer, view, high = data.buffer, data.view, data.high
         while True:
             if not self._in_pdv:
+                # The fast way, which leaves all other PDUs to the code below.
                 if self._pdu_left == 0 and high - data.low >= _PDU_AND_PDV.size:
                     ended = self._take_whole_pdus(data, segments)
                     if ended is not None:
@@ -150,7 +154,7 @@ class PDataParser:
                 segments.append(segment)
             else:
                 # PS3.8 annex E: a message is a command set, then its data set.
-                raise ProtocolViolation("a data set fragment stands where a command is due")
+                raise ProtocolViolation("a data set fragment came where a command must follow")
             if self._pdv_left == 0:
                 self._in_pdv = False
                 if self._control & _LAST:
@@ -160,15 +164,14 @@ class PDataParser:
     def _take_whole_pdus(
         self, data: ReceiveBuffer, segments: list[memoryview]
     ) -> CommandSet | Fragments | None:
-        """Take PDUs that are here whole and hold one fragment: what nearly all PDUs are."""
+        """Take PDUs that are complete and hold one fragment, as nearly all PDUs are."""
         unpack, longest = _PDU_AND_PDV.unpack_from, self._max_pdu_bytes
         buffer, view, low, high = data.buffer, data.view, data.low, data.high
         while high - low >= _PDU_AND_PDV.size:
             kind, length, pdv_length, context_id, control = unpack(buffer, low)
             end = low + PDU_HEAD_BYTES + length
-            # The least length is that of an empty PDV: its head has six bytes, too. A PDU that is
-            # not like this is not an error here: the slower way below reads it, or finds what is
-            # wrong.
+            # The least length is that of an empty PDV: its head has six bytes, too. Any other PDU
+            # is not an error here: the slower way reads it, or finds the fault.
             whole = kind == P_DATA_TF and end <= high and PDU_HEAD_BYTES <= length <= longest
             if not whole or pdv_length != length - _PDV_LENGTH_BYTES:
                 break
@@ -184,6 +187,7 @@ class PDataParser:
                     data.low, self.expects_data = end, False
                     return Fragments(segments, True)
                 low = self._take_equal_pdus(data, end - low, end, segments)
+            # A command set in one fragment; one in several is put together the slower way.
             elif control == _COMMAND | _LAST and not self._command:
                 self.pdus += 1
                 data.low, self._message_context_id = end, context_id
@@ -208,16 +212,15 @@ class PDataParser:
         return end
 
     def _begin_pdv(self, buffer: mmap.mmap, low: int, high: int) -> int:
-        """Read the next PDV's head; return the position after it, or -1 if it is not there yet."""
+        """Read the head of the next PDV; return the position after it, -1 if bytes are missing."""
         available = high - low
         if self._pdu_left == 0:
             if available < PDU_HEAD_BYTES or buffer[low] != P_DATA_TF:
                 return -1
             (length,) = _PDU_LENGTH.unpack_from(buffer, low + 2)
-            # Checked before anything is kept for the PDU: its length is up to 4 GiB, as the peer
-            # says.
+            # Checked before anything is kept for the PDU: the peer may claim up to 4 GiB.
             if not PDU_HEAD_BYTES <= length <= self._max_pdu_bytes:
-                raise ProtocolViolation(f"a P-DATA-TF PDU says it has {length:,} bytes")
+                raise ProtocolViolation(f"a P-DATA-TF PDU announces {length:,} bytes")
             if available < _PDU_AND_PDV.size:
                 return -1
             _, length, pdv_length, self._context_id, self._control = _PDU_AND_PDV.unpack_from(
@@ -241,7 +244,7 @@ class PDataParser:
         # PS3.8 9.3.5: a PDV's length counts its context ID and its control header.
         self._pdv_left = pdv_length - 2
         if not 0 <= self._pdv_left <= self._pdu_left:
-            raise ProtocolViolation(f"a PDV says it has {pdv_length:,} bytes")
+            raise ProtocolViolation(f"a PDV announces {pdv_length:,} bytes")
         self._in_pdv = True
         return low
 
@@ -259,7 +262,7 @@ class PDataParser:
 
     def _take_command(self, segment: memoryview) -> None:
         if self.expects_data:
-            raise ProtocolViolation("a command fragment stands where a data set is due")
+            raise ProtocolViolation("a command fragment came where a data set must follow")
         if not self._command:
             self._message_context_id = self._context_id
         self._command += segment

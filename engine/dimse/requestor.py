@@ -1,8 +1,8 @@
 """The calling side of one association, fed with bytes: no socket, no thread, no clock inside.
 
-`next_event` says what the bytes mean, one thing at a time. The other methods say what to send, and
-change the state as PS3.8 table 9-10 wants it; to call one in a state where the table has no entry
-for it is a `KeyError`. `scu` drives a connection over a socket.
+`next_event` returns the next event that the bytes contain. The other methods return bytes to send,
+and change the state by PS3.8 table 9-10. A call in a state for which the table has no entry raises
+`KeyError`. `scu` drives a connection over a socket.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ if TYPE_CHECKING:
     from engine.model.peer import Peer
 
 MAX_PDU_BYTES = 256 * 1024
-"""Of any PDU of the peer, more than was announced; its answers are short."""
+"""The longest PDU of a peer, more than was announced; its answers are short."""
 
-REMEDY = "see what its own log says, and try again"
-"""What helps against nearly everything that a peer does wrong."""
+REMEDY = "check the log of the peer, and try again"
+"""The remedy for most protocol errors of a peer."""
 
 _PDV = Struct(">BxIIBB")
 _PDV_HEAD_BYTES = 6
 _LAST_DATA, _MORE_DATA = 0x02, 0x00  # PS3.8 E.2
 _UNLIMITED_PDU = 128 * 1024
-"""The PDUs for a peer that takes any length, or longer ones than this."""
+"""The length of our PDUs to a peer that accepts any length, or a greater one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The association is rejected; the connection is to be closed."""
+    """The association is rejected; the connection must be closed."""
 
     encoded: bytes
     """The A-ASSOCIATE-RJ."""
@@ -88,12 +88,12 @@ class ReleaseRequested:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The release is confirmed; the connection is to be closed."""
+    """The release is confirmed; the connection must be closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """The peer aborts; the connection is to be closed."""
+    """The peer aborted; the connection must be closed."""
 
     source: int
     reason: int
@@ -101,10 +101,10 @@ class Aborted:
 
 @dataclass(frozen=True, slots=True)
 class ProtocolError:
-    """The association is over: `response` is to be sent, then the connection closed."""
+    """The peer violated the protocol: send `response`, then close the connection."""
 
     why: str
-    """What is wrong, as a sentence about the peer."""
+    """The violation, as a sentence about the peer."""
     response: bytes
     remedy: str = REMEDY
 
@@ -114,32 +114,32 @@ Event = (
 )
 
 _DATA = frozenset({State.ESTABLISHED, State.AWAITING_RELEASE_RP})
-"""Where a P-DATA-TF PDU may come (DT-2, AR-6)."""
+"""The states in which a P-DATA-TF PDU is allowed (DT-2, AR-6)."""
 _OVER = frozenset({State.AWAITING_CLOSE, State.IDLE})
 
 
 class RequestorConnection:
-    """What has been said so far on one connection, and what it means; used by one thread."""
+    """The state of one outgoing connection; used by one thread."""
 
     def __init__(self, peer: Peer, contexts: Sequence[Context]) -> None:
         """Begin in Sta4: the connection is being opened.
 
         Args:
-            peer: whom to call.
-            contexts: what to propose, at most 128.
+            peer: the peer to call.
+            contexts: the contexts to propose, at most 128.
         """
         self.state = State.AWAITING_CONNECTION
         self.accepted = acse.AcceptedContexts({}, 0)
-        """What the peer accepts, once it does."""
+        """The accepted contexts; empty until the peer has accepted."""
         self._peer = peer
         self._proposed = contexts
         self._parser = PDataParser(MAX_PDU_BYTES)
         self._message_id = 0
         self._asked: int | None = None
-        """The command that a response is due to."""
+        """The command whose response must follow; None if there is none."""
 
     def associate(self) -> bytes:
-        """Return the A-ASSOCIATE-RQ; the connection is open."""
+        """Return the A-ASSOCIATE-RQ; call it once the connection is open."""
         self._act(UpperLayerEvent.CONNECTED)
         return acse.encode_associate_rq(self._peer, self._proposed)
 
@@ -161,13 +161,13 @@ class RequestorConnection:
         data_set: Iterable[memoryview],
         size_bytes: int,
     ) -> Iterator[bytes]:
-        """Return the PDUs of a C-STORE; they are made one by one, as `data_set` gives its bytes.
+        """Return the PDUs of a C-STORE, which are made one by one from `data_set`.
 
         Args:
             context: SOP class and transfer syntax of the object.
             sop_instance_uid: of the object.
-            data_set: its bytes as they are encoded, in pieces of any size.
-            size_bytes: how many those are.
+            data_set: its encoded bytes, in pieces of any size.
+            size_bytes: the number of bytes of all pieces.
 
         Raises:
             ContextRefused: at once, if the peer has not accepted the context.
@@ -186,12 +186,12 @@ class RequestorConnection:
         return acse.A_RELEASE_RQ
 
     def answer_release(self) -> bytes:
-        """Return the A-RELEASE-RP to a peer that asks for the release."""
+        """Return the A-RELEASE-RP for a peer that asks for the release."""
         self._act(UpperLayerEvent.RELEASE_ANSWER_ASKED)
         return acse.A_RELEASE_RP
 
     def abort(self) -> bytes:
-        """Return the A-ABORT with which we break the association off; empty if there is none."""
+        """Return an A-ABORT of the service user; empty if there is nothing to abort."""
         if (UpperLayerEvent.ABORT_ASKED, self.state) not in TABLE:
             return b""
         action = self._act(UpperLayerEvent.ABORT_ASKED)
@@ -203,7 +203,7 @@ class RequestorConnection:
             self._act(UpperLayerEvent.CONNECTION_CLOSED)
 
     def next_event(self, data: ReceiveBuffer) -> Event | None:
-        """Consume bytes up to the next event; None if more must come."""
+        """Consume bytes up to the next event; None if more bytes are needed."""
         try:
             if self.state in _DATA:
                 found = self._parser.next(data)
@@ -215,12 +215,13 @@ class RequestorConnection:
                     return None
             return self._next_of_others(data)
         except ProtocolViolation as violation:
-            return self._fail(f"broke the protocol: {violation}", INVALID_PARAMETER)
+            return self._fail(f"violated the protocol: {violation}", INVALID_PARAMETER)
 
     def _ask(self, command: int) -> int:
-        """Note what is asked; return the message id."""
+        """Note the command that is sent; return its message id."""
         self._act(UpperLayerEvent.DATA_ASKED)
         self._asked = command
+        # PS3.7 E.1: a US value, and unique among the requests that are not answered: we have one.
         self._message_id = self._message_id % 0xFFFF + 1
         return self._message_id
 
@@ -233,25 +234,28 @@ class RequestorConnection:
         try:
             response = read_response(found.encoded)
         except UnreadableObject as error:
-            return self._fail(f"answered nonsense: {error.detail}", INVALID_PARAMETER)
+            return self._fail(f"sent an unreadable response: {error.detail}", INVALID_PARAMETER)
+        # An answer to another request, or a second one, must not confirm an object.
         if (response.field, response.message_id) != (self._asked, self._message_id):
-            return self._fail("answered to what was not asked", INVALID_PARAMETER)
+            return self._fail("sent a response to another request", INVALID_PARAMETER)
         self._asked = None
         return ResponseReceived(response)
 
     def _next_of_others(self, data: ReceiveBuffer) -> Event | None:
-        """Take a PDU that is no P-DATA-TF, or P-DATA-TF where none is due."""
+        """Take a PDU of another type than P-DATA-TF, or a P-DATA-TF that is not allowed here."""
         if self.state in _OVER:
-            # AA-6, also where AA-7 would abort once more: what comes may begin inside a PDU.
+            # AA-6: ignore. Also where PS3.8 table 9-10 has AA-7, which aborts again: after a
+            # violation the bytes may begin inside a PDU.
             data.low = data.high
         head = data.pdu_head()
         if head is None:
             return None
         kind, length = head
         if kind == P_DATA_TF and self.state in _DATA:
-            return None  # its first PDV is not here yet
+            # Its first PDV is not complete yet: the parser takes both heads at once.
+            return None
         if length > MAX_PDU_BYTES:
-            what = f"sent a PDU that says it has {length:,} bytes"
+            what = f"sent a PDU that announces {length:,} bytes"
             return self._fail(what, INVALID_PARAMETER)
         if kind not in OF_PDU_TYPE:
             return self._fail(_misplaced(kind), UNRECOGNIZED_PDU)
@@ -285,24 +289,26 @@ class RequestorConnection:
         return Accepted(self.accepted)
 
     def _fail(self, what: str, reason: int) -> ProtocolError:
-        """End the association for what the peer did (AA-8)."""
+        """End the association because the peer violated the protocol (AA-8)."""
         self._act(UpperLayerEvent.INVALID_PDU_CAME)
         return ProtocolError(f"the peer {what}", acse.encode_abort(SERVICE_PROVIDER, reason))
 
 
 def _misplaced(kind: int) -> str:
-    return f"sent a PDU of type 0x{kind:02X} where another is due"
+    return f"sent a PDU of type 0x{kind:02X} where another one must follow"
 
 
 def _data_pdus(
     data_set: Iterable[memoryview], size_bytes: int, context_id: int, pdu_bytes: int
 ) -> Iterator[bytes]:
-    """Yield the P-DATA-TF PDUs of a data set, each as long as the peer takes (PS3.8 9.3.5)."""
+    """Yield the P-DATA-TF PDUs of a data set, none longer than the peer accepts (PS3.8 9.3.5)."""
     most, left = pdu_bytes - _PDV_HEAD_BYTES, size_bytes
     for piece in data_set:
         for begin in range(0, len(piece), most):
             fragment = piece[begin : begin + most]
             left -= len(fragment)
             size = len(fragment) + _PDV_HEAD_BYTES
+            # PS3.8 E.2. By the bytes that are left, because the pieces do not say which is the
+            # last.
             control = _MORE_DATA if left else _LAST_DATA
             yield _PDV.pack(P_DATA_TF, size, size - 4, context_id, control) + fragment

@@ -1,7 +1,7 @@
-"""The service class user: calls a peer over one socket, and sends it C-ECHO and C-STORE.
+"""The service class user (SCU): calls a peer over one socket, and sends C-ECHO and C-STORE.
 
-`OutgoingAssociation` drives a `requestor.RequestorConnection`; it waits for the peer, with a
-deadline for whatever the peer owes. What is sent are files, as they are encoded.
+`OutgoingAssociation` drives a `requestor.RequestorConnection`. It waits for the peer, with a
+deadline for each answer. Files are sent as they are encoded.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
 
 _BUFFER_BYTES = 2 * MAX_PDU_BYTES
-"""Room for the longest PDU wherever it begins; the system gives memory only for what comes."""
+"""Room for the longest PDU wherever it begins; only pages that are used take memory."""
 
 
 _CLOSED = "closed the connection"
@@ -66,7 +66,7 @@ _CLOSED = "closed the connection"
 class OutgoingAssociation:
     """An accepted association; used by one thread, in a `with` block that releases it.
 
-    Only `hang_up` and `is_open` are for other threads, too.
+    Other threads may call `hang_up` and `is_open` only.
     """
 
     def __init__(
@@ -76,18 +76,18 @@ class OutgoingAssociation:
         deadlines: PeerDeadlines,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Connect and be accepted.
+        """Connect and associate.
 
         Args:
-            peer: whom to call.
-            contexts: what is proposed, at most 128.
+            peer: the peer to call.
+            contexts: the contexts to propose, at most 128.
             deadlines: how long the peer may take.
-            tls: with what TLS is spoken, if it is.
+            tls: the context for TLS; None for a plain connection.
 
         Raises:
-            PeerUnreachable: if there is no connection.
+            PeerUnreachable: if connection or TLS handshake fail.
             AssociationRefused: if the peer rejects the association.
-            AssociationBroken: if it does not answer as it should.
+            AssociationBroken: if the peer does not answer, or violates the protocol.
         """
         self._seconds = deadlines.answer_seconds
         self._connection = RequestorConnection(peer, contexts)
@@ -109,12 +109,12 @@ class OutgoingAssociation:
 
     @property
     def contexts(self) -> Mapping[Context, int]:
-        """Which context each accepted pair of SOP class and transfer syntax has."""
+        """The context id of each accepted pair of SOP class and transfer syntax."""
         return self._connection.accepted.contexts
 
     @property
     def is_open(self) -> bool:
-        """Whether objects can be sent, as far as is known."""
+        """Whether the association is established, as far as is known without reading."""
         return self._connection.state is State.ESTABLISHED
 
     def echo(self) -> Response:
@@ -122,7 +122,7 @@ class OutgoingAssociation:
 
         Raises:
             ContextRefused: if the peer has not accepted verification.
-            AssociationBroken: if there is no answer.
+            AssociationBroken: if the peer does not answer.
         """
         self._require_open()
         self._send(self._connection.echo())
@@ -140,48 +140,51 @@ class OutgoingAssociation:
         Args:
             context: SOP class and transfer syntax of the object.
             sop_instance_uid: of the object.
-            data_set: its bytes, in pieces of any size.
-            size_bytes: how many those are.
+            data_set: its encoded bytes, in pieces of any size.
+            size_bytes: the number of bytes of all pieces.
 
         Raises:
             ContextRefused: if the peer has not accepted its context; nothing was sent.
-            AssociationBroken: if the peer does not take it, or does not answer. Whatever else
-                `data_set` raises ends the association, too.
+            AssociationBroken: if the peer stops reading, or does not answer. Any error of
+                `data_set` ends the association, too, and is raised.
         """
         self._require_open()
         pdus = self._connection.store(context, sop_instance_uid, data_set, size_bytes)
         try:
             for pdu in pdus:
                 self._send(pdu)
-        except BaseException:  # half an object is no message: nothing else may follow it
+        except BaseException:
+            # Half a message was sent: nothing but an A-ABORT may follow it.
             self._abort()
             raise
         return self._response()
 
     def is_quiet(self) -> bool:
-        """Tell whether the peer has said nothing unasked, such as that it ends the association."""
+        """Tell whether nothing has arrived unasked, such as the end of the association."""
         if not self.is_open or self._received.low < self._received.high:
             return False
+        # Not `select`, which fails for descriptors from 1024 on.
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return not poll.poll(0)
 
     def release(self) -> None:
-        """End the association in good order; a peer that does not answer is left (PS3.8 7.2)."""
+        """Release the association; if the peer does not answer, close all the same (PS3.8 7.2)."""
         if not self.is_open:
             return
         with suppress(AssociationBroken):
             self._send(self._connection.release())
             event = self._next_event()
-            if isinstance(event, ReleaseRequested):  # both at once: PS3.8 7.2.2.6
+            # Both sides at once, a release collision: PS3.8 7.2.2.6.
+            if isinstance(event, ReleaseRequested):
                 self._send(self._connection.answer_release())
                 self._next_event()
         self._close()
 
     def hang_up(self) -> None:
-        """End the connection from another thread; the waiting thread gets `AssociationBroken`."""
-        # Not the TLS socket's own shutdown: it drops the TLS layer first, and a thread that sends
-        # at that moment would go on in plain.
+        """End the connection from another thread; a waiting thread gets `AssociationBroken`."""
+        # Not `SSLSocket.shutdown`: it drops the TLS layer first, and a thread that sends at that
+        # moment would go on in plain text.
         with suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
@@ -204,7 +207,7 @@ class OutgoingAssociation:
         raise self._failed(event)
 
     def _failed(self, event: Event) -> AssociationBroken:
-        """Leave a peer that does not answer but ends the association; return that in words."""
+        """Close after an event other than the expected answer; return the error for it."""
         if isinstance(event, ProtocolError):
             with suppress(OSError):
                 self._send_at_once(event.response)
@@ -215,7 +218,7 @@ class OutgoingAssociation:
         return self._broken("released the association in the middle of it")
 
     def _next_event(self) -> Event:
-        """Wait for the next event, so long as the peer may take for an answer."""
+        """Wait for the next event, at most for the time of an answer."""
         until = time.monotonic() + self._seconds
         while True:
             event = self._connection.next_event(self._received)
@@ -228,9 +231,10 @@ class OutgoingAssociation:
         if data.low == data.high or data.high == len(data.view):
             data.begin(data.rest())
         try:
-            # A time of 0 would mean not to wait at all, and not to say so.
+            # A timeout of 0 would make the socket non-blocking, without a `TimeoutError`.
             self._socket.settimeout(max(0.001, until - time.monotonic()))
-            # Peers that write an answer in two pieces wait for our acknowledgment of the first.
+            # A peer that writes an answer in two pieces, with Nagle's algorithm on, waits for our
+            # acknowledgment of the first. The kernel resets this option, so it is set each time.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             size = self._socket.recv_into(data.view[data.high :])
         except TimeoutError as error:
@@ -251,7 +255,8 @@ class OutgoingAssociation:
             raise self._broken(_words(error)) from error
 
     def _send_at_once(self, pdu: bytes) -> None:
-        self._socket.settimeout(0)  # a peer that takes nothing is not waited for
+        # The association is over: a peer that does not read is not waited for.
+        self._socket.settimeout(0)
         self._socket.sendall(pdu)
 
     def _broken(self, what: str) -> AssociationBroken:
@@ -278,6 +283,7 @@ def _connect(peer: Peer, deadlines: PeerDeadlines, tls: ssl.SSLContext | None) -
         words = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
         remedy = "check host, port, network and firewall, and whether the peer runs"
         raise PeerUnreachable(f"{peer}: {words.lower()}", remedy) from error
+    # Otherwise the end of a message waits for the peer's acknowledgment, 40 ms for each object.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if tls is None:
         return connection
@@ -313,23 +319,23 @@ def call(
     deadlines: PeerDeadlines,
     context: ssl.SSLContext | None = None,
 ) -> OutgoingAssociation:
-    """Return an association with a peer, over TLS if the peer is called so.
+    """Associate with a peer, over TLS if the peer is configured so.
 
     Args:
-        peer: whom to call.
-        contexts: what is proposed.
+        peer: the peer to call.
+        contexts: the contexts to propose.
         deadlines: how long the peer may take.
-        context: how TLS is spoken, instead of as `peer` says.
+        context: a TLS context, in place of the one that `peer` configures.
     """
     tls = caller(peer.tls) if context is None and peer.tls is not None else context
     return OutgoingAssociation(peer, contexts, deadlines, tls)
 
 
 def echo_peer(peer: Peer, deadlines: PeerDeadlines) -> int:
-    """Send a C-ECHO and return the status that is answered.
+    """Send a C-ECHO and return the status of the answer.
 
     Raises:
-        PeerError: if none is.
+        PeerError: if there is no answer.
     """
     contexts = [(str(VERIFICATION), syntax) for syntax in (IMPLICIT_LITTLE, EXPLICIT_LITTLE)]
     with call(peer, contexts, deadlines) as association:
@@ -340,13 +346,13 @@ _OWN_DEADLINES = PeerDeadlines(connect_seconds=5, answer_seconds=5)
 
 
 def echo(receiver: Receiver, address: str, clock: Clock) -> EchoResult:
-    """Call a receiver of this host and ask for an echo.
+    """Send a C-ECHO to a receiver of this host.
 
-    A refusal by the receiver's own whitelist, or by its own authorities, counts as an answer: it
-    is what was configured.
+    A rejection by the receiver's whitelist or authorities counts as success: the receiver works as
+    configured.
 
     Raises:
-        InvalidReceiver: if the receiver's own certificate, which is shown, can't be read.
+        InvalidReceiver: if the receiver's certificate, which the caller shows, can't be read.
     """
     context = own_caller(receiver.tls) if receiver.tls else None
     target = calling_address(address)
@@ -375,15 +381,16 @@ def _unreachable(receiver: Receiver, shown: str, error: PeerUnreachable) -> Echo
         words = (getattr(cause, "strerror", None) or str(cause)).lower()
         return EchoResult(False, shown, f"no answer: {words}")
     asks = receiver.tls is not None and receiver.tls.client is ClientCertificates.REQUIRED
+    # TLS reports a refused certificate as an alert of the other side.
     if asks and "ALERT" in (cause.reason or ""):
-        detail = "answers; its authorities keep out dicomdock's own certificate, as configured"
+        detail = "answers; its authorities reject dicomdock's own certificate, as configured"
         return EchoResult(True, shown, detail)
     return EchoResult(False, shown, f"no TLS: {_reason(cause)}")
 
 
 def _rejected(receiver: Receiver, shown: str, source_and_reason: tuple[int, int]) -> EchoResult:
     if source_and_reason == (1, 3) and receiver.whitelist_enabled:
-        detail = f"answers; its whitelist keeps out {OWN_AE_TITLE}, as configured"
+        detail = f"answers; its whitelist rejects {OWN_AE_TITLE}, as configured"
         return EchoResult(True, shown, detail)
     if source_and_reason == (1, 7):
         return EchoResult(False, shown, f"rejects the called AE title {receiver.ae_title}")
@@ -393,30 +400,30 @@ def _rejected(receiver: Receiver, shown: str, source_and_reason: tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class SentObject:
-    """What became of one file."""
+    """The outcome of sending one file."""
 
     file: Path
     size_bytes: int = 0
-    """Of the data set, if it was sent."""
+    """Size of the data set, if it was sent."""
     status: int | None = None
-    """What the peer answered; None if the file was not sent."""
+    """The status that the peer answered; None if the file was not sent."""
     detail: str = ""
     """The answer in words, or why the file was not sent."""
 
     @property
     def is_stored(self) -> bool:
-        """Whether the peer has it."""
+        """Whether the peer has stored it."""
         return self.status is not None and retry_decision(self.status) is RetryDecision.DONE
 
 
 def store_one(association: OutgoingAssociation, sendable: Sendable) -> tuple[int, str]:
-    """Send one open object and return the status and what the peer says about it.
+    """Send one open object; return the status, and a sentence if it is not success.
 
     Raises:
-        ContextRefused: if the peer does not take its kind; nothing was sent.
-        AssociationBroken: if the peer does not take or answer it.
-        UnreadableObject: if the file became shorter.
-        OSError: if it can't be read.
+        ContextRefused: if the peer has not accepted its context; nothing was sent.
+        AssociationBroken: if the peer stops reading, or does not answer.
+        UnreadableObject: if the file became shorter while it was sent.
+        OSError: if the file can't be read.
     """
     answer = association.store(
         sendable.context, sendable.sop_instance_uid, sendable.pieces(), sendable.size_bytes
@@ -433,10 +440,11 @@ def send_files(
     deadlines: PeerDeadlines,
     on_result: Callable[[SentObject], None],
 ) -> None:
-    """Send files one after the other, and tell what became of each.
+    """Send files one after the other; calls `on_result` with the outcome of each.
 
     Raises:
-        PeerError: if the association is rejected or breaks; the files not told of were not sent.
+        PeerError: if the association is rejected or breaks; files without a result were not
+            sent.
     """
     for contexts, group in _groups(files, on_result):
         with call(peer, contexts, deadlines) as association:
@@ -458,7 +466,7 @@ def _send(association: OutgoingAssociation, file: Path) -> SentObject:
 def _groups(
     files: Sequence[Path], on_result: Callable[[SentObject], None]
 ) -> Iterator[tuple[list[Context], list[Path]]]:
-    """Yield files whose contexts fit into one association, with these contexts."""
+    """Yield groups of files whose contexts fit into one association (PS3.8 9.3.2.2)."""
     contexts: dict[Context, None] = {}
     group: list[Path] = []
     for file in files:

@@ -1,7 +1,7 @@
 """The state machine of the DICOM upper layer: PS3.8 table 9-10, as a table.
 
-`acceptor` and `requestor` ask it what to do; what an action sends or says is theirs. Actions and
-states are those of the standard, by their numbers (PS3.8 9.2.1 to 9.2.3).
+`acceptor` and `requestor` look up action and next state here, and carry out the action. Actions and
+states have the numbers of the standard (PS3.8 9.2.1 to 9.2.3).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import Enum
 
 
 class State(Enum):
-    """PS3.8 tables 9-1 to 9-5."""
+    """The states Sta1 to Sta13 (PS3.8 tables 9-1 to 9-5)."""
 
     IDLE = 1
     AWAITING_REQUEST = 2
@@ -28,7 +28,7 @@ class State(Enum):
 
 
 class UpperLayerEvent(Enum):
-    """The events of table 9-10, in its order: what comes from the peer, and what our side asks."""
+    """The events of PS3.8 table 9-10, in its order: PDUs of the peer, and requests of our side."""
 
     ASSOCIATE_ASKED = 1
     CONNECTED = 2
@@ -52,7 +52,7 @@ class UpperLayerEvent(Enum):
 
 
 class Action(Enum):
-    """PS3.8 tables 9-6 to 9-9."""
+    """The actions of PS3.8 tables 9-6 to 9-9."""
 
     AE_1 = "connect"
     AE_2 = "send an A-ASSOCIATE-RQ"
@@ -85,8 +85,9 @@ class Action(Enum):
 
 
 _LATER = range(6, 13)
-"""Sta6 to Sta12: an association, or the end of one."""
+"""Sta6 to Sta12: an established association, or its release."""
 
+# Each row of table 9-10: the states in which an event has an action.
 _ROWS: dict[UpperLayerEvent, dict[Action, tuple[int, ...]]] = {
     UpperLayerEvent.ASSOCIATE_ASKED: {Action.AE_1: (1,)},
     UpperLayerEvent.CONNECTED: {Action.AE_2: (4,)},
@@ -149,6 +150,7 @@ _ROWS: dict[UpperLayerEvent, dict[Action, tuple[int, ...]]] = {
     },
 }
 
+# The state after an action is the same in all rows, with the one exception below.
 _NEXT: dict[Action, int] = {
     Action.AE_1: 4,
     Action.AE_2: 5,
@@ -186,7 +188,7 @@ TABLE: dict[tuple[UpperLayerEvent, State], tuple[Action, State]] = {
     for action, numbers in actions.items()
     for number in numbers
 }
-"""What to do, and the state after it; a pair without an entry can't occur."""
+"""Action and next state by event and state; a pair without an entry can't occur."""
 
 OF_PDU_TYPE: dict[int, UpperLayerEvent] = {
     0x01: UpperLayerEvent.ASSOCIATE_RQ_CAME,
@@ -197,4 +199,4 @@ OF_PDU_TYPE: dict[int, UpperLayerEvent] = {
     0x06: UpperLayerEvent.RELEASE_RP_CAME,
     0x07: UpperLayerEvent.ABORT_CAME,
 }
-"""PS3.8 9.3.1."""
+"""The event of each PDU type (PS3.8 9.3.1)."""

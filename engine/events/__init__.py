@@ -1,8 +1,8 @@
-"""Everything worth telling: frozen values that say what happened, to whom, and what it means.
+"""Events: frozen values that say what happened, and to whom.
 
 Events carry AE titles, addresses and counts, never names, identifiers or labels of patients.
-This package is the one door to them; those of sessions, storage, delivery and monitoring are in
-modules of their own.
+Import events of associations, engine and intake from this package, those of sessions, delivery and
+monitoring from their modules. `journal` records events and writes the event log.
 """
 
 from engine.events.associations import (

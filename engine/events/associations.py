@@ -1,4 +1,4 @@
-"""Where the engine listens, and what becomes of the associations and connections of peers."""
+"""Events of receivers' ports, associations, connections and TLS certificates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AssociationEstablished(
     contexts_accepted: int
     contexts_proposed: int
     whitelist_line: str = ""
-    """The line that let the caller in; empty while the whitelist is off."""
+    """The line that allowed the caller; empty while the whitelist is off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +29,11 @@ class CalledFromNewAddress(
     topic="associate",
     template="calls from a new address, {self.address}; until now from {self.before}",
 ):
-    """An AE title that is known called from where it never called before."""
+    """A known AE title called from an address that it never called from before."""
 
     address: str
     before: str
-    """Where it called from until now."""
+    """Where it called from before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +48,12 @@ class AssociationRejected(Event, severity=Severity.WARNING, topic="associate"):
     reason: int
     why: str
     times: int = 1
-    """How often so far from this address with these numbers; told at 10, 100, 1000 …"""
+    """How often so far from this address with these numbers; reported at 10, 100, 1000 …"""
     left_out: int = 0
     """How many such reports were left out before, because there were too many in a minute."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         triple = f"{self.result}/{self.source}/{self.reason}"
         what = f"association rejected ({triple}){by_now(self.times)}: {self.why}"
         return what + and_left_out(self.left_out)
@@ -66,14 +66,14 @@ class ConnectionDropped(Event, severity=Severity.WARNING, topic="connect"):
     address: str
     port: int
     why: str
-    """In words of ours; nothing that the peer sent is in it."""
+    """The reason in our own words; it contains nothing that the peer sent."""
     times: int = 1
-    """How often lately; repetitions are told at 10, 100, 1000 …"""
+    """How often lately; repetitions are reported at 10, 100, 1000 …"""
     left_out: int = 0
     """How many such reports were left out before, because there were too many in a minute."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         where = f"from {self.address} to port {self.port}"
         what = f"connection {where} ended without an association{by_now(self.times)}: {self.why}"
         return what + and_left_out(self.left_out)
@@ -84,23 +84,23 @@ class ContextsRefused(Event, severity=Severity.WARNING, topic="associate"):
     """Some presentation contexts of an accepted association were refused."""
 
     contexts: tuple[str, ...]
-    """Each with SOP class and reason."""
+    """Each context as a text with SOP class and reason."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return f"{counted(len(self.contexts), 'context')} refused: {'; '.join(self.contexts)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssociationReleased(Event, topic="release"):
-    """The caller ended its association in good order."""
+    """The caller released its association (PS3.8 7.2)."""
 
     objects: int
     bytes: int
     seconds: float
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return f"association released after {counted(self.objects, 'object')}, {self.seconds:.1f} s"
 
 
@@ -112,10 +112,10 @@ class AssociationAborted(Event, severity=Severity.WARNING, topic="abort"):
     bytes: int
     seconds: float
     why: str = ""
-    """The reason, if the engine did it."""
+    """The reason, if the engine aborted; empty if the caller did."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         after = f"after {counted(self.objects, 'object')}, {self.seconds:.1f} s"
         return f"association aborted {after}" + (f": {self.why}" if self.why else " by the caller")
 
@@ -129,7 +129,7 @@ class ReceiverListening(Event, topic="listen", template="listening on {self.addr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverStopped(Event, topic="listen", template="stopped"):
-    """The receiver accepts no associations any more, on purpose."""
+    """The receiver was stopped and accepts no more associations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,14 +187,14 @@ class CertificateRefused(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateExpiring(Event, severity=Severity.WARNING, topic="tls"):
-    """The receiver's certificate has to be renewed soon."""
+    """The receiver's certificate expires soon."""
 
     subject: str
     expires: str
     days_left: int
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         within = counted(self.days_left, "day")
         return f"the certificate {self.subject} expires in {within}, at {self.expires}"
 
@@ -221,7 +221,7 @@ class RevocationListExpiring(
     template="the revocation list of {self.issuer} expires at {self.expires}; "
     "from then on callers with its certificates are rejected",
 ):
-    """The revocation list of an authority has to be replaced soon."""
+    """The revocation list of an authority expires soon."""
 
     issuer: str
     expires: str

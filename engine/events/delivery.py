@@ -1,4 +1,4 @@
-"""What is told about forward copies and external programs; never about whom they concern."""
+"""Events of forward copies and external programs, without patients' data."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from engine.events import Event, Severity, counted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationFails(Event, severity=Severity.WARNING, topic="forward"):
-    """A destination of forward copies can't be reached, refuses, or breaks off."""
+    """A destination of forward copies can't be reached, refuses objects, or disconnects."""
 
     destination: str
     """The label of its processor."""
     reason: str
     queued: int
     failures: int
-    """In a row; told at the 1st, 10th, 100th."""
+    """Number of failures in a row; the 1st, 10th, 100th … are reported."""
     retry_seconds: float
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         again = f" ({self.failures} times in a row)" if self.failures > 1 else ""
         waiting = counted(self.queued, "object")
         return (
@@ -31,42 +31,42 @@ class DestinationFails(Event, severity=Severity.WARNING, topic="forward"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationRecovered(Event, topic="forward"):
-    """A destination takes objects again."""
+    """A destination accepts objects again."""
 
     destination: str
     queued: int
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return f"{self.destination} takes objects again; {counted(self.queued, 'object')} waiting"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectsNotForwarded(Event, severity=Severity.ERROR, topic="forward", urgent=True):
-    """Objects were given up; a person decides whether they are sent again."""
+    """Objects are no longer retried; they are sent again only on request."""
 
     destination: str
     objects: int
     reason: str
-    """Of the last of them."""
+    """The reason of the last of them."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         lost = counted(self.objects, "object")
         return f"{self.destination}: {lost} not forwarded: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardsDropped(Event, severity=Severity.WARNING, topic="forward"):
-    """Objects are not sent any more, because somebody said so or removed their destination."""
+    """Queued objects were discarded on request, or because their destination was removed."""
 
     objects: int
     destination: str = ""
-    """Empty if it was removed."""
+    """Empty if the destination was removed."""
     by: str = ""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         dropped = counted(self.objects, "object")
         if not self.destination:
             return f"a destination was removed; {dropped} for it dropped"
@@ -75,15 +75,15 @@ class ForwardsDropped(Event, severity=Severity.WARNING, topic="forward"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardsRetried(Event, topic="forward"):
-    """Somebody wants a destination to be tried at once."""
+    """Somebody asked to retry a destination at once."""
 
     destination: str
     objects: int
-    """Given up before, and queued again."""
+    """Objects that were no longer retried, and are queued again."""
     by: str
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         again = counted(self.objects, "object")
         return f"{self.destination}: {self.by} asked for an attempt, {again} queued again"
 
@@ -95,19 +95,19 @@ class ForwardingFollowsNewIndex(
     topic="forward",
     template="the session index was replaced; what it holds already is not forwarded again",
 ):
-    """The session index is another one than before."""
+    """The session index is not the one that the queue was filled from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardingHalted(Event, severity=Severity.ERROR, topic="forward", urgent=True):
-    """Queue or index can't be used; nothing is lost, and it is tried again."""
+    """The queue or the index can't be used; nothing is lost, and it is retried."""
 
     reason: str
     destination: str = ""
     """Empty if it concerns all."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         whom = f" to {self.destination}" if self.destination else ""
         return f"nothing is forwarded{whom} for now: {self.reason}"
 
@@ -120,7 +120,7 @@ class ForwardingResumed(Event, topic="forward"):
     """Empty if it concerns all."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         whom = f" to {self.destination}" if self.destination else ""
         return f"objects are forwarded{whom} again"
 
@@ -136,7 +136,7 @@ class QueueSetAside(
     """A queue on disk was damaged; an empty one takes its place."""
 
     kept_as: str
-    """What its file is called now."""
+    """The name of the damaged file now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +145,7 @@ class ProgramEnded(
     topic="command",
     template="{self.processor} ran for session {self.session}, {self.seconds:.1f} s",
 ):
-    """An external program ran for a session, and says that all is well."""
+    """An external program ran for a session and returned success."""
 
     processor: str
     """The label of its processor."""
@@ -161,14 +161,14 @@ class ProgramFailed(Event, severity=Severity.ERROR, topic="command", urgent=True
     session: int | None
     """None if it concerns no session."""
     reason: str
-    """How it ended, such as ``exit code 7``."""
+    """How the program ended, such as ``exit code 7``."""
     output_bytes: int = 0
-    """How much it wrote."""
+    """Size of its output; the output itself may hold patients' data, and is no part of events."""
     output_file: str = ""
-    """Where the end of that is kept, in the data directory; empty if nowhere."""
+    """The file with the end of the output, in the data directory; empty if there is none."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         whom = "" if self.session is None else f" for session {self.session}"
         wrote = f"; it wrote {counted(self.output_bytes, 'byte')}" if self.output_bytes else ""
         kept = f", see {self.output_file}" if self.output_file else ""
@@ -177,7 +177,7 @@ class ProgramFailed(Event, severity=Severity.ERROR, topic="command", urgent=True
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandsResumed(Event, topic="command", template="{self.processor}: the queue works again"):
-    """Programs run again after their queue could not be used."""
+    """Programs run again, after their queue could not be used."""
 
     processor: str
     """The label of its processor; ``commands`` for all of them."""
@@ -185,15 +185,15 @@ class CommandsResumed(Event, topic="command", template="{self.processor}: the qu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunsDropped(Event, severity=Severity.WARNING, topic="command"):
-    """Programs do not run any more, because somebody said so or removed their processor."""
+    """Queued runs were discarded on request, or because their processor was removed."""
 
     runs: int
     processor: str = ""
-    """Empty if it was removed."""
+    """Empty if the processor was removed."""
     by: str = ""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         if self.processor:
             return f"{self.processor}: {self.by} dropped {counted(self.runs, 'run')}"
         return f"a command was removed; {counted(self.runs, 'run')} of it dropped"

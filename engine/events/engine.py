@@ -1,4 +1,4 @@
-"""What happens to the engine and its configuration as a whole, and who uses the control API."""
+"""Events of the engine, its configuration, its recovery, and the control API."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class EngineStarted(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStopping(Event, audited=True):
-    """The engine takes no new associations and drains the open ones."""
+    """The engine accepts no new associations; open ones may finish."""
 
     open_associations: int
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return f"engine stops: {counted(self.open_associations, 'open association')} may finish"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentifyingValuesShown(Event, topic="privacy"):
-    """Somebody saw values that tell who a patient is."""
+    """Somebody saw identifying values of a patient."""
 
     by: str
     object: str
@@ -43,7 +43,7 @@ class IdentifyingValuesShown(Event, topic="privacy"):
     """The hashes of further objects that were shown with it."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         where = "" if self.session is None else f" of session {self.session}"
         more = f" and {counted(len(self.others), 'other')}" if self.others else ""
         return (
@@ -57,7 +57,7 @@ class SecretsShown(
     topic="privacy",
     template="secrets of the configuration were shown to {self.by} by: {self.what}",
 ):
-    """Somebody saw passwords and the like of the configuration."""
+    """Somebody saw secrets of the configuration, such as passwords."""
 
     by: str
     what: str
@@ -75,7 +75,7 @@ class ConfigurationApplied(Event, topic="config"):
     """Who or what changed it: a login, or ``disk`` for an edited file."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return (
             f"configuration revision {self.revision} applied, changed by {self.by}: "
             f"{counted(self.receivers, 'receiver')}, {self.enabled} enabled"
@@ -116,7 +116,7 @@ class OptionNotApplied(
     topic="config",
     template="{self.option} is on but not applied: {self.instead}",
 ):
-    """A receiver asks for something that is not done."""
+    """An option of a receiver is on, but the engine can't apply it."""
 
     option: str
     instead: str
@@ -124,13 +124,13 @@ class OptionNotApplied(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnonymizationNotApplied(Event, topic="config"):
-    """Receivers want their objects anonymized, and there is no script and no profile yet."""
+    """Anonymization is on at receivers, but there is no script and no profile yet."""
 
     receivers: tuple[str, ...]
     """``AE:port`` each."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return (
             f"anonymization is on at {counted(len(self.receivers), 'receiver')}, but no script "
             "is in force: objects are stored as received"
@@ -139,13 +139,13 @@ class AnonymizationNotApplied(Event, topic="config"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnonymizationOutOfForce(Event, severity=Severity.WARNING, topic="config"):
-    """The last script or profile was taken from receivers that want their objects anonymized."""
+    """Anonymization is on at receivers, but the last script or profile was removed."""
 
     receivers: tuple[str, ...]
     """``AE:port`` each."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return (
             "no anonymization script is in force any more: objects of "
             f"{counted(len(self.receivers), 'receiver')} are stored as received from now on"
@@ -154,24 +154,24 @@ class AnonymizationOutOfForce(Event, severity=Severity.WARNING, topic="config"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftoversSwept(Event, severity=Severity.WARNING, topic="recovery"):
-    """Half-received objects of an earlier engine were removed; their senders had no success."""
+    """Parts of objects that an earlier run left were removed; their senders got no success."""
 
     files: int
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return f"{counted(self.files, 'half-received object')} of an earlier run removed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectsAdopted(Event, severity=Severity.WARNING, topic="recovery"):
-    """Files that were stored but not indexed when an earlier engine died are indexed now."""
+    """Files that were stored but not yet indexed at a crash are in the index now."""
 
     objects: int
     sessions: int
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return (
             f"{counted(self.objects, 'stored object')} in {counted(self.sessions, 'session')} "
             "added to the index after a crash"
@@ -180,17 +180,17 @@ class ObjectsAdopted(Event, severity=Severity.WARNING, topic="recovery"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlUsed(Event, topic="control", template="control API used by {self.by}"):
-    """A user or address uses the control API again after a while, or for the first time."""
+    """A user or address uses the control API for the first time, or again after a while."""
 
     by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlRefused(Event, severity=Severity.WARNING, topic="control", audited=True):
-    """A request to the control API was refused for who sent it."""
+    """A request to the control API was refused because its sender is not allowed."""
 
     address: str
-    """Of the client, or its login; the network of an IPv6 address."""
+    """Address or login of the client; of an IPv6 address its network."""
     why: str
     times: int = 1
     """How often lately; repetitions are reported at 10, 100, 1000 …"""
@@ -198,7 +198,7 @@ class ControlRefused(Event, severity=Severity.WARNING, topic="control", audited=
     """How many such reports were left out before, because there were too many in an hour."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         what = f"control request from {self.address} refused{by_now(self.times)}: {self.why}"
         return what + and_left_out(self.left_out)
 
@@ -207,28 +207,28 @@ class ControlRefused(Event, severity=Severity.WARNING, topic="control", audited=
 class AssociationAbortAsked(
     Event, topic="control", template="{self.by} asked to abort the association"
 ):
-    """Somebody had an association aborted."""
+    """Somebody asked to abort an association."""
 
     by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverRetryAsked(Event, topic="control", template="{self.by} asked to listen again"):
-    """Somebody had the engine try again to listen for a receiver."""
+    """Somebody asked the engine to retry listening for a receiver."""
 
     by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EchoAsked(Event, topic="control", template="{self.by} sent the receiver a C-ECHO"):
-    """Somebody had the engine send a C-ECHO to one of its receivers."""
+    """Somebody asked the engine to send a C-ECHO to one of its receivers."""
 
     by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRouteChanged(Event, topic="config"):
-    """Somebody announced where studies go, or took that back."""
+    """Somebody saved or deleted the routes of studies."""
 
     by: str
     project: str = ""
@@ -236,7 +236,7 @@ class StudyRouteChanged(Event, topic="config"):
     routes: int = 1
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         what = "a study route" if self.routes == 1 else counted(self.routes, "study route")
         verb, where = ("saved", f" to {self.project}") if self.project else ("deleted", "")
         return f"{self.by} {verb} {what}{where}"

@@ -1,4 +1,4 @@
-"""The base of all events, its place in the journal, and events of kinds that are not known here."""
+"""The base class of events, an event's place in the journal, and unknown kinds of events."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 AUTOMATIC = frozenset(("direct archive", "auto-archive", "the PET/MR setting"))
-"""What stands in `by` if a setting did it, and nobody asked."""
+"""The values of `by` for actions that a setting caused, not a person."""
 
 
 class Severity(StrEnum):
-    """How much an event matters."""
+    """The severity of an event, from least to most."""
 
     INFO = "INFO"
     WARNING = "WARN"
@@ -25,18 +25,18 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What every event has."""
+    """The base of all events: what kind it is, and which receiver, caller and association."""
 
     severity: ClassVar[Severity] = Severity.INFO
     topic: ClassVar[str] = "engine"
     """One word for the log's "what" column."""
     urgent: ClassVar[bool] = False
-    """Whether a console should be told at once instead of at its next look."""
+    """Whether consoles get it at once, instead of at their next poll."""
     audited: ClassVar[bool] = False
-    """Whether the audit log has it although it names nobody who did it; see `is_audited`."""
+    """Whether the audit log has it although it has no `by`; see `is_audited`."""
 
     template: ClassVar[str]
-    """What `sentence` says unless a class has its own: ``listening on {self.address}``."""
+    """The text of `sentence`, unless a class overrides that: ``listening on {self.address}``."""
 
     receiver: str = ""
     """``AE:port``; empty when the event is not about one receiver."""
@@ -53,7 +53,7 @@ class Event:
         audited: bool | None = None,
         template: str | None = None,
     ) -> None:
-        """Take what all events of a class have; what is not given is as in its base."""
+        """Set the properties of an event class; those not given are inherited."""
         given = {
             "severity": severity,
             "topic": topic,
@@ -61,19 +61,20 @@ class Event:
             "audited": audited,
             "template": template,
         }
-        # A dataclass with slots is made twice, the second time with nothing given.
+        # `dataclass(slots=True)` makes the class a second time, without these arguments: the values
+        # of the first one, already copied into the second, must stay.
         for name, value in given.items():
             if value is not None:
                 setattr(cls, name, value)
 
     def sentence(self) -> str:
-        """Say what happened, without repeating receiver and caller."""
+        """Return what happened, as a sentence without receiver and caller."""
         return self.template.format(self=self)
 
     def is_audited(self) -> bool:
-        """Tell whether the audit log has the event too: somebody did it, or was refused.
+        """Tell whether the audit log has the event too: a person did it, or was refused.
 
-        What other machines cause by DICOM is never there, so that they can't fill it.
+        Events that DICOM peers cause are never in it, so that peers can't fill it.
         """
         by = getattr(self, "by", "")
         return self.audited or (by != "" and by not in AUTOMATIC)
@@ -91,17 +92,17 @@ class Event:
 
 
 def counted(number: int, thing: str) -> str:
-    """Return a number with its noun, in the singular or plural."""
+    """Return a number with its noun, such as ``1 object`` or ``2,000 objects``."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def by_now(times: int) -> str:
-    """Return the part of a sentence that says how often it happened, unless it was once."""
+    """Return the part of a sentence that says how often it happened; empty for once."""
     return f", {times:,} times by now" if times > 1 else ""
 
 
 def and_left_out(reports: int) -> str:
-    """Return the end of a sentence that says how many reports before it were left out."""
+    """Return the end of a sentence that says how many earlier reports were left out."""
     return f"; {counted(reports, 'such report')} left out before" if reports else ""
 
 
@@ -116,13 +117,13 @@ class RecordedEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """A stretch of the journal, oldest first."""
+    """Consecutive events of the journal, oldest first."""
 
     events: tuple[RecordedEvent, ...]
     next_sequence: int
-    """Pass this to the next question."""
+    """Ask for this sequence number next."""
     dropped: int
-    """How many events between the question and the first answer are gone from memory."""
+    """How many events that were asked for are no longer in memory."""
 
 
 Listener = Callable[[RecordedEvent], None]
@@ -130,12 +131,12 @@ Listener = Callable[[RecordedEvent], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownEvent(Event):
-    """What happened, in the words of the engine that recorded it."""
+    """An event of a kind that this version does not know, with the sentence of its engine."""
 
     severity: Severity = Severity.INFO  # type: ignore[misc] # others have one for the class
     topic: str = "engine"  # type: ignore[misc]
     message: str = ""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return self.message

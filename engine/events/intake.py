@@ -1,4 +1,4 @@
-"""What happens to objects on their way in, and to what decides about them."""
+"""Events of arriving objects, and of the rules, scripts and plug-ins that process them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from engine.events.event import Event, Severity, by_now, counted
 
 _SMALL = 100_000
-"""Bytes below which megabytes with one decimal say too little."""
+"""Below this, a size is shown in kB: in MB it would be 0.0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectsStored(Event, topic="c-store"):
-    """How many objects an association brought since the last such event."""
+    """How many objects an association has stored since the last such event."""
 
     objects: int
     duplicates: int
     bytes: int
     filtered: int = 0
-    """Not wanted, and not kept."""
+    """Answered with success but not stored, because a filter or script excludes them."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         again = f", {self.duplicates} already here" if self.duplicates else ""
         dropped = f", {self.filtered} filtered" if self.filtered else ""
         small = 0 < self.bytes < _SMALL
@@ -44,17 +44,17 @@ class ObjectRefused(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnonymizationFailed(Event, severity=Severity.ERROR, topic="script", urgent=True):
-    """The site script could not be applied, so that objects are refused."""
+    """The site script could not be applied, so the object is refused."""
 
     revision: int
-    """That of the configuration that brought the script."""
+    """The configuration revision that the script is from."""
     why: str
-    """Names the line; holds no element values."""
+    """The reason with the line of the script, without element values."""
     times: int
-    """How often so far; repetitions are told at 10, 100, 1000 …"""
+    """How often so far; repetitions are reported at 10, 100, 1000 …"""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         again = by_now(self.times)
         return f"an object is not stored{again}: {self.why} (script of revision {self.revision})"
 
@@ -72,51 +72,51 @@ class EditedOnDisk(Event, severity=Severity.WARNING, topic="script"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessorFailed(Event, severity=Severity.ERROR, topic="processing", urgent=True):
-    """A processor could not process an object, so that it is refused."""
+    """A processor failed, so the object is refused."""
 
     processor: str
     """The instance's label."""
     why: str
-    """Holds no element values."""
+    """The reason, without element values."""
     times: int
-    """How often so far; repetitions are told at 10, 100, 1000 …"""
+    """How often so far; repetitions are reported at 10, 100, 1000 …"""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         again = by_now(self.times)
         return f"an object is not stored{again}: processor {self.processor}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessorProblem(Event, severity=Severity.WARNING, topic="processing"):
-    """A processor can't work as it is configured, or can again."""
+    """A processor can't work as configured, or it works again."""
 
     processor: str
     """The instance's label."""
     problem: str
-    """Empty once it is over."""
+    """Empty once it works again."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return f"processor {self.processor}: {self.problem or 'works as configured again'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleFailed(Event, severity=Severity.ERROR, topic="routing", urgent=True):
-    """A routing rule took too long, or failed otherwise; it is never taken for "no match"."""
+    """A routing rule timed out or failed; that is never treated as "no match"."""
 
     attribute: str
-    """What was to be decided, such as ``project``."""
+    """The attribute to decide, such as ``project``."""
     rule: str
-    """Such as ``site rule in line 2, (0010,4000)``."""
+    """The place of the rule, such as ``site rule in line 2, (0010,4000)``."""
     reason: str
     times: int
     """How often this rule failed since the configuration changed."""
     suspended: bool
-    """Whether it is not asked any more."""
+    """Whether the rule is no longer evaluated."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         again = f", {self.times} times by now" if self.times > 1 else ""
         said = f"the {self.attribute} decision failed at the {self.rule}{again}: {self.reason}"
         if not self.suspended:
@@ -131,7 +131,7 @@ class IdentifierSlow(
     topic="routing",
     template="identifier {self.identifier} took {self.seconds:.1f} s for one object",
 ):
-    """A plugin holds up senders: it needs long to say where an object belongs."""
+    """An identifier plug-in took so long for an object that senders wait."""
 
     identifier: str
     seconds: float

@@ -1,6 +1,7 @@
 """The event journal: a ring in memory for the console, JSON lines on disk for everybody else.
 
-The audit log is a second file: what people did. Other events never push its lines out.
+The audit log is a second file, of what people did. It rotates by itself, so that other events never
+push its lines out.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 
 RING_EVENTS = 5_000
+# Both logs together take at most 2 x 6 x 10 MiB.
 FILE_BYTES = 10 * 1024 * 1024
 FILES_KEPT = 5
 
@@ -46,10 +48,10 @@ class Journal:
         """Begin with no events.
 
         Args:
-            clock: when events happen.
-            log_file: where they are written too.
-            least: the least severity that is written there; memory has all.
-            audit_file: where audited events of every severity are written too.
+            clock: gives the times of events.
+            log_file: the event log, as JSON lines.
+            least: the least severity that is written to the log; memory has all events.
+            audit_file: the audit log, with audited events of every severity.
         """
         self._clock = clock
         self._lock = threading.Lock()
@@ -62,8 +64,10 @@ class Journal:
         self._audit = _LineFile(audit_file) if audit_file else None
 
     def record(self, event: Event) -> RecordedEvent:
-        """Append an event, then tell the subscribers if it is urgent."""
+        """Append an event, then call the followers, and the subscribers if it is urgent."""
         with self._lock:
+            # Number, time and line are written under one lock, so the file has the order of the
+            # numbers.
             recorded = RecordedEvent(self._next_sequence, self._clock.now(), event)
             self._next_sequence += 1
             self._ring.append(recorded)
@@ -71,6 +75,9 @@ class Journal:
                 self._file.write(recorded)
             if self._audit is not None and event.is_audited():
                 self._audit.write(recorded)
+            # Called without the lock: a listener may record an event itself, or wait for a thread
+            # that does. Followers come first: they only take notes and return at once, a console
+            # may be slow.
             listeners = (*self._followers, *(self._listeners if event.urgent else ()))
         for listener in listeners:
             _tell(listener, recorded)
@@ -79,6 +86,7 @@ class Journal:
     def events_since(self, sequence: int, limit: int) -> EventPage:
         """Return at most `limit` events from `sequence` on, oldest first."""
         with self._lock:
+            # From the end: a console polls for the last few of 5,000 events.
             newest_first = iter(reversed(self._ring))
             wanted = []
             for recorded in newest_first:
@@ -108,7 +116,7 @@ class Journal:
         return unsubscribe
 
     def follow(self, listener: Listener) -> None:
-        """Call `listener` with every event, urgent or not; it must return at once."""
+        """Call `listener` with every event, from the recording thread; it must return at once."""
         with self._lock:
             self._followers = (*self._followers, listener)
 
@@ -134,7 +142,7 @@ def _tell(listener: Listener, recorded: RecordedEvent) -> None:
 
 
 class _LineFile(RotatingFileHandler):
-    """Appends JSON lines with rotation; a full disk costs lines, never a reception."""
+    """Appends JSON lines with rotation. On a full disk lines are lost, but reception goes on."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -143,9 +151,11 @@ class _LineFile(RotatingFileHandler):
         self._path = path
         self._complained = False
         self._size = 0
-        """Of the file, which nobody else writes to."""
+        """Size of the file in bytes; nothing else writes to it."""
 
     def _open(self) -> TextIOWrapper:
+        # The log names callers and users. The opener sets the mode at creation, so that there is no
+        # moment at which others can read it; a link in its place is not followed.
         def readable_by_the_owner(name: str, flags: int) -> int:
             return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
@@ -154,6 +164,7 @@ class _LineFile(RotatingFileHandler):
     def write(self, recorded: RecordedEvent) -> None:
         """Append one event."""
         record = {"sequence": recorded.sequence, "at": recorded.at.isoformat()}
+        # `json` escapes control characters, so that peer text stays on one line and in ASCII.
         line = json.dumps(record | recorded.event.to_record(), default=str)
         try:
             self._append(line + "\n")
@@ -161,12 +172,13 @@ class _LineFile(RotatingFileHandler):
             self._complain()
 
     def _append(self, line: str) -> None:
-        """Write a line of ASCII; unlike `emit`, without asking for the file's state each time."""
+        """Write a line of ASCII. Unlike `emit`, this makes no `stat` call for each line."""
         stream = self._opened()
         if self._size and self._size + len(line) > self.maxBytes:
             self.doRollover()
             stream = self._opened()
         stream.write(line)
+        # After each line, so that a crash loses none and readers see it at once.
         stream.flush()
         self._size += len(line)
 
@@ -182,23 +194,23 @@ class _LineFile(RotatingFileHandler):
             super().close()
 
     def _complain(self) -> None:
-        """Say once that lines are being lost."""
+        """Log once that lines are being lost."""
         if not self._complained:
             self._complained = True
             _logger.warning("%s can't be written; events stay in memory only", self._path.name)
 
 
 LONGEST_LINE = 1 << 20
-"""Longer ones are passed over; the engine writes none."""
+"""In bytes. Longer lines are skipped; the engine writes none."""
 
 Record = dict[str, object]
 
 
 class EventLog:
-    """The log from its oldest line to its newest, across rotation; use it in a `with` block."""
+    """Reads the event log across rotation, oldest line first; use it in a `with` block."""
 
     def __init__(self, path: Path) -> None:
-        """Look at a log that need not be there yet; older parts are beside it."""
+        """Read the log at `path`, which need not exist yet, and its older parts beside it."""
         self._path = path
         self._file: BinaryIO | None = None
         self._rest = b""
@@ -211,7 +223,8 @@ class EventLog:
             self._file.close()
 
     def all(self) -> Iterator[Record]:
-        """Yield what is there, oldest first; `added` goes on from its end."""
+        """Yield all lines so far, oldest first; `added` continues from their end."""
+        # The newest file first: if it is rotated meanwhile, it is found twice and not missed.
         self._file = _opened(self._path)
         seen = {_identity(self._file)} if self._file else set()
         older = []
@@ -219,7 +232,8 @@ class EventLog:
             file = _opened(self._path.with_name(f"{self._path.name}.{number}"))
             if file is None:
                 continue
-            if _identity(file) in seen:  # it was renamed while we looked
+            # Renamed by a rotation while this loop runs.
+            if _identity(file) in seen:
                 file.close()
                 continue
             seen.add(_identity(file))
@@ -230,19 +244,21 @@ class EventLog:
         yield from self.added()
 
     def added(self) -> Iterator[Record]:
-        """Yield what was added since the last look."""
+        """Yield the lines added since the last call."""
         if self._file is None:
             self._file = _opened(self._path)
         if self._file is None:
             return
         yield from self._whole_lines(self._file)
+        # A rotation is noticed by the file behind the name being another one.
         newer = _opened(self._path)
         if newer is None:
             return
         if _identity(newer) == _identity(self._file):
             newer.close()
             return
-        # Rotated: what was written to the old file before that is read, the new one begins.
+        # Rotated. Lines may have been added to the old file after it was read above; only then
+        # comes the new one.
         yield from self._whole_lines(self._file)
         self._file.close()
         self._file, self._rest = newer, b""
@@ -250,6 +266,8 @@ class EventLog:
 
     def _whole_lines(self, file: BinaryIO) -> Iterator[Record]:
         lines = (self._rest + file.read()).split(b"\n")
+        # The last line may be half written: its rest comes with the next call. One byte beyond the
+        # limit is kept, so that `_records` still sees that the line is too long.
         self._rest = lines.pop()[: LONGEST_LINE + 1]
         yield from _records(lines)
 
@@ -272,6 +290,7 @@ def _records(lines: list[bytes]) -> Iterator[Record]:
             continue
         try:
             record = json.loads(line)
+        # A line cut by a crash, or damaged: the others still count.
         except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):

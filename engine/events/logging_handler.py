@@ -1,7 +1,7 @@
-"""What the code says by standard logging becomes an event, so that the event log has it too.
+"""Turns warnings of standard logging into events, so that the event log has them too.
 
-Only the words of the code are kept, with numbers and reasons of known errors in them: texts of
-other errors, and tracebacks, may hold parts of objects; they go to standard error as ever.
+Only the message of the code is kept, with numbers and the details of known errors. Texts of other
+errors, and tracebacks, may hold parts of objects; they go to standard error only.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 LOGGER = "engine"
 _JOURNAL = "engine.events.journal"
-"""Tells that the event log can't be written: that can't be written there."""
+"""Its warning is that the event log can't be written, so it can't be written there either."""
 _KINDS_COUNTED = 200
 
 
 class JournalHandler(logging.Handler):
-    """Records warnings and worse; the same is told the 1st, 10th, 100th time."""
+    """Records warnings and errors; repetitions are recorded the 10th, 100th time and so on."""
 
     def __init__(self, journal: Journal) -> None:
         super().__init__(logging.WARNING)
@@ -37,17 +37,21 @@ class JournalHandler(logging.Handler):
         self._recording = threading.local()
 
     def attach(self) -> Callable[[], None]:
-        """Listen from now on; return how to end that."""
+        """Handle records from now on; returns a function that ends that."""
         logger = logging.getLogger(LOGGER)
         logger.addHandler(self)
         return lambda: logger.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Record one line, unless it is about the recording itself."""
+        """Record one line, unless the journal itself wrote it."""
+        # Python writes to `lastResort` only if a record meets no handler at all, and here it met
+        # this one: standard error would be silent otherwise.
         if not logging.getLogger().handlers and logging.lastResort is not None:
             logging.lastResort.handle(record)
+        # A follower of the journal that logs a warning would end up here again, without end.
         if record.name == _JOURNAL or getattr(self._recording, "busy", False):
             return
+        # By the message before its arguments are put in: those differ each time.
         times = self._count((record.name, str(record.msg)))
         if not should_report_repeat(times):
             return
@@ -73,19 +77,21 @@ def _words(record: logging.LogRecord) -> str:
     error = record.exc_info[1] if record.exc_info else None
     if error is None:
         return words
+    # Type and place of the error, not its text: that may quote the object.
     *_, last = traceback.extract_tb(error.__traceback__) or [None]
     place = f" in {Path(last.filename).name} line {last.lineno}" if last else ""
     return f"{words}: {type(error).__name__}{place}"
 
 
 def _shown(argument: object) -> object:
-    """Return an argument if it can hold nothing of an object, else what it is."""
+    """Return an argument if it can't hold parts of an object, else the name of its type."""
     if isinstance(argument, int | float):
         return argument
     if isinstance(argument, ConfigurationError):
         return argument.without_values()
     if isinstance(argument, EngineError):
         return argument.detail
+    # Not the whole text: it has the file name, which may be made of labels.
     if isinstance(argument, OSError) and argument.strerror:
         return argument.strerror
     return type(argument).__name__

@@ -1,4 +1,4 @@
-"""What the engine notices about its surroundings: who falls silent, and whom it can't tell."""
+"""Events of silent senders, clock, alerts, metrics, storage space, and unforeseen errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class SenderSilent(
     urgent=True,
     template="has sent nothing since {self.since}, {self.hours} hours in which it usually sends",
 ):
-    """A caller sends nothing in hours in which it usually does."""
+    """A caller sent nothing in hours in which it usually sends."""
 
     since: str
     """The local hour of its last object, such as ``2026-01-31 16:00``."""
     hours: int
-    """In how many hours since then it usually sends."""
+    """The number of hours since then in which it usually sends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +31,13 @@ class SenderHeard(Event, topic="silence", template="sends again"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockStepped(Event, severity=Severity.WARNING, topic="clock"):
-    """The wall clock went another way than the monotonic clock by more than a minute."""
+    """The wall clock and the monotonic clock moved apart by more than a minute."""
 
     seconds: int
-    """Forward; backward if negative."""
+    """Positive if the wall clock went forward, negative if backward."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         size = str(timedelta(seconds=abs(self.seconds)))
         if self.seconds < 0:
             return f"the system clock went back by {size}"
@@ -52,7 +52,7 @@ class AlertFailed(
     Event,
     severity=Severity.WARNING,
     topic="alert",
-    template="{self.target} could not be told: {self.why}",
+    template="the alert to {self.target} was not delivered: {self.why}",
 ):
     """An alert could not be delivered."""
 
@@ -62,7 +62,7 @@ class AlertFailed(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertTried(Event, topic="alert"):
-    """Somebody had a made-up alert sent."""
+    """Somebody sent a test alert."""
 
     target: str
     by: str
@@ -70,7 +70,7 @@ class AlertTried(Event, topic="alert"):
     """Why it did not arrive; empty if it did."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         outcome = f"did not arrive: {self.why}" if self.why else "was delivered"
         return f"a test alert of {self.by} to {self.target} {outcome}"
 
@@ -79,7 +79,7 @@ class AlertTried(Event, topic="alert"):
 class MetricsUnavailable(
     Event, severity=Severity.ERROR, template="metrics can't be read at {self.address}: {self.why}"
 ):
-    """Metrics can't be read over HTTP; everything else goes on."""
+    """The metrics endpoint can't be opened; everything else works."""
 
     address: str
     why: str
@@ -87,17 +87,17 @@ class MetricsUnavailable(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unforeseen(Event, severity=Severity.WARNING):
-    """Something went wrong inside the engine that has no event of its own."""
+    """A warning or error inside the engine that has no event of its own."""
 
     source: str
-    """The module that says so."""
+    """The module that logged it."""
     what: str
-    """Holds nothing of objects."""
+    """The message, without parts of objects."""
     times: int = 1
-    """How often so far; repetitions are told at 10, 100, 1000 …"""
+    """How often so far; repetitions are reported at 10, 100, 1000 …"""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return f"{self.what} ({self.source}){by_now(self.times)}"
 
 
@@ -106,25 +106,25 @@ _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageSuffices(Event, topic="storage"):
-    """There is enough space again."""
+    """The storage has enough free space again."""
 
     free_bytes: int
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return f"enough space on the storage again: {self.free_bytes / 1e9:.1f} GB free"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageLow(Event, severity=Severity.WARNING, topic="storage", urgent=True):
-    """Space runs out; objects are still taken in."""
+    """The storage is nearly full; objects are still accepted."""
 
     free_bytes: int
     full_in_seconds: float | None
-    """At the rate at which objects arrive now; None if none do."""
+    """At the present rate of arriving objects; None if none arrive."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         forecast = "nothing is arriving just now"
         if self.full_in_seconds is not None:
             forecast = (
@@ -139,9 +139,9 @@ class StorageRefuses(
     severity=Severity.ERROR,
     topic="storage",
     urgent=True,
-    template="nothing is taken in any more: {self.reason}",
+    template="objects are rejected: {self.reason}",
 ):
-    """There is no room; associations and objects are refused for now."""
+    """The storage is full; associations and objects are rejected until there is space."""
 
     reason: str
 

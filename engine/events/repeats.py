@@ -1,4 +1,4 @@
-"""Counts what happens again and again, so that it becomes a few lines and not thousands."""
+"""Counts and limits repeated reports, so that a noisy peer causes a few lines, not thousands."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
 FOLDED_WITHIN_SECONDS = 600
-"""Something is one more of the same if it comes this soon after the last one."""
+"""A repetition counts on if it comes within this time of the last one, else it starts at 1."""
 KEPT = 1_000
-"""How many different things are counted; the one that did not come for longest gives way."""
+"""How many different things are counted; the least recent one is forgotten for a new one.
+
+A peer that invents AE titles or comes from many addresses must not fill the memory.
+"""
 
 
 class Repetitions:
-    """Counts by what is the same; any thread may use it."""
+    """Counts repetitions of equal keys; for all threads."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        """Take a clock in seconds."""
+        """Use a monotonic clock in seconds."""
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._seen: OrderedDict[Hashable, tuple[int, float]] = OrderedDict()
 
     def count(self, same: Hashable) -> int:
-        """Return how many times this has come by now, this time included."""
+        """Count a key and return its count, this time included."""
         now = self._monotonic()
         with self._lock:
+            # Taken out and put at the end, so that the first one is the least recent.
             times, last = self._seen.pop(same, (0, now))
             times = times + 1 if now - last < FOLDED_WITHIN_SECONDS else 1
             self._seen[same] = times, now
@@ -37,13 +41,13 @@ class Repetitions:
 
 
 class Budget:
-    """Limits the reports of one kind, whoever causes them; any thread may use it.
+    """Limits the number of reports of one kind in a period of time; for all threads.
 
-    Who has many addresses causes many reports that differ, which `Repetitions` can't fold.
+    A peer with many addresses causes many different reports, which `Repetitions` can't fold.
     """
 
     def __init__(self, reports: int, seconds: float, monotonic: Callable[[], float]) -> None:
-        """Take how many reports there may be in how many seconds, and a clock in seconds."""
+        """Allow so many `reports` within `seconds`, by a monotonic clock in seconds."""
         self._seconds = seconds
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -51,10 +55,11 @@ class Budget:
         self._left_out = 0
 
     def take(self) -> int | None:
-        """Return how many reports were left out before this one; None if this one is too."""
+        """Return how many reports were left out before this one; None if this one must be too."""
         now = self._monotonic()
         with self._lock:
             is_spent = len(self._reported) == self._reported.maxlen
+            # A sliding window: the oldest of the last reports must have left it.
             if is_spent and now - self._reported[0] < self._seconds:
                 self._left_out += 1
                 return None

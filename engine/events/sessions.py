@@ -1,4 +1,4 @@
-"""What happens to sessions as a whole; never with labels, names or identifiers of patients."""
+"""Events of whole sessions, without labels, names or identifiers of patients."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class SessionEvent(Event, topic="session"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionBuilt(SessionEvent):
-    """A session fell silent and was built."""
+    """A session received no more objects and was built."""
 
     objects: int
     scans: int
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return (
             f"session {self.session} in {self.project} built: "
             f"{counted(self.objects, 'object')} in {counted(self.scans, 'scan')}"
@@ -32,14 +32,14 @@ class SessionBuilt(SessionEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionArchived(SessionEvent):
-    """A session is in the archive."""
+    """A session was archived."""
 
     by: str
     into: int | None = None
     """The session that it was merged into."""
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         merged = f", merged into session {self.into}" if self.into is not None else ""
         return f"session {self.session} in {self.project} archived by {self.by}{merged}"
 
@@ -48,7 +48,7 @@ class SessionArchived(SessionEvent):
 class SessionMoved(
     SessionEvent, template="session {self.session} moved to {self.project} by {self.by}"
 ):
-    """A session is in another project."""
+    """A session was moved to another project."""
 
     by: str
 
@@ -61,7 +61,7 @@ class SessionSeparated(
     """The PET scans of a session with PET and MR are a session of their own now."""
 
     pet: int
-    """The session that has them."""
+    """The new session, with the PET scans."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class SessionRestored(
     SessionEvent,
     template="session {self.session} in {self.project} taken out of the trash by {self.by}",
 ):
-    """A session is out of the trash again."""
+    """A session was restored from the trash."""
 
     by: str
 
@@ -78,16 +78,16 @@ class SessionRestored(
 class SessionRebuildAsked(
     SessionEvent, template="{self.by} asked to build session {self.session} again"
 ):
-    """Somebody asked for a session to be built again."""
+    """Somebody asked to build a session again."""
 
     by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionCancelled(
-    SessionEvent, template="{self.by} took back what was asked for session {self.session}"
+    SessionEvent, template="{self.by} cancelled the request for session {self.session}"
 ):
-    """Somebody took a request for a session back."""
+    """Somebody cancelled a request for a session."""
 
     by: str
 
@@ -97,7 +97,7 @@ class SessionDeleted(
     SessionEvent,
     template="session {self.session} in {self.project} moved to the trash by {self.by}",
 ):
-    """A session is in the trash."""
+    """A session was moved to the trash."""
 
     by: str
 
@@ -109,7 +109,7 @@ class SessionConflicts(
     urgent=True,
     template="session {self.session} in {self.project} is in conflict: {self.reason}",
 ):
-    """A session can't be archived as it is; it waits for a decision."""
+    """A session can't be archived because of a conflict; an admin must decide."""
 
     reason: str
 
@@ -128,10 +128,10 @@ class SessionFailed(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrashPurged(Event, topic="session"):
-    """What was in the trash for long enough is gone for good."""
+    """Trash entries that were old enough were deleted permanently."""
 
     entries: int
 
     def sentence(self) -> str:
-        """Say what happened."""
+        """Return what happened, as a sentence."""
         return f"{counted(self.entries, 'folder')} of the trash removed for good"

@@ -1,5 +1,5 @@
-"""The machine that the engine runs on: clock, users, data directory, locks, terminal, waking.
+"""Clock, users, data directory, locks, terminal and wake-ups of the machine.
 
-Everything may use it; it uses only `engine.errors` and `engine.settings`. Read `data_directory`
-first.
+Every package may import it; it imports only `engine.errors` and `engine.settings`. Read
+`data_directory` first.
 """

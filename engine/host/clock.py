@@ -1,4 +1,4 @@
-"""The clock that is injected everywhere, so that tests need not wait."""
+"""The clock that is passed to everything that needs time, so that tests need not wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells wall-clock time for people and monotonic time for durations."""
+    """Wall-clock time for people, and monotonic time for durations."""
 
     def now(self) -> datetime:
         """Return the aware UTC time of day."""
@@ -32,6 +32,6 @@ class SystemClock:
 
 
 def local_midnight(now: datetime) -> datetime:
-    """Return when the local day of a moment began."""
+    """Return the beginning of the local day of a moment."""
     # Made from the date alone: on a day whose clocks change, midnight has another offset.
     return datetime.combine(now.astimezone().date(), datetime.min.time()).astimezone()

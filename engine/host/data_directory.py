@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 _BESIDE = re.compile(r"(-wal|-shm|-journal|\.lock|\.bak\.\d+|\.\d+)\Z")
-"""How the names end that SQLite, the store of the configuration and the logs add to a file."""
+"""Endings of the files that SQLite, the configuration store and the logs make beside theirs."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessFault:
-    """A file or folder of the data directory that its owner does not have for itself."""
+    """A file or folder of the data directory that other users can change, or a link."""
 
     path: Path
     what: str
@@ -35,12 +35,13 @@ class AccessFault:
 
 
 def prepare(settings: EngineSettings) -> None:
-    """Make every directory that is not there yet, and check who else may write.
+    """Create missing directories, and check that no other user may write to them.
 
     Raises:
         StorageUnusable: if its storage is not mounted, a directory can't be made or written, or
             another user may change what is in it.
     """
+    # Before anything is created: without its mount, this would fill the disk below.
     if settings.marker and not (settings.data_dir / settings.marker).exists():
         raise StorageUnusable(
             f"{settings.data_dir} has no file {settings.marker}, so its storage is not mounted",
@@ -48,19 +49,21 @@ def prepare(settings: EngineSettings) -> None:
         )
     if not os.path.exists(settings.data_dir):  # noqa: PTH110 - does not raise
         _make(settings.data_dir)
+    # Before the folders are made: nothing is created in a directory that others control.
     for fault in (*_faults_of_process(settings.data_dir), *access_faults(settings)):
         raise StorageUnusable(f"{fault.path} {fault.what}", fault.remedy)
     for directory in (settings.data_dir, *_areas(settings), settings.log_dir):
         _make(directory)
+    # A power loss must not take a new data directory with the objects in it.
     if settings.durability is Durability.FULL:
         _flush(settings.data_dir.absolute().parent)
         _flush(settings.data_dir)
 
 
 def access_faults(settings: EngineSettings) -> Iterator[AccessFault]:
-    """Yield what another user may change in a data directory, and what is a link there.
+    """Yield what another user may change in a data directory, and links in it.
 
-    Looks at the directory and at what an engine opens in it by name.
+    Looks at the directory itself, and at the files and folders that an engine opens by name.
     """
     top = settings.data_dir
     with suppress(OSError):
@@ -68,6 +71,7 @@ def access_faults(settings: EngineSettings) -> Iterator[AccessFault]:
             yield _writable(top)
     owner = owner_of(top)
     for path in _entries(settings):
+        # A file that another process has just removed is no fault.
         with suppress(OSError):
             found = path.lstat()
             is_configuration = path == settings.config_file and found.st_uid == ROOT
@@ -75,7 +79,7 @@ def access_faults(settings: EngineSettings) -> Iterator[AccessFault]:
 
 
 def deep_faults(settings: EngineSettings) -> Iterator[AccessFault]:
-    """Yield the same for all that is below the folders: looks at every file."""
+    """Yield the same for every file below the folders, which may take long."""
     owner = owner_of(settings.data_dir)
     tops = [path for path in _named(settings).values() if path.parent == settings.data_dir]
     for folder, folders, files in chain.from_iterable(
@@ -88,10 +92,10 @@ def deep_faults(settings: EngineSettings) -> Iterator[AccessFault]:
 
 
 def require_one_file_system(settings: EngineSettings) -> None:
-    """Check that what arrives can be moved to where it belongs in one step.
+    """Check that the areas are on one file system: objects get there by a link or rename.
 
     Raises:
-        StorageUnusable: if it can't.
+        StorageUnusable: if they are not.
     """
     for area in _areas(settings):
         if settings.incoming_dir.stat().st_dev != area.stat().st_dev:
@@ -106,7 +110,7 @@ def _areas(settings: EngineSettings) -> tuple[Path, ...]:
 
 
 def _flush(directory: Path) -> None:
-    """Flush a directory: return when the names in it are on the disk.
+    """Flush a directory, so that the names in it are on the disk.
 
     Raises:
         StorageUnusable: if it can't be flushed.
@@ -118,7 +122,8 @@ def _flush(directory: Path) -> None:
         finally:
             os.close(fd)
     except PermissionError:
-        return  # a directory above ours that we may not list is not ours to flush
+        # The directory above belongs to somebody else, who made the entry of ours.
+        return
     except OSError as error:
         raise StorageUnusable(
             f"{directory} can't be flushed: {error.strerror}", "check the disk"
@@ -126,14 +131,14 @@ def _flush(directory: Path) -> None:
 
 
 def _named(settings: EngineSettings) -> dict[str, Path]:
-    """Return every path that the settings give a name, by that name."""
+    """Return all paths of the settings, by the name of their property."""
     members = vars(type(settings)).items()
     values = {name: getattr(settings, name) for name, of in members if isinstance(of, property)}
     return {name: value for name, value in values.items() if isinstance(value, Path)}
 
 
 def _entries(settings: EngineSettings) -> Iterator[Path]:
-    """Yield what the settings name, there or not, and what an engine keeps beside its files."""
+    """Yield all paths of the settings, and the existing files beside them that belong to those."""
     named = _named(settings)
     yield from named.values()
     files = {path for name, path in named.items() if not name.endswith("_dir")}
@@ -146,7 +151,7 @@ def _entries(settings: EngineSettings) -> Iterator[Path]:
 
 
 def _faults_of_process(top: Path) -> Iterator[AccessFault]:
-    """Yield that this process is not the directory's owner."""
+    """Yield a fault if this process does not run as the directory's owner."""
     owner = owner_of(top)
     if owner.uid != os.geteuid():
         remedy = f"run the engine as that user: runuser -u {owner} -- dicomdock ..."
@@ -154,7 +159,7 @@ def _faults_of_process(top: Path) -> Iterator[AccessFault]:
 
 
 def _faults(path: Path, found: os.stat_result, uid: int, owner: Owner) -> Iterator[AccessFault]:
-    """Yield what is wrong with one file or folder, which should belong to a user."""
+    """Yield the fault of one file or folder, which should belong to `uid`."""
     if stat.S_ISLNK(found.st_mode):
         yield AccessFault(path, "is a symbolic link", "put what it leads to in its place")
     elif found.st_uid != uid:
@@ -170,6 +175,7 @@ def _writable(path: Path) -> AccessFault:
 
 def _make(path: Path) -> None:
     try:
+        # Other users may not list it: names of folders contain labels.
         path.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
         raise StorageUnusable(
@@ -180,11 +186,12 @@ def _make(path: Path) -> None:
 
 
 def replace_file(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Put a file in the place of another at once; it is not flushed.
+    """Replace a file in one step, so that readers see the old or the new one; not flushed.
 
     Raises:
         OSError: if that can't be done.
     """
+    # In the same directory, for a rename works within one file system only.
     beside = path.with_name(f".{path.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(beside, flags, mode), "wb") as file:

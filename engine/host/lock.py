@@ -1,4 +1,4 @@
-"""The engine lock: one engine per data directory, freed by whatever ends its holder."""
+"""The engine lock: one engine per data directory; the kernel frees it when its holder ends."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from engine.host.clock import Clock
 
+# So a lock is tried for 0.1 s, longer than `holder` of another process has it.
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.02
 _LONGEST_CONTENT_BYTES = 4096
@@ -26,7 +27,7 @@ _LONGEST_CONTENT_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that holds the lock, as far as its file tells."""
+    """The process that holds the lock, as the lock file names it."""
 
     pid: int | None = None
     host: str = ""
@@ -40,17 +41,17 @@ class Holder:
 
 
 class EngineLock:
-    """The lock while it is held; `acquire` takes it, `release` or the process's end frees it."""
+    """A held lock: taken by `acquire`, freed by `release` or by the end of the process."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
 
     @classmethod
     def acquire(cls, path: Path, clock: Clock) -> EngineLock:
-        """Take the lock and write into its file who holds it.
+        """Take the lock and write its holder into the file.
 
         Raises:
-            AlreadyRunning: naming the process that holds it.
+            AlreadyRunning: if another process holds it; names the process.
             StorageUnusable: if the file can't be opened or written.
         """
         descriptor = open_lock_file(path)
@@ -64,7 +65,7 @@ class EngineLock:
 
     @staticmethod
     def holder(path: Path) -> Holder | None:
-        """Tell who holds the lock; None when it is free, whatever its file says.
+        """Return the holder of the lock; None if it is free, whatever the file says.
 
         Raises:
             StorageUnusable: if the file exists but can't be opened.
@@ -88,16 +89,17 @@ class EngineLock:
         """Free the lock. The file stays: otherwise a process could lock a deleted one."""
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
+                # So that nobody reads the name of an engine that has ended. The file itself stays.
                 os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def open_lock_file(path: Path) -> int:
-    """Open a lock file, made with its directory if absent; never through a symlink.
+    """Open a lock file, and create it and its directory if needed; never through a symlink.
 
     Raises:
-        StorageUnusable: if that is not possible.
+        StorageUnusable: if it can't be opened.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -122,6 +124,7 @@ def _write_holder(descriptor: int, path: Path, clock: Clock) -> None:
         "since": clock.now().isoformat(timespec="seconds"),
     }
     try:
+        # Under the lock, so that no other process writes at the same time.
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode() + b"\n", 0)
     except OSError as error:
@@ -130,6 +133,7 @@ def _write_holder(descriptor: int, path: Path, clock: Clock) -> None:
 
 def _read_holder(descriptor: int) -> Holder:
     try:
+        # The holder may be just writing it: then the file is empty or half written.
         content = json.loads(os.pread(descriptor, _LONGEST_CONTENT_BYTES, 0))
         since = datetime.fromisoformat(content["since"])
         return Holder(int(content["pid"]), str(content["host"]), since)

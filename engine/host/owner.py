@@ -1,7 +1,7 @@
 """Drops root: commands act as the owner of the data directory.
 
-Whoever owns a data directory decides which programs run and where its folders lead. So root never
-works there as root; and all that a command makes there belongs to the owner.
+The owner of a data directory decides which programs run and where its folders lead. So root never
+works there as root, and everything that a command creates there belongs to the owner.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 
 ROOT = 0
 CALLER = "SUDO_USER"
-"""The variable that keeps, as sudo does, the login from before."""
+"""The variable that names the login of the caller, as sudo sets it."""
+# As the kernel: path_resolution(7).
 _MOST_LINKS = 40
 _left: list[int] = []
-"""The user that this process was before it became an owner."""
+"""The user id of this process before it became the owner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A user, as far as the system knows it."""
+    """A user of the system, or a number without one."""
 
     uid: int
     gid: int
@@ -44,7 +45,7 @@ class Owner:
 
 
 def owner_of(directory: Path) -> Owner:
-    """Return the owner of a directory; of the nearest one above it if it does not exist yet."""
+    """Return the owner of a directory, or of the nearest existing one above it."""
     for path in (directory, *directory.parents):
         try:
             found = path.stat()
@@ -61,7 +62,7 @@ def user(uid: int, gid: int = 0) -> Owner:
 
     Args:
         uid: the number.
-        gid: the group of a user that the system does not know.
+        gid: the group, if the system does not know the user.
     """
     try:
         known = pwd.getpwuid(uid)
@@ -71,10 +72,10 @@ def user(uid: int, gid: int = 0) -> Owner:
 
 
 def identity_for(directory: Path, uid: int) -> Owner | None:
-    """Return the user that a process of a user has to become; None if it stays as it is.
+    """Return the user that a process of `uid` must become; None if it stays as it is.
 
     Raises:
-        NotTheOwner: if root's own directory can be replaced by another user.
+        NotTheOwner: if the directory belongs to root, but another user can replace it.
     """
     if uid != ROOT:
         return None
@@ -83,6 +84,7 @@ def identity_for(directory: Path, uid: int) -> Owner | None:
         return owner
     for path in _on_the_way(directory):
         found = path.lstat()
+        # In a folder with the sticky bit, such as /tmp, only the owner of an entry can replace it.
         open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
         if found.st_uid != ROOT or open_to_all:
             who = "anybody" if open_to_all else str(owner_of(path))
@@ -94,20 +96,23 @@ def identity_for(directory: Path, uid: int) -> Owner | None:
 
 
 def become_owner(directory: Path) -> None:
-    """As root, become the owner of a data directory, for good; other users stay who they are.
+    """As root, become the owner of a data directory, for good; other users keep theirs.
 
-    The first step of a command, before threads and child processes. `HOME` and the like follow;
-    `SUDO_USER` goes on naming the caller.
+    Must be the first step of a command, before threads and child processes. `HOME` and similar
+    variables are set for the owner; `SUDO_USER` still names the caller.
 
     Raises:
-        NotTheOwner: if that is not possible.
+        NotTheOwner: if root can't become that user, or if that user can't read our code.
     """
     owner = identity_for(directory, os.geteuid())
     if owner is None:
         return
+    # Before the change: root can see folders that the owner can't.
     code, before = _folders_of_code(), os.getuid()
     try:
         _take_groups(owner)
+        # Groups and group before the user: afterwards there is no right to change them. All three
+        # ids, so that nothing can go back to root.
         os.setresgid(owner.gid, owner.gid, owner.gid)
         os.setresuid(owner.uid, owner.uid, owner.uid)
     except OSError as error:
@@ -116,6 +121,7 @@ def become_owner(directory: Path) -> None:
         raise NotTheOwner(f"{detail}: {error.strerror}", remedy) from error
     _left.append(before)
     _set_environment(owner)
+    # More of our code is imported later, as the owner: it would fail in the middle of work.
     closed = [folder for folder in sorted(code) if not os.access(folder, os.R_OK | os.X_OK)]
     if closed:
         raise NotTheOwner(
@@ -125,16 +131,19 @@ def become_owner(directory: Path) -> None:
 
 
 def caller_uid() -> int:
-    """Return the user who started this process, also after it has changed its user."""
+    """Return the user id that started this process, also after `become_owner`."""
     return _left[0] if _left else os.getuid()
 
 
 @contextmanager
 def as_owner(directory: Path) -> Iterator[None]:
-    """Read a data directory with its owner's rights for a while; no code of the owner may run.
+    """Read a data directory with its owner's rights until the block ends.
+
+    Only the effective ids change, so the process can return to root: no code of the owner may
+    run inside the block.
 
     Raises:
-        NotTheOwner: if that is not possible.
+        NotTheOwner: if root can't become that user.
     """
     owner = identity_for(directory, os.geteuid())
     if owner is None:
@@ -150,6 +159,7 @@ def as_owner(directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        # The user first: only root may set groups.
         os.seteuid(ROOT)
         os.setegid(gid)
         os.setgroups(groups)
@@ -163,7 +173,7 @@ def _take_groups(owner: Owner) -> None:
 
 
 def _set_environment(owner: Owner) -> None:
-    """Change the variables that lead to the files of a user."""
+    """Set the variables that lead to the files of a user."""
     for name in [name for name in os.environ if name.startswith("XDG_")]:
         del os.environ[name]
     os.environ.update(HOME=owner.home, USER=str(owner), LOGNAME=str(owner))
@@ -171,13 +181,16 @@ def _set_environment(owner: Owner) -> None:
 
 
 def _folders_of_code() -> set[str]:
-    """Return the folders that our code and its libraries come from; more is loaded later."""
+    """Return the folders that our code and its libraries are loaded from."""
     files = (getattr(module, "__file__", None) for module in [*sys.modules.values()])
     return {os.path.dirname(file) for file in files if file}  # noqa: PTH120 - thousands of them
 
 
 def _on_the_way(directory: Path) -> Iterator[Path]:
-    """Yield every folder whose owner decides where a path leads, links included."""
+    """Yield every folder on the way to a directory, through symbolic links too.
+
+    The owner of any of them can make the path lead elsewhere.
+    """
     left, path, links = [*reversed(directory.absolute().parts[1:])], Path("/"), 0
     while left:
         yield path
@@ -187,7 +200,7 @@ def _on_the_way(directory: Path) -> Iterator[Path]:
             target = path.readlink()
         except FileNotFoundError:
             return
-        except OSError:  # no link
+        except OSError:  # not a link
             continue
         links += 1
         if links > _MOST_LINKS:
@@ -197,9 +210,9 @@ def _on_the_way(directory: Path) -> Iterator[Path]:
 
 
 UNKNOWN_USER = "user unknown"
-"""For a user whom the kernel can't report in our user namespace."""
+"""The name of a user that the kernel can't report in our user namespace."""
 SAYS = ", says: "
-"""Between a name that the kernel reports and what the user's program says, unchecked."""
+"""Separates a name from the kernel and an unchecked claim of the user's program."""
 _PROC = Path("/proc")
 _DEFAULT_OVERFLOW_UID = 65_534
 

@@ -1,4 +1,4 @@
-"""What the command line says: data to stdout, everything else to stderr, nothing that steers."""
+"""Output of the commands: data to stdout, everything else to stderr, no control characters."""
 
 from __future__ import annotations
 
@@ -21,33 +21,34 @@ if TYPE_CHECKING:
 
 
 class NotConfirmed(EngineError):
-    """Something that can't be undone was asked for without a yes."""
+    """A command that can't be undone was not confirmed."""
 
     title = "Nothing was changed"
     exit_code = 2
 
 
 class OutputFailed(EngineError):
-    """Standard output can't be written; what the command did is done."""
+    """Standard output can't be written; the work of the command itself is done."""
 
     title = "The output can't be written"
 
 
 def accept_any_text() -> None:
-    """Let stdout and stderr write what their encoding lacks as escapes instead of failing."""
+    """Let stdout and stderr write characters that their encoding lacks as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def stop_writing() -> int:
-    """Write nothing more: the reader of the output has closed it, which is no failure."""
+    """Send further output to /dev/null: its reader, such as ``head``, has closed it."""
+    # Not only closed: Python flushes stdout once more at exit, and would print an error then.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def flush() -> None:
-    """Write all data to the reader of the output.
+    """Flush stdout.
 
     Raises:
         OutputFailed: if it can't be written.
@@ -57,7 +58,7 @@ def flush() -> None:
 
 
 def visible(text: str) -> str:
-    """Return text with control characters as escapes, harmless to a terminal."""
+    """Return text with control characters as escapes, so that it can't control a terminal."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
@@ -70,44 +71,45 @@ def counted(number: int, noun: str) -> str:
 
 
 def say(text: str) -> None:
-    """Tell a person something, on stderr."""
+    """Write a line for people, to stderr."""
     sys.stderr.write(f"{visible(text)}\n")
 
 
 def print_json(value: object) -> None:
-    """Write data for programs."""
+    """Write data for programs, as indented JSON."""
     with _writing():
         sys.stdout.write(json_text(value))
 
 
 def print_line(value: object) -> None:
-    """Write data for programs that read line by line: JSON in one line, for each value."""
+    """Write one value as one line of JSON, for programs that read line by line."""
+    # JSON escapes all control characters but DEL.
     text = json.dumps(value, default=_plain).replace("\x7f", "\\u007f")
     with _writing():
         sys.stdout.write(f"{text}\n")
 
 
 def clear() -> None:
-    """Begin at the top of an empty screen."""
+    """Clear the screen and go to its top."""
     with _writing():
         sys.stdout.write("\x1b[H\x1b[2J")
 
 
 def print_text(text: str) -> None:
-    """Write a text of several lines as it is, with what could steer a terminal as escapes."""
+    """Write a text of several lines, with control characters as escapes; tabs are kept."""
     lines = ("\t".join(map(visible, line.split("\t"))) for line in text.splitlines())
     with _writing():
         sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 def json_text(value: object) -> str:
-    """Return JSON of printable ASCII; times are ISO 8601."""
+    """Return indented JSON in printable ASCII; times are ISO 8601."""
     text = json.dumps(value, indent=2, default=_plain)
     return text.replace("\x7f", "\\u007f") + "\n"
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write rows of data for people, in columns."""
+    """Write rows of data as a table for people."""
     lines = [heads, *([visible(cell_text(cell)) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     padded = ([c.ljust(w) for c, w in zip(line, widths, strict=True)] for line in lines)
@@ -116,7 +118,7 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def cell_text(value: object) -> str:
-    """Return a value as people read it in a column."""
+    """Return a value as text for a column."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
@@ -125,7 +127,7 @@ def cell_text(value: object) -> str:
 
 
 def print_error(error: EngineError, *, as_json: bool) -> None:
-    """Say on stderr what happened, the detail, and what to do about it."""
+    """Write title, detail and remedy of an error to stderr, as text or JSON."""
     problems = error.problems if isinstance(error, ConfigurationError) else ()
     if as_json:
         said = {"title": error.title, "detail": error.detail, "remedy": error.remedy}
@@ -141,7 +143,7 @@ def print_error(error: EngineError, *, as_json: bool) -> None:
 
 
 def problem_record(problem: Problem) -> dict[str, object]:
-    """Return a problem for programs; line and column where they are known."""
+    """Return a problem for programs, with line and column if they are known."""
     place = {"line": problem.line, "column": problem.column}
     return {
         "field": problem.field,
@@ -153,7 +155,7 @@ def problem_record(problem: Problem) -> dict[str, object]:
 
 
 def fault(error: Exception) -> EngineError:
-    """Return an unexpected error as one line that helps to find it."""
+    """Return an unexpected error with its type, place and text in one line."""
     *_, last = traceback.extract_tb(error.__traceback__)
     place = f"{Path(last.filename).name} line {last.lineno}"
     return EngineError(
@@ -163,10 +165,10 @@ def fault(error: Exception) -> EngineError:
 
 
 def confirm(question: str, *, already: bool) -> None:
-    """Ask on a terminal whether to go on, once all that was said before is shown.
+    """Ask on the terminal whether to go on, unless the user has said yes already.
 
     Raises:
-        NotConfirmed: if the answer is not yes, or there is nobody to ask.
+        NotConfirmed: if the answer is not yes, or stdin is no terminal.
     """
     if already:
         return

@@ -1,4 +1,4 @@
-"""Wakes who waits for a change: a signal among threads, and a FIFO for other processes too."""
+"""Wakes threads that wait for a change: a signal within a process, a FIFO between processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FLAGS = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class ChangeSignal:
-    """Says *that* something changed: to those who wait for it, and to functions; for any thread."""
+    """Wakes waiting threads, and calls functions, at each change; for all threads."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -31,26 +31,30 @@ class ChangeSignal:
         self._callbacks: tuple[Callable[[], None], ...] = ()
 
     def add(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call a function, which only wakes somebody, at each change; return what ends that."""
+        """Call a function at each change; it must only wake a thread. The result ends that."""
         with self._changed:
             self._callbacks = (*self._callbacks, callback)
         return lambda: self._remove(callback)
 
     def notify(self) -> None:
-        """Wake all on the calling thread; what was changed may still have to be committed."""
+        """Wake all waiting threads; the change itself may not be committed yet."""
         with self._changed:
             self._count += 1
             self._changed.notify_all()
+            # Called without the lock: a callback may take locks of its own.
             callbacks = self._callbacks
         for callback in callbacks:
             callback()
 
     def until(self, deadline: float) -> Iterator[None]:
-        """Yield at once, and after each change until a moment of the monotonic clock."""
+        """Yield at once, and after each change until `deadline` of the monotonic clock."""
         while True:
             with self._changed:
+                # Before the caller looks: a change during its look counts as one more, and is not
+                # missed.
                 seen = self._count
-            yield  # without the lock, for who changes something holds others
+            # Without the lock: a thread that notifies may hold a lock that the caller needs.
+            yield
             if not self._wait(seen, deadline):
                 return
 
@@ -65,30 +69,31 @@ class ChangeSignal:
 
 
 class WakeupPipe:
-    """Waited for by one thread, rung by any."""
+    """A FIFO that one thread waits for, and any thread or process writes to."""
 
     def __init__(self, path: Path) -> None:
         self._fds = _open(path)
         self._lock = threading.Lock()
-        """Guards the descriptor for ringing: closed ones belong to somebody else soon."""
+        """Guards the descriptors against `close`: the number of a closed one is used again soon."""
         self._is_closed = False
         self._poll = select.poll()
         self._poll.register(self._fds[0], select.POLLIN)
 
     def wait(self, seconds: float) -> None:
-        """Return when it rings or the time is over."""
+        """Return after a wake-up, or after the time."""
         if self._poll.poll(seconds * 1000):
-            with suppress(BlockingIOError):  # another process has heard it
+            # Another process may have read it in between.
+            with suppress(BlockingIOError):
                 os.read(self._fds[0], _DRAINED_BYTES)
 
     def notify(self) -> None:
-        """Wake the thread that waits, or the next one that would; once closed, nobody."""
+        """Wake the waiting thread, or the next `wait`; does nothing once closed."""
         with self._lock:
             if not self._is_closed:
                 _notify(self._fds[1])
 
     def close(self) -> None:
-        """Forget the FIFO, which stays for the next run; nobody may wait any more."""
+        """Close the FIFO; its file stays for the next run. No thread may wait any more."""
         with self._lock:
             if self._is_closed:
                 return
@@ -98,8 +103,9 @@ class WakeupPipe:
 
 
 def notify(path: Path) -> bool:
-    """Ring from another process; return whether anybody listens."""
+    """Wake the engine from another process; return False if none listens."""
     try:
+        # Fails at once if no process has the FIFO open for reading (fifo(7)).
         fd = os.open(path, os.O_WRONLY | _FLAGS)
     except OSError:
         return False
@@ -111,13 +117,15 @@ def notify(path: Path) -> bool:
 
 
 def _open(path: Path) -> tuple[int, int]:
-    """Return where to listen and where to ring."""
+    """Return the descriptors for reading and for writing."""
     try:
         with suppress(FileExistsError):
             os.mkfifo(path, 0o600)
+        # A plain file in its place would always be ready to read: the thread would spin.
         if not stat.S_ISFIFO(path.lstat().st_mode):
             raise FileExistsError(errno.EEXIST, "something else is there")
-        # Opened for writing too, so that there is no end of file when a ringer leaves.
+        # Opened for writing too: otherwise the last writer that leaves would be an end of file,
+        # which `poll` reports again and again.
         fd = os.open(path, os.O_RDWR | _FLAGS)
     except OSError as error:
         if error.errno in _NO_FIFOS:
@@ -129,5 +137,6 @@ def _open(path: Path) -> tuple[int, int]:
 
 
 def _notify(fd: int) -> None:
-    with suppress(BlockingIOError):  # so many have rung that it is full of it
+    # Full of wake-ups: one more is not needed.
+    with suppress(BlockingIOError):
         os.write(fd, b"!")

@@ -1,6 +1,6 @@
 """The built-in identifiers: rules and defaults (XNAT 5), fixed project, study routing.
 
-What an identifier is, and how to write another one, says `engine.identification.identifiers`.
+`engine.identification.identifiers` says how to write another one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class DefaultIdentifier:
     """XNAT's ``dicomObjectIdentifier`` (XNAT 5.2)."""
 
     info = DEFAULT_IDENTIFIERS[0]
+    # Rules and defaults are counted by `Routing.tags`.
     tags: frozenset[int] = frozenset()
     is_settled_by_header = True
 
@@ -36,10 +37,11 @@ class DefaultIdentifier:
 
 
 NO_MODALITY = "OT"
-"""Other (PS3.3 C.7.3.1.1.1), for objects that don't say."""
+"""Other (PS3.3 C.7.3.1.1.1), for objects without a modality."""
 MODALITY_CHARACTERS = 16
-"""A CS value is not longer (PS3.5 6.2)."""
+"""The longest CS value (PS3.5 6.2)."""
 
+# The characters of a label (XNAT 5.4).
 _SUBJECT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -61,6 +63,7 @@ class FixedProjectSubject:
         can_route=False,
         fields=(PROJECT_FIELD, SUBJECT_FIELD),
     )
+    # The label depends on both: each study has a number of its own, and the modality is in it.
     tags = frozenset({STUDY_INSTANCE_UID, MODALITY})
     is_settled_by_header = True
 
@@ -75,6 +78,7 @@ class FixedProjectSubject:
         named, label = settings.get("project", ""), settings.get("subject", "")
         project = evaluation.routing.projects.find(named)
         missing = "" if project else f"the receiver's project {named!r} does not exist"
+        # The peer's text becomes part of a label, so it is made one.
         modality = to_label(evaluation.header.modality or NO_MODALITY)[:MODALITY_CHARACTERS]
         session = evaluation.running_label(project, label, modality)
         return Identity(
@@ -104,7 +108,7 @@ class StudyRouting:
     info = IdentifierInfo("studyRouting", "Where each study was announced to go", can_route=False)
     tags = frozenset(_NAMES)
     is_settled_by_header = False
-    """A route may be announced, or taken back, at any time."""
+    """A route may be announced or withdrawn at any time, so no answer is cached."""
 
     def identify(self, evaluation: RoutingEvaluation) -> Identity:
         """Return the project and labels of the study's route; without one it is unassigned.
@@ -129,7 +133,7 @@ class StudyRouting:
 
 
 def _project(evaluation: RoutingEvaluation, route: StudyRoute | None) -> tuple[Decision, str]:
-    """Return the announced project; none of the usual values stands in for it (XNAT 7.3)."""
+    """Return the announced project, without falling back to rules or defaults (XNAT 7.3)."""
     if route is None:
         why = "no route was announced for the study"
         return evaluation.settle(Attribute.PROJECT, None, _ROUTE, why), why
@@ -141,7 +145,7 @@ def _project(evaluation: RoutingEvaluation, route: StudyRoute | None) -> tuple[D
 def _label(
     evaluation: RoutingEvaluation, attribute: Attribute, routed: str, *tags: int
 ) -> Decision:
-    """Return the route's label, else the first element's value that there is."""
+    """Return the route's label, else the first of the elements that has a value."""
     if routed:
         return evaluation.settle(attribute, to_label(routed), _ROUTE)
     for tag in tags:

@@ -1,6 +1,6 @@
 """In-memory caches: identities, series and recent headers.
 
-A series of objects that have the same elements where it counts is looked at once.
+Objects with the same values in the elements that decide are identified once.
 """
 
 from __future__ import annotations
@@ -30,36 +30,43 @@ if TYPE_CHECKING:
 
 PATIENT_GROUP = 0x0010
 MOST_IDENTITIES = 8
-"""About as many studies as arrive at one receiver at the same time."""
+"""About as many studies as arrive at one receiver at the same time.
+
+They are searched one after the other, so more would cost each new series more.
+"""
 SHARED_TAGS = (SERIES_INSTANCE_UID, SOP_CLASS_UID, STUDY_INSTANCE_UID, SERIES_NUMBER, *TRACED)
-"""What says where an object goes, once it is known whose it is."""
+"""The elements that decide about folder, file name and traces, once the identity is known."""
 MOST_SERIES = 4
-"""As many series as an association may mix before they are looked at anew each time."""
+"""An association that mixes more series than this identifies each object anew."""
 HEADERS_PER_RECEIVER = 20
 MAX_HEADER_BYTES = 64 * 1024
-"""Larger headers are not kept, so that a receiver's take at most 1.25 MiB."""
+"""Larger headers are not kept, so the headers of one receiver take at most 1.25 MiB."""
 
 
 class IdentityCache:
     """A few identities with the elements that decided them, newest first; for all threads.
 
-    A thread that comes between another's look and change costs a memory, never an answer.
+    Not locked: a race may lose a cache entry but never returns a wrong identity.
     """
 
     def __init__(self, tags: Iterable[int]) -> None:
+        # The character set decides how a text is read, Pixel Representation whether a number of VR
+        # "US or SS" is signed.
         self.tags = sorted({*tags, SPECIFIC_CHARACTER_SET, PIXEL_REPRESENTATION}, key=_selectivity)
-        """All that decides: what is read, and what says how to read it."""
+        """All elements that decide: those that are read, and those that say how to read them."""
+        # A tuple that is replaced as a whole: a thread that reads sees the old or the new one.
         self._memories: tuple[tuple[str, Excerpt, Identity], ...] = ()
 
     def find(self, header: HeaderView) -> Identity | None:
         """Return the identity of an object with equal elements, None if none is remembered."""
         for transfer_syntax_uid, excerpt, identity in self._memories:
+            # Excerpts are encoded elements, which can be compared only within one transfer syntax.
             if transfer_syntax_uid == header.transfer_syntax_uid and header.has(excerpt):
                 return identity
         return None
 
     def put(self, header: HeaderView, identity: Identity) -> None:
-        """Remember an identity in place of the oldest one."""
+        """Remember an identity, and forget the oldest one if there are enough."""
         excerpt = header.excerpt(self.tags)
         if excerpt is not None:
             memory = (header.transfer_syntax_uid, excerpt, identity)
@@ -67,7 +74,7 @@ class IdentityCache:
 
 
 def _selectivity(tag: int) -> tuple[bool, int]:
-    """Put the patient's group first, where studies differ most."""
+    """Sort the patient's group first: studies differ most there, so a search ends early."""
     return tag >> 16 != PATIENT_GROUP, tag
 
 
@@ -79,9 +86,9 @@ class SeriesDestination(NamedTuple):
     scan: str
     """The name of the scan's folder."""
     template: FileNameTemplate
-    """Of their file names, with what they share filled in."""
+    """The template of their file names, with the shared elements filled in."""
     traced: tuple[tuple[int, str | None], ...]
-    """By what their session can be found."""
+    """The identifying values by which their session can be found, by tag."""
 
     @classmethod
     def of(
@@ -102,19 +109,22 @@ class SeriesCache:
     """The last series of one association, newest first; used by one thread at a time."""
 
     def __init__(self, tags: Iterable[int]) -> None:
-        """Remember series by some elements, among them all that decide about the identity."""
+        """Remember series by `SHARED_TAGS` and by `tags`, all elements that decide identities."""
+        # In this order: the series UID, which differs most often, is compared first.
         self._tags = tuple(dict.fromkeys((*SHARED_TAGS, *tags)))
         self._memories: tuple[tuple[str, Excerpt, SeriesDestination], ...] = ()
 
     def find(self, header: HeaderView) -> SeriesDestination | None:
         """Return the series of an object, None if it is not remembered."""
         for transfer_syntax_uid, excerpt, series in self._memories:
+            # The elements first: they differ with each series, the transfer syntax hardly ever
+            # does.
             if header.has(excerpt) and transfer_syntax_uid == header.transfer_syntax_uid:
                 return series
         return None
 
     def put(self, header: HeaderView, series: SeriesDestination) -> None:
-        """Remember a series in place of the oldest one."""
+        """Remember a series, and forget the oldest one if there are enough."""
         excerpt = header.excerpt(self._tags)
         if excerpt is not None:
             memory = (header.transfer_syntax_uid, excerpt, series)
@@ -122,7 +132,7 @@ class SeriesCache:
 
 
 class RecentHeader(NamedTuple):
-    """One object's header, and whence it came."""
+    """One object's header and where it came from."""
 
     at: datetime
     receiver_id: int
@@ -133,23 +143,27 @@ class RecentHeader(NamedTuple):
 
 
 class RecentHeaders:
-    """In memory only, for it is patient data; appending is one step, so threads need no lock."""
+    """The last headers of each receiver, in memory only: they are patient data.
+
+    For all threads, without a lock: appending to a deque is one step.
+    """
 
     def __init__(self) -> None:
         self._by_receiver: dict[int, deque[RecentHeader]] = {}
 
     def put(self, recent: RecentHeader) -> None:
-        """Keep a header, and let go of the receiver's oldest one if there are enough."""
+        """Keep a header, and forget the receiver's oldest one if there are enough."""
         receiver_id = recent.receiver_id
         if recent.header.size_bytes > MAX_HEADER_BYTES:
             return
         kept = self._by_receiver.get(receiver_id)
         if kept is None:
+            # Of two threads that make one, both use the first.
             kept = self._by_receiver.setdefault(receiver_id, deque(maxlen=HEADERS_PER_RECEIVER))
         kept.append(recent)
 
     def forget_all_but(self, receiver_ids: Iterable[int]) -> None:
-        """Let go of the headers of receivers that are gone."""
+        """Forget the headers of deleted receivers."""
         for gone in set(self._by_receiver).difference(receiver_ids):
             self._by_receiver.pop(gone, None)
 
@@ -161,6 +175,7 @@ class RecentHeaders:
 
     def everything(self) -> tuple[RecentHeader, ...]:
         """Return the last headers of all receivers, newest first."""
+        # Copies: other threads add headers and receivers meanwhile.
         return _newest_first(r for one in list(self._by_receiver.values()) for r in list(one))
 
 

@@ -41,7 +41,7 @@ def step(
     value: str | None,
     accepted: str | None,
 ) -> Step:
-    """Describe how a clause was asked; nothing is decided here."""
+    """Describe for the trace how one source was evaluated; decides nothing."""
     text = evaluation.header.text(clause.tag)
     if text is None:
         return _step(attribute, clause, None, _NOTHING, None, _absence(clause, evaluation.header))
@@ -63,7 +63,7 @@ def failed_step(attribute: Attribute, clause: ValueSource, text: str, error: Rul
 
 
 def own_step(attribute: Attribute, value: str | None, source: str, why: str) -> Step:
-    """Describe what an identifier decides without asking any clause."""
+    """Describe a decision that an identifier made without any rule."""
     return Step(
         attribute, Source.IDENTIFIER, None, source, None, "", None, False, None, value, value, why
     )
@@ -83,7 +83,7 @@ def _step(
 
 
 def _explained(clause: ValueSource, text: str) -> Application:
-    """Ask again, slowly; what went well once may still run out of time now."""
+    """Evaluate a source again with an explanation; a rule may time out this second time."""
     try:
         return clause.explain(text)
     except RuleError as error:
@@ -100,12 +100,13 @@ def _absence(clause: ValueSource, header: HeaderView) -> str:
     if clause.tag in header:
         return "the element is empty or no text"
     if clause.tag >> 16 > header.last_tag >> 16:
+        # Not "no such element": the element may be there, behind the last one that was read.
         return f"not known: nothing beyond group {header.last_tag >> 16:04X} was read"
     return "the object has no such element"
 
 
 def _unknown(name: str, projects: ProjectRegistry) -> str:
-    """Say why a name is no project's; spelling counts, and two projects of one name are none."""
+    """Say why no project was found: names are case-sensitive, and must be unique (XNAT 5.5)."""
     alike = {
         known
         for project in projects.projects
@@ -119,7 +120,7 @@ def _unknown(name: str, projects: ProjectRegistry) -> str:
 
 
 OBJECT_SECONDS = 0.050
-"""What all rules of one object may take; after that, none is begun (reliability-security 7)."""
+"""CPU time for all rules of one object; after that, no rule is begun."""
 NOT_SUSPENDED: frozenset[ValueSource] = frozenset()
 
 _NO_PROJECT = Decision(None, "no value names a project")
@@ -137,7 +138,7 @@ class RoutingFailure:
 
 
 class RoutingEvaluation:
-    """What an identifier may ask about one object; used by one thread, for one object."""
+    """The rules, values and routes of one object, for its identifier; used by one thread."""
 
     __slots__ = (
         "_began",
@@ -160,22 +161,22 @@ class RoutingEvaluation:
         self.header = header
         self.routing = routing
         self.failures: list[RoutingFailure] = []
-        """The rules that failed: a project rule may, and then another."""
+        """The rules that failed; after a project rule that fails, subject and session go on."""
         self._suspended = suspended
         self._steps: list[Step] | None = [] if recording else None
         self._began = 0.0
         """This thread's CPU time before the first rule."""
         self._look_again_at = 0.0
-        """Monotonic time until which the object's time can't be used up."""
+        """Monotonic time before which the CPU time can't be used up, and need not be read."""
 
     @property
     def trace(self) -> Trace:
-        """The steps so far; none unless they are recorded."""
+        """The steps so far; empty unless `recording`."""
         return Trace(tuple(self._steps or ()))
 
     @property
     def warning(self) -> str:
-        """Why the project is not decided as configured, if so; told with the object."""
+        """Which project rule failed; empty if none did. It is stored with the object."""
         failed = (f for f in self.failures if f.attribute is Attribute.PROJECT)
         return "; ".join(
             f"a project rule failed: {_describe_failure(failure)}" for failure in failed
@@ -184,8 +185,8 @@ class RoutingEvaluation:
     def project(self) -> Decision:
         """Return the first value that is the id or alias of a project (XNAT 5.5).
 
-        A rule that fails leaves the object unassigned and no other is asked, as in XNAT; unlike
-        there, it is told.
+        A rule that fails leaves the object unassigned, and no further rule is evaluated, as in
+        XNAT. Unlike XNAT, the failure is reported.
         """
         try:
             return self._first(Attribute.PROJECT, self.routing.projects.find) or _NO_PROJECT
@@ -205,11 +206,12 @@ class RoutingEvaluation:
         return self._label(Attribute.SESSION) or _NO_SESSION
 
     def auto_archive(self) -> bool | None:
-        """Return what the first value says, None if it says nothing clear (XNAT 5.2).
+        """Return the first value as true or false, None if it is neither (XNAT 5.2).
 
         Raises:
             RoutingFailed: if a rule fails.
         """
+        # The first value decides even if it is neither true nor false; no later one is tried.
         said = self._asked(Attribute.AUTO_ARCHIVE, str)
         return requested(said.value or "") if said else None
 
@@ -217,17 +219,17 @@ class RoutingEvaluation:
         """Return where the object's study was announced to go (XNAT 7.3).
 
         Raises:
-            OutOfResources: if that can't be read.
+            OutOfResources: if the routes can't be read.
         """
         return self.routing.studies.route(self.header.study_instance_uid or "")
 
     def running_label(self, project: str | None, subject: str, modality: str) -> str:
         """Return the study's label ``<subject>_<modality><n>``, the same for all its objects.
 
-        It is taken for good, unless this is only a preview.
+        The number is assigned permanently, unless the trace is recorded, as for a preview.
 
         Raises:
-            OutOfResources: if it can't be looked up or kept.
+            OutOfResources: if the label can't be read or written.
         """
         key = LabelKey(project, subject, self.header.study_instance_uid or "")
         return self.routing.studies.label(key, modality, take=self._steps is None)
@@ -235,7 +237,7 @@ class RoutingEvaluation:
     def settle(
         self, attribute: Attribute, value: str | None, source: str, why: str = ""
     ) -> Decision:
-        """Note what the identifier decides by itself.
+        """Record a decision that the identifier makes without rules.
 
         Args:
             attribute: what is decided.
@@ -255,10 +257,12 @@ class RoutingEvaluation:
             return self._first(attribute, accept)
         except RuleError as error:
             why = _describe_failure(self.failures[-1])
+            # XNAT 5.5: a failing project rule leaves the object unassigned, a failing label rule
+            # refuses it (0xC000).
             raise RoutingFailed(f"a routing rule failed: {why}") from error
 
     def _first(self, attribute: Attribute, accept: Callable[[str], str | None]) -> Decision | None:
-        """Ask one clause after the other for a value that is accepted."""
+        """Evaluate one source after the other until a value is accepted."""
         text_of, steps = self.header.text, self._steps
         for clause in self.routing.chains[attribute]:
             text = text_of(clause.tag)
@@ -272,6 +276,8 @@ class RoutingEvaluation:
 
     def _take(self, attribute: Attribute, clause: ValueSource, text: str) -> str | None:
         try:
+            # Only patterns of admins can be slow; the defaults are searched in linear time. The
+            # system call for the CPU time is needed only once so much wall time has passed.
             if clause.source is not Source.DEFAULT and monotonic() > self._look_again_at:
                 self._require_time(clause)
             return clause.take(text)
@@ -282,9 +288,9 @@ class RoutingEvaluation:
             raise
 
     def _require_time(self, clause: ValueSource) -> None:
-        """Refuse a rule that is suspended, or any when the object's time is used up.
+        """Raise for a rule that is suspended, or for any if the object's time is used up.
 
-        Only this thread's own work counts, so that a busy machine fails no object.
+        Only CPU time of this thread counts, so that no object fails because the machine is busy.
         """
         if clause in self._suspended:
             remedy = "simplify it; a changed configuration gives it another chance"
@@ -296,10 +302,11 @@ class RoutingEvaluation:
         if left <= 0:
             detail = f"the rules of one object take longer than {OBJECT_SECONDS * 1000:g} ms"
             raise RulesTimeout(detail, "simplify the patterns")
+        # With suspended rules, each one must come by here to be refused.
         if not self._suspended:
             self._look_again_at = monotonic() + left
 
 
 def _describe_failure(failure: RoutingFailure) -> str:
-    """Name the rule by its place; its text goes into no event."""
+    """Name the rule by its place: its text, which may contain names, goes into no event."""
     return f"{failure.clause.name}: {failure.error.detail}"

@@ -2,23 +2,23 @@
 
 A plugin is a class with the members of `Identifier` that is made without arguments, and an entry
 point of the group ``dicomdock.identifiers`` whose name is ``info.id``. It is loaded when the engine
-starts; `engine.plugins.loading` says what becomes of its mistakes.
+starts; `engine.plugins.loading` says how its errors are handled.
 
 An identifier has an `IdentifierInfo`: its id and name, whether a receiver may have routing rules
 with it, and the fields that a receiver fills in for it (``Receiver.identifier_settings``, checked
 against ``info.fields`` whenever a receiver is saved). It answers one `RoutingEvaluation` per
-object, from which it gets
+object, which offers
 
 - ``evaluation.header.text(tag)``: the text of an element up to ``max(tags)``,
-- ``evaluation.routing.settings``: what the receiver says in the fields, by name,
+- ``evaluation.routing.settings``: the receiver's values of the fields, by name,
 - ``evaluation.routing.projects``: the projects, with ``find(id or alias)``,
-- ``evaluation.project()``, ``subject()``, ``session()``, ``auto_archive()``: what the rules of
-  receiver and site and the defaults say (XNAT 5),
+- ``evaluation.project()``, ``subject()``, ``session()``, ``auto_archive()``: the results of the
+  receiver's rules, the site's rules and the defaults (XNAT 5),
 - ``evaluation.study_route()``: where the study was announced to go,
 - ``evaluation.running_label(project, subject, modality)``: a label such as ``S1_MR3``,
 - ``evaluation.settle(attribute, value, source)``: a decision of its own, noted in the trace.
 
-The same question should have the same answer whenever it is asked, for previews ask it again.
+Previews identify objects again, so the same object should have the same answer each time.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ if TYPE_CHECKING:
 
 
 class Identifier(Protocol):
-    """Derives where an object belongs; called by many threads at once."""
+    """Derives project, subject and session of objects; called by many threads at once."""
 
     @property
     def info(self) -> IdentifierInfo:
-        """What the dialog must know about it."""
+        """Its id, name and fields, for the receiver dialog."""
         ...
 
     @property
     def tags(self) -> frozenset[int]:
-        """The elements that it reads besides those of rules and defaults."""
+        """The elements that it reads, without those of rules and defaults."""
         ...
 
     @property
     def is_settled_by_header(self) -> bool:
         """Whether equal elements mean an equal identity as long as the configuration stays.
 
-        If so, it is asked once for all objects with equal elements, such as those of a series.
+        If so, it is called once for all objects with equal elements, such as those of a series.
         """
         ...
 
@@ -67,7 +67,7 @@ class Identifier(Protocol):
 
 
 class MissingIdentifier:
-    """Stands in for an identifier that is not installed, or can't be used; refuses every object."""
+    """Refuses every object, in place of an identifier that is not installed or is broken."""
 
     tags: frozenset[int] = frozenset()
     is_settled_by_header = False
@@ -76,7 +76,7 @@ class MissingIdentifier:
         self.info = IdentifierInfo(identifier_id, identifier_id, can_route=False)
 
     def identify(self, evaluation: RoutingEvaluation) -> Identity:
-        """Refuse.
+        """Refuse the object.
 
         Raises:
             ProcessingFailed: always.
@@ -85,7 +85,7 @@ class MissingIdentifier:
 
 
 def explain(identifier: Identifier, header: HeaderView, routing: Routing) -> Identification:
-    """Identify an object as the engine would, and tell every step."""
+    """Identify an object as the engine would, and return every step in the trace."""
     evaluation = RoutingEvaluation(header, routing, recording=True)
     try:
         identity = identifier.identify(evaluation)

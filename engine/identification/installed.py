@@ -1,4 +1,4 @@
-"""The installed identifiers: loaded from entry points, checked, and kept apart from the engine."""
+"""The installed identifiers: loaded from entry points, checked, and guarded against errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 def load_identifiers() -> tuple[Plugin[Identifier], ...]:
-    """Load the installed identifiers, the default one first; broken ones say what is wrong."""
+    """Load the installed identifiers, the default one first; broken ones carry their error."""
     found = load(IDENTIFIERS, _checked)
     return tuple(sorted(found, key=lambda plugin: plugin.info.id != DEFAULT_IDENTIFIER))
 
@@ -50,9 +50,9 @@ def installed_identifiers() -> dict[str, Identifier]:
 
 
 def infos_of(plugins: Iterable[Plugin[Identifier]]) -> tuple[IdentifierInfo, ...]:
-    """Return what the dialog must know about each, broken ones included.
+    """Return id, name and fields of each identifier, broken ones included.
 
-    Where several distributions claim one id, it is there once: as ours, or as nobody's.
+    An id that several distributions claim is listed once: as ours, or as broken.
     """
     found: dict[str, IdentifierInfo] = {}
     for plugin in plugins:
@@ -63,9 +63,9 @@ def infos_of(plugins: Iterable[Plugin[Identifier]]) -> tuple[IdentifierInfo, ...
 def usable(
     plugins: Sequence[Plugin[Identifier]], report: Callable[[Event], object], clock: Clock
 ) -> dict[str, Identifier]:
-    """Return the identifiers by id, and tell of those that can't be used.
+    """Return the identifiers by id, and report those that can't be used.
 
-    Those of other distributions can fail an object, but no more.
+    Identifiers of other distributions are guarded: an error in one fails an object, no more.
     """
     found: dict[str, Identifier] = {}
     for info, identifier in ((plugin.info, plugin.loaded) for plugin in plugins):
@@ -80,7 +80,7 @@ def usable(
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """An identifier with what it said of itself when it was loaded; it is not asked again."""
+    """An identifier with its properties as they were when it was loaded."""
 
     identifier: Identifier
     info: IdentifierInfo
@@ -92,10 +92,11 @@ class _Loaded:
 
 
 def _checked(plugin_id: str, named: object) -> Identifier:
-    """Return the identifier that an entry point names: a class, or what makes one."""
+    """Return the identifier of an entry point, which names a class or a function."""
     if not callable(named):
         raise NotAPlugin("is neither a class nor a function that makes an identifier")
     made: Identifier = named()
+    # Read once: a plug-in's property could return another value at the next call, unchecked.
     info, tags = made.info, made.tags
     if not callable(getattr(made, "identify", None)):
         raise NotAPlugin("has no method identify")
@@ -109,6 +110,7 @@ def _checked(plugin_id: str, named: object) -> Identifier:
 
 
 def _is_tag(tag: object) -> bool:
+    # `True` is an int in Python, and would be element (0000,0001).
     return isinstance(tag, int) and not isinstance(tag, bool) and 0 <= tag <= MAX_TAG
 
 
@@ -140,7 +142,7 @@ def _info(plugin: PluginInfo, loaded: Identifier | None) -> IdentifierInfo:
 
 
 class IdentifierFaults:
-    """What keeps receivers from using their identifiers; may be called from any thread."""
+    """Receivers that can't be served because of their identifier; for all threads."""
 
     def __init__(
         self,
@@ -156,13 +158,13 @@ class IdentifierFaults:
         """By the receiver's id."""
 
     def sort_out(self, receivers: Iterable[Receiver]) -> tuple[Receiver, ...]:
-        """Return the receivers as they can be served: those that can't be are disabled."""
+        """Return the receivers, with those disabled whose identifier can't be used."""
         with self._lock:
             before, self._failures = self._failures, {}
             return tuple(self._served(receiver, before.get(receiver.id)) for receiver in receivers)
 
     def of(self, receiver: Receiver) -> ListenFailure | None:
-        """Return why an enabled receiver doesn't listen; None if its identifier is no reason."""
+        """Return why an enabled receiver does not listen; None if its identifier is usable."""
         with self._lock:
             return self._failures.get(receiver.id)
 
@@ -171,6 +173,8 @@ class IdentifierFaults:
         if problem is None or not receiver.enabled:
             return receiver
         reason, remedy = self._reason(problem, receiver.identifier), problem.remedy
+        # Called at each change of the configuration: the same reason is reported once, and keeps
+        # its time.
         if before is not None and before.reason == reason:
             self._failures[receiver.id] = before
         else:
@@ -179,7 +183,7 @@ class IdentifierFaults:
         return replace(receiver, enabled=False)
 
     def _reason(self, problem: Problem, identifier: str) -> str:
-        """Say why, for events too: what a plugin says of a setting may quote the setting."""
+        """Describe a problem for events, without texts of plug-ins, which may quote a setting."""
         info = next((known for known in self._identifiers if known.id == identifier), None)
         origin = info.origin.split()[:1] if info else []
         foreign = bool(origin) and origin != [OWN_DISTRIBUTION]

@@ -1,6 +1,6 @@
 """The sources of a label: routing rules, assignments in comments, whole elements.
 
-`Routing` puts the clauses of one receiver in order, once per configuration (XNAT 5.1, 5.2).
+`Routing` puts the sources of one receiver in order, once per configuration (XNAT 5.1, 5.2).
 """
 
 from __future__ import annotations
@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from engine.routing import Rule
 
 
-LINE_BREAK = re.compile("[\n\r\x85\u2028\u2029]")  # what Java's "." does not match
+# The line breaks that "." of a Java pattern does not match (XNAT 6.6).
+LINE_BREAK = re.compile("[\n\r\x85\u2028\u2029]")
+# Java's `\s`, comma and semicolon (XNAT 5.3).
 _DELIMITERS = frozenset(" \t\n\x0b\f\r,;")
+# Possessive quantifiers (`*+`): the search never goes back, so a hostile comment of any length
+# takes linear time.
 _ASSIGNMENT_PATTERNS = {
     key: re.compile(rf"(?<![^\s,;]){key}(?=\s*+:(\s*+)([\w-]*+))", re.ASCII | re.IGNORECASE)
     for key in ("Project", "Subject", "Session", "AA")
@@ -49,11 +53,14 @@ def assigned(text: str, key: str, *, tolerant: bool = False) -> str | None:
     first, last = (breaks[0], breaks[-1]) if breaks else (len(text), -1)
     value = None
     for found in _ASSIGNMENT_PATTERNS[key].finditer(text):
+        # The `.*` before the key spans no line break; the break itself may be its delimiter.
         if found.start() > first + 1:
             break
         candidate = _value_before(text, found, last)
+        # No break: the greedy `.*` makes the last assignment win.
         if candidate is not None:
             value = candidate
+            # `\A` is tried first, so an assignment at the very start wins.
             if found.start() == 0:
                 break
     return value
@@ -85,16 +92,16 @@ _WHOLE = {
 
 
 class ValueSource(Protocol):
-    """One thing that may name a value."""
+    """One source of a value: a rule, an assignment in a comment, or a whole element."""
 
     @property
     def tag(self) -> int:
-        """The element that it looks at."""
+        """The element that it reads."""
         ...
 
     @property
     def source(self) -> Source:
-        """Who asks."""
+        """Receiver, site or default."""
         ...
 
     @property
@@ -109,11 +116,11 @@ class ValueSource(Protocol):
 
     @property
     def name(self) -> str:
-        """The clause and its element in a few words."""
+        """The source and its element in a few words."""
         ...
 
     def take(self, text: str) -> str | None:
-        """Return what the clause makes of the element's text; None or empty is nothing.
+        """Return the value that it finds in the element's text; None or empty if none.
 
         Raises:
             RuleError: if a rule fails.
@@ -121,13 +128,16 @@ class ValueSource(Protocol):
         ...
 
     def explain(self, text: str) -> Application:
-        """Do the same and say why there is nothing; raises as `take` does."""
+        """Do the same, with the reason if there is no value; raises as `take` does."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleSource:
-    """A line of a routing expression; equal only to itself, for two alike fail apart."""
+    """A line of a routing expression.
+
+    Equal only to itself: failures of two equal lines are counted separately.
+    """
 
     source: Source
     rule: Rule
@@ -137,6 +147,7 @@ class RuleSource:
     def __post_init__(self) -> None:
         tag = self.rule.tag
         where = "" if self.rule.line is None else f" in line {self.rule.line}"
+        # Derived once: both are read for each object, and a frozen dataclass is set this way.
         object.__setattr__(self, "tag", tag)
         object.__setattr__(self, "name", f"{self.source} rule{where}, {element_number(tag)}")
 
@@ -155,7 +166,7 @@ class RuleSource:
         return self.rule.apply(text)
 
     def explain(self, text: str) -> Application:
-        """Apply the rule and say why there is nothing."""
+        """Apply the rule, with the reason if there is no value."""
         return self.rule.explain(text)
 
 
@@ -183,7 +194,7 @@ class CommentSource:
         return assigned(text, self.key, tolerant=self.tolerant)
 
     def explain(self, text: str) -> Application:
-        """Say what the comment assigns."""
+        """Return what the comment assigns, with the reason if there is no value."""
         value = self.take(text)
         return _application(text, value, "" if value else self._why_not(text, value))
 
@@ -213,7 +224,7 @@ class ElementSource:
         return None if text.isspace() else text
 
     def explain(self, text: str) -> Application:
-        """Say whether the text is blank."""
+        """Return the text, with the reason if it is blank."""
         value = self.take(text)
         return _application(text, value, "" if value else "blank")
 
@@ -228,17 +239,17 @@ def _application(text: str, value: str | None, why_not: str) -> Application:
 
 
 Chains = dict[Attribute, tuple[ValueSource, ...]]
-"""For each attribute the clauses in the order in which they are asked."""
+"""For each attribute its sources in the order of evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """All that decides about the objects of one receiver besides their headers."""
+    """Sources, projects and settings that decide about the objects of one receiver."""
 
     projects: ProjectRegistry
     chains: Mapping[Attribute, tuple[ValueSource, ...]]
     settings: Mapping[str, str] = field(default_factory=dict)
-    """What the receiver tells its identifier."""
+    """The receiver's values of its identifier's fields."""
     receiver: str = ""
     """``AE:port``."""
     studies: Studies = NO_STUDIES
@@ -251,23 +262,24 @@ class Routing:
         projects: ProjectRegistry,
         studies: Studies = NO_STUDIES,
     ) -> Routing:
-        """Return what decides about the objects of a receiver."""
+        """Compile the routing of a receiver."""
         settings = dict(receiver.identifier_settings)
         return cls(projects, chains_of(receiver.routing, site), settings, receiver.label, studies)
 
     @property
     def tags(self) -> frozenset[int]:
-        """The elements that may decide."""
+        """The elements that any source reads."""
         return frozenset(clause.tag for chain in self.chains.values() for clause in chain)
 
 
 def chains_of(receiver: RoutingRules, site: SiteRouting) -> Chains:
-    """Put everything that may decide in order: receiver, site, defaults (XNAT 5.1)."""
+    """Put the sources in order: receiver, site, defaults (XNAT 5.1)."""
     return {
         attribute: (
             *_ruled(Source.RECEIVER, receiver, attribute),
             *_ruled(Source.SITE, site.rules, attribute),
             *(CommentSource(tag, key, site.tolerant_comments) for tag in COMMENTS),
+            # XNAT 5.2: comments before whole elements.
             *map(ElementSource, _WHOLE[attribute]),
         )
         for attribute, key in _ASSIGNMENT_KEYS.items()

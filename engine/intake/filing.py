@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     from engine.workers.scripts import Anonymizer
 
 
+# One per millisecond, so the time stamp of a folder is at most ten seconds late.
 _TIMESTAMP_TRIES = 10_000
+# The trees belong to us, but a link in them could have been put there: it is not followed.
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _NameTaken(Exception):
-    """The archive has something where a direct session would go (XNAT 9.7)."""
+    """The archive already has something with the name of the new session (XNAT 9.7)."""
 
 
 class FiledPlace(NamedTuple):
@@ -56,42 +58,46 @@ class Filing:
         archive_fd: int,
         current: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER,
     ) -> None:
-        """Take the index, the trees, and what a project's archive folder is just now."""
+        """Use an index and both trees; `current` names the archive folder of a project."""
         self._index = index
         self._current = current
         self._prearchive_fd = prearchive_fd
         self._archive_fd = archive_fd
 
     def archives_directly(self, receiver: Receiver, key: SessionKey) -> bool:
-        """Tell whether an object would go into the archive, where nothing is in its way now.
+        """Tell whether an object would go into the archive: nothing there has its session's name.
 
         Raises:
             OutOfResources: if the archive can't be read.
         """
+        # XNAT 9.7: direct archive needs a known project.
         if not receiver.direct_archive or key.project is None:
             return False
+        # A session that receives already made the folder itself: that is no conflict.
         joins = self._index.is_open(key._replace(area=SessionArea.ARCHIVE))
         return joins or not self._is_archived(key.project, key.label)
 
     def file(
         self, receiver: Receiver, key: SessionKey, origin: SessionOrigin, *, directly: bool
     ) -> FiledPlace:
-        """Find or make the session of an object and hold it.
+        """Find or create the session of an object and hold it.
 
         Args:
-            receiver: decides what becomes of a session that could not go directly.
-            key: what makes the session one.
-            origin: what a new session is filled with.
-            directly: whether it may go into the archive at once; without a project, or with
-                something in the way there, it goes to the prearchive all the same.
+            receiver: its settings decide whether a session in the prearchive archives itself.
+            key: project, study and label of the session.
+            origin: the values of a new session's row.
+            directly: whether it may go into the archive at once. Without a project, or if the
+                name is taken there, it goes to the prearchive.
 
         Raises:
-            OutOfResources: if the session can't be noted, the trees can't be read, or no folder
-                can be named.
+            OutOfResources: if the row can't be written, the trees can't be read, or no folder
+                name is free.
         """
         if directly and key.project is not None:
             with suppress(_NameTaken):
                 return self._directly(key, origin)
+        # The archive has the session already. A receiver that appends lets the new one archive
+        # itself, which merges the two; without that an admin decides.
         appends = receiver.direct_archive and receiver.direct_archive_append
         if appends and key.project is not None and origin.auto_archive is None:
             origin = replace(origin, auto_archive=True)
@@ -103,7 +109,9 @@ class Filing:
     def _directly(self, key: SessionKey, origin: SessionOrigin) -> FiledPlace:
         assert key.project is not None
         project, label = key.project, key.label
-        names = iter((archive_folder(project, label, self._current(project)),))  # the only one
+        # The index asks again if the name is taken by another session. A direct session has one
+        # name only, for the archive is found by it.
+        names = iter((archive_folder(project, label, self._current(project)),))
 
         def only_folder(_at: datetime) -> tuple[str, ...]:
             name = next(names, None)
@@ -115,10 +123,12 @@ class Filing:
         return FiledPlace(self._index.session_for(key, origin, only_folder), key.area)
 
     def _is_archived(self, project: str, label: str) -> bool:
-        """Tell whether any archive folder of a project has something of a session's name."""
+        """Tell whether any archive folder of a project has an entry with a session's label."""
         try:
             descriptor = os.open(safe_part(project), _FOLDER_FLAGS, dir_fd=self._archive_fd)
             try:
+                # Not only the current folder: the project may have archived the session before its
+                # current archive folder was changed.
                 with os.scandir(descriptor) as entries:
                     names = [entry.name for entry in entries if entry.name.startswith("arc")]
                 return any(_is_there(f"{name}/{safe_part(label)}", descriptor) for name in names)
@@ -131,6 +141,8 @@ class Filing:
 
     def _new_folder(self, project: str | None, label: str, at: datetime) -> tuple[str, ...]:
         """Name a session folder under a time stamp of its own (XNAT 9.1)."""
+        # XNAT 9.1: each session has a time stamp folder of its own. Two sessions may begin in the
+        # same millisecond; the later one gets the next.
         for milliseconds in range(_TIMESTAMP_TRIES):
             stamp = timestamp(at + timedelta(milliseconds=milliseconds))
             folder = session_folder(project, stamp, label)
@@ -145,13 +157,14 @@ class Filing:
 
 def _is_there(name: str, folder_fd: int) -> bool:
     with suppress(FileNotFoundError, NotADirectoryError):
+        # A dangling link takes the name, too.
         os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
         return True
     return False
 
 
 class DuplicateFinder:
-    """Looks for objects that the engine has already; for all threads."""
+    """Finds stored copies of an arriving object; for all threads."""
 
     def __init__(self, anonymizer: Anonymizer, durability: Durability) -> None:
         self._anonymizer = anonymizer
@@ -164,7 +177,7 @@ class DuplicateFinder:
         receiver_policy: ReceiverPolicy,
         copies: tuple[Copy, ...],
     ) -> Copy | None:
-        """Return the copy that holds the data set of an object, flushed as if it were stored now.
+        """Return the stored copy with the same data set, flushed as if it were stored now.
 
         Raises:
             OutOfResources: if the storage fails.
@@ -180,8 +193,10 @@ class DuplicateFinder:
         receiver_policy: ReceiverPolicy,
         copies: tuple[Copy, ...],
     ) -> Copy | None:
-        """Compare what the project's script has made of an object with what it makes of it now."""
+        """Compare stored copies with what the project's script makes of the object now."""
         step = receiver_policy.project_steps.get(identity.project.value or "")
+        # The project's script has changed these copies, so the object as it came can't be compared
+        # with them.
         edited = [copy for copy in copies if copy.project_script is ProjectScript.DONE]
         if step is None or not edited or incoming.project_script is not ProjectScript.DUE:
             return None
@@ -190,7 +205,8 @@ class DuplicateFinder:
             with self._anonymizer.edit(incoming.part, (step,), identity.labels, source) as part:
                 return self._holds(part, body_offset(part.fd) or 0, edited, source)
         except (ProcessingFailed, ObjectFiltered):
-            return None  # that is decided when its session is archived
+            # Not an error of this object: its session runs the script again when it is archived.
+            return None
 
     def _holds(
         self, part: PartFile, begin: int, copies: Iterable[Copy], source: AssociationContext

@@ -1,6 +1,6 @@
-"""Where processors stand in an object's way: between header, project, labels and anonymization.
+"""Runs processors on an arriving object: between header, project, labels and anonymization.
 
-Used by the pipeline for what arrives, and by dry runs, so that both go the same way (XNAT 8.2).
+Used by the pipeline and by dry runs, so that both take the same steps (XNAT 8.2).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Identifying(Protocol):
     def ask(
         self, header: HeaderView, receiver_policy: ReceiverPolicy, source: AssociationContext
     ) -> tuple[Identity, bool]:
-        """Return where an object belongs, and whether equal headers get the same answer."""
+        """Return an object's identity, and whether equal headers get the same one."""
         ...
 
 
@@ -56,13 +56,14 @@ class CustomProcessing:
         receiver_policy: ReceiverPolicy,
         chain: ProcessorChain,
     ) -> tuple[HeaderView, SeriesDestination]:
-        """Return the header as it is then, and where the object belongs.
+        """Run the first processors; return the header after them, and where the object belongs.
 
         Raises:
-            Dropped: if a processor rejects the object.
+            ObjectFiltered: if a processor rejects the object.
             IntakeError: if a processor or a rule fails.
         """
         source = incoming.arrival.source
+        # As it arrived, before any processor changes it: a preview runs the processors again.
         self._router.note(header, receiver_policy, source)
 
         def ask(header: HeaderView) -> Identity:
@@ -73,6 +74,8 @@ class CustomProcessing:
                 self._processing, chain, processor_run, receiver_policy, ask
             )
             _take(incoming, processor_run)
+        # Not from the cache of series: the processors may have decided otherwise for this object
+        # than for the last one.
         return processor_run.header, SeriesDestination.of(
             processor_run.header, identity, receiver_policy.template
         )
@@ -85,7 +88,7 @@ class CustomProcessing:
         chain: ProcessorChain,
         series: SeriesDestination,
     ) -> tuple[HeaderView, SeriesDestination]:
-        """Return the same after the last processors before anonymization; raises as above."""
+        """Run the last processors before anonymization; returns and raises as `identified` does."""
         if Location.AFTER_SESSION_CREATED not in chain.stages:
             return header, series
         with self._processor_run(
@@ -118,24 +121,27 @@ def identify_processed(
     receiver_policy: ReceiverPolicy,
     ask: Ask,
 ) -> Identity:
-    """Identify an object whose processors have their say before and between.
+    """Identify an object; processors run before that and between its steps.
 
-    The project is found before the processors that act after it, and they may assign another;
-    what they write decides about subject and session (XNAT 8.2).
+    The project is found first, then the processors of that location run, which may assign another
+    one. Subject and session are derived from what they leave in the header (XNAT 8.2).
 
     Raises:
-        Dropped: if a processor rejects the object.
+        ObjectFiltered: if a processor rejects the object.
         IntakeError: if a processor or a rule fails.
     """
     processing.run(chain, Location.AFTER_DICOM_READ, processor_run)
     project = None
     if Location.AFTER_PROJECT_SET in chain.stages:
         project = _project(processor_run.header, receiver_policy)
+        # A project that an earlier processor assigned wins over what the rules say.
         if processor_run.assigned.project is None:
             processor_run.known = replace(processor_run.known, project=project.value)
         processing.run(chain, Location.AFTER_PROJECT_SET, processor_run)
     found = ask(processor_run.header)
     if project is not None:
+        # XNAT 8.2: the project is decided at step 3. What processors of step 4 write into the
+        # header no longer changes it.
         found = replace(found, project=project)
     identity = processor_run.identity(found, chain.projects)
     processor_run.known = known_of(identity)
@@ -152,6 +158,8 @@ def _project(header: HeaderView, receiver_policy: ReceiverPolicy) -> Decision:
     identity = explain(receiver_policy.identifier, header, receiver_policy.routing).identity
     if identity is not None:
         return identity.project
+    # The processors that run now may add the elements that the labels need, so a failing label rule
+    # must not end the object here.
     return RoutingEvaluation(header, receiver_policy.routing, recording=True).project()
 
 

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from engine.storage.incoming import PartFile
 
 KEPT_BYTES = 16_000
-"""So much of a data set at least is kept for its header, which most often is shorter.
+"""This much of a data set is kept in memory at least, because most headers are shorter.
 
-It is a little less than what a PDU of 16 KiB holds, the length that most senders use.
+It is a little less than a PDU of 16 KiB holds, the length that most senders use.
 """
 _KEPT_METAS = 256
 """An association has at most 128 presentation contexts (PS3.8 9.3.2.2)."""
 
 
 class AssociationContext:
-    """Where objects come from: one association, and what its objects have in common.
+    """One association, and what its objects have in common.
 
     Used by one thread at a time; the association closes it at its end.
     """
@@ -54,15 +54,15 @@ class AssociationContext:
         self.address = address
         self.association = association
         self.folders = folders
-        """Those that files go to, below the root of each area."""
+        """The open folders that files go to, by area."""
         self._metas: dict[tuple[str, str], FileMeta] = {}
         self.layouts = ElementIndexCache()
         self.receiver_policy: ReceiverPolicy | None = None
-        """What decided about the last object."""
+        """The policy that decided about the last object."""
         self.traced: tuple[int, tuple[tuple[int, str | None], ...]] | None = None
-        """The session that was last noted under identifying values, and those values."""
+        """The session last written to the traces, and the values that it can be found by."""
         self.series: SeriesCache | None = None
-        """The last series, as long as the same decides."""
+        """The last series, for as long as `receiver_policy` stays the same."""
 
     def file_meta(self, sop_class_uid: str, transfer_syntax_uid: str) -> FileMeta:
         """Return the file meta of objects of a SOP class in a transfer syntax.
@@ -78,6 +78,8 @@ class AssociationContext:
                 *(sop_class_uid, transfer_syntax_uid, self.calling_ae_title, called),
                 anonymization=self.receiver.anonymization,
             )
+            # Classes and syntaxes come from the peer, which may name another class in each request:
+            # the cache stays small.
             if len(self._metas) >= _KEPT_METAS:
                 self._metas.clear()
             self._metas[key] = meta
@@ -135,12 +137,14 @@ class IncomingObject:
             part.expect(self.body_offset, transfer_syntax_uid)
 
     def write(self, segments: Sequence[Buffer], size_bytes: int) -> None:
-        """Append to the data set; after a failure the bytes are counted and dropped."""
+        """Append to the data set; after a failure the bytes are counted and discarded."""
         if self.size_bytes < KEPT_BYTES:
             self._keep(segments)
         self.size_bytes += size_bytes
+        # The peer sends the rest of the data set in any case; the answer comes at its end.
         if self._part is None or self._failure is not None:
             return
+        # One system call for both.
         if self._preamble:
             segments, self._preamble = (self._preamble, *segments), b""
         try:
@@ -150,12 +154,13 @@ class IncomingObject:
 
     def _keep(self, segments: Sequence[Buffer]) -> None:
         for segment in segments:
+            # A copy: the segments are views of the receive buffer, which is used again.
             self._kept += segment
             if len(self._kept) >= KEPT_BYTES:
                 return
 
     def fail(self, error: IntakeError) -> None:
-        """Give up on this object; its end is still waited for, and answered with the reason."""
+        """Discard the object; the answer at its end gives this error as the reason."""
         self._failure = error
         self.discard()
 
@@ -166,6 +171,7 @@ class IncomingObject:
             IntakeError: if something failed on the way.
         """
         self.complete_at = now
+        # A data set without a byte: the preamble was not written with anything.
         if self._failure is None and self._preamble:
             self.write((), 0)
         if self._failure is not None:
@@ -186,6 +192,7 @@ class IncomingObject:
             assert source is not None
             data_set = memoryview(source.content)[self.body_offset :]
             return read_complete(data_set, syntax, last_tag=last_tag)
+        # The whole data set is in memory: nothing is read back from the file.
         if len(kept) == self.size_bytes:
             return read_complete(kept, syntax, last_tag=last_tag, layouts=layouts)
         header = read_in_parts(
@@ -208,17 +215,17 @@ class IncomingObject:
 
     @property
     def part(self) -> PartFile:
-        """What the object is in, once it is complete."""
+        """The file of the object; call it once the object is complete."""
         assert self._part is not None
         return self._part
 
     def replace_file(self, part: PartFile) -> PartFile:
-        """Take another part, a complete file, in place of this one, which is removed."""
+        """Continue with another part, a complete file; the present one is removed."""
         self.discard()
         self._part, self.body_offset = part, body_offset(part.fd) or 0
         return part
 
     def discard(self) -> None:
-        """Remove the part, if it has not become a file; again has no effect."""
+        """Remove the part's name; a published file stays. Calling it again has no effect."""
         if self._part is not None:
             self._part.discard()

@@ -3,7 +3,7 @@
 An object comes from `engine.reception.storage_scp`: it is opened with `begin`, its bytes go to a
 part while they arrive, and `finish` takes it down this file: header → identity → processors →
 anonymization → session → place → published file. Nothing is queued on the way. Once the peer has
-its answer, `record_outcome` does what nobody waits for: the part's name goes, one row, one count.
+its answer, `record_outcome` cleans up: it removes the part's name and adds one row and one count.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 SUCCESS = 0x0000
 ABANDONED = 0xC000
-"""In the row of an object that was never answered, because it never was complete."""
+"""The status in the row of an object that never was complete, and so was never answered."""
 LONGEST_AT_ONCE_BYTES = 1024 * 1024
 """An object of this size is compared with a copy that is here already in 0.8 ms (2026, tmpfs)."""
 COMMENT_CHARACTERS = 64
@@ -60,7 +60,7 @@ COMMENT_CHARACTERS = 64
 
 
 class ObjectOutcome(NamedTuple):
-    """What finally became of an object."""
+    """How an object ended: its state, its status, and its file."""
 
     state: ObjectState
     status: int
@@ -72,15 +72,16 @@ class ObjectOutcome(NamedTuple):
 
     @property
     def comment(self) -> str:
-        """What the peer is told besides a failure status (0000,0902)."""
+        """The Error Comment (0000,0902) that the peer gets with a failure status."""
         if self.status == SUCCESS:
             return ""
+        # A command set has no Specific Character Set (PS3.7 E.1), so its texts are ASCII.
         return self.reason.encode("ascii", "replace").decode()[:COMMENT_CHARACTERS]
 
 
 @dataclass(frozen=True, slots=True)
 class StorageAreas:
-    """Where objects go on the way and in the end; all on one file system."""
+    """Incoming area, both trees and quarantine; all on one file system, for files are linked."""
 
     incoming: IncomingArea
     prearchive_fd: int
@@ -93,7 +94,7 @@ class StorageAreas:
 
 
 class Pipeline:
-    """Takes objects in, each on one thread at a time."""
+    """Stores objects; for all threads, each object on one thread at a time."""
 
     def __init__(
         self,
@@ -109,6 +110,8 @@ class Pipeline:
     ) -> None:
         self._places = places
         self._trees = {
+            # Shared by all associations: a folder that one of them has flushed needs no second
+            # flush.
             SessionArea.PREARCHIVE: (places.prearchive_fd, FlushedFolders()),
             SessionArea.ARCHIVE: (places.archive_fd, FlushedFolders()),
         }
@@ -126,7 +129,7 @@ class Pipeline:
     def source(
         self, receiver: Receiver, calling_ae_title: str, address: str, association: str
     ) -> AssociationContext:
-        """Return what the objects of one association have in common; its user closes it."""
+        """Make the context of one association's objects; the caller closes it."""
         folders = {area: OpenFolders(fd, flushed) for area, (fd, flushed) in self._trees.items()}
         return AssociationContext(receiver, calling_ae_title, address, association, folders)
 
@@ -139,7 +142,7 @@ class Pipeline:
         )
 
     def begin(self, arrival: ObjectArrival) -> IncomingObject:
-        """Open the object that is about to arrive; a storage that is full shows at its end."""
+        """Open the object that is about to arrive; a full storage is reported at its end."""
         now, guard = self._clock.monotonic(), self._places.guard
         incoming = IncomingObject(arrival, now)
         try:
@@ -186,6 +189,7 @@ class Pipeline:
         """Store a complete object durably, or say why not; `record_outcome` follows the answer."""
         try:
             return self._store(incoming)
+        # XNAT 8.4: what a filter, processor or script drops is answered with success.
         except ObjectFiltered as dropped:
             return ObjectOutcome(ObjectState.FILTERED, SUCCESS, dropped.reason)
         except DuplicateInstance as error:
@@ -196,6 +200,7 @@ class Pipeline:
     def record_outcome(self, incoming: IncomingObject, outcome: ObjectOutcome) -> None:
         """Clean up after an object that was answered, and give it its one row and one count."""
         try:
+            # After the answer: the peer does not wait for this system call.
             incoming.discard()
             self._record(incoming, outcome)
         finally:
@@ -205,7 +210,7 @@ class Pipeline:
                 self._index.session_writers.release(incoming.held_session)
 
     def abandon(self, incoming: IncomingObject, why: str) -> None:
-        """Drop an object whose rest will not come; it has a row all the same."""
+        """Discard an object whose rest will not come, and add its row."""
         reason = f"{why} after {incoming.size_bytes:,} bytes"
         self.record_outcome(incoming, ObjectOutcome(ObjectState.FAILED, ABANDONED, reason))
 
@@ -245,13 +250,13 @@ class Pipeline:
         arrival, part = incoming.arrival, incoming.complete(self._clock.monotonic())
         receiver_policy = self._router.receiver_policy(arrival.source.receiver)
         try:
-            # The whole data set is checked before anything is decided: what a peer has cut off must
-            # not become an object of a session.
+            # The whole data set is checked before anything is decided: a truncated object must not
+            # be stored in a session.
             header = self._read(incoming, receiver_policy)
         except (UnreadableObject, SopClassMismatch) as error:
             return self._refuse_content(
-                # Kept as it came only where nothing would have been removed: what can't be read
-                # can't be anonymized.
+                # Kept only if the receiver does not anonymize: an unreadable object can't be
+                # anonymized.
                 part,
                 arrival,
                 error,
@@ -264,14 +269,15 @@ class Pipeline:
             unwanted = receiver_policy.filters.excluded_by(header, series.identity.project.value)
             if unwanted:
                 raise ObjectFiltered(unwanted)
+        # Before the script: processors see names and labels as they came (XNAT 8.2).
         if receiver_policy.chain is not None and self._custom is not None:
             header, series = self._custom.apply_label_processors(
                 incoming, header, receiver_policy, receiver_policy.chain, series
             )
         source, identity = arrival.source, series.identity
         directly = self._may_archive_directly(source.receiver, series.key, receiver_policy)
-        # Before duplicates are looked for: what is stored was anonymized, and only the same can be
-        # compared with it.
+        # Before the search for duplicates: stored objects were anonymized, so only the anonymized
+        # object can be compared with them.
         part = self._anonymized(incoming, identity, receiver_policy, directly=directly)
         filed = self._known_session(series.key, directly=directly)
         # `place_of` holds the session, before copies are looked up in it: it must not move between
@@ -314,7 +320,7 @@ class Pipeline:
     def _refuse_content(
         self, part: PartFile, arrival: ObjectArrival, error: IntakeError, *, keep: bool
     ) -> ObjectOutcome:
-        """Put an object into quarantine, unless it must not be kept as it came."""
+        """Put an object into quarantine if it may be kept without anonymization."""
         kept = keep and self._places.quarantine.keep(
             on_disk(self._places.incoming, part),
             {
@@ -334,7 +340,9 @@ class Pipeline:
     def _may_archive_directly(
         self, receiver: Receiver, key: SessionKey, receiver_policy: ReceiverPolicy
     ) -> bool:
-        """Decide early for a project that anonymizes: nothing else may get into its archive."""
+        """Decide before anonymization whether the object goes directly into the archive."""
+        # The script runs before the session is known, and only for objects that go into the
+        # archive. So the answer must be certain here. Otherwise `Filing.file` finds out.
         if key.project in receiver_policy.project_steps:
             return self._filing.archives_directly(receiver, key)
         return receiver.direct_archive
@@ -347,9 +355,11 @@ class Pipeline:
         *,
         directly: bool,
     ) -> PartFile:
-        """Return the part after everything that must be done before it may be stored."""
+        """Return the part after the scripts that must run before it is stored."""
         project = identity.project.value
         if not incoming.arrival.source.receiver.anonymization:
+            # XNAT: `anonymizationEnabled=false` switches off the project script too, and that is
+            # kept with the object, for its session may be archived after the receiver has changed.
             incoming.project_script = ProjectScript.EXEMPT
         elif directly and project in receiver_policy.project_steps:
             incoming.project_script = ProjectScript.DONE
@@ -366,7 +376,7 @@ class Pipeline:
         )
 
     def _known_session(self, key: SessionKey, *, directly: bool) -> FiledPlace | None:
-        """Hold the session of an object that is not its first one; None if it may be."""
+        """Hold the session if it has objects already; None if this may be its first one."""
         if directly and key.project is not None:
             key = key._replace(area=SessionArea.ARCHIVE)
         place = self._index.place_of(key)
@@ -411,8 +421,10 @@ class Pipeline:
     ) -> Published:
         name = series.template.name(header.text)
         parts = ["SCANS", series.scan, "DICOM"]
+        # The policy for duplicates is about the copy in this session, which may have another name
+        # or scan by now.
         here = next((copy for copy in copies if copy.session == filed.place.id), None)
-        if here is not None:  # the policy for duplicates is about that file
+        if here is not None:
             *parts, name = here.file.split("/")
         return publish(
             part,
@@ -427,6 +439,8 @@ class Pipeline:
 
 
 def _require_same_instance(header: HeaderView, arrival: ObjectArrival) -> None:
+    # PS3.4 B.2.3 has a status for it (0xA9xx). The answer is about the instance of the request,
+    # the file would be another one.
     sop_class_uid, sop_instance_uid = header.sop_class_uid, header.sop_instance_uid
     if not sop_class_uid or not sop_instance_uid:
         raise UnreadableObject("the data set has no SOP class or instance UID")
@@ -446,7 +460,7 @@ def _outcome(published: Published, place: SessionPlace, warning: str) -> ObjectO
 
 
 def _note_about_copy(published: Published) -> str:
-    """Say what was there under an object's name already."""
+    """Describe the file that already had the object's name."""
     if published.replaced:
         return REPLACES
     if published.same_instance:

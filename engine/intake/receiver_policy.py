@@ -1,4 +1,4 @@
-"""What decides about the objects of one receiver under one configuration, compiled once."""
+"""Rules, filters and anonymization of one receiver, compiled once per configuration."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from engine.processing.chain import ProcessorChain
 
 
+# A rule that needs its whole time limit again and again slows down every object.
 TIMEOUTS_TO_SUSPENSION = 5
 
 
@@ -43,13 +44,13 @@ class SlowRules:
         self._failures: Counter[ValueSource] = Counter()
         self._timeouts: Counter[ValueSource] = Counter()
         self.suspended: frozenset[ValueSource] = frozenset()
-        """The rules that are not asked any more; an object that needs one fails at once."""
+        """The rules that are no longer evaluated; an object that needs one fails at once."""
 
     def note(self, failure: RoutingFailure) -> int:
-        """Count a failure; return the number of times if it is to be reported, else 0.
+        """Count a failure; return the count if it must be reported, else 0.
 
-        The first ones are told, then the 10th, 100th, 1000th …; that a suspended rule was not
-        asked is no news.
+        The first `TIMEOUTS_TO_SUSPENSION` failures of a rule are reported, then the 10th, 100th,
+        1000th …. That a suspended rule was skipped is not a new failure.
         """
         clause, error = failure.clause, failure.error
         if isinstance(error, RuleSuspended):
@@ -59,12 +60,13 @@ class SlowRules:
             self._timeouts[clause] += isinstance(error, RuleTimeout)
             times = self._failures[clause]
             if self._timeouts[clause] >= TIMEOUTS_TO_SUSPENSION:
+                # A new frozen set each time: readers take it without the lock.
                 self.suspended |= {clause}
         return times if times <= TIMEOUTS_TO_SUSPENSION or should_report_repeat(times) else 0
 
 
 class SeriesFilters:
-    """The filters of the site and of all projects, put together once per configuration."""
+    """The series import filters of the site and of all projects, parsed once."""
 
     def __init__(self, settings: SessionSettings, projects: ProjectRegistry) -> None:
         texts: dict[str | None, str] = {None: settings.series_filter}
@@ -73,15 +75,16 @@ class SeriesFilters:
         """By project; None is the site."""
         self.are_any = bool(self._filters)
         self.last_tag = max((f.last_tag for f in self._filters.values()), default=0)
-        """The greatest tag that one asks for, whatever project an object belongs to."""
+        """The greatest tag that any of them reads; the project is not known yet at that time."""
 
     def excluded_by(self, header: HeaderView, project: str | None) -> str:
-        """Name the filter, and its line, by which an object is not wanted; nothing if it is.
+        """Return the filter and the line that exclude an object; empty if none does.
 
         Raises:
-            ProcessingFailed: if a pattern takes too long; nobody knows then whether it is wanted.
+            ProcessingFailed: if a pattern takes too long, so that the answer is not known.
         """
         try:
+            # XNAT 8.2: the site's filter first, then the project's; both must accept.
             for whose in (None,) if project is None else (None, project):
                 series_filter = self._filters.get(whose)
                 why = series_filter.excludes(header.joined) if series_filter else ""
@@ -94,7 +97,10 @@ class SeriesFilters:
 
 
 class ReceiverPolicy:
-    """What decides about the objects of one receiver under one configuration."""
+    """Everything that decides about the objects of one receiver, under one configuration.
+
+    Never changed after it is made, except for its caches and counts; for all threads.
+    """
 
     __slots__ = (
         "anonymizes",
@@ -143,12 +149,13 @@ class ReceiverPolicy:
         self.last_tag = max(DEFAULT_LAST_TAG, *read, *tags)
         """The greatest tag that must be read (XNAT 5.7)."""
         self.site_step = anonymization if receiver.anonymization else None
-        """What must be done to each object before it is stored."""
+        """The site's anonymization, done to each object before it is stored."""
         self.project_steps = routing.projects.anonymizations if receiver.anonymization else {}
-        """What projects, by id, do to objects before they are in the archive."""
+        """The anonymization of each project, by id, done before an object is in the archive."""
         self.anonymizes = bool(self.site_step or self.project_steps)
-        """Whether anything may have to be done to an object before it is stored or archived."""
+        """Whether the site or any project anonymizes."""
         self.slow_rules = SlowRules()
+        # An identity is cached only if equal elements always mean an equal identity.
         self.remembered = IdentityCache(tags) if identifier.is_settled_by_header else None
         at_once = bool(self.project_steps) and receiver.direct_archive
         self.holds = bool(self.site_step or chain or at_once)
@@ -159,20 +166,21 @@ class ReceiverPolicy:
         """Why objects were on the disk before they were edited, each reason said once."""
         waits = self.anonymizes or chain
         self.never_blocks = not waits and self.remembered is not None
-        """Whether no script, processor or plug-in is waited for."""
+        """Whether storing waits for no script, processor or plug-in."""
 
     def steps(self, project: str | None, *, directly: bool) -> tuple[Anonymization, ...]:
-        """Return what must be done to an object before it is stored.
+        """Return the anonymizations to run before an object is stored, in their order.
 
         Args:
-            project: where it belongs.
-            directly: whether it may go into the archive at once, without its session's archiving.
+            project: the project that the object belongs to.
+            directly: whether the object goes into the archive now. Otherwise the project's one runs
+                when its session is archived.
         """
         due = self.project_steps.get(project) if directly and project is not None else None
         return tuple(step for step in (self.site_step, due) if step is not None)
 
     def series_memory(self) -> SeriesCache | None:
-        """Return a memory for the series of one association; None if each object may differ."""
+        """Return a cache for the series of one association; None if each object may differ."""
         return SeriesCache(self.remembered.tags) if self.remembered else None
 
 

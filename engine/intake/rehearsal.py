@@ -36,31 +36,31 @@ if TYPE_CHECKING:
 
 MASK = "•"
 TIMESTAMP = "TIMESTAMP"
-"""Stands for the moment at which the session's first object arrives."""
+"""Placeholder for the time stamp folder, which the session's first object would name."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingDryRunResult:
-    """What would become of one file."""
+    """Where one file would go, by the saved and by the drafted rules."""
 
     file: str
     draft: Identification
-    """By the drafted rules; where there are none, by the saved ones."""
+    """By the drafted rules, or by the saved ones if there is no draft."""
     saved: Identification
     place: tuple[str, ...]
-    """Folders and file below the prearchive, or archive; empty if it would be refused."""
+    """Folders and file below prearchive or archive; empty if the object would be refused."""
     processing: tuple[ProcessorStep, ...] = ()
-    """What the receiver's processors make of it."""
+    """What each of the receiver's processors did."""
     rejected: str = ""
-    """Which processor rejects it, if one does."""
+    """The processor that rejects it, if one does."""
     filtered: str = ""
-    """Which line of which series import filter does not want it, if one does."""
+    """The line of the series import filter that excludes it, if one does."""
     directly: bool = False
-    """Whether it goes directly into the archive, which `place` is in then."""
+    """Whether it goes directly into the archive; `place` is relative to the archive then."""
     differs: bool | None = None
-    """Whether the drafted rules would file it elsewhere, where masked labels can't tell."""
+    """The answer of `changes` before masking; None if nothing is masked."""
     known: IdentifyingValues = NO_VALUES
-    """What the object says of its patient."""
+    """The object's identifying values, used to mask them in texts."""
 
     @property
     def changes(self) -> bool:
@@ -68,16 +68,18 @@ class RoutingDryRunResult:
         return self.draft.outcome != self.saved.outcome if self.differs is None else self.differs
 
     def deciding(self, attribute: Attribute) -> Step | None:
-        """Return the step that settles an attribute, or at which it fails."""
+        """Return the step that decides an attribute, or the step that failed."""
         steps = self.draft.trace.of(attribute)
         failed = steps[-1] if steps and steps[-1].failed else None
         return self.draft.trace.deciding(attribute) or failed
 
     def masked(self, file: str) -> RoutingDryRunResult:
-        """Return the same under another name and without values of the object."""
+        """Return a copy with another file name and without values of the object."""
         place = self.place
         if place:
-            shown = len(place) - 5  # the project, if there is one, and the time stamp
+            # Label, SCANS, scan, DICOM and file are replaced. Before them stand the project, if
+            # there is one, and the time stamp.
+            shown = len(place) - 5
             hidden = (MASK, "SCANS", MASK, "DICOM", f"{MASK}.dcm")
             place = (*place[:shown], *hidden)
         known = self.known
@@ -89,12 +91,13 @@ class RoutingDryRunResult:
             place=place,
             processing=tuple(step.masked(known) for step in self.processing),
             rejected=known.hide(self.rejected),
+            # Compared here, while the labels can still be told apart: masked ones look alike.
             differs=self.changes,
         )
 
 
 class RoutingDryRun:
-    """Tries files on one receiver."""
+    """Runs files through the rules of one receiver; stores nothing."""
 
     def __init__(
         self,
@@ -104,21 +107,22 @@ class RoutingDryRun:
         processing: Processing | None = None,
         calling_ae_title: str = "",
     ) -> None:
-        """Take the rules, what runs processors, and whom the files are to come from."""
+        """Use saved and drafted rules; `processing` runs processors, if they are to be run."""
         self._saved = saved
         self._draft = draft
         self._processing = processing
         self._facts = Facts(saved.routing.receiver, calling_ae_title)
 
     def of(self, path: Path) -> RoutingDryRunResult:
-        """Return what would become of a file.
+        """Return where a file would go.
 
         Raises:
             UnreadableObject: if the engine would refuse it for its content.
         """
-        rulings = (self._saved, self._draft or self._saved)
+        policies = (self._saved, self._draft or self._saved)
+        # Read once, as far as either of the two needs.
         header = read_file(
-            path, last_tag=max(receiver_policy.last_tag for receiver_policy in rulings)
+            path, last_tag=max(receiver_policy.last_tag for receiver_policy in policies)
         )
         if not header.sop_class_uid or not header.sop_instance_uid:
             raise UnreadableObject("the data set has no SOP class or instance UID")
@@ -126,11 +130,11 @@ class RoutingDryRun:
         draft = saved if self._draft is None else self._tried(self._draft, path, header)
         found = draft.identification
         identity = found.identity
-        directly = _archives_directly(rulings[1], identity)
-        place = _place(identity, draft.header, rulings[1], directly=directly) if identity else ()
+        directly = _archives_directly(policies[1], identity)
+        place = _place(identity, draft.header, policies[1], directly=directly) if identity else ()
         return RoutingDryRunResult(
             *(str(path), found, saved.identification, place, draft.steps, draft.rejected),
-            filtered=_filtered(rulings[1], draft.header, identity),
+            filtered=_filtered(policies[1], draft.header, identity),
             directly=directly,
             known=identifying_values_of(header),
         )
@@ -177,7 +181,7 @@ def _place(
 
 @contextmanager
 def processing_without_engine(plugins: Sequence[Plugin[ProcessorType]]) -> Iterator[Processing]:
-    """Make processing with the installed classes; its files and processes go away at the end."""
+    """Make a `Processing` of the installed classes; its files and processes go at the end."""
     with TemporaryDirectory(prefix="dicomdock-") as folder:
         area = IncomingArea(Path(folder), "trial")
         processing = Processing(

@@ -45,22 +45,22 @@ if TYPE_CHECKING:
 
 
 PREVIEW_SECONDS = 5.0
-"""After so long, the processors see no further object of a preview."""
+"""After this time, a preview runs processors on no further object."""
 
 
 class _CompiledConfiguration:
-    """One configuration, and what was put together for it."""
+    """One configuration, and the policies compiled for it."""
 
     __slots__ = ("configuration", "rulings")
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
         self.rulings: dict[int, ReceiverPolicy] = {}
-        """By the identity of the receiver's value, which each ruling keeps alive."""
+        """By `id()` of the receiver. The policy keeps it alive, so no other gets its id."""
 
 
 class ObjectRouter:
-    """Identifies objects by the configuration in force; for all threads."""
+    """Identifies objects by the configuration in force; for all threads, without a lock."""
 
     def __init__(
         self,
@@ -83,14 +83,20 @@ class ObjectRouter:
         self._recent = RecentHeaders()
 
     def receiver_policy(self, receiver: Receiver) -> ReceiverPolicy:
-        """Return what decides about an object of a receiver as it is configured."""
-        era = self._compiled
-        if era.configuration is not self._configuration():
-            era = self._recompile()
-        receiver_policy = era.rulings.get(id(receiver))
+        """Return the compiled policy of a receiver, under the configuration in force."""
+        compiled = self._compiled
+        # Configurations are values: another one is another object. Two threads may both compile;
+        # the last one stays, and both are right.
+        if compiled.configuration is not self._configuration():
+            compiled = self._recompile()
+        receiver_policy = compiled.rulings.get(id(receiver))
         if receiver_policy is None:
-            receiver_policy = self._ruled(receiver, era.configuration, era.configuration.site)
-            receiver_policy = era.rulings.setdefault(id(receiver), receiver_policy)
+            receiver_policy = self._ruled(
+                receiver, compiled.configuration, compiled.configuration.site
+            )
+            # Of two threads that compile the same receiver, both get the first one's policy, so
+            # that there is one count of failures and one cache.
+            receiver_policy = compiled.rulings.setdefault(id(receiver), receiver_policy)
         return receiver_policy
 
     def identify(
@@ -106,12 +112,14 @@ class ObjectRouter:
     def series(
         self, header: HeaderView, receiver_policy: ReceiverPolicy, source: AssociationContext
     ) -> SeriesDestination:
-        """Return where an object belongs, and what else it has in common with its series.
+        """Return where an object belongs, and what it shares with its series.
 
         Raises:
             RoutingFailed: if a subject, session or auto-archive rule fails.
         """
         self.note(header, receiver_policy, source)
+        # The configuration has changed since the last object: what was cached came from other
+        # rules.
         if source.receiver_policy is not receiver_policy:
             source.receiver_policy, source.series = receiver_policy, receiver_policy.series_memory()
         known = source.series.find(header) if source.series else None
@@ -120,7 +128,7 @@ class ObjectRouter:
     def note(
         self, header: HeaderView, receiver_policy: ReceiverPolicy, source: AssociationContext
     ) -> None:
-        """Keep a header as it arrived, for previews."""
+        """Keep a header as it arrived, for previews; in memory only."""
         origin = (
             receiver_policy.receiver.id,
             receiver_policy.routing.receiver,
@@ -131,7 +139,9 @@ class ObjectRouter:
     def ask(
         self, header: HeaderView, receiver_policy: ReceiverPolicy, source: AssociationContext
     ) -> tuple[Identity, bool]:
-        """Return where an object belongs that was noted already, and whether that is settled.
+        """Return an object's identity, and whether equal headers get the same one.
+
+        Unlike `series`, this keeps no header for previews.
 
         Raises:
             RoutingFailed: if a subject, session or auto-archive rule fails.
@@ -149,7 +159,7 @@ class ObjectRouter:
         return series
 
     def archive_folder(self, project: str) -> str:
-        """Return where a project's sessions are archived just now."""
+        """Return the current archive folder of a project, such as ``arc001``."""
         return self._configuration().projects.archive_folder(project)
 
     def recent(self) -> tuple[RecentHeader, ...]:
@@ -157,7 +167,7 @@ class ObjectRouter:
         return self._recent.everything()
 
     def labels_of(self, recent: RecentHeader) -> tuple[str, str, str]:
-        """Return project, subject and session of an object that arrived not long ago."""
+        """Return project, subject and session of a recent object, by the rules in force now."""
         receivers = self._configuration().receivers
         receiver = next((r for r in receivers if r.id == recent.receiver_id), None)
         found = _explained(self.receiver_policy(receiver), recent.header) if receiver else None
@@ -167,10 +177,10 @@ class ObjectRouter:
     def preview(
         self, receiver: Receiver, site: SiteSettings | None = None, *, shown: bool = False
     ) -> tuple[RoutingPreview, ...]:
-        """Identify the last objects anew, as saved and by a receiver and site that are not.
+        """Identify the last objects again: by the saved rules, and by a drafted receiver and site.
 
-        The objects are those of the receiver, newest first; of all receivers if it is new. Values
-        that tell who a patient is are masked unless they are to be shown.
+        The objects are those of the receiver, newest first; of all receivers if it is new.
+        Identifying values are masked unless `shown`.
         """
         configuration = self._configuration()
         draft = self._ruled(receiver, configuration, site or configuration.site)
@@ -190,7 +200,7 @@ class ObjectRouter:
     ) -> ProcessorTrial:
         """Try one processor on the newest object of a receiver, or of any if none is named.
 
-        Values that tell who a patient is are masked unless they are to be shown.
+        Identifying values are masked unless `shown`.
         """
         configuration, processing = self._configuration(), self._processing
         ids = [r.id for r in configuration.receivers if r.label == receiver]
@@ -216,31 +226,35 @@ class ObjectRouter:
     def _ask(
         self, header: HeaderView, receiver_policy: ReceiverPolicy, source: AssociationContext
     ) -> tuple[Identity, bool]:
-        """Return an identity, and whether objects with equal elements have the same."""
+        """Ask the identifier; return the identity, and whether equal elements mean the same one."""
         evaluation = RoutingEvaluation(
             header, receiver_policy.routing, receiver_policy.slow_rules.suspended
         )
         try:
             identity = receiver_policy.identifier.identify(evaluation)
         finally:
+            # Also if the identifier raises: a rule's failure is reported in either case.
             for failure in evaluation.failures:
                 self._report(failure, receiver_policy, source)
+        # A time-out may not happen again: what it led to must not decide about the next objects.
         if receiver_policy.remembered and not evaluation.failures:
             receiver_policy.remembered.put(header, identity)
         return identity, not evaluation.failures
 
     def _recompile(self) -> _CompiledConfiguration:
-        """Forget what was put together for another configuration, and with it all failures."""
+        """Start anew for a changed configuration: no compiled policies, no suspended rules."""
         configuration = self._configuration()
-        self._compiled = era = _CompiledConfiguration(configuration)
+        self._compiled = compiled = _CompiledConfiguration(configuration)
+        # Headers are patient data: those of a deleted receiver go with it.
         self._recent.forget_all_but(r.id for r in configuration.receivers)
-        return era
+        return compiled
 
     def _ruled(
         self, receiver: Receiver, configuration: Configuration, site: SiteSettings
     ) -> ReceiverPolicy:
         routing = Routing.of(receiver, site.routing, configuration.projects, self._studies)
         identifier = self._identifiers.get(receiver.identifier)
+        # A plug-in that was removed must not put objects under labels of another identifier.
         found = identifier or MissingIdentifier(receiver.identifier)
         chain = self._processing.chain(receiver, configuration) if self._processing else None
         namers = self._file_namers

@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What would become of an object."""
+    """The identity, header and steps that an object would get."""
 
     identification: Identification
     header: HeaderView
     """As it would be before anonymization."""
     steps: tuple[ProcessorStep, ...] = ()
-    """What the processors said."""
+    """What each processor did."""
     rejected: str = ""
-    """Which processor rejects it and why, if one does; it is not stored then."""
+    """The processor that rejects it, and why; empty if none does."""
 
 
 def try_object(
@@ -50,7 +50,7 @@ def try_object(
     header: HeaderView,
     facts: Facts,
 ) -> DryRun:
-    """Take an object the way that it would go, without storing it and without counting it."""
+    """Run an object through identifier and processors; nothing is stored or counted."""
     if chain is None or processing is None:
         return DryRun(explain(receiver_policy.identifier, header, receiver_policy.routing), header)
     seen: list[Identification] = []
@@ -75,8 +75,9 @@ def try_object(
             found = Identification(None, error.detail, _trace(seen))
             return DryRun(found, processor_run.header, tuple(processor_run.steps))
         assigned = tuple(_assignments(processor_run, identity))
-        told = {step.attribute for step in assigned}
-        asked = (step for step in _trace(seen).steps if step.attribute not in told)
+        # What a processor assigned replaces the steps that the rules took for that attribute.
+        replaced = {step.attribute for step in assigned}
+        asked = (step for step in _trace(seen).steps if step.attribute not in replaced)
         found = Identification(identity, "", Trace((*assigned, *asked)))
         return DryRun(found, processor_run.header, tuple(processor_run.steps))
 
@@ -87,7 +88,7 @@ def try_recent(
     chain: ProcessorChain,
     recent: RecentHeader,
 ) -> DryRun:
-    """Try an object that arrived not long ago, as far as its header is still in memory."""
+    """Try a recent object; processors see a file with its header only."""
     facts = Facts(recent.receiver, recent.calling_ae_title)
     with _header_file(processing.area, recent.header, facts) as path:
         return try_object(processing, receiver_policy, chain, path, recent.header, facts)
@@ -95,7 +96,8 @@ def try_recent(
 
 @contextmanager
 def _header_file(area: IncomingArea, header: HeaderView, facts: Facts) -> Iterator[Path]:
-    """Write a header that is kept in memory to a file that is there only as well."""
+    """Write a header to a part, and remove it at the end of the context."""
+    # ``AE:port``; an AE title may contain a colon itself.
     receiver, _, _ = facts.receiver.rpartition(":")
     meta = FileMeta(
         header.sop_class_uid or "", header.transfer_syntax_uid, facts.calling_ae_title, receiver
@@ -110,7 +112,7 @@ def _trace(seen: list[Identification]) -> Trace:
 
 
 def _assignments(processor_run: ProcessorRun, identity: Identity) -> Iterator[Step]:
-    """Yield what processors decided, in the place of what else was asked."""
+    """Yield a step for each attribute that a processor assigned."""
     said = processor_run.assigned
     for attribute, value, decision in (
         (Attribute.PROJECT, said.project, identity.project),

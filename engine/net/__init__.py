@@ -1,6 +1,6 @@
-"""Sockets: what listens, which connections are taken, how TLS is spoken, and the one loop.
+"""Sockets: the loop, admission of connections, TLS, and ports.
 
-In: TCP connections. Out: to `engine.reception.association`, those that may say what they want.
+In: TCP connections. Out: admitted connections, to `engine.reception.association`.
 Read `reactor` first: its thread serves every connection; then `admission`, the limits before an
 association; then `tls`.
 """

@@ -1,8 +1,8 @@
 """Limits on connections that have no association yet: in total, per address and per second.
 
-An address may have only so many of them, and may make only so many a second. When there are too
-many over all addresses, the oldest silent one of the address with most gives way, so that nobody
-is kept out by others.
+An address may have only so many of them, and make only so many a second. If there are too many over
+all addresses, the oldest silent one of the address with most of them is closed, so that one address
+can't keep out the others.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from engine.model.whitelist import Address
 
 
-# A connection that says nothing is closed after `Deadlines.negotiation_seconds`; until then it
+# A connection that sends nothing is closed after `Deadlines.negotiation_seconds`; until then it
 # counts here, so that silent ones do not use up the descriptors.
 MAX_UNASSOCIATED = 50
 MAX_UNASSOCIATED_PER_ADDRESS = 5
-TOO_MANY_PENDING = "too many connections wait for their association already"
-DISPLACED = "it was silent, and gave way to another connection when too many waited"
-CLOSED_WITHOUT_DATA = "it was closed without a word"
+TOO_MANY_PENDING = "too many connections without an association are open"
+DISPLACED = "it was silent, and was closed because too many connections waited"
+CLOSED_WITHOUT_DATA = "it was closed without any data"
 REPORTS_PER_MINUTE = 60
-"""Of connections that ended so, from all addresses; the rest is a number."""
+"""The most reports of such connections, over all addresses; further ones are counted."""
 
 _FORGET_FROM = 4_096
-"""With this many addresses known, the ones that are at rest are forgotten."""
+"""From this number of known addresses on, those with full buckets are forgotten."""
 _ASSOCIATE_RQ = 0x01
 _OTHER_PDUS = {  # PS3.8 9.3.1
     0x02: "an A-ASSOCIATE-AC",
@@ -48,6 +48,7 @@ _OTHER_PDUS = {  # PS3.8 9.3.1
     0x06: "an A-RELEASE-RP",
     0x07: "an A-ABORT",
 }
+# Four printable bytes as a length would be far greater: that is another protocol.
 _LONGEST_OTHER_PDU = 0x00FFFFFF
 
 
@@ -55,26 +56,26 @@ class PendingConnection(Protocol):
     """A connection that has no association yet."""
 
     limits: Limits
-    """Those of the site when it was taken."""
+    """The limits of the site when it was accepted."""
     is_rate_limited: bool
-    """Whether its address asks for associations too fast."""
+    """Whether its address requests associations too fast."""
     request_received: bool
-    """Whether its A-ASSOCIATE-RQ has come and is being answered."""
+    """Whether its A-ASSOCIATE-RQ has arrived."""
     why: str
-    """Why it is ended, if we do that."""
+    """Why we end it; empty if we do not."""
 
     @property
     def is_silent(self) -> bool:
-        """Whether nothing of a request has come yet, not counting a TLS handshake."""
+        """Whether no byte of a request has arrived, not counting a TLS handshake."""
         ...
 
     def hang_up(self) -> None:
-        """Break the connection; callable from any thread, and returns at once."""
+        """Break the connection; may be called from any thread, and returns at once."""
         ...
 
 
 class PendingConnections:
-    """Counts the connections that have no association yet; any thread may use it."""
+    """Counts the connections that have no association yet; for all threads."""
 
     def __init__(
         self,
@@ -85,27 +86,28 @@ class PendingConnections:
     ) -> None:
         self.failed = FailedConnections(clock, journal)
         self.limits = Limits()
-        """The site's; replaced when they change."""
+        """The site's limits; replaced when they change."""
         self._rates = ArrivalRates(clock)
         self._most = unassociated
         self._most_per_address = unassociated_per_address
         self._lock = threading.Condition()
         self._waiting: dict[PendingConnection, str] = {}
-        """What each counts as, in the order in which they came."""
+        """The origin that each counts for, in the order in which they came."""
 
     def allows(self, address: Address, port: int) -> bool:
-        """Tell whether one more connection from an address is taken; note it if not."""
+        """Tell whether one more connection from an address is accepted; report it if not."""
         limits, counted = self.limits, origin_of(address)
         if self._rates.exceeds_rate(counted, limits):
             self.failed.record(address, port, too_fast(limits))
             return False
         with self._lock:
             has_room = Counter(self._waiting.values())[counted] < self._most_per_address
-            # If all places are taken, the newcomer gets one, and a silent connection goes:
-            # otherwise silent ones would keep every scanner out. If the places of its own address
-            # are taken, the newcomer goes.
+            # If all places are taken, a silent connection is closed for the newcomer: otherwise
+            # silent ones would keep every scanner out. If the places of its own address are taken,
+            # the newcomer is closed.
             is_full = len(self._waiting) >= self._most
             gives_way = self._oldest_silent() if has_room and is_full else None
+        # Outside the lock: `hang_up` makes a system call.
         if gives_way is not None:
             gives_way.why = DISPLACED
             gives_way.hang_up()
@@ -114,7 +116,7 @@ class PendingConnections:
         return has_room
 
     def _oldest_silent(self) -> PendingConnection | None:
-        """Take out a connection, of the address with most the one that has been silent longest."""
+        """Take out the longest silent connection of the address with most connections."""
         numbers = Counter(self._waiting.values())
         waiting = [one for one in self._waiting if not one.request_received]
         # The first of equals is the oldest.
@@ -124,7 +126,7 @@ class PendingConnections:
         return first
 
     def add(self, connection: PendingConnection, address: Address) -> None:
-        """Count a connection until it has its association, and note how fast they come."""
+        """Count a connection until it has its association, and measure the rate of its address."""
         counted = origin_of(address)
         connection.limits = self.limits
         connection.is_rate_limited = not self._rates.arrive(counted, self.limits)
@@ -151,24 +153,24 @@ class PendingConnections:
 
 
 def too_fast(limits: Limits) -> str:
-    """Say that an address asks for associations faster than it may."""
+    """Return a sentence that says that an address requests associations too fast."""
     allowed = limits.associations_per_second_per_address
     return f"its address asks for more than {allowed} associations a second"
 
 
 class ArrivalRates:
-    """One bucket of tokens per address; any thread may use it.
+    """One token bucket per address; for all threads.
 
-    A bucket holds as many tokens as may come at once and gains so many a second. Each connection
-    takes one. Without a token a request is rejected; with as many missing as the bucket holds,
-    connections are closed without an answer, until the address has rested.
+    A bucket holds as many tokens as connections may come at once, and gains so many a second. Each
+    connection takes one. Without a token, a request is rejected. If as many are missing as the
+    bucket holds, connections are closed without an answer, until tokens have come back.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._buckets: dict[str, tuple[float, float]] = {}
-        """Tokens by address, and the monotonic time they were counted."""
+        """Tokens by address, and the monotonic time at which they were counted."""
         self._forget_from = _FORGET_FROM
 
     def exceeds_rate(self, address: str, limits: Limits) -> bool:
@@ -191,8 +193,8 @@ class ArrivalRates:
         return min(full, tokens + gained)
 
     def _forget(self, limits: Limits) -> None:
-        # Addresses that rest long enough have full buckets, and knowing them changes nothing. The
-        # next look is at twice the number, so that the cost for each connection stays the same.
+        # An address without connections for a while has a full bucket, as an unknown one has. The
+        # next clean-up is at twice the number, so that the cost for each connection stays the same.
         if len(self._buckets) < self._forget_from:
             return
         full = limits.association_burst_per_address
@@ -201,7 +203,7 @@ class ArrivalRates:
 
 
 class FailedConnections:
-    """Tells the journal about connections without an association; any thread may use it."""
+    """Reports connections that ended without an association; for all threads."""
 
     def __init__(self, clock: Clock, journal: Journal) -> None:
         self._journal = journal
@@ -211,9 +213,9 @@ class FailedConnections:
     def record(
         self, address: Address, port: int, why: str, receiver: str = "", calling: str = ""
     ) -> None:
-        """Note that a connection ended; it is told the 1st, 10th, 100th … time in a while."""
+        """Record the end of a connection; the 1st, 10th, 100th … repetition is reported."""
         times = self._repetitions.count((origin_of(address), port, why))
-        # One connection without a word is any monitor's check of a port.
+        # A single connection without any data is a monitoring system that checks the port.
         if not should_report_repeat(times) or (times == 1 and why == CLOSED_WITHOUT_DATA):
             return
         left_out = self._budget.take()
@@ -232,17 +234,18 @@ class FailedConnections:
 
 
 def describe_end(first_bytes: bytes, longest_request: int, waited_seconds: float | None) -> str:
-    """Say how a connection ended that brought no A-ASSOCIATE-RQ; nothing a peer sent is in it.
+    """Return how a connection without an A-ASSOCIATE-RQ ended, without any text of the peer.
 
     Args:
-        first_bytes: the first bytes that came.
-        longest_request: how many bytes an A-ASSOCIATE-RQ may have.
-        waited_seconds: the deadline, if it is what ended the connection.
+        first_bytes: the first bytes that arrived.
+        longest_request: the most bytes of an A-ASSOCIATE-RQ.
+        waited_seconds: the deadline, if that ended the connection.
     """
     if not first_bytes:
         waited = waited_seconds is not None
         return f"nothing came for {waited_seconds:g} s" if waited else CLOSED_WITHOUT_DATA
     length = int.from_bytes(first_bytes[2:6], "big")
+    # PS3.8 9.3.1: type, a reserved byte, the length in four bytes.
     if first_bytes[0] == _ASSOCIATE_RQ and first_bytes[1:2] in {b"", b"\0"}:
         if len(first_bytes) >= 6 and length > longest_request:
             return f"its A-ASSOCIATE-RQ is longer than {longest_request:,} bytes"
@@ -261,7 +264,7 @@ def _is_other_pdu(head: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How many connections may be open at once."""
+    """The most open connections, in total and per origin, before and after they are admitted."""
 
     silent: int = 64
     silent_per_origin: int = 32
@@ -270,13 +273,13 @@ class ConnectionLimits:
 
     @classmethod
     def within(cls, descriptors: int) -> Self:
-        """Return limits that leave most of a process's descriptors to other parts."""
+        """Return limits that leave most descriptors of the process to other parts."""
         share = max(2, descriptors // 32)
         return cls(min(64, share), min(32, share // 2), min(128, 2 * share), min(32, share))
 
 
 class ConnectionTable:
-    """Counts connections; any thread may use it."""
+    """Counts connections; for all threads."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
@@ -286,11 +289,11 @@ class ConnectionTable:
         self._admitted: set[TableEntry] = set()
 
     def enter(self, origin: str, close: Callable[[], object]) -> TableEntry:
-        """Count a new connection; a silent one is closed if there are too many.
+        """Count a new connection; if there are too many, a silent one is closed.
 
         Args:
-            origin: who shares a limit: see `engine.model.peer.origin_of`, or a process.
-            close: closes the connection; called by any thread, and returns at once.
+            origin: the limit that it shares: see `engine.model.peer.origin_of`, or a process.
+            close: closes the connection; may be called by any thread, and must return at once.
         """
         entered = TableEntry(self, origin, close)
         with self._lock:
@@ -303,7 +306,7 @@ class ConnectionTable:
         return entered
 
     def admit(self, entry: TableEntry) -> bool:
-        """Return whether a connection may go on; from then on it is not silent."""
+        """Return whether a connection may continue; if so, it no longer counts as silent."""
         limits = self._limits
         with self._lock:
             if entry in self._admitted:
@@ -323,7 +326,7 @@ class ConnectionTable:
             self._admitted.discard(entry)
 
     def _displaced_by(self, origin: str) -> TableEntry | None:
-        """Return the silent connection that must go before one of an origin is counted."""
+        """Return the silent connection to close before one of an origin is counted."""
         counts = Counter(entry.origin for entry in self._silent)
         if counts[origin] >= self._limits.silent_per_origin:
             busiest = origin
@@ -343,7 +346,7 @@ class TableEntry:
     close: Callable[[], object]
 
     def admit(self) -> bool:
-        """Return whether the connection may go on; see `ConnectionTable.admit`."""
+        """Return whether the connection may continue; see `ConnectionTable.admit`."""
         return self.table.admit(self)
 
     def leave(self) -> None:

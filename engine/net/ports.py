@@ -1,4 +1,4 @@
-"""Tests TCP ports: whether a port can be bound, and which process holds it if not."""
+"""TCP ports: addresses to bind, who holds a port, and sockets inherited from the parent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ALL_IPV4 = "0.0.0.0"
 
 
 def listening_address(bind_address: str) -> str:
-    """Return the address to bind, in its shortest form: the configured one, else all there are."""
+    """Return the address to bind, in its shortest form; without one, all addresses."""
     if bind_address:
         address = ip_address(bind_address)
         mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
@@ -35,17 +35,17 @@ def listening_address(bind_address: str) -> str:
 
 
 def calling_address(address: str) -> str:
-    """Return what a program of this host calls to reach what listens on an address."""
+    """Return the address by which programs of this host reach a listening address."""
     return "127.0.0.1" if address in {ALL_IPV4, ALL_IPV6} else address
 
 
 def shown_address(address: str, port: int) -> str:
-    """Return address and port as people write them."""
+    """Return address and port as text; IPv6 in brackets (RFC 3986 3.2.2)."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def listen_error(error: OSError, address: str, port: int) -> ListenError:
-    """Translate what `bind` raised into a reason and a remedy."""
+    """Translate an error of `bind` into a reason and a remedy."""
     if error.errno == errno.EADDRINUSE:
         return PortInUse(address, port, str(find_holder(port, address)))
     if error.errno in {errno.EACCES, errno.EPERM}:
@@ -76,6 +76,7 @@ def find_holder(port: int, address: str = "") -> PortHolder:
     for connection in connections:
         if connection.status != psutil.CONN_LISTEN or not connection.laddr:
             continue
+        # Without a pid the socket is another user's, about whom this user may know nothing.
         same_port = connection.laddr.port == port
         if same_port and connection.pid and _collide(connection.laddr.ip, address):
             return _describe(connection.pid)
@@ -101,6 +102,7 @@ def probe(port: int, bind_address: str, own: Collection[str] = ()) -> PortStatus
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as candidate:
+            # As the listener does: connections in TIME_WAIT do not hold a port.
             candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             candidate.bind((address, port))
             candidate.listen(1)
@@ -135,6 +137,7 @@ def _describe(pid: int) -> PortHolder:
         return PortHolder(pid)
 
 
+# sd_listen_fds(3): the descriptors follow stdin, stdout and stderr.
 FIRST_DESCRIPTOR = 3
 MOST_DESCRIPTORS = 1024
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
@@ -143,7 +146,7 @@ _EVERYWHERE = frozenset({ALL_IPV4, ALL_IPV6})
 
 @dataclass(frozen=True, slots=True)
 class UnusedDescriptor:
-    """A descriptor that no receiver wants, and why."""
+    """A descriptor that no receiver uses, and why."""
 
     name: str
     why: str
@@ -159,7 +162,7 @@ class _InheritedDescriptor:
 
     @property
     def place(self) -> tuple[str, int]:
-        """Where it listens."""
+        """The address and port that it listens on."""
         assert self.listening is not None
         address, port = self.listening.getsockname()[:2]
         return str(address), int(port)
@@ -170,7 +173,7 @@ class _InheritedDescriptor:
 
 
 class InheritedSockets:
-    """The sockets handed over to this process; any thread may take one."""
+    """The listening sockets that this process has inherited (sd_listen_fds(3)); for all threads."""
 
     def __init__(self, handed: Sequence[_InheritedDescriptor] = ()) -> None:
         self._lock = threading.Lock()
@@ -180,25 +183,25 @@ class InheritedSockets:
     def from_environment(
         cls, environment: MutableMapping[str, str] | None = None, pid: int | None = None
     ) -> InheritedSockets:
-        """Take over what the parent says it has handed to this process, and forget that it did.
+        """Take over the sockets of the environment variables, and remove the variables.
 
-        The variables are removed and the descriptors closed on exec, for they are not meant for
-        our children. Variables that are meant for another process, or make no sense, are ignored.
+        The descriptors are closed on exec: they are not meant for our children. Variables for
+        another process, and invalid ones, are ignored.
         """
         variables = os.environ if environment is None else environment
-        told = {name: variables.pop(name, "") for name in _VARIABLES}
-        if told["LISTEN_PID"] != str(os.getpid() if pid is None else pid):
+        given = {name: variables.pop(name, "") for name in _VARIABLES}
+        if given["LISTEN_PID"] != str(os.getpid() if pid is None else pid):
             return cls()
-        count = told["LISTEN_FDS"]
+        count = given["LISTEN_FDS"]
         if not (count.isascii() and count.isdecimal() and int(count[:9]) <= MOST_DESCRIPTORS):
             return cls()
-        names = told["LISTEN_FDNAMES"].split(":") if told["LISTEN_FDNAMES"] else []
+        names = given["LISTEN_FDNAMES"].split(":") if given["LISTEN_FDNAMES"] else []
         return cls([_handed(i, names) for i in range(int(count))])
 
     def take(self, address: str, port: int) -> socket.socket | None:
-        """Return a socket that listens where a receiver wants to; the caller closes it.
+        """Return an inherited socket for an address and port, or None; the caller closes it.
 
-        A receiver that is switched off and on again gets the same one again.
+        It is a duplicate, so a receiver that is disabled and enabled again gets the socket again.
         """
         with self._lock:
             for handed in self._handed:
@@ -207,11 +210,11 @@ class InheritedSockets:
         return None
 
     def close_unused(self, places: Collection[tuple[str, int]]) -> tuple[UnusedDescriptor, ...]:
-        """Close what is at none of some places, and return what that was.
+        """Close the sockets that no receiver uses, and return them.
 
         Args:
-            places: address and port of every receiver, also of those that are switched off: the
-                parent holds their ports, so that they could not be bound later.
+            places: address and port of every receiver, also of disabled ones: the parent holds
+                their ports, so they could not be bound later.
         """
         with self._lock:
             wanted = [handed for handed in self._handed if handed.is_wanted(places)]
@@ -266,6 +269,6 @@ def _closed(unused: Sequence[_InheritedDescriptor]) -> Iterator[UnusedDescriptor
 
 
 def _is_at(place: tuple[str, int], wanted: tuple[str, int]) -> bool:
-    """Tell whether a socket is the one that is wanted; "everywhere" has two forms."""
+    """Tell whether a socket is at the wanted place; "all addresses" has two forms."""
     everywhere = place[0] in _EVERYWHERE and wanted[0] in _EVERYWHERE
     return place[1] == wanted[1] and (everywhere or place[0] == wanted[0])

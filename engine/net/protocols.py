@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 SNIFFED_BYTES = 64
-"""How many bytes of a connection are enough to recognize it."""
+"""This many bytes are enough to recognize a protocol."""
 
 _HTTP = b"GET POST HEAD PUT DELETE OPTIONS CONNECT TRACE PATCH PRI".split()
 _TEXT = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\r\n")
 
 
 def describe_protocol(first_bytes: bytes) -> str:
-    """Say what a connection that begins with these bytes looks like; no byte of them is in it.
+    """Return the protocol that a connection seems to speak, without any of its bytes.
 
     Args:
-        first_bytes: up to `SNIFFED_BYTES` of what came first; none for a silent connection.
+        first_bytes: up to `SNIFFED_BYTES` from its beginning; empty for a silent connection.
     """
     if not first_bytes:
         return "nothing at all"
@@ -24,17 +24,17 @@ def describe_protocol(first_bytes: bytes) -> str:
 
 
 def is_client_hello(head: bytes) -> bool:
-    """Tell whether a connection begins as TLS does, as far as its first bytes have come."""
+    """Tell whether a connection begins like TLS, by the bytes that have arrived."""
     return head == b"\x16" or head[:2] == b"\x16\x03"  # RFC 8446 5.1: a handshake record
 
 
 def is_plain_dicom(head: bytes) -> bool:
-    """Tell whether a connection begins with an A-ASSOCIATE-RQ, as far as that has come."""
+    """Tell whether a connection begins like an A-ASSOCIATE-RQ, by the bytes that have arrived."""
     return head in {b"\x01", b"\x01\0"} or head[:2] == b"\x01\0"
 
 
 def ae_titles(head: bytes) -> tuple[str, str]:
-    """Return called and calling AE title of an A-ASSOCIATE-RQ; empty where it has none to show."""
+    """Return called and calling AE title of an A-ASSOCIATE-RQ; empty if they can't be shown."""
     return _ae_title(head[10:26]), _ae_title(head[26:42])
 
 

@@ -1,7 +1,6 @@
-"""One loop that serves all connections of a process, and few threads for what may block.
+"""One loop that serves all connections of a process, and a pool of threads for blocking work.
 
-Whatever is registered is called on the loop's thread, and must not wait: `run_in_pool` is for
-what may have to.
+Handlers are called on the loop's thread and must not block. `run_in_pool` is for work that may.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Handler = Callable[[int], None]
-    """Takes the mask of what `epoll` has seen."""
+    """Gets the event mask of `epoll`."""
     Call = Callable[[], object]
 
 Result = TypeVar("Result")
@@ -29,14 +28,17 @@ Result = TypeVar("Result")
 READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
 
 POOL_THREADS = 64
-"""More than one receiver's associations (50 by default): a processor that hangs at one of them
-leaves threads for the others. They are made when they are needed, and stay: 21 kB each (2026)."""
+"""More than the associations of one receiver (50 by default).
+
+So a processor that hangs at one receiver leaves threads for the others. Threads are made when they
+are needed, and stay: 21 kB each (2026).
+"""
 
 _logger = logging.getLogger(__name__)
 
 
 class Timer:
-    """Something that is to be called once."""
+    """A call at one point in time."""
 
     __slots__ = ("_call",)
 
@@ -44,11 +46,11 @@ class Timer:
         self._call: Call | None = call
 
     def cancel(self) -> None:
-        """Do not call it, and let go of it: the heap keeps the timer until its time."""
+        """Cancel the call, and forget it: the timer itself stays in the heap until its time."""
         self._call = None
 
     def expire(self) -> None:
-        """Call it, unless it is cancelled."""
+        """Make the call, unless it is cancelled."""
         call, self._call = self._call, None
         if call is not None:
             call()
@@ -61,7 +63,7 @@ class Reactor:
         self, name: str = "reactor", monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self.now = monotonic
-        """Returns the time in seconds; it never goes back."""
+        """Returns the monotonic time in seconds."""
         self._epoll = select.epoll()
         # One descriptor and eight bytes for any number of wake-ups; a pipe has two and can be full.
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -70,6 +72,7 @@ class Reactor:
         self._calls: deque[Call] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         """A heap, by monotonic time and order of arrival."""
+        # Orders timers of one time: `Timer` has no order, and a heap would compare it.
         self._arrivals = count()
         self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix=f"{name}-pool")
         self._stopping = False
@@ -78,13 +81,13 @@ class Reactor:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the loop, after what it does now; again has no effect."""
+        """End the loop after its present step; calling it again has no effect."""
         if self._stopping:
             return
         self._stopping = True
         self._wake()
         self._thread.join()
-        # Not waited for: a processor that hangs would hold up this stop.
+        # Not waited for: a processor that hangs would block this stop.
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._epoll.close()
         os.close(self._wake_fd)
@@ -100,7 +103,7 @@ class Reactor:
     # From any thread.
 
     def call_soon(self, call: Call) -> None:
-        """Let something be called on the loop's thread."""
+        """Make a call on the loop's thread, soon; does not wait for it."""
         # Append, then wake: in the other order the loop could wake, find nothing, and sleep again.
         # A deque needs no lock for it.
         self._calls.append(call)
@@ -108,9 +111,9 @@ class Reactor:
             self._wake()
 
     def call_and_wait(self, call: Call, seconds: float) -> bool:
-        """Let something be called on the loop's thread; tell whether it was, waiting that long.
+        """Make a call on the loop's thread; return whether it was made within `seconds`.
 
-        Whoever waits must hold no lock that the loop takes.
+        The calling thread must hold no lock that the loop takes.
         """
         done = threading.Event()
 
@@ -129,15 +132,15 @@ class Reactor:
         return done.wait(seconds)
 
     def register(self, fd: int, handler: Handler, events: int = READABLE) -> None:
-        """Call a handler whenever a descriptor is ready; `forget` it before it is closed."""
-        # The handler first: the loop may see the descriptor before this thread goes on.
+        """Call a handler whenever a descriptor is ready; call `forget` before closing it."""
+        # The handler first: the loop may see the descriptor before this thread continues.
         self._handlers[fd] = handler
         self._epoll.register(fd, events)
 
     # On the loop's thread only.
 
     def modify(self, fd: int, events: int) -> None:
-        """Change what is waited for."""
+        """Change the events that a descriptor is waited for."""
         self._epoll.modify(fd, events)
 
     def forget(self, fd: int) -> None:
@@ -152,9 +155,9 @@ class Reactor:
         return timer
 
     def run_in_pool(self, work: Callable[[], Result], finished: Callable[[Result], object]) -> None:
-        """Do work that may block on a thread of the pool, then go on here with what it returned.
+        """Do blocking work on a thread of the pool, then call `finished` with its result here.
 
-        Work must not raise.
+        `work` must not raise: `finished` would never be called.
         """
 
         def perform() -> None:
@@ -176,7 +179,7 @@ class Reactor:
                 handler = self._handlers.get(fd)
                 if handler is not None:
                     self._guarded(handler, events)
-            # Only as many as there are now: calls that ask for calls must not starve the
+            # Only those that are queued now: calls that queue further calls must not starve the
             # connections.
             for _ in range(len(self._calls)):
                 self._guarded(self._calls.popleft())
@@ -186,11 +189,11 @@ class Reactor:
                 self._guarded(heapq.heappop(self._timers)[2].expire)
 
     def _poll_timeout(self) -> float | None:
-        """Return the seconds until something is due; None for any time."""
+        """Return the seconds until the next timer; None if there is none."""
         return max(0.0, self._timers[0][0] - self.now()) if self._timers else None
 
     def _guarded(self, call: Callable[..., object], *arguments: int) -> None:
-        """Call; the border: what goes wrong with one connection must not end the others."""
+        """Make a call. This is the border: an error of one connection must not end the others."""
         try:
             call(*arguments)
         except Exception:

@@ -1,4 +1,4 @@
-"""One connection of the loop: greeting, plain or TLS, then its bytes; nothing here waits."""
+"""One connection of the loop, plain or TLS: handshake, reading and writing, without blocking."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TlsSetup:
-    """What is done until a connection is secured; used on the loop's thread."""
+    """The TLS handshake of one connection; used on the loop's thread."""
 
     def __init__(
         self,
@@ -33,31 +33,32 @@ class TlsSetup:
         """Begin with a plain connection.
 
         Args:
-            reactor: lends a thread that may read files.
+            reactor: its pool reads the certificate files.
             stream: the connection.
-            tls: that of its port.
-            secured: is called with what the caller showed, once the handshake is done.
-            refused: is called if it won't be; without a reason if the caller only looked.
+            tls: the TLS of its port.
+            secured: called with the caller's certificate, once the handshake is done.
+            refused: called if it fails; without a reason if the caller sent nothing.
         """
         self._reactor, self._stream, self._tls = reactor, stream, tls
         self._secured, self._refused = secured, refused
         self._handshake: Handshake | None = None
-        """Known from when a thread of the pool has read the certificates."""
+        """None until a thread of the pool has read the certificates."""
 
     def go_on(self) -> None:
-        """Do what can be done now that the stream is ready."""
+        """Continue with the handshake; call it when the stream is ready."""
         if self._handshake is None:
             self._greet()
         else:
             self._step_handshake(self._handshake)
 
     def _greet(self) -> None:
-        """Look at the caller's first bytes, and leave them where they are."""
+        """Check the caller's first bytes, without taking them from the socket."""
         head = self._stream.peek(SNIFFED_BYTES)
         refused = greeting_refusal(head)
         if refused is not None:
             self._refused(refused)
             return
+        # Certificate files may be on slow storage, so a thread of the pool reads them.
         self._stream.wait_for(0)
         self._reactor.run_in_pool(self._tls.prepare, self._prepared)
 
@@ -89,7 +90,7 @@ class TlsSetup:
 
 
 class Stream:
-    """Used on the loop's thread; only `hang_up` may be called by others."""
+    """One non-blocking connection; used on the loop's thread. Others may call `hang_up` only."""
 
     def __init__(
         self, reactor: Reactor, connected: socket.socket, on_ready: Callable[[], object]
@@ -97,9 +98,9 @@ class Stream:
         """Begin without waiting for anything.
 
         Args:
-            reactor: calls.
-            connected: a connection that does not block.
-            on_ready: is called when what is waited for can be done.
+            reactor: the loop.
+            connected: a non-blocking socket.
+            on_ready: called when an event of `wait_for` has come.
         """
         self._reactor = reactor
         self._socket = connected
@@ -107,12 +108,12 @@ class Stream:
         self._on_ready = on_ready
         self._waits_for = 0
         self.unsent = b""
-        """What the peer has not taken yet; nothing is to be received until it has."""
+        """Bytes that did not fit into the socket; do not receive until they are sent."""
         self.unsent_since = 0.0
 
     def wait_for(self, events: int) -> None:
-        """Let the loop tell when it can be read or written; 0 for not at all."""
-        # Nearly every call asks for what is waited for already: no system call for it.
+        """Let the loop wait until it can be read or written; 0 for neither."""
+        # Nearly every call asks for the present events: that makes no system call.
         if events == self._waits_for:
             return
         if not self._waits_for:
@@ -127,35 +128,35 @@ class Stream:
         self._on_ready()
 
     def peek(self, size: int) -> bytes:
-        """Return the first bytes of a plain connection, and leave them where they are."""
-        # The TLS library must find the ClientHello where it is: what was read could not be given
-        # back.
+        """Return the first bytes of a plain connection, without taking them from the socket."""
+        # The TLS library must find the ClientHello in the socket: bytes that were read can't be
+        # given back.
         return self._socket.recv(size, socket.MSG_PEEK)
 
     def secure(self, handshake: Handshake) -> None:
-        """Begin to speak TLS.
+        """Put TLS on the connection; `step_handshake` follows.
 
         Raises:
-            OSError: if that can't be.
+            OSError: if that fails.
         """
         self._socket = handshake.wrap(self._socket)
 
     @property
     def secured(self) -> TlsConnection:
-        """The TLS of this connection, which has some."""
+        """The TLS connection, after `secure`."""
         assert isinstance(self._socket, TlsConnection)
         return self._socket
 
     def step_handshake(self) -> bool:
-        """Go on with the TLS handshake; tell whether it is done.
+        """Continue the TLS handshake; return whether it is done.
 
         Raises:
             OSError: if it fails.
         """
         try:
             self.secured.do_handshake()
-        # TLS says what it waits for. The other direction would be ready at once, and the loop would
-        # spin.
+        # Wait for the direction that TLS names: the other one would be ready at once, and the loop
+        # would spin.
         except ssl.SSLWantReadError:
             self.wait_for(READABLE)
             return False
@@ -166,12 +167,14 @@ class Stream:
         return True
 
     def receive(self, view: memoryview) -> int:
-        """Receive what is there: its size, 0 at the end of the stream, -1 if nothing is there.
+        """Receive bytes; return their number, 0 at the end of the stream, -1 if none are there.
 
         Raises:
             OSError: if the connection is broken.
         """
-        if self._waits_for & WRITABLE:  # it is now; a connection nearly always is
+        # Waited for because TLS had to write. A connection is nearly always writable, so the loop
+        # would spin.
+        if self._waits_for & WRITABLE:
             self.wait_for(READABLE)
         try:
             return self._socket.recv_into(view)
@@ -184,13 +187,13 @@ class Stream:
 
     @property
     def has_pending(self) -> bool:
-        """Whether more can be received that the descriptor does not tell of: within TLS."""
+        """Whether the TLS library holds more bytes, which epoll does not report."""
         # The TLS library reads whole records. What it has decrypted and not handed out is no longer
         # in the socket, so epoll does not report it.
         return isinstance(self._socket, TlsConnection) and self._socket.pending() > 0
 
     def send(self, data: bytes) -> None:
-        """Send; what the peer does not take at once is `unsent`, and waited for.
+        """Send; bytes that do not fit into the socket become `unsent`, and are waited for.
 
         Raises:
             OSError: if the connection is broken.
@@ -208,7 +211,7 @@ class Stream:
         self.wait_for(WRITABLE)
 
     def flush(self) -> bool:
-        """Send on; tell whether all is sent, and the stream waits for the peer again.
+        """Send unsent bytes; return whether all are sent, and then wait for the peer again.
 
         Raises:
             OSError: if the connection is broken.
@@ -216,15 +219,15 @@ class Stream:
         unsent, since, self.unsent = self.unsent, self.unsent_since, b""
         self.send(unsent)
         if self.unsent:
-            # A peer that takes a few bytes now and then has the same deadline: it begins with the
-            # first byte that was not taken.
+            # A peer that reads a few bytes now and then has the same deadline: it begins with the
+            # first byte that did not fit.
             self.unsent_since = since
             return False
         self.wait_for(READABLE)
         return True
 
     def half_close(self) -> None:
-        """Say that nothing follows.
+        """Tell the peer that nothing follows, in TLS and TCP.
 
         Raises:
             OSError: if the connection is broken.
@@ -235,9 +238,9 @@ class Stream:
         socket.socket.shutdown(self._socket, socket.SHUT_WR)
 
     def discard(self, view: memoryview) -> int:
-        """Receive what comes and forget it: its size, 0 if the peer has ended its side, too."""
+        """Receive and discard bytes; return their number, 0 if the peer has closed its side."""
         try:
-            # Past TLS: what is thrown away need not be decrypted.
+            # Past TLS: bytes that are discarded need not be decrypted.
             return socket.socket.recv_into(self._socket, view)
         except BlockingIOError:
             return -1
@@ -254,7 +257,7 @@ class Stream:
             self._socket.close()
 
     def hang_up(self) -> None:
-        """Break the connection; callable from any thread, and returns at once."""
+        """Break the connection; may be called from any thread, and returns at once."""
         with suppress(OSError):
             # Not closed: the number of the descriptor could be another connection's before the
             # loop's thread has forgotten it. The loop sees the end of the stream, and closes.

@@ -1,4 +1,4 @@
-"""TLS of one port: the certificate in force, who may call, and a connection that never blocks."""
+"""TLS of one port: its certificate, checks of callers, and a connection that never blocks."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class TlsRefused(Exception):
         super().__init__(why)
         self.why = why
         self.head = head
-        """What the caller said instead of a ClientHello."""
+        """The first bytes of the caller, if they are not a ClientHello."""
 
 
 class EventRecorder(Protocol):
@@ -82,14 +82,14 @@ class EventRecorder(Protocol):
 
 
 class TlsConnection(ssl.SSLSocket):
-    """A TLS connection that never waits; one thread reads, writes and closes it."""
+    """A TLS connection that never blocks; one thread reads, writes and closes it."""
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
-        """Decrypt all that is there, record by record; `flags` don't exist in TLS.
+        """Decrypt records until the buffer is full or no more are there; `flags` are ignored.
 
         Raises:
-            ssl.SSLWantReadError: if nothing is there now.
-            ssl.SSLWantWriteError: if a key update wants an answer first (RFC 8446 4.6.3).
+            ssl.SSLWantReadError: if no bytes are there now.
+            ssl.SSLWantWriteError: if a key update must be answered first (RFC 8446 4.6.3).
         """
         received = 0
         # A record has 16 KiB at most. A call for each would bring little to write at once, so the
@@ -99,7 +99,8 @@ class TlsConnection(ssl.SSLSocket):
                 count = self.read(len(buffer) - received, buffer[received:])
             except OSError:
                 if received:
-                    break  # it will be there at the next call
+                    # The error comes again at the next call.
+                    break
                 raise
             received += count  # type: ignore[operator]  # bytes only without a buffer
             if not count:
@@ -107,29 +108,29 @@ class TlsConnection(ssl.SSLSocket):
         return received
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """Encrypt and send; 0 if it does not fit: the same, or more, is to be sent again then."""
+        """Encrypt and send; returns 0 if nothing fits. Then send the same bytes, or more, again."""
         try:
             return super().send(data)
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return 0
 
     def shutdown(self, how: int) -> None:
-        """Break the connection; the TLS layer stays, so that nothing can go out in the clear."""
+        """Break the connection; the TLS layer stays, so that nothing is sent in plain text."""
         socket.socket.shutdown(self, how)
 
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What one handshake needs."""
+    """Credentials and context of one handshake."""
 
     credentials: Credentials
     context: ssl.SSLContext
 
     def wrap(self, plain: socket.socket) -> TlsConnection:
-        """Put the TLS layer around a connection that does not block.
+        """Put the TLS layer around a non-blocking connection.
 
         Raises:
-            OSError: if there is none.
+            OSError: if the connection is broken.
         """
         secured = self.context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
         assert isinstance(secured, TlsConnection)
@@ -137,7 +138,7 @@ class Handshake:
 
 
 class PortTls:
-    """The TLS of one port; handshakes may happen in any number of threads."""
+    """The TLS of one port; for all threads."""
 
     def __init__(self, settings: TlsSettings, clock: Clock, report: EventRecorder) -> None:
         self.settings = settings
@@ -148,7 +149,7 @@ class PortTls:
         self._seen: Stamp = ()
         self._warned: dict[tuple[object, ...], float] = {}
         self.problem = ""
-        """Why files that changed are not in force, if so."""
+        """Why changed files are not in force; empty if they are."""
 
     @property
     def certificate(self) -> Certificate | None:
@@ -159,16 +160,16 @@ class PortTls:
         """Read the files for the first time.
 
         Raises:
-            InvalidReceiver: with what is wrong with them.
+            InvalidReceiver: naming the file and what is wrong with it.
         """
         self._credentials = tls_context.load(self.settings, TlsConnection)
         self._seen = self._credentials.stamp
 
     def refresh(self) -> None:
-        """Take over files that changed, if they are good; else keep what there is, and say so."""
+        """Use changed files if they are valid; otherwise keep the old ones, and report it."""
         with self._lock:
             stamp = stamp_of(self.settings)
-            # Stamps of the files, not their contents: this is asked before every handshake.
+            # Stamps of the files, not their contents: this runs before every handshake.
             if stamp == self._seen:
                 return
             # Noted before the files are read: files that are wrong are reported once, not at every
@@ -182,12 +183,12 @@ class PortTls:
                 return
             self.problem = ""
             found = self._credentials.certificate
-            told = {"subject": found.subject, "expires": _minute(found.not_after)}
-            self._report(partial(CertificateReplaced, **told))
+            fields = {"subject": found.subject, "expires": _minute(found.not_after)}
+            self._report(partial(CertificateReplaced, **fields))
         self.warn()
 
     def warn(self) -> None:
-        """Tell of a certificate or revocation list that has expired or is about to, once a day."""
+        """Report a certificate or revocation list that has expired or expires soon, once a day."""
         now = self._clock.now()
         found, callers = self.certificate, self._credentials and self._credentials.callers
         if found is not None and found.is_expired(now):
@@ -209,26 +210,27 @@ class PortTls:
         self._warned = {
             k: at for k, at in self._warned.items() if now - at < WARNING_INTERVAL_SECONDS
         }
+        # With the date: a new certificate that expires soon is another warning.
         same = (kind, expires, about.get("issuer"))
         if same not in self._warned:
             self._warned[same] = now
             self._report(partial(kind, expires=_minute(expires), **about))
 
     def prepare(self) -> Handshake | TlsRefused:
-        """Return what one handshake needs; may read files, and raises nothing."""
+        """Return the context of one handshake; may read files, and raises nothing."""
         try:
             self.refresh()
             assert self._credentials is not None
             return Handshake(self._credentials, self._credentials.context())
         except Exception as error:
-            # The border to one receiver's files: its callers are told, the others go on.
+            # The border to one receiver's files: its callers are refused, the other ports work.
             return TlsRefused(f"there is no TLS at the moment ({error})")
 
     def caller_of(self, secured: TlsConnection, handshake: Handshake) -> PeerCertificate | None:
-        """Return what the caller showed in its handshake.
+        """Return the caller's certificate, after checking it; None if none is required.
 
         Raises:
-            Refused: if its certificate is not accepted.
+            TlsRefused: if the certificate is not accepted.
         """
         callers = handshake.credentials.callers
         if callers is not None:
@@ -240,20 +242,21 @@ class PortTls:
 
 
 def greeting_refusal(head: bytes) -> TlsRefused | None:
-    """Say why a caller gets no TLS, by its first bytes; None if they begin a handshake."""
+    """Return why a caller gets no TLS, by its first bytes; None if they begin a handshake."""
     if not head:
-        return TlsRefused("")  # a probe that only looks whether somebody listens
+        # A monitoring system that only connects: not reported.
+        return TlsRefused("")
     if is_plain_dicom(head):
-        return TlsRefused("the caller speaks plain DICOM, and this port wants TLS", head)
+        return TlsRefused("the caller speaks plain DICOM, and this port requires TLS", head)
     if not is_client_hello(head):
         return TlsRefused(
-            f"this port wants TLS, and this looks like {describe_protocol(head)}", head
+            f"this port requires TLS, and this looks like {describe_protocol(head)}", head
         )
     return None
 
 
 def handshake_words(error: OSError) -> str:
-    """Say in words why there is no TLS; nothing OpenSSL-specific where that can be helped."""
+    """Return why a handshake failed, in words an admin knows where there are some."""
     if isinstance(error, ssl.SSLCertVerificationError):
         what = _VERIFY_WORDS.get(error.verify_code, f"is refused ({error.verify_message})")
         return f"the caller's certificate {what}"
@@ -264,7 +267,7 @@ def handshake_words(error: OSError) -> str:
 
 
 def _reason(error: ssl.SSLError) -> str:
-    """Return OpenSSL's name of a reason, also of one that is newer than our Python."""
+    """Return OpenSSL's name of a reason, from the text if Python's table lacks it."""
     text = str(error.args[-1]).partition("] ")[2].partition(" (_ssl")[0]
     return error.reason or text.replace(" ", "_").upper() or "NO_REASON_GIVEN"
 

@@ -1,10 +1,10 @@
-"""What a file namer is, and which are installed. Plugins begin here.
+"""The contract of file namers, and those that are installed.
 
-A plugin is a class that is made without arguments, and an entry point of the group
-``dicomdock.file_namers`` whose name is its ``id``. It has a ``name`` for people and a ``template``,
-written as the site's own (``sessions.file_name_template``), such as
-``${StationName}-${SOPInstanceUID}``; a receiver that names it has its files named so. The template
-is checked when the engine starts, and nothing of the plugin runs while objects arrive.
+A plug-in is a class without arguments, and an entry point of the group ``dicomdock.file_namers``
+whose name is its ``id``. It has a ``name`` for people and a ``template`` in the syntax of
+``sessions.file_name_template``, such as ``${StationName}-${SOPInstanceUID}``. A receiver that
+selects it names its files by that template. The template is checked when the engine starts; no code
+of the plug-in runs while objects arrive.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class FileNamer(Protocol):
-    """A template with a name."""
+    """A named template for file names."""
 
     @property
     def id(self) -> str:
@@ -35,25 +35,26 @@ class FileNamer(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name that the dialog shows."""
         ...
 
     @property
     def template(self) -> str:
-        """How files are named."""
+        """The template, such as ``${StationName}-${SOPInstanceUID}``."""
         ...
 
 
 def load_file_namers() -> tuple[Plugin[FileNamerInfo], ...]:
-    """Load the installed file namers; broken ones say what is wrong."""
+    """Load the installed file namers; broken ones carry their error."""
     return load(FILE_NAMERS, _checked)
 
 
 def file_namers_of(plugins: Iterable[Plugin[FileNamerInfo]]) -> tuple[FileNamerInfo, ...]:
-    """Return what must be known of each, broken ones included."""
+    """Return id, name and template of each, broken ones with their error."""
     found: dict[str, FileNamerInfo] = {}
     for plugin in plugins:
         broken = FileNamerInfo(plugin.info.id, plugin.info.id, error=plugin.info.error)
+        # Our own come first in the order of loading, so they win over rivals of the same id.
         found.setdefault(plugin.info.id, plugin.loaded or broken)
     return tuple(found.values())
 
@@ -61,7 +62,7 @@ def file_namers_of(plugins: Iterable[Plugin[FileNamerInfo]]) -> tuple[FileNamerI
 def templates_of(
     plugins: Iterable[Plugin[FileNamerInfo]], report: Callable[[Event], object]
 ) -> FileNamers:
-    """Return the templates by the namer's id, and tell of namers that can't be used."""
+    """Return the templates by the namer's id, and report namers that can't be used."""
     templates = {}
     for plugin in plugins:
         if plugin.loaded is None:

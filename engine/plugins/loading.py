@@ -1,4 +1,4 @@
-"""Loads what other distributions add through entry points, and keeps what fails in it in bounds."""
+"""Loads plug-ins of other distributions from entry points, and contains their errors."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ if TYPE_CHECKING:
 
 
 OWN_DISTRIBUTION = "dicomdock"
+# A plug-in may raise an error with a text of any length.
 MAX_ERROR_CHARACTERS = 300
 
 T = TypeVar("T")
 
 
 class NotAPlugin(Exception):
-    """What an entry point names is not what its group wants; says why in a sentence."""
+    """An entry point names something else than its group requires; the text says what."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin(Generic[T]):
-    """An entry point and what it turned out to be."""
+    """An entry point with its loaded object, or with the reason why it can't be used."""
 
     info: PluginInfo
     loaded: T | None
@@ -62,18 +63,18 @@ def load(group: str, check: Callable[[str, object], T]) -> tuple[Plugin[T], ...]
 
 
 def describe_error(error: BaseException) -> str:
-    """Say in one line what kind of error it is, and what it says."""
+    """Return type and text of an error in one line, cut to `MAX_ERROR_CHARACTERS`."""
     kind = type(error).__name__
     try:
         said = " ".join(str(error).split())
-    except Exception:  # its __str__ is as foreign as the rest of it
+    except Exception:  # its __str__ is code of the plug-in, too
         said = ""
     text = f"{kind}: {said}" if said else kind
     return text if len(text) <= MAX_ERROR_CHARACTERS else f"{text[: MAX_ERROR_CHARACTERS - 1]}…"
 
 
 def kind_and_place(error: BaseException) -> str:
-    """Say of which kind an error of foreign code is, and where it arose; not what it says."""
+    """Return type and place of an error of a plug-in, without its text, for events and logs."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else "nowhere"
     return f"{type(error).__name__} in {where}"
@@ -81,11 +82,12 @@ def kind_and_place(error: BaseException) -> str:
 
 def _rank(plugin: Plugin[T]) -> tuple[bool, str, str]:
     info = plugin.info
+    # False sorts before True, so our own come first.
     return info.distribution != OWN_DISTRIBUTION, info.id, info.distribution
 
 
 def _entry_points(group: str) -> Iterator[tuple[PluginInfo, EntryPoint]]:
-    """Yield a group's entry points, each distribution once: the first on the path counts."""
+    """Yield a group's entry points. Of a distribution that is found twice, the first counts."""
     seen: set[str] = set()
     for distribution in distributions():
         wanted = [entry for entry in _entries_of(distribution) if entry.group == group]
@@ -115,7 +117,10 @@ def _name_of(distribution: Distribution) -> tuple[str, str]:
 def _load_rivals(
     rivals: Sequence[tuple[PluginInfo, EntryPoint]], check: Callable[[str, object], T]
 ) -> Iterator[Plugin[T]]:
-    """Load the only one of an id, or our own; never choose between two of other distributions."""
+    """Load the only one of an id, or our own; the others get an error.
+
+    Two of other distributions are never chosen from: objects would be filed by chance.
+    """
     own = [rival for rival in rivals if rival[0].distribution == OWN_DISTRIBUTION]
     chosen = own[:1] or (rivals if len(rivals) == 1 else [])
     for rival in rivals:
@@ -135,7 +140,7 @@ def _load_one(
         error = f"{entry_point.value!r} is not module:object"
         return Plugin(replace(info, error=error), None)
     try:
-        # Standard output is data; what a plugin prints is not.
+        # Standard output has the data of a command, so what a plug-in prints goes to stderr.
         with contextlib.redirect_stdout(sys.stderr):
             return Plugin(info, check(info.id, entry_point.load()))
     except NotAPlugin as error:
@@ -143,18 +148,18 @@ def _load_one(
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the border to code of others, which may even sys.exit()
-        told = replace(info, error=kind_and_place(error), said=describe_error(error))
-        return Plugin(told, None)
+        broken = replace(info, error=kind_and_place(error), said=describe_error(error))
+        return Plugin(broken, None)
 
 
 SLOW_SECONDS = 0.5
-"""An object that takes an identifier longer is worth a warning."""
+"""A warning is reported if an identifier takes longer for one object."""
 WARNING_SECONDS = 60
-"""There is one such warning in this time."""
+"""At most one such warning is reported within this time."""
 
 
 class GuardedIdentifier:
-    """An identifier that is not ours: what goes wrong in it fails one object and names it."""
+    """Wraps an identifier of another distribution: an error in it fails one object."""
 
     def __init__(
         self, identifier: Identifier, report: Callable[[Event], object], clock: Clock
@@ -168,11 +173,11 @@ class GuardedIdentifier:
         self._quiet_until = 0.0
 
     def identify(self, evaluation: RoutingEvaluation) -> Identity:
-        """Return what the identifier says, its labels made safe.
+        """Call the identifier, and return its identity with safe labels.
 
         Raises:
-            IntakeError: what the identifier raises of that kind.
-            ProcessingFailed: if it raises anything else, or returns no identity that can be.
+            IntakeError: if the identifier raises one.
+            ProcessingFailed: if it raises anything else, or returns an unusable identity.
         """
         began = monotonic()
         try:
@@ -180,7 +185,7 @@ class GuardedIdentifier:
         except IntakeError:
             raise
         except BaseException as error:  # the border to code of others, which may even sys.exit()
-            # What the exception says may quote the object; kind and place do not.
+            # The text of the exception may quote the object; type and place do not.
             detail = f"identifier {self.info.id} failed: {place_of(error)}"
             raise ProcessingFailed(detail) from error
         finally:
@@ -189,6 +194,7 @@ class GuardedIdentifier:
     def _note(self, seconds: float, evaluation: RoutingEvaluation) -> None:
         now = self._clock.monotonic()
         if seconds > SLOW_SECONDS and now >= self._quiet_until:
+            # Not locked: two threads may both report, which costs one more line.
             self._quiet_until = now + WARNING_SECONDS
             receiver = evaluation.routing.receiver
             self._report(
@@ -197,7 +203,7 @@ class GuardedIdentifier:
 
 
 class _Refused(Exception):
-    """An identity that can't be."""
+    """An identity that can't be used."""
 
 
 def _accepted(identity: object, evaluation: RoutingEvaluation) -> Identity:
@@ -207,10 +213,13 @@ def _accepted(identity: object, evaluation: RoutingEvaluation) -> Identity:
     if not all(is_a(Decision, d) and is_a(str | None, d.value) for d in decisions):
         raise _Refused("project, subject or session is no Decision")
     project = identity.project.value
+    # The id itself: an alias would become a folder beside the project's own.
     if project is not None and evaluation.routing.projects.find(project) != project:
         raise _Refused("the project does not exist")
     if not is_a(bool | None, identity.auto_archive) or not is_a(str, identity.warning):
         raise _Refused("auto_archive or warning is of the wrong kind")
+    # Labels become names of folders, so they are made of label characters whatever the plug-in
+    # returns.
     return replace(identity, subject=_safe(identity.subject), session=_safe(identity.session))
 
 
@@ -219,12 +228,12 @@ def _safe(label: Decision) -> Decision:
 
 
 def place_of(error: BaseException) -> str:
-    """Say of which kind an error of foreign code is, and where it arose; not what it says."""
+    """Return type and place of an error without its text; our own errors have a safe text."""
     if isinstance(error, _Refused):
         return str(error)
     return kind_and_place(error)
 
 
 def is_a(kind: type | UnionType, value: object) -> bool:
-    """Check what the type of foreign code only promises."""
+    """Check a type at run time: annotations of a plug-in are only promises."""
     return isinstance(value, kind)

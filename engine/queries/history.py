@@ -1,4 +1,4 @@
-"""`HistoryView` of an engine in this process: revisions of its configuration, told in words."""
+"""`HistoryView` of an engine in this process: revisions of its configuration, as sentences."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from engine.config.store import ConfigurationStore, Revision
     from engine.model.configuration_diff import FieldDifference
 
+# An answer to a console stays small, however long the history and its texts are.
 LONGEST_PAGE = 200
 _SUMMARY_ROWS = 5
 _MOST_SUBJECTS = 200
 _LONGEST_TEXT = 20_000
 _BETWEEN = " from "
-"""Between login and address in the name of who made a change."""
+"""Separates login and address in `changed_by`."""
 
 
 class HistoryQueries:
@@ -36,7 +37,7 @@ class HistoryQueries:
         changing: Callable[[], AbstractContextManager[ConfigurationStore]],
         apply: Callable[[Configuration], None],
     ) -> None:
-        """Take the store, and how the engine changes what is in force."""
+        """Use a store; `changing` locks it for a change, `apply` brings the result into force."""
         self._store = store
         self._in_force = in_force
         self._changing = changing
@@ -45,24 +46,28 @@ class HistoryQueries:
     def revisions(self, *, before: int | None = None, limit: int = 50) -> RevisionPage:
         """Return revisions older than one, newest first."""
         limit = min(max(0, limit), LONGEST_PAGE)
+        # One more than wanted, which says whether there are earlier ones.
         found = list(islice(self._store.revisions(before), limit + 1))
         shown = tuple(map(_summary, found[:limit]))
         return RevisionPage(shown, self._in_force().revision, more=len(found) > limit)
 
     def diff(self, before: int, after: int | None = None) -> tuple[ChangeRow, ...]:
-        """Return what differs between two revisions."""
+        """Return the differences between two revisions."""
         earlier = self._store.revision(before) if before else Configuration()
         later = self._in_force() if after is None else self._store.revision(after)
         return tuple(map(_row, masked(differences(earlier, later))))
 
     def restore(self, number: int, actor: str, *, replacing: int | None = None) -> int:
-        """Bring back a revision, as a new one, into force; return the number of that."""
+        """Bring an old revision into force, as a new revision; return the number of the new one."""
         with self._changing() as store:
+            # From the file, inside the lock: a command may have changed it since it was applied.
             now = store.load()
             if replacing is not None and now.revision != replacing:
+                # The changes that the user has not seen, so that the question can be asked anew.
                 made = [row.sentence() for row in masked(self._since(replacing, now))]
                 raise ChangedMeanwhile("the configuration", now.changed_by, now.changed_at, made)
             configuration = store.restore(number, actor)
+            # Restoring what is in force already changes nothing: no receiver is touched.
             if configuration != self._in_force():
                 self._apply(configuration)
             return configuration.revision
@@ -73,7 +78,8 @@ class HistoryQueries:
 
 def _summary(revision: Revision) -> RevisionSummary:
     made, configuration = list(masked(revision.made)), revision.configuration
-    # An address that a client only says it has stays behind the name, marked as said.
+    # The address that the engine saw is taken off. What the client claims about itself stays
+    # behind the name, marked as a claim.
     name, says, said = configuration.changed_by.partition(SAYS)
     who, _, where = name.partition(_BETWEEN)
     return RevisionSummary(

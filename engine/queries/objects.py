@@ -52,7 +52,7 @@ _META_GROUP = 0x0002
 def compared(
     received: Sequence[ElementRow], stored: Sequence[ElementRow], last_tag: int
 ) -> tuple[ComparedRow, ...]:
-    """Return the rows of both headers in one order, unmasked ones.
+    """Return the rows of both headers in one order; they must not be masked.
 
     Args:
         received: the elements as they arrived.
@@ -71,6 +71,7 @@ def _by_path(rows: Iterable[ElementRow], last_tag: int) -> dict[str, ElementRow]
     kept: dict[str, ElementRow] = {}
     within = False
     for row in rows:
+        # Nested elements are compared if their outermost sequence is.
         if not row.depth:
             within = row.tag >> 16 != _META_GROUP and row.tag <= last_tag
         if within:
@@ -83,17 +84,18 @@ def _change(old: ElementRow | None, new: ElementRow | None) -> RowChange:
         return RowChange.ADDED
     if new is None:
         return RowChange.REMOVED
+    # The length counts only if a value was cut: padding alone is no change of the value.
     same = old.value == new.value and (old.length == new.length or not old.cut)
     return RowChange.EQUAL if same else RowChange.CHANGED
 
 
 def _merged(before: list[str], after: list[str]) -> list[str]:
-    """Return all paths; both lists are in order, and so is the outcome."""
+    """Return all paths in the order of elements."""
     return sorted({*before, *after}, key=_order)
 
 
 def _order(path: str) -> tuple[tuple[str, int], ...]:
-    """Return a key by which an item follows its sequence, and item 2 precedes item 10."""
+    """Return a sort key: an item follows its sequence, and item 2 precedes item 10."""
     parts = []
     for part in path.split("."):
         tag, _, number = part.partition("[")
@@ -104,11 +106,11 @@ def _order(path: str) -> tuple[tuple[str, int], ...]:
 CPU_SECONDS: Final = 10.0
 WALL_SECONDS: Final = 20.0
 MEMORY_BYTES: Final = 2 * 1024**3
-"""Decoders believe what an image says of its size."""
+"""Decoders allocate what an image claims as its size, so the kernel limits them."""
 
 
 class ObjectQueries:
-    """Every method may be called from any thread."""
+    """Reads objects in a worker process; for all threads."""
 
     def __init__(
         self,
@@ -130,7 +132,7 @@ class ObjectQueries:
         )
 
     def close(self) -> None:
-        """End the process that reads objects."""
+        """End the worker process that reads objects."""
         self._workers.close()
 
     def recent(
@@ -148,19 +150,20 @@ class ObjectQueries:
         return replace(header, elements=masked(header.elements))
 
     def compare(self, reference: ObjectReference) -> Comparison:
-        """Return a stored object's header beside the one that arrived."""
+        """Compare a stored object's header with the one received, masked."""
         return masked_comparison(self._comparison(reference))
 
     def shown(
         self, reference: ObjectReference, actor: str, *, as_received: bool = False
     ) -> ObjectHeader:
-        """Return a header with nothing masked, and note who saw it."""
+        """Return a header unmasked, and record in the journal who saw it."""
         header = self._header(reference, as_received)
+        # After the header was read: what could not be read was not shown.
         self.record_phi_access(reference, actor)
         return header
 
     def shown_comparison(self, reference: ObjectReference, actor: str) -> Comparison:
-        """Return a comparison with nothing masked, and note who saw it."""
+        """Return a comparison unmasked, and record in the journal who saw it."""
         comparison = self._comparison(reference)
         self.record_phi_access(reference, actor)
         return comparison
@@ -175,7 +178,7 @@ class ObjectQueries:
         self._phi_access_log.note(actor, uid, reference.session or None)
 
     def trail(self, reference: ObjectReference) -> ObjectTrail:
-        """Return where an object went."""
+        """Return all arrivals of an object, and its sessions."""
         with self._reader.reading() as connection:
             uid = reference.sop_instance_uid or contents.instance_of(connection, reference)
             steps = contents.steps(connection, uid)
@@ -232,10 +235,10 @@ class ObjectQueries:
         return Comparison(rows, last_tag, complete=received.complete and stored.complete)
 
     def run(self, job: Job) -> Result:
-        """Have a job done in the process that reads objects.
+        """Run a job in the worker process.
 
         Raises:
-            UnreadableObject: if that takes too long, or the process does not survive it.
+            UnreadableObject: if it takes too long, or if the process dies of it.
         """
         with _worker_errors_translated():
             return self._workers.run(job)
@@ -254,9 +257,10 @@ class ObjectQueries:
         return result
 
     def path(self, reference: ObjectReference) -> Path:
-        """Return the file of an object that the index knows; no other name becomes a path."""
+        """Return the file of an object that is in the index; no other name becomes a path."""
         session = self.session(reference)
         path = self._session_service.folder(session) / reference.file
+        # The index may be older than the disk: somebody may have put a link in place of the file.
         if path.is_symlink() or not path.is_file():
             raise NotFound("the object is not where it was", "look at the list again")
         return path
@@ -282,7 +286,7 @@ def masked(elements: tuple[ElementRow, ...]) -> tuple[ElementRow, ...]:
 
 
 def masked_comparison(comparison: Comparison) -> Comparison:
-    """Hide the identifying values of both headers, also where a script has copied them to."""
+    """Hide the identifying values of both headers, also where a script has copied them."""
     known = IdentifyingValues(
         IdentifyingValue(row.value, row.vr, row.private)
         for row in (compared.received for compared in comparison.rows)
@@ -295,6 +299,7 @@ def masked_comparison(comparison: Comparison) -> Comparison:
 
 def _masked_pair(row: ComparedRow, known: IdentifyingValues) -> ComparedRow:
     received, stored = _masked(row.received), _masked(row.stored)
+    # Unchanged elements are what they were: only what a script wrote can be a copy.
     if stored is not None and row.change in {RowChange.CHANGED, RowChange.ADDED}:
         stored = _hidden(stored) if known.appear_in(stored.value) else stored
     return replace(row, received=received, stored=stored)
@@ -307,6 +312,7 @@ def _masked(row: ElementRow | None) -> ElementRow | None:
 
 
 def _hidden(row: ElementRow) -> ElementRow:
+    # The first bytes would show the value, too.
     return replace(row, value=MASK, masked=True, first_bytes=b"")
 
 
@@ -347,7 +353,7 @@ def _not_found() -> EngineError:
 
 @contextmanager
 def _worker_errors_translated() -> Iterator[None]:
-    """Describe the end of the worker process to the user who looks at an object."""
+    """Turn errors of the worker process into one that a user understands."""
     try:
         yield
     except WorkerTimeout as error:

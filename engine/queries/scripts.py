@@ -1,4 +1,4 @@
-"""`ScriptsView` of an engine in this process: texts are checked here, objects tried elsewhere."""
+"""`ScriptsView` of an engine in this process: checks texts here, tries objects in a worker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ScriptQueries:
-    """Every method may be called from any thread."""
+    """Checks and tries scripts; for all threads."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class ScriptQueries:
         self._configuration = configuration
 
     def check(self, text: str) -> tuple[ScriptFinding, ...]:
-        """Return what is wrong with a text, or odd about it; an empty one is no script at all."""
+        """Return the errors of a text, or the traps in it; an empty text has none."""
         from engine.anonymize import Script, ScriptError, lint
 
         if not text.strip():
@@ -52,7 +52,7 @@ class ScriptQueries:
         )
 
     def left(self, text: str) -> tuple[LeftText, ...]:
-        """Return which texts neither a script nor the basic profile removes."""
+        """Return the text elements that neither the script nor the basic profile removes."""
         from engine.anonymize import Script, ScriptError, texts_kept_by
 
         if not text.strip():
@@ -65,7 +65,7 @@ class ScriptQueries:
             return ()
 
     def default_script(self) -> str:
-        """Return XNAT's script for a site."""
+        """Return XNAT's default site script."""
         from engine.anonymize import DEFAULT_SITE_SCRIPT
 
         return DEFAULT_SITE_SCRIPT
@@ -81,6 +81,7 @@ class ScriptQueries:
         """Apply a trial to a copy of an object, with identifying values masked."""
         made, known = self._preview(trial, reference, as_received=as_received, equal=equal)
         rows = tuple(_masked(row, known) for row in made.rows)
+        # An error may quote the value that a function could not use.
         return replace(made, rows=rows, why=known.hide(made.why))
 
     def shown_preview(
@@ -92,7 +93,7 @@ class ScriptQueries:
         as_received: bool = False,
         equal: bool = False,
     ) -> ScriptPreview:
-        """Apply a trial with nothing masked, and note who saw it."""
+        """Apply a trial unmasked, and record in the journal who saw it."""
         made, _ = self._preview(trial, reference, as_received=as_received, equal=equal)
         self._objects.record_phi_access(reference, actor)
         return made
@@ -100,7 +101,7 @@ class ScriptQueries:
     def _preview(
         self, trial: ScriptTrial, reference: ObjectReference, *, as_received: bool, equal: bool
     ) -> tuple[ScriptPreview, IdentifyingValues]:
-        """Return what a trial comes to, unmasked, and what the object says of its patient."""
+        """Return the unmasked result of a trial, and the object's identifying values."""
         step = self._step(trial)
         job = self._job(trial, reference, as_received=as_received or not reference.file)
         job = replace(job, steps=(step,), equal=equal)
@@ -120,7 +121,7 @@ class ScriptQueries:
         return preview, IdentifyingValues(result.telling)
 
     def _step(self, trial: ScriptTrial) -> Anonymization:
-        """Return what is tried: the draft, in the place of what is saved."""
+        """Return the anonymization to try: the draft, and saved values where there is no draft."""
         configuration = self._configuration()
         saved = _saved_of_site(configuration)
         if trial.scope is ScriptScope.PROJECT:
@@ -130,6 +131,7 @@ class ScriptQueries:
         return Anonymization(
             trial.scope,
             text if trial.text is None else trial.text,
+            # A draft gets the number that saving it would give.
             revision or configuration.revision + 1,
             profile if profile.enabled else None,
         )
@@ -149,6 +151,8 @@ class ScriptQueries:
             data=recent.header.kept_bytes,
             transfer_syntax_uid=recent.header.transfer_syntax_uid,
             labels=trial.labels or self._router.labels_of(recent),
+            # As on the real way: the site's script has run when the project's begins. A stored
+            # object has it behind it.
             before=(site,) if site and is_projects else (),
         )
 
@@ -171,7 +175,7 @@ def _saved_of_project(
 
 
 def _masked(row: EditedRow, known: IdentifyingValues) -> EditedRow:
-    """Hide what an identifying element says, and what any other repeats of one."""
+    """Hide identifying values, and their copies in other elements."""
     before, after = (
         MASK if text and (row.identifying or known.appear_in(text)) else text
         for text in (row.before, row.after)

@@ -1,4 +1,4 @@
-"""`SendersView` of an engine in this process: rows of the index, and who is calling now."""
+"""`SendersView` of an engine in this process: rows of the index, and open associations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Who = tuple[str, str]
 
 
 class SenderQueries:
-    """Reads through a connection of its own; every method may be called from any thread."""
+    """Reads through its own connection to the index; for all threads."""
 
     def __init__(self, reader: IndexReader, associations: Associations, clock: Clock) -> None:
         self._reader = reader

@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT_SECONDS = 60.0
 _MOST_SCANS_READ = 200
-"""One object of each scan is read for its description; the scans after these have none."""
+"""One object of each scan is read for its description, of so many scans at most."""
 _MOST_EVENTS = 5_000
 _AUTOMATIC_EVENTS = (OperationKind.FALL_BACK, OperationKind.SEPARATE)
 
 
 class SessionQueries:
-    """Reads through a connection of its own; every method may be called from any thread."""
+    """Reads through its own connection to the index; for all threads."""
 
     def __init__(
         self,
@@ -72,20 +72,21 @@ class SessionQueries:
         offset: int = 0,
         limit: int = 100,
     ) -> SessionPage:
-        """Return a page of sessions, with the totals of all that the query means."""
+        """Return a page of sessions, with the totals of all that match."""
         return session_page(
             self._reader, query, order, descending=descending, offset=offset, limit=limit
         )
 
     @translate_sqlite_errors()
     def detail(self, session_id: int) -> SessionDetail:
-        """Return all that is shown of a session."""
+        """Return everything that the console shows of a session."""
         with self._reader.reading() as connection:
             session = contents.session_row(connection, session_id)
             rows = contents.scan_rows(connection, session_id)
             states = contents.state_amounts(connection, session_id)
             sources = contents.sources(connection, session_id)
             warnings = contents.warnings(connection, session_id)
+        # The connection is given back before files are read, which takes longer.
         folder = self._session_service.folder(session)
         asked = self._session_service.ledger.operation(session_id)
         return SessionDetail(
@@ -115,14 +116,16 @@ class SessionQueries:
     def preview_archive(
         self, session_id: int, *, merge: bool = False, overwrite: bool = False
     ) -> ArchivePreview:
-        """Say what archiving would come to; changes nothing."""
+        """Return the result that archiving would have; changes nothing."""
         request = Request(OperationKind.ARCHIVE, "", merge=merge, overwrite=overwrite)
+        # Raises for what the request itself would raise, so that the preview promises nothing else.
         session = self._session_service.ledger.possible(session_id, request)
         assert session.project is not None
         into = self._session_service.ledger.archived_as(session.project, session.label)
         plan = self._session_service.preview(session, request)
         if not isinstance(plan, Plan):
             return ArchivePreview(plan, into)
+        # A plan that merges lists files; without a merge the whole folder is moved.
         added = len(plan.files) or session.objects
         return ArchivePreview((), into, added, len(plan.replaced))
 
@@ -137,6 +140,7 @@ class SessionQueries:
         """Ask for a session to be moved to another project."""
         known = {known.id for known in self._configuration().projects.projects}
         if project not in known:
+            # The name comes from a client: quoted, and cut.
             raise NotFound(f"there is no project {project[:80]!r}", "add it first")
         return self._ask(session_id, Request(OperationKind.MOVE, actor, project=project))
 
@@ -145,12 +149,12 @@ class SessionQueries:
         return self._ask(session_id, Request(OperationKind.DELETE, actor))
 
     def restore(self, session_id: int, actor: str) -> SessionOutcome:
-        """Ask for a session to be taken out of the trash."""
+        """Ask to restore a session from the trash."""
         return self._ask(session_id, Request(OperationKind.RESTORE, actor))
 
     @translate_sqlite_errors()
     def rebuild(self, session_id: int, actor: str) -> SessionOutcome:
-        """Ask for a session's scans and documents to be made anew."""
+        """Ask to build a session's scans and documents again."""
         self._session_service.ledger.request_build(session_id)
         session = self._session_service.ledger.session(session_id)
         self._journal.record(
@@ -161,7 +165,7 @@ class SessionQueries:
 
     @translate_sqlite_errors()
     def cancel(self, session_id: int, actor: str) -> SessionOutcome:
-        """Take back a request that waits, or an archiving or a separation that goes on."""
+        """Cancel a request that waits, or a running archiving or separation."""
         self._session_service.ledger.cancel(session_id)
         session = self._session_service.ledger.session(session_id)
         self._journal.record(
@@ -172,18 +176,19 @@ class SessionQueries:
 
     @translate_sqlite_errors()
     def settled(self, session_id: int, *, wait_seconds: float = 10.0) -> SessionOutcome:
-        """Wait until nothing waits or works on a session; say where it stands."""
+        """Wait until no request for a session waits or runs; return its state."""
         seconds = min(max(0.0, wait_seconds), LONGEST_WAIT_SECONDS)
         return _outcome(self._session_service.ledger.wait_until_settled(session_id, seconds))
 
     @translate_sqlite_errors()
     def _ask(self, session_id: int, request: Request) -> SessionOutcome:
         self._session_service.ledger.ask(session_id, request)
+        # Written first, then woken: the worker reads requests from the index.
         self._session_service.notify()
         return _outcome(self._session_service.ledger.wait_until_settled(session_id, 0))
 
     def _history(self, session: Session) -> tuple[SessionMoment, ...]:
-        """Return what is known of a session's life, from its row and from the journal."""
+        """Return a session's history, from its row and from the journal."""
         moments = [
             SessionMoment(session.first_object_at, "first object received"),
             SessionMoment(session.last_object_at, "last object received"),
@@ -191,6 +196,8 @@ class SessionQueries:
         if session.changed_at is not None:
             why = f": {session.reason}" if session.reason else ""
             moments.append(SessionMoment(session.changed_at, f"{session.status}{why}"))
+        # The journal has what this run did, as far as it is in memory; the row has the rest in
+        # outline.
         moments += [
             SessionMoment(recorded.at, recorded.event.sentence())
             for recorded in self._journal.events_since(0, _MOST_EVENTS).events
@@ -221,6 +228,7 @@ def _summary(folder: Path, row: ScanRow, read: ReadStored | None) -> ScanSummary
             stored = read(folder, row.first_file)
             uid, modality = stored.series_instance_uid, stored.modality
             description = stored.series_description
+    # The scan is shown in any case, without a description.
     except (UnreadableObject, OSError):
         pass
     return ScanSummary(row.id, uid, modality, description, row.objects, row.bytes, row.first_file)

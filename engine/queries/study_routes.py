@@ -1,4 +1,4 @@
-"""`StudyRoutesView` of an engine in this process: the file that the commands use as well."""
+"""`StudyRoutesView` of an engine in this process, on the file that the commands use too."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class StudyRouteQueries:
-    """Opens the file for each question; every method may be called from any thread."""
+    """Opens the file for each call, because commands change it too; for all threads."""
 
     def __init__(
         self,
@@ -44,13 +44,15 @@ class StudyRouteQueries:
     def save(
         self, route: StudyRoute, actor: str, *, replacing: StudyRoute | None = None
     ) -> StudyRoute:
-        """Say where a study goes."""
+        """Save the route of a study."""
         raw = {name: getattr(route, name) for name in FIELDS}
+        # From its fields: a client may have made the value without any check.
         parsed = parse_study_route(raw, self._configuration().projects)
         now = self._clock.now()
         with StudyRoutes(self._file) as table:
             if replacing is not None:
                 table.exchange(replacing, parsed, actor, now)
+            # Nothing was added: the very same route was there.
             elif not table.add([parsed], actor, now, remedy="change that one"):
                 known = Problem("study_instance_uid", parsed.study_instance_uid, "has this route",
                                 "nothing needs to be done")  # fmt: skip

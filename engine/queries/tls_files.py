@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def certificate_record(receiver: Receiver, now: datetime) -> dict[str, object] | None:
-    """Return what the certificate file says now; None without TLS."""
+    """Read the certificate file of a receiver; None without TLS."""
     if receiver.tls is None:
         return None
-    from engine.certificates.tls_context import read_certificate  # which takes a while to load
+    from engine.certificates.tls_context import read_certificate  # slow to import
 
     try:
         found = read_certificate(Path(receiver.tls_certificate), "tls_certificate")
@@ -32,7 +32,7 @@ def certificate_record(receiver: Receiver, now: datetime) -> dict[str, object] |
 
 
 def callers_record(receiver: Receiver) -> dict[str, object] | None:
-    """Return whose certificates are accepted by what the files say now; None if none are asked."""
+    """Read the authorities and revocation lists; None if no client certificate is required."""
     if receiver.tls is None or receiver.tls.client is not ClientCertificates.REQUIRED:
         return None
     try:
@@ -46,14 +46,14 @@ def callers_record(receiver: Receiver) -> dict[str, object] | None:
 
 
 def authorities(receiver: Receiver) -> tuple[Authority, ...]:
-    """Return what is trusted for callers; nothing where no certificate is asked for.
+    """Return the authorities for client certificates; empty if none is required.
 
     Raises:
         InvalidReceiver: if the file can't be read.
     """
     if receiver.tls is None or receiver.tls.client is not ClientCertificates.REQUIRED:
         return ()
-    from engine.certificates.tls_context import read_authorities  # which takes a while to load
+    from engine.certificates.tls_context import read_authorities  # slow to import
 
     return read_authorities(Path(receiver.tls_ca))
 
@@ -67,13 +67,14 @@ def _revocation_lists(receiver: Receiver) -> tuple[RevocationList, ...]:
 
 
 def tls_notes(receiver: Receiver, now: datetime) -> Iterator[str]:
-    """Say what an administrator should know about the files: what has to be renewed, who counts."""
+    """Yield warnings about the files: what has to be renewed, and doubtful authorities."""
     record = certificate_record(receiver, now) or {}
     left = record.get("days_left")
     if isinstance(left, int) and left < EXPIRY_WARNING_DAYS:
         when = "has expired" if record["problem"] else f"expires in {counted(left, 'day')}"
         yield f"the certificate {when}, at {record['not_after']}; renew it"
-    with suppress(InvalidReceiver):  # a file that is gone is a matter of the port
+    # A missing or broken file is reported by the port that can't use it.
+    with suppress(InvalidReceiver):
         for one in authorities(receiver):
             if one.is_device or one.is_doubtful:
                 yield f"tls_ca: {one.meaning()}"

@@ -1,6 +1,7 @@
-"""What receives: ports, the associations on them, and what they bring.
+"""The receiving side: ports, their associations, and the objects that arrive on them.
 
-In: connections of `engine.net`, and what their bytes mean by `engine.dimse`. Out: objects to
-`engine.intake`, associations and rejections to whoever looks. Read `receivers` first (which ports
-are open), then `listener` (a connection comes), `acceptance` (may it associate?) and `association`.
+In: connections of `engine.net`, whose bytes `engine.dimse` decodes. Out: objects to
+`engine.intake`; associations and rejections to the journal and the console. Read `receivers` first
+(which ports are open), then `listener` (a connection arrives), `acceptance` (may it associate?) and
+`association`.
 """

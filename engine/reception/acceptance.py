@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AssociationRequest:
-    """What an A-ASSOCIATE-RQ and its connection say about the caller."""
+    """The values of an A-ASSOCIATE-RQ and its connection that decide."""
 
     called_ae_title: str
     calling_ae_title: str
@@ -28,18 +28,18 @@ class AssociationRequest:
     application_context: str = APPLICATION_CONTEXT
     protocol_version: int = 1
     is_rate_limited: bool = False
-    """Whether the address asks for associations faster than it may."""
+    """Whether the address requests associations faster than allowed."""
     certificate: PeerCertificate | None = None
-    """What the caller showed in the TLS handshake."""
+    """The caller's verified certificate; None if it showed none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The association may be negotiated; its objects go to this receiver."""
+    """The association is accepted; its objects go to this receiver."""
 
     receiver: Receiver
     whitelist_line: str = ""
-    """The line that let the caller in; empty while the whitelist is off."""
+    """The line that allowed the caller; empty while the whitelist is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class OpenAssociation:
-    """What counts of an open association."""
+    """The values of an open association that count for the limits."""
 
     receiver: str
     """``AE:port``."""
@@ -69,13 +69,13 @@ class OpenAssociation:
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """What is open, how much may be, and whether anything can be taken in at all."""
+    """The open associations, the site's limits, and whether the engine can accept anything."""
 
     open: Sequence[OpenAssociation] = ()
     site: SiteSettings = SiteSettings()
     draining: bool = False
     storage_refusal: str = ""
-    """Why the storage takes nothing, if so."""
+    """Why the storage is full or unusable; empty if it is neither."""
 
 
 def decide(
@@ -84,14 +84,14 @@ def decide(
     """Decide on one request; the first reason to refuse wins (reliability-security 2.3).
 
     Args:
-        request: who calls whom, from where.
+        request: the caller, the called AE title and the address.
         port: the local port that was called.
         receivers: the enabled receivers of that port by AE title.
-        load: what is open, and how much may be.
+        load: the open associations, and the limits.
     """
     # The order matters: the caller gets one reason, and the log has the same. First the rate of the
-    # address: the titles in such requests may be guesses, each another one. Then what the standard
-    # wants, the called title, the caller, and last whether there is room.
+    # address: the titles in such requests may be guesses, each a different one. Then the protocol,
+    # the called title, the caller, and last whether there is room.
     if request.is_rate_limited:
         return Rejection(2, 3, 1, too_fast(load.site.limits))
     # PS3.8 9.3.4: result, source, reason. Source 2 is the ACSE part of the service provider.
@@ -135,9 +135,10 @@ def decide(
 def _limits_reached(
     request: AssociationRequest, receiver: Receiver, load: EngineLoad
 ) -> Iterator[str]:
-    """Yield which limits leave no room for one more association."""
+    """Yield a sentence for each limit that allows no more associations."""
     limits = receiver.limits_within(load.site)
     at_receiver = sum(o.receiver == receiver.label for o in load.open)
+    # Not the plain address: a host with IPv6 has a whole /64.
     place = origin_of(request.address)
     at_address = sum(origin_of(o.address) == place for o in load.open)
     of_caller = sum(o.calling_ae_title == request.calling_ae_title for o in load.open)

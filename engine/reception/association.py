@@ -2,10 +2,10 @@
 
     accept → [TLS] → A-ASSOCIATE-RQ → admission → messages → A-RELEASE or A-ABORT → closed
 
-What the bytes mean is `acceptor`'s to say, who may associate the port's, what becomes of an object
-`storage_scp`'s. Here is what they have in common: the socket, the deadlines, the order of it all.
-Everything runs on the loop's thread and never waits; only an object whose filing may take long is
-finished by a thread of the pool, while nothing is read of its connection.
+`acceptor` decodes the bytes, the port decides who may associate, `storage_scp` stores the objects.
+This module has the socket, the deadlines and the order of these steps. Everything runs on the
+loop's thread and never waits. Only an object whose storing may block is finished by a thread of the
+pool; meanwhile its connection is not read.
 """
 
 from __future__ import annotations
@@ -59,18 +59,21 @@ if TYPE_CHECKING:
     from engine.reception.storage_scp import StorageSCP, StoreOperation
 
 LINGER_SECONDS = 1.0
-"""How long a peer has to read our last words and close; closing at once could cut them off."""
+"""How long a peer may take to read our last PDU and close.
+
+Closing at once could destroy the PDU: unread bytes of the peer would reset the connection.
+"""
 MAX_DISCARDED_BYTES = 16 * 1024 * 1024
-"""More than the system holds of a sender that has not read our last words yet."""
+"""More than socket buffers can hold of a sender that has not read our last PDU yet."""
 _UNIDENTIFIED_REJECTION = (1, 2, 1)
-"""To plain DICOM on a port that wants TLS: permanent, by the provider, no reason (PS3.8 9.3.4)."""
+"""For plain DICOM on a TLS port: permanent, by the provider (ACSE), no reason (PS3.8 9.3.4)."""
 _FOREVER = float("inf")
 
 _logger = logging.getLogger(__name__)
 
 
 class ListeningPort(Protocol):
-    """The listening port of a connection, as far as the connection needs it."""
+    """The part of a listening port that its connections use."""
 
     port: int
     tls: PortTls | None
@@ -78,46 +81,46 @@ class ListeningPort(Protocol):
     def admit(
         self, connection: IncomingAssociation, proposal: AssociateRQ
     ) -> tuple[LiveAssociation, Limits] | Rejection:
-        """Decide on an association, which counts as open from then on if it is accepted."""
+        """Decide on an association; if accepted, it counts as open from now on."""
         ...
 
     def refused(
         self, connection: IncomingAssociation, why: str, called: str = "", calling: str = ""
     ) -> None:
-        """Note that a connection is closed before it could say what it wants."""
+        """Record that a connection is refused before its A-ASSOCIATE-RQ was decided."""
         ...
 
     def closed(self, connection: IncomingAssociation) -> None:
-        """Note that a connection is closed."""
+        """Record that a connection is closed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SharedServices:
-    """What all connections of a loop share."""
+    """The objects that all connections of a loop share."""
 
     reactor: Reactor
     buffer: ReceiveBuffer
-    """What is received of all connections goes through it: so it stays in the processor's cache."""
+    """All connections receive into this one buffer, so it stays in the processor's cache."""
     associations: Associations
     storage: StorageSCP
     deadlines: Deadlines
 
 
 class Phase(Enum):
-    """How far a connection is."""
+    """The phase of a connection."""
 
     SECURING = auto()
-    """The port wants TLS: see `engine.net.stream`."""
+    """TLS handshake: see `engine.net.stream`."""
     TALKING = auto()
-    """PDUs come: see `acceptor` for the states of PS3.8 within this."""
+    """PDUs are exchanged: see `acceptor` for the states of PS3.8 within this phase."""
     LEAVING = auto()
-    """Our last words are said; the peer is to close (PS3.8: Sta13)."""
+    """Our last PDU is sent, and the peer must close (PS3.8: Sta13)."""
     CLOSED = auto()
 
 
 class IncomingAssociation:
-    """The accepting side of one connection; only `hang_up` may be called by other threads."""
+    """The accepting side of one connection; other threads may call `hang_up` only."""
 
     def __init__(
         self,
@@ -127,20 +130,20 @@ class IncomingAssociation:
         address: Address,
         peer: str,
     ) -> None:
-        """Begin with a connection that does not block; `peer` is its other end, as it is shown."""
+        """Use a non-blocking socket; `peer` is its address and port as shown to people."""
         self.address, self.peer = address, peer
         self.limits = Limits()
-        """The site's, then those of the receiver."""
+        """The site's limits; those of the receiver once the association is accepted."""
         self.is_rate_limited = False
-        """Whether its address asks for associations too fast."""
+        """Whether its address requests associations too fast."""
         self.request_received = False
-        """Whether its A-ASSOCIATE-RQ has come and is being answered."""
+        """Whether its A-ASSOCIATE-RQ has arrived."""
         self.why = ""
-        """Why it is ended before it has an association."""
+        """Why it ends before it has an association; empty if the peer ends it."""
         self.certificate: PeerCertificate | None = None
-        """What the caller showed in its TLS handshake."""
+        """The certificate that the caller showed in its TLS handshake."""
         self.live: LiveAssociation | None = None
-        """What is counted of the association, once it is accepted."""
+        """The association, once it is accepted."""
         self._services, self._reactor, self._port = services, services.reactor, port
         self._deadlines = services.deadlines
         self._phase = Phase.TALKING
@@ -155,13 +158,13 @@ class IncomingAssociation:
         self._operation: StoreOperation | None = None
         """The object that is arriving."""
         self._is_paused = False
-        """Whether a thread of the pool works for it; nothing is read meanwhile."""
+        """Whether a thread of the pool stores its object; nothing is read meanwhile."""
         self._is_unwanted = False
-        """Whether it is to be aborted once that is done."""
+        """Whether it must be aborted once the object is stored."""
         self._rest = b""
-        """What was received and is not consumed."""
+        """Received bytes that are not consumed: the buffer is shared."""
         self._has_unread = False
-        """Whether `_rest` holds what could not be acted on at once, and can be now."""
+        """Whether `_rest` may hold complete events, which were put off while we had to wait."""
         self._first_bytes = b""
         now = self._reactor.now()
         self._began = self._left = now
@@ -170,17 +173,17 @@ class IncomingAssociation:
         self._timer: Timer | None = None
 
     def begin(self) -> None:
-        """Let the loop serve it, within the limits that are set by now."""
+        """Let the loop serve it, with the limits that are set now."""
         self._acceptor = AcceptorConnection(self.limits)
         self._stream.wait_for(READABLE)
         self._set_timer()
 
     def hang_up(self) -> None:
-        """Break the connection; callable from any thread, and returns at once."""
+        """Break the connection; may be called from any thread, and returns at once."""
         self._stream.hang_up()
 
     def abort(self) -> None:
-        """Break the association off, after the answer to an object that is being filed."""
+        """Abort the association; an object that is being stored is answered first."""
         if self._is_paused:
             self._is_unwanted = True
         elif self._phase is Phase.TALKING and self.live is not None:
@@ -189,7 +192,7 @@ class IncomingAssociation:
             self.close()
 
     def close(self) -> None:
-        """Close it at once; an object that is being filed is recorded when that is done."""
+        """Close it at once; an object that is being stored is recorded when that is done."""
         if self._phase is Phase.CLOSED:
             return
         self._phase = Phase.CLOSED
@@ -199,6 +202,7 @@ class IncomingAssociation:
         self._stream.close()
         try:
             self._end_association(AssociationEnd.ABORTED)
+            # A thread of the pool still uses the open folders: `_finished` closes them then.
             if not self._is_paused:
                 self._end_source()
         finally:
@@ -206,25 +210,27 @@ class IncomingAssociation:
 
     @property
     def is_silent(self) -> bool:
-        """Whether nothing of a request has come yet, not counting a TLS handshake."""
+        """Whether no byte of a request has arrived, not counting a TLS handshake."""
         return not self._first_bytes
 
     def describe_end(self) -> str:
-        """Say how the connection ended, if it did before an A-ASSOCIATE-RQ was answered."""
+        """Return how the connection ended, if it ended before an A-ASSOCIATE-RQ was answered."""
         seconds = self._deadlines.negotiation_seconds
         is_late = self._reactor.now() - self._began >= seconds
         longest = LONGEST_OTHER_PDU_BYTES
         return self.why or describe_end(self._first_bytes, longest, seconds if is_late else None)
 
-    # Waiting and being called.
+    # Called by the loop.
 
     def _on_ready(self) -> None:
-        """Go on where it stopped: the peer has sent or taken something."""
+        """Continue: the socket can be read or written."""
         self._guarded(self._go_on)
 
     def _go_on(self) -> None:
         if self._is_paused or self._phase is Phase.CLOSED:
-            return  # called before that, for what had come within TLS
+            # Asked for before that, with `call_soon`.
+            return
+        # Answers first: a peer that does not read them gets no more of its requests served.
         if self._stream.unsent:
             if not self._stream.flush():
                 return
@@ -238,7 +244,7 @@ class IncomingAssociation:
             self._securing.go_on()
 
     def _guarded(self, step: Callable[[], object]) -> None:
-        """Let whatever goes wrong with this connection end this one, and no other."""
+        """Run a step; an error ends this connection and no other."""
         try:
             step()
         except OSError as error:
@@ -247,16 +253,18 @@ class IncomingAssociation:
             _logger.exception("a connection failed while it was served")
             self._fail(f"internal error ({type(error).__name__})", UNSPECIFIED)
 
-    # TLS, where the port wants it.
+    # TLS.
 
     def _on_secured(self, certificate: PeerCertificate | None) -> None:
         self.certificate, self._phase = certificate, Phase.TALKING
+        # The handshake had its own time: the A-ASSOCIATE-RQ gets the full one.
         self._began = self._reactor.now()
         self._set_timer()
         self._guarded(self._read)
 
     def _refuse(self, refused: TlsRefused) -> None:
-        """Part from a caller that gets no TLS; one that speaks DICOM is told so in DICOM."""
+        """End a connection without TLS; a caller that speaks plain DICOM gets an A-ASSOCIATE-RJ."""
+        # A monitor that only connects: nothing to report.
         if not refused.why:
             self.close()
             return
@@ -265,10 +273,13 @@ class IncomingAssociation:
         is_dicom = is_plain_dicom(refused.head)
         self._leave(encode_associate_rj(*_UNIDENTIFIED_REJECTION) if is_dicom else b"")
 
-    # Reading, and acting on what was read.
+    # Reading, and acting on events.
 
     def _read(self) -> None:
-        """Act on what is left over, then receive up to one buffer full, and act on that."""
+        """Serve put-off events, then receive up to one buffer full, and serve that.
+
+        Once only: other connections of the loop have their turn before the next buffer.
+        """
         data = self._services.buffer
         data.begin(self._rest)
         if self._has_unread:
@@ -280,23 +291,28 @@ class IncomingAssociation:
             self._on_connection_lost()
         elif received > 0:
             data.high += received
+            # Kept for a sentence about the peer, in case that no request follows.
             if not self.request_received:
                 self._first_bytes = bytes(data.view[: min(data.high, SNIFFED_BYTES)])
             self._times.note_received(self._reactor.now(), received)
+            # epoll does not report bytes that the TLS library has decrypted already.
             if self._serve(data) and self._stream.has_pending:
                 self._reactor.call_soon(self._on_ready)
 
     def _serve(self, data: ReceiveBuffer) -> bool:
-        """Act on what the bytes in the buffer mean; tell whether more may be received now."""
+        """Act on the events in the buffer; return whether more may be received now."""
         acceptor = self._acceptor
         self._rest, self._has_unread = b"", False
         while (event := acceptor.next_event(data)) is not None:
             _ACTIONS[type(event)](self, event)
             if self._phase is not Phase.TALKING:
                 return False
+            # Not one event further: the answers must leave in the order of the requests, and what a
+            # peer does not read must not grow in memory.
             if self._is_paused or self._stream.unsent:
                 self._has_unread = True
                 break
+        # A copy of what is left: the next connection uses the same buffer.
         self._rest = data.rest()
         self._times.note_served(self._reactor.now(), acceptor, has_rest=bool(self._rest))
         return not self._has_unread
@@ -310,6 +326,7 @@ class IncomingAssociation:
         live, self.limits = decision
         self.live = live
         negotiated = negotiate(event.proposal, self.limits.pdu_bytes)
+        # Answered first, reported then: the peer waits for this PDU.
         self._stream.send(self._acceptor.accept(negotiated, self.limits))
         self._services.associations.established(
             live,
@@ -322,6 +339,7 @@ class IncomingAssociation:
         self._set_timer()
 
     def _begin_object(self, event: StoreStarted) -> None:
+        # Between messages only: an object that has begun may end.
         if self._is_too_old():
             return
         assert self.live is not None
@@ -334,12 +352,13 @@ class IncomingAssociation:
         self._operation.write(event.segments, event.size_bytes)
 
     def _finish_object(self, event: StoreEnded) -> None:
-        """File the object and answer; if that may wait, on a thread that may."""
+        """Store the object and answer; on a thread of the pool if that may block."""
         operation, self._operation = self._operation, None
         assert operation is not None
         if not operation.may_block():
             self._answer(event.request, operation, operation.finish())
             return
+        # Not read meanwhile, so the sender waits: no queue of objects grows in memory.
         self._is_paused = True
         self._stream.wait_for(0)
         self._reactor.run_in_pool(
@@ -349,7 +368,7 @@ class IncomingAssociation:
     def _finished(
         self, request: StoreRequest, operation: StoreOperation, outcome: ObjectOutcome
     ) -> None:
-        """Go on with a connection whose object is filed; it may have been closed meanwhile."""
+        """Continue after an object was stored; the connection may have been closed meanwhile."""
         self._is_paused = False
         if self._phase is Phase.CLOSED:
             operation.record(outcome)
@@ -369,7 +388,8 @@ class IncomingAssociation:
     ) -> None:
         try:
             self._stream.send(store_response(request, outcome.status, outcome.comment))
-        finally:  # also if the peer is gone, which changes nothing about the object
+        finally:
+            # Also if the peer is gone: the object is stored all the same.
             operation.record(outcome)
 
     def _answer_other(self, event: OtherRequestEnded) -> None:
@@ -386,7 +406,10 @@ class IncomingAssociation:
     # Deadlines.
 
     def _set_timer(self) -> None:
-        """Look at the deadlines when the first is over, or one that begins only now might be."""
+        """Set the timer to the first deadline, or to the shortest one that may begin meanwhile.
+
+        So no timer has to be moved when bytes arrive, which would cost each read.
+        """
         if self._timer is not None:
             self._timer.cancel()
         now, limits = self._reactor.now(), self.limits
@@ -402,11 +425,12 @@ class IncomingAssociation:
             self._set_timer()
 
     def _due(self) -> tuple[float, Callable[[], object]]:
-        """Return when a deadline of the peer is over, and what is done about it."""
+        """Return when the present deadline of the peer ends, and what to do then."""
         deadlines, limits = self._deadlines, self.limits
         if self._phase is Phase.LEAVING:
             return self._left + LINGER_SECONDS, self.close
         if self._is_paused:
+            # The peer waits for us now.
             return _FOREVER, self.close
         if self._phase is not Phase.TALKING:
             return self._began + deadlines.handshake_seconds, self._fail_handshake
@@ -426,7 +450,7 @@ class IncomingAssociation:
         self._fail(why, UNSPECIFIED)
 
     def _is_too_old(self) -> bool:
-        """Let no message begin in an association that has been open for too long."""
+        """Abort an association that has been open for too long; return whether it was."""
         longest = self.limits.association_seconds
         if self._reactor.now() - self._began <= longest:
             return False
@@ -436,20 +460,21 @@ class IncomingAssociation:
     # Endings.
 
     def _fail(self, why: str, reason: int = INVALID_PARAMETER) -> None:
-        """End the connection for what we have found out about it."""
+        """End the connection because of a deadline or an error of ours."""
         if self._phase is not Phase.TALKING:
             self.close()
         else:
             self._on_protocol_error(self._acceptor.fail(why, reason))
 
     def _on_connection_lost(self, error: OSError | None = None) -> None:
-        """The connection is broken, or the peer has nothing more to say."""
+        """Close after the connection broke, or after the peer has closed its side."""
         if isinstance(error, ssl.SSLError) and self._phase is Phase.TALKING:
             self._note(handshake_words(error))
         self.close()
 
     def _note(self, why: str) -> None:
         if self.live is not None:
+            # The first reason is the cause; what follows is its consequence.
             self.live.why = self.live.why or why
         else:
             self.why = self.why or why
@@ -470,7 +495,7 @@ class IncomingAssociation:
             self._services.storage.end(self.live)
 
     def _leave(self, last_words: bytes) -> None:
-        """Say our last words, then wait a moment for the peer to read them and to close."""
+        """Send the last PDU, then wait a moment for the peer to read it and to close (Sta13)."""
         self._phase, self._left = Phase.LEAVING, self._reactor.now()
         self._stream.wait_for(READABLE)
         self._set_timer()
@@ -483,7 +508,10 @@ class IncomingAssociation:
             self._stream.half_close()
 
     def _discard(self) -> None:
-        """Receive what a peer still sends, so that closing does not reset the connection."""
+        """Receive and discard what the peer still sends.
+
+        With unread bytes, closing would reset the connection (RFC 1122 4.2.2.13).
+        """
         received = self._stream.discard(self._services.buffer.view)
         self._discarded_bytes += max(0, received)
         if received == 0 or self._discarded_bytes > MAX_DISCARDED_BYTES:

@@ -1,4 +1,4 @@
-"""The live associations, what each has brought, and the ones that ended lately."""
+"""The live associations with their counts, and the ones that ended lately."""
 
 from __future__ import annotations
 
@@ -47,17 +47,20 @@ if TYPE_CHECKING:
 
 ENDED_KEPT = 50
 MAX_REPORTED_CALLERS = 10
-"""How many callers of one address are told of one by one, if they are rejected for one cause."""
+"""How many AE titles of one address are reported singly, if rejected for the same cause."""
 REJECTIONS_PER_MINUTE = 60
-"""Reports of rejections, whatever the address; the rest is a number. One host may have a /48."""
+"""The most reports of rejections, over all addresses; further ones are counted.
+
+One host may have a whole /48 of IPv6, so a limit per address is not enough.
+"""
 FOLDED_WITHIN = timedelta(minutes=10)
-"""A refusal is the same row as the one before if it comes this soon after it."""
+"""A rejection joins the row of an equal one that ended within this time."""
 
 _REFUSED = frozenset((ObjectState.FAILED, ObjectState.QUARANTINED, ObjectState.REJECTED))
 
 
 class _EventFields(TypedDict):
-    """What every event of an association says."""
+    """The fields that every event of an association has."""
 
     receiver: str
     calling_ae_title: str
@@ -65,7 +68,7 @@ class _EventFields(TypedDict):
 
 
 class Associations:
-    """Opens, counts and closes associations; every method may be called from any thread."""
+    """Opens, counts and closes associations; for all threads unless a method says otherwise."""
 
     def __init__(
         self,
@@ -78,11 +81,11 @@ class Associations:
         """Begin with none.
 
         Args:
-            clock: for when and how long.
-            journal: is told what happens.
-            count_use: takes what the index adds up.
-            metrics: counts.
-            known: AE titles and addresses that have called before, the last ones at the end.
+            clock: gives times and durations.
+            journal: records events.
+            count_use: gets uses of whitelist lines and counts of senders, for the index.
+            metrics: the counters.
+            known: AE titles and addresses that have called before, the most recent last.
         """
         self._clock = clock
         self._journal = journal
@@ -90,12 +93,15 @@ class Associations:
         self._count_use = count_use
         self._notes = SenderStatistics(clock, count_use)
         self.admission = threading.Lock()
-        """Held from the decision on an association until it counts, and while receivers change."""
+        """Held from the decision on an association until it counts, and while receivers change.
+
+        It is taken before `_changed`, never inside it.
+        """
         self._changed = threading.Condition()
         self._live: dict[str, LiveAssociation] = {}
         self._ended: deque[AssociationStatus] = deque(maxlen=ENDED_KEPT)
         self._accepted: dict[str, tuple[AcceptedUIDs, ...]] = {}
-        """Of the ended ones that are kept, by number."""
+        """The accepted contexts of the ended ones that are kept, by number."""
         self._known_addresses = KnownAddresses(known)
         self._opened = 0
         self._rejections = Repetitions(clock.monotonic)
@@ -110,7 +116,7 @@ class Associations:
         address: str,
         abort: Callable[[], None],
     ) -> LiveAssociation:
-        """Register an accepted association, still to be negotiated."""
+        """Register an accepted association, before it is negotiated."""
         with self._changed:
             live = LiveAssociation(
                 id=self._next_id(),
@@ -127,7 +133,7 @@ class Associations:
         return live
 
     def configure(self, receivers: Sequence[Receiver]) -> None:
-        """Let open associations go on with what is configured now, from the next object on."""
+        """Apply the present configuration to open associations, from their next object on."""
         by_label = {receiver.label: receiver for receiver in receivers}
         with self._changed:
             for live in self._live.values():
@@ -142,7 +148,7 @@ class Associations:
         implementation_class_uid: str = "",
         contexts: tuple[AcceptedUIDs, ...] = (),
     ) -> None:
-        """Note the outcome of the negotiation."""
+        """Record the outcome of the negotiation."""
         proposed = accepted + len(refused)
         live.accepted = contexts
         live.contexts_accepted, live.contexts_refused = accepted, refused
@@ -180,7 +186,7 @@ class Associations:
     def rejected(
         self, request: AssociationRequest, rejection: Rejection, port: int, address: str
     ) -> None:
-        """Note a refused association with the reason; repetitions become a count."""
+        """Record a rejected association with its reason; repetitions become a count."""
         if self._metrics:
             self._metrics.record_rejection(rejection.result, rejection.source, rejection.reason)
         now = self._clock.now()
@@ -207,8 +213,10 @@ class Associations:
         self._ended.appendleft(ended)
 
     def _folded(self, status: AssociationStatus) -> AssociationStatus:
-        """Add to the row of the same refusal, if that is recent, and take it out."""
+        """Return the row joined with a recent equal one, which is taken out."""
         assert status.ended_at is not None
+        # At most `ENDED_KEPT` rows, so this costs little also while somebody tries one title after
+        # the other.
         for before in self._ended:
             same = (before.receiver, before.calling_ae_title, before.why, before.end) == (
                 status.receiver,
@@ -228,18 +236,20 @@ class Associations:
         rejection: Rejection,
         port: int,
     ) -> None:
-        """Tell of a few callers of one address that are rejected for one cause, then of how many.
+        """Report a rejection, or only count it.
 
-        The AE titles are the caller's own words: another one in each request is no other cause.
+        By address, port and code: the caller chooses its AE title, so another title is not another
+        cause. But the first few titles are reported, for these may be different devices.
         """
         cause = origin_of(request.address), port, *rejection.code
         times = self._rejections.count(cause)
         is_new = self._rejected_callers.count((cause, status.receiver, status.calling_ae_title))
-        told = should_report_repeat(times)
-        if is_new == 1 and not told:
-            told = self._callers_by_cause.count(cause) < MAX_REPORTED_CALLERS
+        is_reported = should_report_repeat(times)
+        if is_new == 1 and not is_reported:
+            is_reported = self._callers_by_cause.count(cause) < MAX_REPORTED_CALLERS
             times = 1
-        left_out = self._rejection_reports.take() if told else None
+        # Last: only what would be reported uses up the budget.
+        left_out = self._rejection_reports.take() if is_reported else None
         if left_out is None:
             return
         self._journal.record(
@@ -262,12 +272,13 @@ class Associations:
     def count_object(
         self, live: LiveAssociation, state: ObjectState, size_bytes: int, status: int, why: str
     ) -> None:
-        """Count one object; called on the loop's thread only."""
+        """Count one object; call it on the loop's thread only."""
         if state in _REFUSED:
             live.failed += 1
             live.last_error = why
             self._journal.record(ObjectRefused(**_about(live), status=status, why=why))
             return
+        # One event for each second with objects, not one for each object.
         second = int(self._clock.monotonic())
         with self._changed:
             live.ring.add(second, size_bytes)
@@ -286,7 +297,7 @@ class Associations:
         live.unreported_bytes += size_bytes
 
     def close(self, live: LiveAssociation, end: AssociationEnd) -> None:
-        """Note that an association ended; a second call for the same one does nothing."""
+        """Record the end of an association; a second call for the same one has no effect."""
         now = self._clock.now()
         with self._changed:
             if self._live.pop(live.id, None) is None:
@@ -295,12 +306,13 @@ class Associations:
             self._keep(replace(live.status(), ended_at=now, end=end, why=live.why))
             self._accepted[live.id] = live.accepted
             self._changed.notify_all()
+        # Events without the lock: the journal writes to a file.
         self._report(live)
         self._notes.record_closed(live, aborted=end is AssociationEnd.ABORTED)
         self._journal.record(_ending(live, end, (now - live.since).total_seconds()))
 
     def abort(self, live: LiveAssociation, why: str) -> None:
-        """Abort an association for a reason that is told; returns without waiting."""
+        """Abort an association, with the reason for the log; returns without waiting."""
         live.why = why
         live.abort()
 
@@ -310,7 +322,7 @@ class Associations:
             return tuple(self._live.values())
 
     def open_ones(self) -> tuple[OpenAssociation, ...]:
-        """Return what counts of the open associations towards the limits."""
+        """Return the open associations as the limits count them."""
         return tuple(
             OpenAssociation(live.receiver.label, live.peer, live.calling_ae_title)
             for live in self.live()
@@ -377,7 +389,7 @@ def _about(live: LiveAssociation) -> _EventFields:
 
 
 class AssociationControl:
-    """Answers and acts on associations by their number; from any thread."""
+    """Contexts and abort of associations by their number, for the console; for all threads."""
 
     def __init__(self, associations: Associations, report: Callable[[Event], object]) -> None:
         self._associations = associations
@@ -394,9 +406,10 @@ class AssociationControl:
         return named_contexts(accepted)
 
     def abort(self, association_id: str, actor: str) -> None:
-        """Abort a live association; who did it is told."""
+        """Abort a live association; the journal records who did."""
         live = next((a for a in self._associations.live() if a.id == association_id), None)
         if live is None:
             raise NotFound(f"association {association_id} has ended", "nothing needs to be aborted")
+        # Before the abort, so that the log has the cause above its effect.
         self._record_event(AssociationAbortAsked(association=association_id, by=actor))
         self._associations.abort(live, f"aborted by {actor}")

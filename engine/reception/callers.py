@@ -1,4 +1,4 @@
-"""Records callers: the addresses of each AE title, and what it sends and when."""
+"""Records callers: the addresses of each AE title, and its volumes by hour."""
 
 from __future__ import annotations
 
@@ -22,30 +22,32 @@ if TYPE_CHECKING:
 
 MOST_TITLES: Final = 5_000
 MOST_ADDRESSES: Final = 16
-"""A title that is at home at more addresses is shared, and no address of it is news."""
+"""A title with more addresses is shared by devices, so its new addresses are not reported."""
 
 
 class KnownAddresses:
-    """Remembers addresses by AE title, of those who called last; not thread-safe.
+    """Remembers the addresses of the AE titles that called last; not thread-safe.
 
-    A familiar name at a new address is worth a line: an AE title is only a name, which anybody may
-    use. A device that was moved looks just the same.
+    A known AE title at a new address is reported: a title is only a name, which anybody may use.
+    A device that was moved looks the same.
     """
 
     def __init__(self, known: Iterable[tuple[str, str]] = ()) -> None:
-        """Take pairs of calling AE title and address, those that called last at the end."""
+        """Begin with pairs of calling AE title and address, the most recent last."""
         self._known: OrderedDict[str, dict[str, str]] = OrderedDict()
         for ae_title, address in known:
             with suppress(ValueError):
                 self.note(ae_title, normalize_address(address))
 
     def note(self, ae_title: str, address: Address) -> str:
-        """Remember a call; return where the title called from before if this place is news.
+        """Remember a call; return the address before if this one is new, else an empty text.
 
-        Another address of the same IPv6 /64 is no news: devices change theirs by themselves.
+        Another address of the same IPv6 /64 is not new: devices change theirs by themselves
+        (RFC 8981).
         """
         places = self._known.setdefault(ae_title, {})
         self._known.move_to_end(ae_title)
+        # Peers choose their titles: the least recent one goes.
         if len(self._known) > MOST_TITLES:
             self._known.popitem(last=False)
         place = origin_of(address)
@@ -57,14 +59,14 @@ class KnownAddresses:
 
 
 class SenderStatistics:
-    """Turns what happens to associations into notes; may be used by any thread."""
+    """Sends counts and facts of callers to the index; for all threads."""
 
     def __init__(self, clock: Clock, record: Callable[[SenderNote], None] | None) -> None:
         self._clock = clock
         self._record = record
 
     def rejected(self, request: AssociationRequest, receiver: str, at: datetime, why: str) -> None:
-        """Note that a caller was refused."""
+        """Record a rejection of a caller."""
         if self._record:
             who = (request.calling_ae_title, str(request.address))
             what: dict[str, str | int] = {"rejected": 1, "rejection": why}
@@ -73,7 +75,7 @@ class SenderStatistics:
     def record_opened(
         self, live: LiveAssociation, implementation_class_uid: str, refused: Sequence[str]
     ) -> None:
-        """Note the outcome of the negotiation, with the refused contexts in words."""
+        """Record the outcome of the negotiation, with the refused contexts in words."""
         self._note(
             live,
             implementation=live.implementation,
@@ -84,14 +86,14 @@ class SenderStatistics:
         )
 
     def record_hour(self, live: LiveAssociation) -> None:
-        """Note what came in the hour before, once another one has begun."""
+        """Record the counts of the last hour, once another hour has begun."""
         hour = hour_of(self._clock.now())
         if live.noted_hour and hour != live.noted_hour:
             self._note(live, **_unrecorded_counts(live))
         live.noted_hour = hour
 
     def record_closed(self, live: LiveAssociation, *, aborted: bool) -> None:
-        """Note that an association ended, and what came since the last note."""
+        """Record the end of an association, and the counts since the last record."""
         error = (live.why or "the connection ended") if aborted else live.last_error
         self._note(
             live, associations=1, aborted=int(aborted), error=error, **_unrecorded_counts(live)
@@ -104,7 +106,7 @@ class SenderStatistics:
 
 
 def _unrecorded_counts(live: LiveAssociation) -> dict[str, str | int]:
-    """Return what came since the sender's row was written, and take it as written."""
+    """Return the counts that are not recorded yet, and mark them as recorded."""
     now = (live.objects, live.bytes, live.failed)
     objects, size, failed = (count - noted for count, noted in zip(now, live.noted, strict=True))
     live.noted = now

@@ -1,4 +1,4 @@
-"""Deadlines of a peer: notes the times of what arrives, and returns what is overdue."""
+"""Deadlines of a peer: records when bytes arrive, and returns what is overdue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from engine.model.limits import Limits
 
 MIN_BYTES_PER_SECOND = 1000
-"""A PDU that comes at least so fast may take longer than its deadline."""
+"""A PDU that arrives with at least this rate may take longer than its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,35 +20,35 @@ class Deadlines:
     negotiation_seconds: float = 10.0
     """From the connection to the complete A-ASSOCIATE-RQ."""
     pdu_seconds: float = 30.0
-    """For one PDU, unless it comes at a kilobyte a second or more; also to take our answer."""
+    """For one PDU, unless it arrives with a kilobyte per second; also to read our answer."""
     handshake_seconds: float = 10.0
-    """From the connection to the end of the TLS handshake, where the port wants one."""
+    """From the connection to the end of the TLS handshake, on TLS ports."""
 
 
 class MessageTimes:
-    """When the peer of an established association was heard; all times in seconds."""
+    """Times of the peer of an established association, in monotonic seconds."""
 
     def __init__(self, now: float, deadlines: Deadlines) -> None:
         self._pdu_seconds = deadlines.pdu_seconds
         self._heard = self._pdu_began = self._message_began = now
         self._pdus = 0
         self._pdu_bytes = 0
-        """Of the present PDU, or of several since the last look."""
+        """Bytes of the present PDU, or of several since it was last looked at."""
         self._is_inside_pdu = self._is_inside_message = False
 
     def note_received(self, now: float, size_bytes: int) -> None:
-        """Note what has just come, before it is acted on."""
+        """Note received bytes, before they are served."""
         if not self._is_inside_message:
             self._message_began = now
         self._pdu_bytes += size_bytes
 
     def note_served(self, now: float, acceptor: AcceptorConnection, *, has_rest: bool) -> None:
-        """Note that we have acted on it; meanwhile it was the peer that waited.
+        """Note that received bytes were served; the peer's idle time begins only now.
 
         Args:
             now: the time.
-            acceptor: says what has begun and not ended.
-            has_rest: whether the beginning of something is left over.
+            acceptor: knows whether a PDU or message has begun and not ended.
+            has_rest: whether bytes are left that are not consumed.
         """
         self._heard = now
         # A PDU begins with the first byte of its head, which is counted only when it is complete.
@@ -59,23 +59,25 @@ class MessageTimes:
         self._is_inside_message = has_rest or acceptor.inside_message
 
     def note_resumed(self, now: float) -> None:
-        """Note that the peer is listened to again: the time since it was heard was ours."""
+        """Note that the peer is read again: the time since it was last heard was ours, not its."""
         ours, self._heard = now - self._heard, now
+        # PDU and message have not begun later, but their time stood still.
         self._pdu_began += ours
         self._message_began += ours
 
     def overdue_at(self, limits: Limits) -> float:
-        """Return when the first of the peer's deadlines is over."""
+        """Return when the first of the peer's deadlines ends."""
         return min(at for at, _ in self._overdue(limits))
 
     def overdue(self, now: float, limits: Limits) -> str:
-        """Say what took too long; empty if nothing did."""
+        """Return a sentence about what took too long; empty if nothing did."""
         return next((why for at, why in self._overdue(limits) if at <= now), "")
 
     def _overdue(self, limits: Limits) -> list[tuple[float, str]]:
-        """Return when each deadline that runs is over, and what is to be said of it then."""
+        """Return when each running deadline ends, with the reason for the log."""
         ends = []
         if self._is_inside_pdu:
+            # Longer with each byte: a slow link may be slow, but one byte now and then ends.
             longest = max(self._pdu_seconds, self._pdu_bytes / MIN_BYTES_PER_SECOND)
             at = self._pdu_began + longest
             # The deadline is the same in both cases; the reason in the log is not.

@@ -1,4 +1,4 @@
-"""One listening TCP port: its connections, and who of them may associate with which receiver."""
+"""One listening TCP port: its connections, and the decision on their associations."""
 
 from __future__ import annotations
 
@@ -36,11 +36,14 @@ if TYPE_CHECKING:
 
 BACKLOG = 256
 EXHAUSTED_SECONDS = 0.1
-"""How long to wait for descriptors to become free again."""
+"""How long to wait for free descriptors before the next `accept`."""
 ACCEPTED_AT_ONCE = 16
-"""So many connections are taken before those that are open have their turn again: in 0.4 ms, for
-each takes 27 µs (2026)."""
+"""The most connections accepted before the open ones have their turn again.
+
+That takes 0.4 ms: 27 µs each (2026).
+"""
 _STOP_SECONDS = 10
+# accept(2): no descriptor or memory is left, and the connection stays in the backlog.
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _CANNOT_DECIDE = Rejection(2, 1, 1, "internal error")
 """A-ASSOCIATE-RJ: transient, no reason given."""
@@ -50,7 +53,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ListenerContext:
-    """What all ports of an engine share."""
+    """The objects that all ports of an engine share."""
 
     services: SharedServices
     pending: PendingConnections
@@ -63,7 +66,7 @@ class ListenerContext:
 
 
 class PortListener:
-    """Listens on one port for all its receivers, which may be replaced while it listens."""
+    """Listens on one port for all its receivers, which may be replaced meanwhile."""
 
     def __init__(
         self,
@@ -87,7 +90,7 @@ class PortListener:
         """Bind the port and accept connections.
 
         Raises:
-            ListenError: with the reason and, where it may be known, the process in the way.
+            ListenError: with the reason and, if it can be known, the process that holds the port.
         """
         if self.tls is not None:
             self._load_certificate(self.tls)
@@ -97,7 +100,7 @@ class PortListener:
             self._socket = listening or _bound(self.address, self.port)
         except OSError as error:
             raise listen_error(error, self.address, self.port) from error
-        # The caller may be gone between the report of epoll and `accept`, which would then wait.
+        # The caller may be gone between the report of epoll and `accept`, which would block then.
         self._socket.setblocking(False)
         self._reactor.register(self._socket.fileno(), self._accept)
 
@@ -110,20 +113,22 @@ class PortListener:
             ) from error
 
     def stop(self) -> None:
-        """Accept nothing more and free the port; open associations go on."""
+        """Stop accepting and free the port; open associations continue."""
         listening, self._socket = self._socket, None
         if listening is None:
             return
+        # On the loop's thread, which may be just accepting.
         if not self._reactor.call_and_wait(partial(self._unlisten, listening), _STOP_SECONDS):
-            self._unlisten(listening)  # there is no loop any more
+            self._unlisten(listening)  # the loop has ended
 
     def _unlisten(self, listening: socket.socket) -> None:
-        with suppress(KeyError):  # it rests, see `_rest`
+        with suppress(KeyError):  # not registered now, see `_rest`
             self._reactor.forget(listening.fileno())
         listening.close()
 
     def connections(self) -> tuple[IncomingAssociation, ...]:
-        """Return those that are open."""
+        """Return the open connections."""
+        # `copy` is one step, so the loop can't change the set during it.
         return tuple(self._connections.copy())
 
     # On the loop's thread.
@@ -147,12 +152,15 @@ class PortListener:
             except OSError:
                 connected.close()  # the caller is gone already
             except Exception:
-                # The border: a connection that breaks before it is one must not end the listener.
+                # The border: one connection that can't be served must not end the listener.
                 _logger.exception("a connection on port %d could not be served", self.port)
                 connected.close()
 
     def _rest(self, listening: socket.socket) -> None:
-        """Wait for descriptors: the caller stays in the backlog, and is told of at once else."""
+        """Stop accepting for a moment, until descriptors are free; callers stay in the backlog.
+
+        epoll would report the waiting connection again and again, and the loop would spin.
+        """
         self._reactor.forget(listening.fileno())
 
         def resume() -> None:
@@ -172,7 +180,7 @@ class PortListener:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         shown = shown_address(str(address), peer_port)
         connection = IncomingAssociation(self._services, self, connected, address, shown)
-        # Counted before the first byte is read: a connection that says nothing counts as well.
+        # Counted before the first byte is read: a connection that sends nothing counts as well.
         self._context.pending.add(connection, address)
         self._connections.add(connection)
         try:
@@ -185,7 +193,7 @@ class PortListener:
     def admit(
         self, connection: IncomingAssociation, proposal: AssociateRQ
     ) -> tuple[LiveAssociation, Limits] | Rejection:
-        """Decide on an association, which counts as open from then on if it is accepted."""
+        """Decide on an association; if accepted, it counts as open from now on."""
         request = AssociationRequest(
             called_ae_title=proposal.called_ae_title,
             calling_ae_title=proposal.calling_ae_title,
@@ -201,7 +209,7 @@ class PortListener:
             _logger.exception("an association request on port %d could not be decided", self.port)
             return _CANNOT_DECIDE
         finally:
-            # Only now, so that a caller is always counted: here, or as an open association.
+            # Only now, so that a caller always counts: here, or as an open association.
             self._context.pending.remove(connection)
 
     def _decide(
@@ -218,7 +226,8 @@ class PortListener:
                 abort = partial(self._reactor.call_soon, connection.abort)
                 live = associations.open(decision, request, connection.peer, abort)
                 return live, decision.receiver.limits_within(load.site)
-        if request.is_rate_limited:  # whose AE titles may be guesses, each another one
+        # The titles of such requests may be guesses, each a different one: they get no row.
+        if request.is_rate_limited:
             self._context.pending.failed.record(request.address, self.port, decision.why)
         else:
             associations.rejected(request, decision, self.port, connection.peer)
@@ -227,7 +236,7 @@ class PortListener:
     def refused(
         self, connection: IncomingAssociation, why: str, called: str = "", calling: str = ""
     ) -> None:
-        """Note that a connection is closed before it could say what it wants."""
+        """Record that a connection is refused before its A-ASSOCIATE-RQ was decided."""
         connection.request_received = True
         receiver = self.receivers.get(called)
         label = receiver.label if receiver is not None else ""
@@ -235,7 +244,7 @@ class PortListener:
         failed.record(connection.address, self.port, why, label, calling)
 
     def closed(self, connection: IncomingAssociation) -> None:
-        """Forget a connection that is closed, and tell of one that brought no request."""
+        """Forget a closed connection, and report it if it sent no request."""
         self._connections.discard(connection)
         self._context.pending.remove(connection)
         if not connection.request_received:

@@ -1,4 +1,4 @@
-"""One open association, as it is counted and shown."""
+"""One open association, with its counts."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class LiveAssociation:
-    """One open association; counted by the loop, read by any thread."""
+    """One open association; changed on the loop's thread, read by any thread."""
 
     id: str
     receiver: Receiver
     """As configured when the association was accepted."""
     settings: Receiver
-    """The receiver as it is configured now: what holds for the next object."""
+    """The receiver as configured now, which applies to the next object."""
     whitelist_line: str
-    """What let the caller in; empty while the whitelist is off."""
+    """The line that allowed the caller; empty while the whitelist is off."""
     calling_ae_title: str
     address: str
     """Peer address and port."""
     since: datetime
     peer: Address
     abort: Callable[[], None] = lambda: None
-    """Ends the association without waiting for anything."""
+    """Aborts the association, without waiting."""
     why: str = ""
-    """Why it was aborted, if we did it."""
+    """Why we aborted it; empty if we did not."""
     is_open: bool = True
     source: AssociationContext | None = None
-    """What its objects have in common."""
+    """What its objects share; None before the first one."""
     implementation: str = ""
     contexts_accepted: int = 0
     contexts_refused: tuple[RefusedContext, ...] = ()
@@ -51,9 +51,9 @@ class LiveAssociation:
     bytes: int = 0
     last_error: str = ""
     noted: tuple[int, int, int] = (0, 0, 0)
-    """The objects, bytes and failures that its sender's row has already."""
+    """The objects, bytes and failures that are in its sender's row already."""
     noted_hour: str = ""
-    """The hour that the others came in."""
+    """The hour of those that are not in the row yet."""
     ring: SecondsRing = field(default_factory=SecondsRing)
     unreported_objects: int = 0
     unreported_duplicates: int = 0
@@ -62,7 +62,7 @@ class LiveAssociation:
     unreported_second: int = 0
 
     def status(self, second: int | None = None) -> AssociationStatus:
-        """Return what the console shows of it; its rate only if it is told what second it is."""
+        """Return it as the console shows it; with its rate only if `second` is given."""
         rate = 0.0 if second is None else self.ring.throughput(second).bytes_rate
         return AssociationStatus(
             id=self.id,

@@ -1,7 +1,7 @@
-"""Brings the listeners into line with the configured receivers, and says how far that got.
+"""Opens and closes ports by the configured receivers, and reports the observed state.
 
-Desired state comes in through `apply`, observed state goes out through `state_of`. Only the
-difference is acted upon: a receiver that did not change keeps its socket and its associations.
+`apply` takes the desired state, `state_of` returns the observed one. Only differences are acted on:
+a receiver that did not change keeps its socket and its associations.
 """
 
 from __future__ import annotations
@@ -31,40 +31,40 @@ if TYPE_CHECKING:
     from engine.reception.listener import ListenerContext
 
 CERTIFICATE_CHECK_SECONDS = 60 * 60
-"""Revocation lists may hold for a few hours only."""
+"""Each hour, because revocation lists may be valid for a few hours only."""
 RETRY_SECONDS = (5, 10, 30, 60, 120, 300, 600)
-"""Pauses between attempts to bind a port that can't be bound; the last one repeats."""
+"""Pauses between attempts to bind a port; the last one repeats."""
 
 _ABORT_SECONDS = 2
-"""For objects that are being filed, then for the peers to close."""
+"""Time for objects that are being stored, then for the peers to close."""
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedState:
-    """What a receiver really does."""
+    """The observed state of a receiver."""
 
     state: ReceiverState
     since: datetime
     address: str = ""
     failure: ListenFailure | None = None
     certificate: Certificate | None = None
-    """The one in force."""
+    """The certificate in force."""
     certificate_problem: str = ""
-    """Why a changed one is not in force."""
+    """Why changed TLS files are not in force; empty if they are."""
 
 
 @dataclass(slots=True)
 class _PortState:
-    """A wanted port: its listener, or why there is none yet."""
+    """A wanted port: its listener, and why it does not listen, if so."""
 
     listener: PortListener
     since: datetime
     failure: ListenFailure | None = None
     retry_at: float = 0.0
     check_at: float = 0.0
-    """When the certificate is looked at next."""
+    """When the TLS files are checked next."""
 
     @property
     def tls(self) -> TlsSettings | None:
@@ -73,14 +73,14 @@ class _PortState:
 
 
 class Receivers:
-    """The listeners of all ports; every method may be called from any thread."""
+    """The listeners of all ports; for all threads."""
 
     def __init__(self, listener_context: ListenerContext, on_change: Callable[[], None]) -> None:
         """Begin without a port.
 
         Args:
-            listener_context: what all ports share.
-            on_change: is called after a port was bound or failed without `apply` being called.
+            listener_context: the objects that all ports share.
+            on_change: called after a port was bound or failed outside `apply`.
         """
         self._context = listener_context
         self._clock, self._journal = listener_context.clock, listener_context.journal
@@ -93,29 +93,33 @@ class Receivers:
         self._wake = threading.Condition(self._lock)
         self._ports: dict[tuple[str, int], _PortState] = {}
         self._retired: list[PortListener] = []
-        """Listeners without a socket whose connections may still be open."""
+        """Closed listeners whose connections may still be open."""
         self._not_listening_since: dict[str, datetime] = {}
         self._allowed = True
         self._drain_until: dict[str, float] = {}
-        """By label, when open associations of a receiver that went away are aborted."""
+        """When open associations of a removed receiver are aborted, by its label."""
         self._closed = False
         self._supervisor = threading.Thread(target=self._supervise, name="receivers", daemon=True)
         self._supervisor.start()
 
     def apply(self, receivers: Sequence[Receiver], site: SiteSettings) -> None:
-        """Make the listening ports those of the enabled receivers; return when it is so."""
+        """Open and close ports for the enabled receivers; returns when that is done."""
         wanted = _wanted(receivers, site) if site.receivers_allowed else {}
         with self._lock:
             if self._closed:
                 return
             before = self._labels()
             self._pending.limits = site.limits
+            # First of all, so that no caller associates by old settings while ports open and close.
             self._admit(receivers, wanted)
+            # Closed before others are opened: a receiver may have moved to another address of the
+            # same port.
             for key in [key for key in self._ports if key not in wanted]:
                 self._close_port(key)
             for key, by_title in wanted.items():
                 if key in self._ports and self._ports[key].tls != _tls_of(by_title):
-                    self._close_port(key)  # what is open goes on; new callers get the new TLS
+                    # Open associations continue; new callers get the new TLS.
+                    self._close_port(key)
                 if key not in self._ports:
                     self._open_port(key, by_title)
             self._close_unused_sockets(receivers, site)
@@ -124,7 +128,7 @@ class Receivers:
             self._drain(before, site.limits.drain_seconds)
 
     def retry(self, port: int) -> None:
-        """Try at once to bind a port that failed."""
+        """Retry a failed port at once."""
         with self._lock:
             for (_, number), wanted in self._ports.items():
                 if number == port and wanted.failure is not None:
@@ -132,7 +136,7 @@ class Receivers:
                     self._report_change()
 
     def state_of(self, receiver: Receiver) -> ObservedState:
-        """Return what the receiver really does."""
+        """Return the observed state of a receiver."""
         with self._lock:
             for (address, port), wanted in self._ports.items():
                 if port == receiver.port and str(receiver.ae_title) in wanted.listener.receivers:
@@ -154,25 +158,28 @@ class Receivers:
         return ObservedState(state, since)
 
     def retry_all(self) -> None:
-        """Try again at once to listen on every port that failed."""
+        """Retry all failed ports at once."""
         with self._lock:
             ports = {port for (_, port), wanted in self._ports.items() if wanted.failure}
         for port in ports:
             self.retry(port)
 
     def dead(self) -> tuple[str, ...]:
-        """Name the threads that should run and do not; waits for no lock."""
+        """Return the names of threads that should run and do not.
+
+        Takes no lock: a thread that hangs may hold it.
+        """
         if self._closed:
             return ()
         dead = []
         if not self._supervisor.is_alive():
-            dead.append("the care for ports")
+            dead.append("the supervisor of ports")
         if self._reactor.is_dead():
             dead.append("the loop that serves all associations")
         return tuple(dead)
 
     def listening_on(self, port: int) -> tuple[str, ...]:
-        """Return the AE titles that are answered on a port."""
+        """Return the AE titles of the receivers that listen on a port."""
         with self._lock:
             listening = [w for (_, p), w in self._ports.items() if p == port and w.failure is None]
             return tuple(
@@ -180,7 +187,7 @@ class Receivers:
             )
 
     def stop_accepting(self) -> None:
-        """Free all ports; open associations go on."""
+        """Free all ports; open associations continue."""
         with self._lock:
             self._closed = True
             self._wake.notify_all()
@@ -188,10 +195,11 @@ class Receivers:
                 self._close_port(key)
                 for receiver in wanted.listener.receivers.values():
                     self._journal.record(ReceiverStopped(receiver=receiver.label))
+        # Without the lock, which the supervisor needs to see that it must end.
         self._supervisor.join()
 
     def answer_pending(self, seconds: float) -> None:
-        """Let those who have connected already say what they want, for that long."""
+        """Wait until connections without an association have got one, for `seconds` at most."""
         self._pending.wait_until_empty(seconds)
 
     def abort_all(self) -> None:
@@ -204,6 +212,7 @@ class Receivers:
                 for connection in listener.connections():
                     end(connection)
 
+        # First politely: an object that is being stored is answered. Then all that are still open.
         for end in (IncomingAssociation.abort, IncomingAssociation.close):
             self._reactor.call_and_wait(partial(end_all, end), _ABORT_SECONDS)
             with self._context.closing:
@@ -216,15 +225,17 @@ class Receivers:
     def _admit(
         self, receivers: Sequence[Receiver], wanted: Mapping[tuple[str, int], dict[str, Receiver]]
     ) -> None:
-        """Let the ports answer for the wanted receivers only, also those who have called already.
+        """Let the ports accept associations for the wanted receivers only, from now on.
 
-        An association that was decided on before this counts as open after it.
+        That includes connections that are open already. An association that was accepted before
+        this counts as open after it.
         """
         before = {key: port.listener.receivers for key, port in self._ports.items()}
         with self._associations.admission:
             for key, port in self._ports.items():
                 by_title: Mapping[str, Receiver] = wanted.get(key, {})
-                # Who has connected with another kind of TLS has called none of these.
+                # A caller that has connected with the old TLS must not reach a receiver of the new
+                # one.
                 port.listener.receivers = by_title if port.tls == _tls_of(by_title) else {}
             self._associations.configure(receivers)
         for key, those in before.items():
@@ -254,7 +265,7 @@ class Receivers:
             self._note_failure(wanted, error)
             return
         except Exception as error:
-            # The border to one receiver's port and files: the other receivers go on.
+            # The border to one receiver's port and files: the other receivers continue.
             _logger.exception("port %d could not be opened", listener.port)
             what, remedy = f"{type(error).__name__}: {error}", "see the log, and retry"
             self._note_failure(wanted, ListenError(listener.address, listener.port, what, remedy))
@@ -297,14 +308,14 @@ class Receivers:
         )
 
     def _report_change(self) -> None:
-        """Call the listener; its errors must not end the supervisor."""
+        """Call `on_change`; its errors must not end the supervisor."""
         try:
             self._on_change()
         except Exception:
             _logger.exception("the new state of a port could not be passed on")
 
     def _labels(self) -> frozenset[str]:
-        """Return the labels of the receivers that are served, or should be."""
+        """Return the labels of the receivers that listen or should."""
         ports = self._ports.values()
         return frozenset(r.label for p in ports for r in p.listener.receivers.values())
 
@@ -316,14 +327,16 @@ class Receivers:
         }
 
     def _drain(self, before: frozenset[str], seconds: int) -> None:
-        """Bound the time that associations of receivers that are served no more may go on."""
+        """Set the time at which associations of removed receivers are aborted."""
         served, deadline = self._labels(), self._clock.monotonic() + seconds
         kept = {label: at for label, at in self._drain_until.items() if label not in served}
         self._drain_until = dict.fromkeys(before - served, deadline) | kept
         self._wake.notify_all()
 
     def _supervise(self) -> None:
-        """Care for ports and end what has drained for too long, each when it is due."""
+        """Retry ports, check certificates and abort drained associations, each when it is due."""
+        # The lock is free only while it waits: `apply` and this never change ports at the same
+        # time.
         with self._wake:
             while not self._closed:
                 now = self._clock.monotonic()
@@ -339,16 +352,16 @@ class Receivers:
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:
-        """Log what goes wrong with one port or association; the care for the others goes on."""
+        """Log an error with one port or association; the others are still supervised."""
         try:
             yield
         except Exception:
             _logger.exception("a port or association could not be cared for")
 
     def _supervise_port(self, wanted: _PortState, now: float) -> None:
-        """Retry a port that failed; look at TLS files, and warn of what expires.
+        """Retry a failed port; check TLS files, and warn before they expire.
 
-        The next time is set first, so that what goes wrong is tried again, but not at once.
+        The next time is set first, so that after an error the retry is not at once.
         """
         if wanted.failure is not None:
             if wanted.retry_at <= now:
@@ -369,7 +382,7 @@ class Receivers:
 
     def _abort_due(self, now: float) -> None:
         due = {label for label, until in self._drain_until.items() if until <= now}
-        # If this fails it is tried again, but not at once.
+        # If this fails, it is retried, but not at once.
         self._drain_until |= dict.fromkeys(due, now + RETRY_SECONDS[0])
         for live in self._associations.live() if due else ():
             if live.receiver.label in due:
@@ -380,7 +393,7 @@ class Receivers:
 
 
 def _tls_of(by_title: Mapping[str, Receiver]) -> TlsSettings | None:
-    """Return the TLS of a port; the model sees to it that its receivers agree."""
+    """Return the TLS of a port; the model ensures that its receivers agree."""
     return next((receiver.tls for receiver in by_title.values()), None)
 
 

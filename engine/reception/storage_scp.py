@@ -1,4 +1,4 @@
-"""C-STORE requests → the intake pipeline; whatever goes wrong becomes a status here."""
+"""The storage SCP: passes C-STORE requests to the intake pipeline; errors become a status."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 
 
 class StorageSCP:
-    """Takes objects in for all receivers; one association is served by one thread at a time."""
+    """Stores objects for all receivers; one association is served by one thread at a time."""
 
     def __init__(self, pipeline: Pipeline, associations: Associations) -> None:
         self._pipeline = pipeline
@@ -32,8 +32,9 @@ class StorageSCP:
     def begin(
         self, request: StoreRequest, transfer_syntax_uid: str, live: LiveAssociation
     ) -> StoreOperation:
-        """Open the object that a C-STORE request announces, for the receiver as it is now."""
+        """Begin the object of a C-STORE request, by the receiver's present configuration."""
         source = live.source
+        # The receiver was changed since the last object: folders and caches of the old settings go.
         if source is None or source.receiver is not live.settings:
             if source is not None:
                 source.close()
@@ -47,14 +48,14 @@ class StorageSCP:
         return StoreOperation(self._pipeline, self._associations, incoming, live)
 
     def end(self, live: LiveAssociation) -> None:
-        """Give back what the objects of an association had in common."""
+        """Close the folders of an association."""
         source, live.source = live.source, None
         if source is not None:  # an association without objects has none
             source.close()
 
 
 class StoreOperation:
-    """One object on its way in; used by one thread at a time."""
+    """One object that is being received; used by one thread at a time."""
 
     def __init__(
         self,
@@ -69,15 +70,15 @@ class StoreOperation:
         self._live = live
 
     def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
-        """Take the next bytes of the data set."""
+        """Write the next bytes of the data set."""
         self._incoming.write(segments, size_bytes)
 
     def may_block(self) -> bool:
-        """Tell whether `finish` may wait, and is not for the thread that serves all."""
+        """Tell whether `finish` may block, and so must not run on the loop's thread."""
         return self._pipeline.may_block(self._incoming)
 
     def finish(self) -> ObjectOutcome:
-        """Take the complete object through the pipeline; `record` follows the answer."""
+        """Store the complete object; call `record` after the answer."""
         try:
             return self._pipeline.finish(self._incoming)
         except Exception as error:
@@ -87,12 +88,12 @@ class StoreOperation:
             return ObjectOutcome(ObjectState.FAILED, failure.status, failure.detail)
 
     def record(self, outcome: ObjectOutcome) -> None:
-        """Clean up, record and count what became of the object, now that the peer knows it."""
+        """Clean up, and record and count the outcome; call it after the answer."""
         self._pipeline.record_outcome(self._incoming, outcome)
         self._count(outcome)
 
     def abandon(self) -> None:
-        """Drop the object, for its association ended before it did."""
+        """Discard the object, because its association ended before it was complete."""
         why = self._live.why or "the connection ended"
         self._pipeline.abandon(self._incoming, why)
         self._count(ObjectOutcome(ObjectState.FAILED, ABANDONED, why))

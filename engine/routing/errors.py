@@ -6,7 +6,7 @@ from engine.errors import ConfigurationError, EngineError
 
 
 class InvalidRule(ConfigurationError):
-    """Text that is not a routing rule; each problem carries line, column, message and remedy."""
+    """The text is not a routing rule; each problem has a line, a column and a remedy."""
 
     title = "Not a routing rule"
 
@@ -22,7 +22,7 @@ class InvalidRule(ConfigurationError):
 
     @property
     def reason(self) -> str:
-        """What is wrong first, without place and remedy."""
+        """The message of the first problem, without place and remedy."""
         return self.problems[0].message
 
 
@@ -33,7 +33,7 @@ class RuleError(EngineError):
 
 
 class RuleTimeout(RuleError):
-    """A rule took longer than its time limit; the value is not known to match or not."""
+    """A rule took longer than its time limit, so whether the value matches is not known."""
 
     title = "A routing rule took too long"
 
@@ -45,13 +45,13 @@ class RulesTimeout(RuleError):
 
 
 class RuleSuspended(RuleError):
-    """A rule took too long so often that it is not asked any more."""
+    """A rule timed out so often that it is no longer evaluated."""
 
     title = "A routing rule is suspended"
 
 
 class PatternFault(Exception):
-    """A place in a pattern or replacement that can't be used; whoever compiles one catches it."""
+    """A fault in a pattern or replacement, with its place; the parser of rules catches it."""
 
     def __init__(self, offset: int, reason: str, remedy: str) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""Routing text to rules: how a line splits, and everything that is checked at save (XNAT 6.1-6.3).
+"""Parses routing texts: splits each line, and checks everything at save (XNAT 6.1-6.3).
 
 Deviations from XNAT, all at save: blank lines are skipped, surrounding blanks are trimmed as XNAT
 trims them at run time, and group number, ``t:`` and ``r:`` are checked like the pattern.
@@ -26,13 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+# Per text. Long lists of rules cost time for each object, which has 50 ms for all of them.
 MAX_RULES: Final = 200
 MAX_LINE_CHARACTERS: Final = 2 * MAX_PATTERN_CHARACTERS + MAX_REPLACEMENT_CHARACTERS + 100
 
 _TRIMMED = "".join(map(chr, range(0x21)))
-"""What Java's String.trim removes."""
+"""The characters that Java's String.trim removes."""
+# Java's `\R` (XNAT 6.1).
 _BREAK = re.compile(r"\r\n|[\n\x0b\f\r\x85\u2028\u2029]")
 _ANY = r"[^\n\r\x85\u2028\u2029]"
+# XNAT 6.2: the pattern is lazy, and the target greedy, so that it extends to the last " r:".
 _RULE = re.compile(
     r"\(([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\):"
     rf"({_ANY}+?)(?::([0-9]+))?(?: t:({_ANY}*) r:({_ANY}*))?"
@@ -60,6 +63,7 @@ def parse_rules(text: str, field: str = "routing") -> tuple[Rule, ...]:
     Raises:
         InvalidRule: with every problem of every line, each naming `field`, line and column.
     """
+    # Numbered before blank lines are dropped, so that a problem names the line of the text.
     lines = [(n, line) for n, line in enumerate(_BREAK.split(text), 1) if line.strip()]
     if len(lines) > MAX_RULES:
         number, line = lines[MAX_RULES]
@@ -80,6 +84,7 @@ def parse_rules(text: str, field: str = "routing") -> tuple[Rule, ...]:
 def _placed(error: InvalidRule, field: str, number: int, line: str) -> Iterator[Problem]:
     indent = len(line) - len(line.lstrip(_TRIMMED))
     trimmed = line.strip(_TRIMMED)
+    # XNAT trims lines at run time, so the blank after the backslash would be lost there, too.
     lost_blank = trimmed.endswith("\\") and not line.endswith("\\")
     for problem in error.problems:
         at = (problem.column or 1) + indent
@@ -91,7 +96,7 @@ def _placed(error: InvalidRule, field: str, number: int, line: str) -> Iterator[
 
 
 def parse_rule(line: str) -> Rule:
-    """Return the rule that a line means; blanks around it are not trimmed.
+    """Parse one line; blanks around it are not trimmed.
 
     Raises:
         InvalidRule: with every problem of the line, each naming its column.
@@ -129,6 +134,7 @@ def split_rule(line: str) -> RuleParts:
     found = _RULE.fullmatch(line)
     if found is None:
         raise _first_fault(line)
+    # Unsigned: XNAT before 1.10.1 read groups from 8000 as negative and refused them (XNAT 5.7).
     tag = int(found[1] + found[2], 16)
     offsets = (found.start(3), found.start(4), found.start(5), found.start(6))
     return RuleParts(tag, found[3], found[4], found[5], found[6], offsets)
@@ -167,6 +173,8 @@ class _Check:
         if pattern is None:
             return None
         wanted = self._parts.group
+        # XNAT saves such a rule and fails when an object arrives (XNAT 6.3); here it is refused at
+        # save.
         if wanted is None and pattern.groups < DEFAULT_GROUP:
             reason = "the pattern has no group, and a rule without number takes group 1"
             remedy = "put ( ) around the part to take, or add :0 for the whole value"
@@ -210,6 +218,7 @@ def _group(parts: RuleParts) -> int:
 
 def _too_large(number: str, groups: int) -> bool:
     significant = number.lstrip("0")
+    # The length first: no pattern has so many groups, and a long number is slow to convert.
     return len(significant) > 4 or int(significant or "0") > groups
 
 
@@ -222,13 +231,14 @@ def _shown(line: str) -> str:
     return line if len(line) <= 60 else line[:59] + "…"
 
 
+# Twice the time limit of a rule.
 LINT_TIMEOUT_SECONDS = 0.020
 _LONG_VALUE = 2000
-"""Rules with a replacement see values of any length."""
+"""The length that is tried for rules with a replacement, which see values of any length."""
 
 
 def slow_risk(rule: Rule) -> str | None:
-    """Say what makes a rule slow, or None if nothing shows."""
+    """Return a sentence about what may make a rule slow; None if nothing was found."""
     for name, pattern in (("pattern", rule.compiled), ("t:", rule.compiled_target)):
         if pattern is not None and pattern.nested_loop is not None:
             place = f"the group at character {pattern.nested_loop + 1} of the {name}"
@@ -244,9 +254,11 @@ def slow_risk(rule: Rule) -> str | None:
 
 def _attacks(rule: Rule) -> Iterator[str]:
     written = rule.pattern + (rule.target or "")
+    # Characters of the rule itself: those are the ones that its loops repeat.
     literals = dict.fromkeys(char for char in written if char.isalnum() or char in "._-^")
     length = VALUE_UNITS if rule.target is None else _LONG_VALUE
-    # A value without a character that the pattern needs is refused at once, however bad the rest.
+    # With the pattern's own literals at the end: without a character that it needs, a value is
+    # refused at once, however slow the rest would be.
     ends = dict.fromkeys(("!", "".join(literals)[:16] + "!"))
     for char in dict.fromkeys(("a", "0", " ", *list(literals)[:4])):
         for end in ends:

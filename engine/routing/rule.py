@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from engine.routing.java.regex import JavaPattern
 
 
+# One pattern on one value; the same as for a routing rule, below.
 FIND_SECONDS: Final = 0.010
+# Placed before a finder's pattern: columns of its problems are counted without it.
 _ANY_CASE: Final = "(?i)"
 
 
 @dataclass(frozen=True, slots=True)
 class Finder:
-    """A pattern; made by `parse_finder`, which checks it."""
+    """A pattern that is searched for, in any case; made by `parse_finder`, which checks it."""
 
     pattern: str
     """Java's syntax, as written."""
@@ -37,7 +39,7 @@ class Finder:
 
         Raises:
             RuleTimeout: if it takes longer than the time limit.
-            RuleError: if searching fails for want of memory.
+            RuleError: if memory runs out.
         """
         try:
             return self.compiled.compiled.search(value, timeout=FIND_SECONDS) is not None
@@ -52,7 +54,7 @@ def parse_finder(pattern: str) -> Finder:
     """Return the finder of a pattern.
 
     Raises:
-        InvalidRule: if Java refuses the pattern or it can't be translated faithfully.
+        InvalidRule: if Java refuses the pattern, or if it can't be translated exactly.
     """
     try:
         return Finder(pattern, compile_java(_ANY_CASE + pattern))
@@ -64,11 +66,12 @@ def parse_finder(pattern: str) -> Finder:
 
 T = TypeVar("T")
 
+# So the last attempt has eight times the limit.
 MOST_ATTEMPTS: Final = 4
 
 
 class WorkLimit:
-    """Time that one thread may work on something; other threads' work takes none of it."""
+    """A limit of CPU time of one thread, which other threads do not use up."""
 
     __slots__ = ("_began", "_seconds")
 
@@ -77,18 +80,19 @@ class WorkLimit:
         self._began = thread_time()
 
     def run(self, attempt: Callable[[float], T]) -> T:
-        """Return what an attempt returns that is given a timeout in seconds.
+        """Call `attempt` with a timeout in seconds, and return its result.
 
-        An attempt that others have brought to its timeout is made again with twice the time.
+        An attempt that timed out because other threads were busy is repeated with twice the time.
 
         Raises:
-            TimeoutError: if this thread's own time is used up, or too many attempts are.
+            TimeoutError: if the CPU time is used up, or after `MOST_ATTEMPTS` attempts.
         """
         for factor in (1 << n for n in range(MOST_ATTEMPTS)):
             left = self._seconds - (thread_time() - self._began)
             if left <= 0:
                 break
             try:
+                # `regex` counts the CPU time of all threads; the limit is that of this one.
                 return attempt(left * factor)
             except TimeoutError:
                 continue
@@ -98,25 +102,28 @@ class WorkLimit:
 DEFAULT_GROUP: Final = 1
 DEFAULT_TIMEOUT_SECONDS: Final = 0.010
 QUICK_WAYS: Final = 150_000
-"""Three free loops and a few choices: measured below a millisecond as a rule, 5 ms at worst."""
+"""Rules with at most so many ways run without a timeout.
+
+This is three free loops and a few choices: below a millisecond as a rule, 5 ms at worst (measured).
+"""
 _HALF_CHARACTER = "\ufffd"
-"""Stands where Java would keep one half of a surrogate pair, which can't be stored."""
+"""Replaces the half of a surrogate pair that Java would keep: it can't be encoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What a rule made of a value, for the dry run."""
+    """One rule applied to one value, with its steps, for the dry run."""
 
     value: str
-    """The value as the pattern saw it."""
+    """The value that the pattern was matched with."""
     cut: bool
-    """Whether that is only the beginning of the element's value."""
+    """Whether `value` is only the beginning of the element's value."""
     matched: bool
     captured: str | None
     """The text of the rule's group, before replacement."""
     result: str | None
     why_not: str = ""
-    """A sentence if there is no result."""
+    """The reason if there is no result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,26 +140,27 @@ class Rule:
     text: str
     """The whole rule as written."""
     line: int | None = field(default=None, kw_only=True, compare=False)
-    """1-based line of the text it is from; None for a rule by itself."""
+    """1-based line in its text; None for a rule that was parsed alone."""
     compiled: JavaPattern = field(repr=False, compare=False)
     compiled_target: JavaPattern | None = field(default=None, repr=False, compare=False)
     replacement_parts: tuple[Part, ...] = field(default=(), repr=False, compare=False)
     is_fast: bool = field(init=False, repr=False, compare=False)
-    """Whether no short value keeps it busy for more than a few milliseconds."""
+    """Whether it needs no timeout for a value of at most `VALUE_UNITS`."""
 
     def __post_init__(self) -> None:
         target = self.compiled_target
+        # The target is searched for from each position of the captured text.
         ways = max(self.compiled.ways, target.ways * VALUE_UNITS if target else 0)
         object.__setattr__(self, "is_fast", ways <= QUICK_WAYS)
 
     def apply(
         self, value: str | None, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     ) -> str | None:
-        """Return what the rule makes of an element's value; None is no value.
+        """Apply the rule to an element's value; None if it has no result.
 
         Raises:
             RuleTimeout: if it takes longer than the time limit.
-            RuleError: if matching fails for want of memory.
+            RuleError: if memory runs out.
         """
         if not value:
             return None
@@ -161,7 +169,7 @@ class Rule:
     def explain(
         self, value: str | None, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     ) -> Application:
-        """Apply the rule and say why there is no result; raises as `apply` does."""
+        """Apply the rule, with the reason if there is no result; raises as `apply` does."""
         if not value:
             return Application("", False, False, None, None, "no value")
         seen = self._considered(value)
@@ -173,7 +181,8 @@ class Rule:
         return Application(seen, cut, match is not None, captured, result, why_not)
 
     def _considered(self, value: str) -> str:
-        # No character has more than two units.
+        # XNAT 6.4: a rule with a replacement sees the whole value. Java counts UTF-16 units, of
+        # which no character has more than two.
         if self.target is not None or len(value) * 2 <= VALUE_UNITS:
             return value
         return _cut(value)
@@ -184,6 +193,7 @@ class Rule:
         unwatched = self.is_fast and len(value) <= VALUE_UNITS
         limit = None if unwatched else WorkLimit(timeout_seconds)
         try:
+            # XNAT 6.4: the pattern must match the whole value.
             match = _found(limit, self.compiled.compiled.fullmatch, value)
             captured = match and match[self.group]
             if captured is None or self.compiled_target is None:
@@ -205,12 +215,13 @@ class Rule:
             first, last = match.span()
             pieces += text[done:first], self._expanded(match)
             done = last
-            # Java goes on one character later after finding nothing, Python tries again here.
+            # After an empty match Java continues one character later; Python would search here.
             start = last + (first == last)
         return "".join((*pieces, text[done:]))
 
     def _expanded(self, match: regex.Match[str]) -> str:
         parts = self.replacement_parts
+        # A group that took no part is empty in a replacement, as in Java.
         return "".join(p if isinstance(p, str) else match[p] or "" for p in parts)
 
     def _why_not(self, value: str, match: regex.Match[str] | None, timeout_seconds: float) -> str:
@@ -225,6 +236,7 @@ class Rule:
 
     def _possible_beginning(self, value: str, timeout_seconds: float) -> int | None:
         """Find how many characters could still become a match; None if that takes too long."""
+        # A binary search: a beginning that can still become a match has only such beginnings.
         low, high = 0, len(value)
         try:
             while low < high:
@@ -244,19 +256,21 @@ class Rule:
 def _found(
     limit: WorkLimit | None, find: Callable[..., regex.Match[str] | None], *where: Any
 ) -> regex.Match[str] | None:
-    """Match or search, without a clock if there is no limit: looking at it takes longest."""
+    """Match or search; no clock is read without a limit, for that takes longer than the rule."""
     if limit is None:
         return find(*where)
     return limit.run(lambda left: find(*where, timeout=left))
 
 
 def _cut(value: str) -> str:
+    # Every character is one unit then.
     if value.isascii():
         return value[:VALUE_UNITS]
     units = 0
     for index, char in enumerate(value):
         units += 2 if char > "\uffff" else 1
         if units > VALUE_UNITS:
+            # The 64th unit is the first half of a pair: Java would cut the pair in two.
             half = _HALF_CHARACTER if char > "\uffff" and units == VALUE_UNITS + 1 else ""
             return value[:index] + half
     return value
@@ -274,7 +288,7 @@ def parse_replacement(text: str, groups: int, names: Mapping[str, int]) -> tuple
     """Split a replacement into literal texts and groups (java.util.regex.Matcher).
 
     Raises:
-        PatternFault: where Java would fail when the replacement is used.
+        PatternFault: if Java would fail when the replacement is used.
     """
     if len(text) > MAX_REPLACEMENT_CHARACTERS:
         reason = f"is longer than {MAX_REPLACEMENT_CHARACTERS} characters ({len(text)})"
@@ -296,6 +310,7 @@ def _parts(text: str, groups: int, names: Mapping[str, int]) -> Iterator[Part]:
         if text[start] == "\\":
             if at == len(text):
                 raise PatternFault(start, "a backslash at the end escapes nothing", "write \\\\")
+            # In Java a backslash only quotes the next character: `\n` is the letter n.
             yield text[at]
             at += 1
         elif text[start] != "$":

@@ -1,5 +1,5 @@
-"""Objects on disk: durable, never overwritten, never through a link.
+"""Objects on disk: flushed, never overwritten by accident, never through a link.
 
-`incoming` holds the files that arrive, `areas` and `scans` say where they belong, `files` and
-`folders` move them. Used by `engine.intake` and `engine.sessions`. Read `incoming` first.
+`incoming` holds arriving files, `areas` and `scans` name their places, `files` and `folders` move
+them. Used by `engine.intake` and `engine.sessions`. Read `incoming` first.
 """

@@ -1,4 +1,4 @@
-"""The trees that sessions are in, and the folder of each session."""
+"""The trees of sessions (prearchive, archive, trash), and the folder of each session."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ class Areas:
 
     @property
     def roots(self) -> tuple[Path, Path, Path]:
-        """The trees; each may be reached through a link, below them none is followed."""
+        """The roots of the trees. Each may be reached through a link; below, none is followed."""
         return self.prearchive, self.archive, self.trash
 
     def folder(self, session: Session) -> Path:
-        """Return where a session is."""
+        """Return the path of a session's folder."""
         return self.path(session.area, session.folder)
 
     def path(self, area: SessionArea, folder: str) -> Path:
-        """Return where a folder of an area is."""
+        """Return the path of a folder of an area."""
         return self._root(area).joinpath(*folder.split("/"))
 
     def require_no_link(self, area: SessionArea, folder: str) -> None:
-        """Check that no link leads from a session's folder, or the way to it, to other places.
+        """Check that no link is in a session's folder, or on the way to it; missing is fine.
 
-        What is missing is no link. It says in words, and before anything begins, what a step would
-        meet: moves follow none below `roots`, also none that is put there later.
+        The later steps follow no link below `roots` anyway, also none that is made meanwhile.
+        This check gives a clear error before the first step.
 
         Raises:
             LinkInTheWay: if a link stands where a folder belongs.
@@ -75,18 +75,18 @@ class Areas:
         return roots[area]
 
     def is_archived(self, project: str, label: str) -> bool:
-        """Tell whether any of a project's archive folders has something of a session's name."""
+        """Tell whether any archive folder of a project has an entry with a session's label."""
         folders = self.archive.joinpath(safe_part(project)).glob("arc*")
         return any((folder / safe_part(label)).exists() for folder in folders)
 
 
 def _find_link(root_fd: int, parts: tuple[str, ...], depth: int = 2) -> tuple[str, ...] | None:
-    """Return the first link, or file, where a folder belongs: on a way, or in the folder there.
+    """Return the first link or file in place of a folder, on a path or below its end.
 
     Args:
-        root_fd: where the way begins.
-        parts: the names on the way.
-        depth: how many levels of folders are looked at below its end.
+        root_fd: the folder where the path begins.
+        parts: the names of the path.
+        depth: the number of folder levels to check below its end.
     """
     fd = os.dup(root_fd)
     try:
@@ -96,6 +96,7 @@ def _find_link(root_fd: int, parts: tuple[str, ...], depth: int = 2) -> tuple[st
             except FileNotFoundError:
                 return None
             except OSError as error:
+                # What O_NOFOLLOW and O_DIRECTORY report for a link and for a file (open(2)).
                 if error.errno in {errno.ELOOP, errno.ENOTDIR}:
                     return parts[:number]
                 raise

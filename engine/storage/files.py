@@ -1,6 +1,6 @@
-"""Durable changes of files and folders of a session, none of which ever overwrites an object.
+"""Durable changes of a session's files and folders; none overwrites an object by accident.
 
-Every function may be repeated after a crash: what it did the first time is found done.
+Every function may be repeated after a crash: steps that are done already are skipped.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAGIC, _MAGIC_OFFSET = b"DICM", 128  # PS3.10 7.1
 
 
 def write_atomically(path: Path, content: bytes, *, roots: Collection[Path] = ()) -> None:
-    """Give a file new content: afterwards, or after a crash, it has the old or the new, flushed.
+    """Give a file new content, flushed; after a crash it has the old or the new content.
 
     No link is followed below the roots.
     """
@@ -54,9 +54,9 @@ def write_atomically(path: Path, content: bytes, *, roots: Collection[Path] = ()
 
 
 def make_folder(path: Path, *, roots: Collection[Path]) -> None:
-    """Make a folder and those above it, up to the root that it is in.
+    """Create a folder and those above it, up to its root, and flush their names.
 
-    Their names are on the disk then, whoever made them; no link is followed below the root.
+    No link is followed below the root.
 
     Raises:
         OSError: if the storage fails, or something else has the name of a folder.
@@ -78,21 +78,22 @@ def move_file(source: Path, target: Path, *, roots: Collection[Path] = ()) -> No
     except FileExistsError:
         if not same_file(source, target):
             raise
-        source.unlink()  # its second name, from an engine that moved files in two steps
+        # A second name of the same file: earlier versions moved in two steps, link and unlink.
+        source.unlink()
 
 
 def replace_file(source: Path, target: Path, *, roots: Collection[Path]) -> None:
     """Move a file over another in one step; no link is followed below the roots.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if `source` does not exist.
     """
     with opened(source.parent, roots) as old_fd, opened(target.parent, roots) as new_fd:
         os.rename(source.name, target.name, src_dir_fd=old_fd, dst_dir_fd=new_fd)
 
 
 def is_there(path: Path, *, roots: Collection[Path]) -> bool:
-    """Tell whether anything has a name, also a link.
+    """Tell whether a name exists, also as a link.
 
     Raises:
         NotADirectoryError: if a link stands in the way below the roots.
@@ -110,7 +111,7 @@ def remove_file(path: Path, *, roots: Collection[Path]) -> None:
 
 
 def move_folder(source: Path, target: Path, *, roots: Collection[Path]) -> None:
-    """Move a folder with all it holds, flushed; that it is there already is fine.
+    """Move a folder with its content, flushed; a repetition after a crash is fine.
 
     No link is followed below the roots.
 
@@ -129,9 +130,9 @@ def move_folder(source: Path, target: Path, *, roots: Collection[Path]) -> None:
 
 
 def remove_empty_folders(top: Path, *, itself: bool = False, roots: Collection[Path] = ()) -> None:
-    """Remove the empty folders below a folder, and itself if it is one then.
+    """Remove the empty folders below a folder, and with `itself` also the folder if empty then.
 
-    No link is followed below the roots: nothing is removed where one leads.
+    No link is followed below the roots: nothing is removed in other places.
     """
     with suppress(FileNotFoundError, NotADirectoryError), opened(top, roots) as top_fd:
         for _, folders, _, folder_fd in os.fwalk(".", topdown=False, dir_fd=top_fd):
@@ -149,7 +150,7 @@ def remove_empty_folder(path: Path, *, roots: Collection[Path] = ()) -> None:
 
 
 def flush_folder(path: Path) -> None:
-    """Return when the names in a folder are on the disk."""
+    """Flush a folder, so that the names in it are on the disk."""
     fd = os.open(path, _FOLDER_FLAGS)
     try:
         os.fsync(fd)
@@ -158,7 +159,7 @@ def flush_folder(path: Path) -> None:
 
 
 def same_file(one: Path, other: Path) -> bool:
-    """Tell whether two names are of one file."""
+    """Tell whether two names are links to one file."""
     with suppress(FileNotFoundError):
         mine, theirs = one.lstat(), other.lstat()
         return (mine.st_dev, mine.st_ino) == (theirs.st_dev, theirs.st_ino)
@@ -169,11 +170,11 @@ def object_files(session_folder: Path, unreadable: list[Path]) -> Iterator[Path]
     """Yield the objects of a session: files with a DICOM header in the folder of a resource.
 
     Args:
-        session_folder: where the session is.
-        unreadable: gets the files that can't be read, which may be objects.
+        session_folder: the path of the session's folder.
+        unreadable: files that can't be read are added here; they may be objects.
 
     Raises:
-        OSError: if a folder can't be listed; an object that nobody saw would be forgotten.
+        OSError: if a folder can't be listed: objects in it would be lost unnoticed.
     """
     for scan in _folders(session_folder / SCANS):
         for resource in _folders(scan):
@@ -190,7 +191,7 @@ def _folders(top: Path) -> Iterator[Path]:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """Return what is in a folder, by name; nothing if there is no such folder."""
+    """Return the entries of a folder by name; empty if the folder does not exist."""
     try:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -198,9 +199,9 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def holds_files(session_folder: Path) -> bool:
-    """Tell whether a session has any file but documents that can be made anew; reads none.
+    """Tell whether a session has any file besides catalogs, which can be rebuilt; reads none.
 
-    One that can't be read now, and so is not seen to be an object, may have been confirmed.
+    A file that can't be read now may be an object that was answered with success.
     """
     return any(
         not _CATALOG.fullmatch(path.name) and not path.name.startswith(".")
@@ -209,10 +210,10 @@ def holds_files(session_folder: Path) -> bool:
 
 
 def is_object(path: Path) -> bool:
-    """Tell whether something is a regular file that begins as PS3.10 7.1 says.
+    """Tell whether a path is a regular file with a DICOM preamble (PS3.10 7.1).
 
     Raises:
-        OSError: if it can't be read: it may be an object.
+        OSError: if it can't be read, so that it may be an object.
     """
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
@@ -225,6 +226,6 @@ def is_object(path: Path) -> bool:
 
 
 def remove_parts(session_folder: Path, *, roots: Collection[Path]) -> None:
-    """Remove what a crash left of catalogs that were being written."""
+    """Remove half-written catalogs that a crash has left."""
     for part in session_folder.glob(f"{SCANS}/*/*/.*{PART_SUFFIX}"):
         remove_file(part, roots=roots)

@@ -1,4 +1,4 @@
-"""Folders below a root: made, opened and renamed step by step, never through a link."""
+"""Creates, opens and renames folders below a root step by step, never through a link."""
 
 from __future__ import annotations
 
@@ -22,57 +22,57 @@ if TYPE_CHECKING:
 
 FOLDER_MODE = 0o750
 KEPT_OPEN = 8
-"""How many folders stay open: an association may mix the series of a study."""
+"""How many folders stay open, because an association may mix the series of a study."""
 
 _KNOWN_FOLDERS = 10_000
-"""Then they are found out anew, at the price of a flush each."""
+"""With more known folders all are forgotten, which costs one more flush for each."""
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def require_name(name: str) -> None:
-    """Refuse a name that leads elsewhere; that nobody asks for one is `placement`'s promise.
+    """Refuse a name that leads elsewhere. `placement` makes none, so this is a second check.
 
     Raises:
-        ProcessingFailed: if it is not the name of one entry of a folder.
+        ProcessingFailed: if it is not the name of an entry of a folder.
     """
     if "/" in name or "\0" in name or name in {"", ".", ".."}:
         raise ProcessingFailed("a folder or file name is unsafe")
 
 
 class FlushedFolders:
-    """Which folders below a root are known to be on the disk by name; for all threads of a run.
+    """The folders below a root whose names are known to be on the disk; for all threads.
 
-    A folder that is there says nothing about that: whoever made it may be flushing still, or have
-    failed, or have been killed before.
+    That a folder exists does not prove it: the thread that made it may be still flushing, may have
+    failed, or may have been killed before.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inodes: dict[tuple[str, ...], object] = {}
-        """The device and inode of each; a mark of its own for a folder that is being made."""
+        """Device and inode of each folder; a unique mark for one that is being made."""
 
     def seen(self, path: tuple[str, ...]) -> object:
-        """Return what is known of a path, for `flush` to compare."""
+        """Return the present entry of a path, to pass to `flush`."""
         return self._inodes.get(path)
 
     def begin_to_make(self, path: tuple[str, ...]) -> object:
-        """Forget a path before a folder is made there, which may get an inode used before."""
+        """Forget a path before a folder is made there: it may get the inode of a removed one."""
         mark = object()
         with self._lock:
             self._inodes[path] = mark
         return mark
 
     def flush(self, path: tuple[str, ...], fd: int, parent_fd: int, seen: object) -> None:
-        """Return when the name of an open folder is on the disk.
+        """Flush the name of an open folder, unless it is known to be on the disk.
 
         Args:
-            path: where the folder is, relative to the root.
+            path: the path of the folder, relative to the root.
             fd: the folder.
-            parent_fd: the folder that it is in.
-            seen: what was known of the path before the folder was opened.
+            parent_fd: the folder above it.
+            seen: the entry of the path from before the folder was opened.
 
         Raises:
-            OSError: if it can't be flushed; nobody relies on it then.
+            OSError: if it can't be flushed; the name does not count as flushed then.
         """
         status = os.fstat(fd)
         inode = status.st_dev, status.st_ino
@@ -80,12 +80,13 @@ class FlushedFolders:
         # and its name may not be on the disk.
         if seen == inode:
             return
-        # The name of a folder is an entry of the one above, which is what is flushed. Outside the
-        # lock: a flush may take milliseconds, and other folders' threads need not wait for it.
+        # The name of a folder is an entry of the one above, so that one is flushed. Outside the
+        # lock: a flush may take milliseconds, and threads of other folders need not wait for it.
         os.fsync(parent_fd)
         with self._lock:
             if self._inodes.get(path) is not seen:
-                return  # it is being made anew
+                # Removed and made again by another thread meanwhile.
+                return
             if len(self._inodes) >= _KNOWN_FOLDERS:
                 self._inodes.clear()
             self._inodes[path] = inode
@@ -98,17 +99,18 @@ def open_folder(
     *,
     make: bool = True,
 ) -> int:
-    """Open a folder below another one step by step, without following links, and make it if needed.
+    """Open a folder below another one step by step, without following links.
 
     Args:
-        root_fd: the other one.
-        parts: the names on the way.
-        flushed: what is known of the folders below it, if their names must be on the disk.
-        make: whether it is made if it is missing.
+        root_fd: the other folder.
+        parts: the names of the path.
+        flushed: the known folders, if the names must be on the disk; None if not.
+        make: whether missing folders are created.
 
     Returns:
         A descriptor that the caller closes.
     """
+    # One `open` for each name: O_NOFOLLOW protects only the last name of a path (open(2)).
     fd = os.dup(root_fd)
     try:
         for depth in range(1, len(parts) + 1):
@@ -129,13 +131,13 @@ def opened(
     *,
     make: bool = False,
 ) -> Iterator[int]:
-    """Give a descriptor of a folder, to which no link leads below the root that it is in.
+    """Open a folder for the block, without following links below its root.
 
     Args:
-        folder: where it is.
+        folder: the path of the folder.
         roots: folders that may be reached through links; below them, none is followed.
-        flushed: what is known of the folders below its root, if their names must be on the disk.
-        make: whether it and its root are made if they are missing.
+        flushed: the known folders, if the names must be on the disk; None if not.
+        make: whether missing folders, and the root, are created.
     """
     root = next((root for root in roots if folder.is_relative_to(root)), folder)
     if make:
@@ -192,10 +194,10 @@ class _OpenFolder:
 
 
 class OpenFolders:
-    """The folders that one thread files into, kept open until they are elsewhere or closed."""
+    """The folders that one association stores into, kept open while they stay in place."""
 
     def __init__(self, root_fd: int, flushed: FlushedFolders | None = None) -> None:
-        """Take the root, and what the threads of this run know of the folders below it."""
+        """Use a root, and the known flushed folders of all threads."""
         self._root_fd = root_fd
         self._flushed = flushed or FlushedFolders()
         self._kept: dict[tuple[str, ...], _OpenFolder] = {}
@@ -207,27 +209,27 @@ class OpenFolders:
         self.close()
 
     def open(self, parts: tuple[str, ...], durability: Durability, *, make: bool = True) -> int:
-        """Return a descriptor of a folder, which stays ours.
+        """Return a descriptor of a folder; it stays open here, so do not close it.
 
         Args:
-            parts: the names of the folders on the way.
-            durability: if it is full, their names are on the disk then.
-            make: whether they are made where they are missing.
+            parts: the names of the path.
+            durability: if `FULL`, the names are flushed.
+            make: whether missing folders are created.
 
         Raises:
-            OSError: if it can't be made or opened, or if a link stands in its way.
-            ProcessingFailed: if a name is none.
+            OSError: if a folder can't be created or opened, or if a link is in its place.
+            ProcessingFailed: if a name is unsafe.
         """
         kept = self._kept.get(parts)
         if kept is not None:
-            # One look at the path for each object: the session may have been moved since, and a
-            # file put into the kept descriptor would move with it.
+            # One `stat` for each object: the session may have been moved since, and a file put into
+            # the open folder would move with it.
             if self._is_where_it_was(kept):
                 return kept.fd
             self._forget(parts)
         for name in parts:
             require_name(name)
-        # The folder that was opened first makes room.
+        # The folder that was opened first is closed.
         if len(self._kept) == KEPT_OPEN:
             self._forget(next(iter(self._kept)))
         flushed = self._flushed if durability is Durability.FULL else None
@@ -241,7 +243,7 @@ class OpenFolders:
         return fd
 
     def close(self) -> None:
-        """Close them all."""
+        """Close all folders."""
         for parts in tuple(self._kept):
             self._forget(parts)
 
@@ -258,6 +260,7 @@ class OpenFolders:
 
 
 _NOREPLACE = 1
+# A kernel without the call, and a file system without the flag (renameat2(2)).
 _LACKING = frozenset((errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP))
 _RESERVED = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_MODE = 0o640
@@ -270,18 +273,18 @@ class _Call(Protocol):
 
 
 def rename_new(source: Path, target: Path, *, roots: Collection[Path] = ()) -> None:
-    """Give a file or folder a new name on the same file system; links are moved, not followed.
+    """Rename a file or folder without overwriting; links are renamed, not followed.
 
-    Where the file system has no call for it, a name that only an empty file has counts as free.
+    On a file system without ``RENAME_NOREPLACE``, the name of an empty file counts as free.
 
     Args:
-        source: what is moved.
-        target: its new name, in a folder that is there.
-        roots: folders below which no link is followed, also none that is made at this moment.
+        source: the file or folder.
+        target: its new path, in an existing folder of the same file system.
+        roots: folders below which no link is followed, also none that is made meanwhile.
 
     Raises:
-        FileExistsError: if something has that name.
-        OSError: if the storage fails, or a link stands in the way.
+        FileExistsError: if the name is taken.
+        OSError: if the storage fails, or a link is in the way.
     """
     with opened(source.parent, roots) as old_fd, opened(target.parent, roots) as new_fd:
         old, new = _Name(old_fd, source.name), _Name(new_fd, target.name)
@@ -305,7 +308,7 @@ class _Name(NamedTuple):
 
 
 def _rename_at_once(old: _Name, new: _Name) -> int:
-    """Return 0, or the number of the error."""
+    """Rename with ``RENAME_NOREPLACE``; return 0 or the error number."""
     call = _renameat2()
     if call is None:
         return errno.ENOSYS
@@ -323,7 +326,8 @@ def _renameat2() -> _Call | None:
 
 def _rename_reserved(old: _Name, new: _Name) -> None:
     if stat.S_ISDIR(old.status().st_mode):
-        _rename(old, new)  # which replaces no folder that holds anything
+        # rename(2) replaces a folder only if it is empty.
+        _rename(old, new)
         return
     if not _is_reserved(new):
         # The name is reserved by an empty file, which fails if anything has it; then the rename
@@ -342,7 +346,7 @@ def _rename(old: _Name, new: _Name) -> None:
 
 
 def _is_reserved(name: _Name) -> bool:
-    """Tell whether a file is empty, as a crash leaves a name that was reserved."""
+    """Tell whether a name is an empty file, as a crash leaves a reserved name."""
     with suppress(FileNotFoundError):
         status = name.status()
         return stat.S_ISREG(status.st_mode) and status.st_size == 0

@@ -1,4 +1,4 @@
-"""Is there room for more? A warning while there still is, and a refusal before there is none."""
+"""Watches the free space: warns when it runs low, refuses objects before it is used up."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from engine.model.limits import Limits
 
 CHECK_SECONDS = 0.1
-"""How long what was seen of the storage holds; the reserve is there for what arrives meanwhile."""
+"""How long one look at the storage is valid; the reserve covers what arrives meanwhile."""
 REPORT_SECONDS = 1.0
-"""How often the state is told about at most."""
+"""The least time between two reports of the state."""
 
 
 class FreeSpace(NamedTuple):
@@ -35,14 +35,14 @@ class FreeSpace(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Free space below which to warn, and below which to refuse; the greater of each pair."""
+    """Free space below which to warn and to refuse; the greater of bytes and percent."""
 
     low_bytes: int
     reserve_bytes: int
 
     @classmethod
     def of(cls, limits: Limits, space: FreeSpace) -> Thresholds:
-        """Return what a site's limits mean on a file system of some size."""
+        """Return the thresholds of a site's limits on a file system of this size."""
 
         def of_total(percent: int) -> int:
             return space.total_bytes * percent // 100
@@ -54,7 +54,7 @@ class Thresholds:
 
 
 class StorageGuard:
-    """Watches one file system; every method may be called from any thread."""
+    """Watches one file system; for all threads."""
 
     def __init__(
         self,
@@ -74,16 +74,17 @@ class StorageGuard:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: tuple[Limits | None, int, Thresholds] = (None, 0, Thresholds(0, 0))
-        """Limits, size of the storage, and the thresholds by both."""
+        """Limits and size of the storage, and the thresholds computed from them."""
         self._told: type[Event] = StorageSuffices
         self._told_at = clock.monotonic() - REPORT_SECONDS
         self.refused = ""
-        """What `refusal` said last, which holds until `next_check_at`."""
+        """The last answer of `refusal`, valid until `next_check_at`."""
         self.next_check_at = 0.0
 
     def refusal(self) -> str:
-        """Say why nothing can be taken in now; nothing if it can."""
+        """Return why no object can be stored now; empty if objects can be stored."""
         now = self._clock.monotonic()
+        # Not locked: two threads may both look, and get the same answer.
         if now >= self.next_check_at:
             self.refused = self._look()
             self.next_check_at = now + CHECK_SECONDS
@@ -115,7 +116,7 @@ class StorageGuard:
         return ""
 
     def _thresholds(self, space: FreeSpace) -> Thresholds:
-        """Return what the limits in force mean; put together anew only when they have changed."""
+        """Return the thresholds, computed again only if limits or size have changed."""
         limits = self._limits()
         known_limits, known_total, thresholds = self._known
         if known_limits is not limits or known_total != space.total_bytes:
@@ -133,10 +134,11 @@ class StorageGuard:
             status = os.fstatvfs(self._folder_fd)
         except OSError as error:
             raise out_of_resources(error) from error
+        # f_bavail, not f_bfree: the blocks that are reserved for root are no use to the engine.
         return FreeSpace(status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
 
     def _report(self, event: Event) -> None:
-        """Tell when the state changes, at most once a second."""
+        """Record a change of the state, at most once in `REPORT_SECONDS`."""
         now, kind = self._clock.monotonic(), type(event)
         with self._lock:
             if kind is self._told or now - self._told_at < REPORT_SECONDS:

@@ -1,7 +1,7 @@
 """Incoming files: written, flushed, published without overwriting, and flushed again.
 
-A part is what an object is called while it arrives. Parts come from `IncomingArea`; `publish` gives
-them their final name, and whatever happens no part stays behind.
+A part is the file of an object while it arrives. `IncomingArea` makes parts, `publish` gives them
+their final name. No part stays behind, also after errors and crashes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # No link is followed, and a FIFO or device does not block the thread.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 BECAME_SOMETHING_ELSE = frozenset((errno.ELOOP, errno.ENOENT, errno.ENXIO))
-"""Why a file can't be opened any more that was there a moment ago."""
+"""Errors of opening a file that was replaced or removed a moment ago."""
 # The group length differs with the transfer syntax and the sender, so it is not compared.
 _META = 128 + 4 + 12  # PS3.10 7.1: preamble, DICM, and the group length itself
 _LONGEST_BYTES = 2048
@@ -39,10 +39,10 @@ _TRANSFER_SYNTAX = Struct("<HH2s").pack(0x0002, 0x0010, b"UI")
 
 
 def is_same_instance(part_fd: int, folder_fd: int, name: str) -> bool:
-    """Tell whether a file is of the part's SOP class and instance, by the file metas of both.
+    """Tell whether a file has the part's SOP class and instance, by the file metas of both.
 
-    Everything before the element of the transfer syntax is the same for two objects of one SOP
-    instance, as the engine writes all file metas itself, in one order.
+    The engine writes all file metas itself, in one order. So for two objects of one SOP instance,
+    everything before the element of the transfer syntax is equal.
 
     Raises:
         OSError: if the storage fails.
@@ -61,23 +61,23 @@ def is_same_instance(part_fd: int, folder_fd: int, name: str) -> bool:
 
 
 def _identity(fd: int) -> bytes:
-    """Return version, SOP class and SOP instance as a file meta begins; nothing if it has none."""
+    """Return the encoded version, SOP class and SOP instance of a file meta; empty if not ours."""
     meta, transfer_syntax, _ = os.pread(fd, _LONGEST_BYTES, _META).partition(_TRANSFER_SYNTAX)
     return meta if transfer_syntax else b""
 
 
 FILE_MODE = 0o640
 INCOMING_MODE = 0o700
-"""Of the folder of parts, which have their final mode from the beginning."""
+"""Mode of the folder of parts; parts have their final mode from the beginning."""
 MAX_SUFFIX = 99
-"""How many different objects of one name are kept."""
+"""How many different objects with one name are kept."""
 
 _MAX_BUFFERS = 1024  # IOV_MAX of Linux
 # Two pieces of this size are in memory while an object is compared, however large it is.
 _COMPARED_BYTES = 256 * 1024
 # Exclusive: a part that is there is never written to, `create_part` takes the next number.
 _PART_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# A device or FIFO must not block us between the look at it and its opening.
+# Opening a device or FIFO must not block: the name may be one since the `stat` before.
 _COMPARE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 _DENIED = "no permission on the storage; see dicomdock check"
@@ -102,14 +102,14 @@ _WORDS = {
 
 
 def out_of_resources(error: OSError) -> OutOfResources:
-    """Return what an operating system error means to the peer, without any path."""
+    """Translate an operating system error into a reason for the peer, without any path."""
     code = error.errno or 0
     name = errno.errorcode.get(code, str(code))
     return OutOfResources(_WORDS.get(code, f"the storage failed with {name}"))
 
 
 class PartFile:
-    """An object that is arriving; used by one thread, gone after `discard` or `publish`."""
+    """The file of an arriving object; used by one thread at a time."""
 
     def __init__(self, folder_fd: int, name: str, fd: int) -> None:
         self.folder_fd = folder_fd
@@ -129,7 +129,7 @@ class PartFile:
 
     @property
     def size_bytes(self) -> int:
-        """What has been written, the file meta included."""
+        """Size of the file, with its file meta."""
         return os.fstat(self.fd).st_size
 
     def __enter__(self) -> Self:
@@ -139,10 +139,10 @@ class PartFile:
         self.discard()
 
     def writev(self, buffers: Sequence[Buffer]) -> None:
-        """Append buffers of bytes, all of them.
+        """Append all buffers.
 
         Raises:
-            OutOfResources: if the storage does not take them; the part is worthless then.
+            OutOfResources: if that fails; the part is incomplete then, and must be discarded.
         """
         wanted = sum(map(len, buffers))
         try:
@@ -164,7 +164,10 @@ class PartFile:
                 rest = rest[written:]
 
     def discard(self) -> None:
-        """Remove the part; again has no effect. What can't be removed is swept at next start."""
+        """Remove the part's name and close it; calling it again has no effect.
+
+        A name that can't be removed is swept at the next start.
+        """
         if self.fd < 0:
             return
         fd, self.fd = self.fd, -1
@@ -182,7 +185,7 @@ class PartFile:
 
 
 class IncomingArea:
-    """Where objects are while they arrive, one folder per run; may be used by any thread."""
+    """The folder of arriving objects, one per run; for all threads."""
 
     def __init__(self, root: Path, boot_id: str) -> None:
         try:
@@ -202,13 +205,13 @@ class IncomingArea:
         self._boot_id = boot_id
         self._numbers = itertools.count(1)
         self._is_masked = _umask() & FILE_MODE != 0
-        """Whether the mode of a new file is not the one it is opened with."""
+        """Whether the umask takes something from the mode of new files."""
 
     def create_part(self) -> PartFile:
         """Create an empty part.
 
         Raises:
-            OutOfResources: if the storage does not admit one.
+            OutOfResources: if the file can't be created.
         """
         while True:
             name = f"{next(self._numbers):08d}.part"
@@ -237,22 +240,22 @@ class IncomingArea:
             raise out_of_resources(error) from error
 
     def sweep(self) -> int:
-        """Remove what other runs left behind and return how many files that were."""
+        """Remove the parts of other runs; return how many files were removed."""
         return sweep(self._root, but=self._boot_id)
 
     def close(self) -> None:
-        """Forget the folder, and remove it if nothing is arriving any more."""
+        """Close the folder, and remove it if it is empty."""
         os.close(self._folder_fd)
         with suppress(OSError):
             (self._root / self._boot_id).rmdir()
 
 
 def sweep(root: Path, *, but: str = "") -> int:
-    """Remove what killed engines left of arriving objects, which nothing has anonymized yet.
+    """Remove parts that killed engines have left; they are not anonymized yet.
 
     Args:
-        root: the folder of all incoming areas; no other engine may use it.
-        but: the name of the area that stays.
+        root: the folder of all incoming areas; no other engine may use it now.
+        but: the name of the area to keep.
 
     Returns:
         How many files were removed.
@@ -263,7 +266,7 @@ def sweep(root: Path, *, but: str = "") -> int:
 
 
 def _unmask(part: PartFile) -> None:
-    """Give a part the mode that the umask has taken from it."""
+    """Set the mode of a part, in spite of the umask."""
     try:
         os.fchmod(part.fd, FILE_MODE)
     except OSError as error:
@@ -272,14 +275,14 @@ def _unmask(part: PartFile) -> None:
 
 
 def _umask() -> int:
-    """Return the umask, which can't be read without setting it: to ours, for that moment."""
+    """Return the umask. It can't be read without setting it, so it is strict for a moment."""
     umask = os.umask(0o777 & ~FOLDER_MODE)
     os.umask(umask)
     return umask
 
 
 def _remove_tree(top: Path) -> int:
-    """Remove a file or a folder with all it holds; links are removed, never followed."""
+    """Remove a file, or a folder with its content; links are removed, never followed."""
     files = 0
     for _, folders, names, fd in os.fwalk(top, topdown=False):
         files += sum(_remove(name, fd) for name in (*names, *folders))
@@ -287,7 +290,7 @@ def _remove_tree(top: Path) -> int:
 
 
 def _remove(name: str, folder_fd: int | None = None) -> bool:
-    """Remove one entry if possible and tell whether it was no folder."""
+    """Remove one entry if possible; return whether it was removed and was not a folder."""
     try:
         os.unlink(name, dir_fd=folder_fd)
     except IsADirectoryError:
@@ -300,18 +303,18 @@ def _remove(name: str, folder_fd: int | None = None) -> bool:
 
 
 class Published(NamedTuple):
-    """Where an object is now."""
+    """The place of a published object, and how it got there."""
 
     path_parts: tuple[str, ...]
     """Folders and file name, relative to the root."""
     duplicate: bool = False
-    """The same bytes were there already; nothing was written."""
+    """The same data set was there already; nothing was written."""
     renamed: bool = False
-    """Other bytes have the name, so that the file's has a suffix."""
+    """Another object has the name, so this one has a suffix."""
     same_instance: bool = False
-    """The other bytes are of the same SOP instance."""
+    """The other object is of the same SOP instance."""
     replaced: bool = False
-    """It took the place of other bytes of the same SOP instance."""
+    """It replaced another object of the same SOP instance."""
 
 
 def publish(
@@ -327,32 +330,33 @@ def publish(
 ) -> Published:
     """Flush a part and give it its final name, without overwriting.
 
-    The part keeps its own name as well until it is discarded, unless it took another file's place.
+    The part keeps its own name as well until it is discarded, unless it replaced another file.
 
     Args:
         part: the complete object.
-        folders: opens the folders below the root that it goes to.
-        parts: the names of the folders on the way; made where they are missing.
+        folders: the open folders of the area.
+        parts: the names of the folders below the root; missing ones are created.
         name: the file name, with an extension.
         durability: what is flushed before this returns.
         body_offset: where the part's data set begins; the file meta is not compared.
-        duplicates: what becomes of another data set of a SOP instance that is there; only
+        duplicates: what to do if the SOP instance is there with another data set; only
             `DuplicatePolicy.REPLACE` overwrites anything.
         otherwise: the file name if another SOP instance has `name`; without it, or if that is
             taken too, the name gets a number.
 
     Raises:
         DuplicateInstance: if the policy rejects the object.
-        OutOfResources: if the storage fails, or something else stands in the way. If it is the
-            last flush that fails, the complete file stays, as another sender may count on it.
+        OutOfResources: if the storage fails, or something else has the name of a folder. If only
+            the last flush fails, the complete file stays, because another sender may have got
+            success for it.
     """
     try:
         require_name(name)
         if otherwise:
             require_name(otherwise)
         # Contents before the name, so that no crash leaves a name of an incomplete file. If it
-        # fails it is never tried again: the system may have dropped the pages, and the second
-        # answer would be a lie. The peer sends the object again.
+        # fails it is never retried: the kernel may have dropped the pages, and the second call
+        # would return success (fsync(2)). The peer sends the object again.
         if durability is not Durability.NONE:
             os.fdatasync(part.fd)
         folder_fd = folders.open(parts, durability)
@@ -375,7 +379,7 @@ def is_stored(
     *,
     body_offset: int,
 ) -> bool:
-    """Tell whether a file holds the data set of a part; if so, it is flushed as `publish` does.
+    """Tell whether a file has the data set of a part; if so, flush it as `publish` does.
 
     Raises:
         OutOfResources: if the storage fails.
@@ -387,7 +391,8 @@ def is_stored(
         if durability is Durability.FULL:
             os.fsync(folder_fd)
     except (FileNotFoundError, NotADirectoryError):
-        return False  # it is being moved, or was removed
+        # Its session is being moved, or the file was removed.
+        return False
     except OSError as error:
         raise out_of_resources(error) from error
     return True
@@ -402,7 +407,7 @@ def _link(
     body_offset: int,
     duplicates: DuplicatePolicy,
 ) -> Published:
-    """Give the part the first name that is free, or find one that holds the same data set."""
+    """Give the part the first free name, or find a name with the same data set."""
     same_instance = False
     for final in _candidates(names):
         try:
@@ -433,7 +438,7 @@ def _candidates(names: tuple[str, ...]) -> Iterator[str]:
 
 
 def _replace(part: PartFile, folder_fd: int, name: str, duplicates: DuplicatePolicy) -> None:
-    """Replace other content of the same SOP instance, or refuse to."""
+    """Replace another data set of the same SOP instance, or reject the part, by the policy."""
     if duplicates is DuplicatePolicy.REJECT:
         raise DuplicateInstance("the SOP instance is here already with other content")
     os.replace(part.name, name, src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
@@ -442,7 +447,7 @@ def _replace(part: PartFile, folder_fd: int, name: str, duplicates: DuplicatePol
 def _is_same(
     part: PartFile, folder_fd: int, name: str, durability: Durability, body_offset: int
 ) -> bool:
-    """Compare the data sets; the file metas differ in who sent the object."""
+    """Compare the data sets; the file metas differ by sender."""
     try:
         if not stat.S_ISREG(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
             return False
@@ -457,7 +462,8 @@ def _is_same(
         if durability is not Durability.NONE:
             # Success for a duplicate promises the same as for the first: that the bytes are on the
             # disk.
-            os.fdatasync(fd)  # it may have been stored before flushing was switched on
+            # The file may have been stored while flushing was off.
+            os.fdatasync(fd)
     finally:
         os.close(fd)
     return True

@@ -37,26 +37,27 @@ def file_name(header: HeaderView, template: FileNameTemplate = _DEFAULT) -> str:
 
 
 def distinct_name(header: HeaderView, name: str) -> str:
-    """Return a name for an object whose own one another SOP instance has."""
+    """Return a name for an object whose own name is taken by another SOP instance."""
     stem, dot, extension = name.rpartition(".")
+    # The hash that XNAT's default names have (XNAT 9.3): each SOP instance has its own.
     uids = (header.sop_class_uid or "", header.sop_instance_uid or "")
     return f"{stem}-{hash_text(java_list_hash(uids))}{dot}{extension}"
 
 
 class ObjectFiltered(Exception):
-    """The object is discarded on purpose, which is no failure."""
+    """The object is discarded on purpose; the peer gets success (XNAT 8.4)."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        """Who dropped it, and why, as its row has it."""
+        """What discarded it, and why, for its row."""
 
     @classmethod
     def by_processor(cls, label: str, why: str) -> Self:
-        """Return what it is that a processor rejects an object."""
+        """Return the exception for an object that a processor rejects."""
         return cls(f"rejected by processor {label}: {why}")
 
     @classmethod
     def by_script(cls, script: str) -> Self:
-        """Return what it is that an anonymization script rejects an object."""
+        """Return the exception for an object that an anonymization script rejects."""
         return cls(f"rejected by the {script}")

@@ -1,4 +1,4 @@
-"""Objects that were refused for their content, kept with the reason and ready to be replayed."""
+"""Keeps objects that were refused for their content, with the reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine.storage.incoming import PartFile
 
 KEPT_MODE = 0o600
-"""Of what is kept: it was refused, and nothing has anonymized it."""
+"""Mode of kept files: for the owner only, because they are not anonymized."""
 RECOUNT_SECONDS = 60.0
 
 _NUMBERED = re.compile(r"([0-9]{1,18})\.(?:dcm|json)")
@@ -29,7 +29,7 @@ _RECORD_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOE
 
 
 class Quarantine:
-    """A folder per day of refused objects, bounded in size; may be used by any thread."""
+    """Refused objects in one folder per day, limited in total size; for all threads."""
 
     def __init__(self, root: Path, max_bytes: int, clock: Clock | None = None) -> None:
         self._root = root
@@ -49,7 +49,7 @@ class Quarantine:
         self._numbers = itertools.count(highest + 1)
 
     def keep(self, part: PartFile, reason: Mapping[str, object]) -> bool:
-        """Move a part here with the reason; if there is no room, discard it and return False."""
+        """Keep a part with the reason; if there is no room, discard it and return False."""
         record = json.dumps(dict(reason), indent=1, default=str).encode("ascii")
         size_bytes = part.size_bytes + len(record)
         with part:
@@ -63,20 +63,22 @@ class Quarantine:
         return True
 
     def close(self) -> None:
-        """Forget the folder."""
+        """Close the folder."""
         os.close(self._root_fd)
 
     def _reserve(self, size_bytes: int) -> bool:
         with self._lock:
+            # An admin may have cleared the folder since it was counted.
             if self._used_bytes + size_bytes > self._max_bytes:
                 self._count_again()
             if self._used_bytes + size_bytes > self._max_bytes:
                 return False
+            # Counted before the file is written: threads at the same time can't exceed the limit.
             self._used_bytes += size_bytes
             return True
 
     def _count_again(self) -> None:
-        """Notice that the folder was cleared; the look is not made for every object."""
+        """Count the kept files again, at most once in `RECOUNT_SECONDS`."""
         if self._clock.monotonic() - self._counted_at < RECOUNT_SECONDS:
             return
         self._counted_at = self._clock.monotonic()
@@ -92,6 +94,7 @@ class Quarantine:
         folder_fd = open_folder(self._root_fd, (day,))
         try:
             number = f"{next(self._numbers):06d}"
+            # The reason first: a crash must not leave an object that nobody can explain.
             _write_record(folder_fd, f"{number}.json", record)
             try:
                 os.fchmod(part.fd, KEPT_MODE)
@@ -117,7 +120,7 @@ def _write_record(folder_fd: int, name: str, record: bytes) -> None:
 
 
 def _inventory(root: Path) -> tuple[int, int]:
-    """Return how many bytes are kept and the highest number in use."""
+    """Return the size of all kept files, and the highest number in use."""
     used_bytes = highest = 0
     for path in root.glob("*/*"):
         with suppress(FileNotFoundError):

@@ -28,6 +28,7 @@ PET_MR = "PT/MR"
 OTHER = "OT"
 SECONDARY_CAPTURE = "Secondary Capture"
 
+# By the beginning of a SOP class's name, the first match counts.
 _BY_CLASS_NAME = (
     ("MR ", "MR"),
     ("CT ", "CT"),
@@ -72,12 +73,12 @@ _TYPES = {
     "RTDOSE": ("RTSession", "rtImageScanData"),
     "RTPLAN": ("RTSession", "rtImageScanData"),
 }
-"""XNAT's types of session and scan; the order says which modality leads where there are several."""
+"""XNAT's types of session and scan; in this order a modality leads if there are several."""
 _LEADING = tuple(_TYPES)
 
 
 def modality_of(modality: str, sop_class_uid: str) -> str:
-    """Return an object's modality, from its SOP class if it does not say one."""
+    """Return an object's modality, or the one of its SOP class if it is empty."""
     return modality or _modality_of_class(sop_class_uid)
 
 
@@ -85,8 +86,9 @@ def lead_modality(modalities: Collection[str], pet_mr: PetMr = PetMr.PETMR) -> s
     """Return the modality that gives a scan, or a session, its type; ``OT`` if none is known.
 
     Args:
-        modalities: of all its objects, or scans.
-        pet_mr: what PET and MR together are; until they are separated, a type of its own.
+        modalities: the modalities of all its objects, or scans.
+        pet_mr: the project's setting for PET and MR together; until they are separated, they
+            are a type of their own.
     """
     if PET_MR in modalities or {PET, MR} <= set(modalities):
         return PET if pet_mr is PetMr.PET else PET_MR
@@ -119,12 +121,12 @@ UNKNOWN_MODALITY = "OT"
 
 _MODALITY = re.compile(r"[A-Z0-9]{1,16}")
 _NO_IMAGES = ("MR Spectroscopy Storage", "Enhanced US Volume Storage")
-"""Primary classes of the standard that are not named "Image Storage"."""
+"""Primary imaging classes whose names do not end with "Image Storage"."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What building needs to know of one stored object."""
+    """The values of one stored object that building needs."""
 
     file: str
     """Relative to the session's folder."""
@@ -143,7 +145,7 @@ class StoredObject:
 
     @property
     def is_primary(self) -> bool:
-        """Whether its SOP class is a primary imaging class, which decides on its resource."""
+        """Whether its SOP class is a primary imaging class, which decides about its resource."""
         return is_primary(self.sop_class_uid)
 
 
@@ -151,10 +153,10 @@ class ReadStored(Protocol):
     """Reads an object back from its file."""
 
     def __call__(self, folder: Path, file: str, /) -> StoredObject:
-        """Return what a file, relative to its session's folder, holds.
+        """Read a file, which is relative to its session's folder.
 
         Raises:
-            UnreadableObject: if it is not what was stored there.
+            UnreadableObject: if its content is not a stored object.
             OSError: if it can't be read at all.
         """
         ...
@@ -189,7 +191,7 @@ class Scan:
     id: str
     """Also the name of its folder."""
     number: str
-    """The name that it would have without another scan of the same series number."""
+    """The id that it would have without another scan of the same series number."""
     series_instance_uid: str
     modality: str
     description: str
@@ -215,7 +217,7 @@ def scans_of(objects: Sequence[StoredObject], taken: Collection[str] = ()) -> tu
 
     Args:
         objects: all objects of a session, in the order of their arrival.
-        taken: scan ids that are in use elsewhere.
+        taken: scan ids that must not be used.
     """
     ids = _scan_ids(list(_series(objects)), taken)
     scans = (_scan(ids[name, uid], name, uid, own) for name, uid, own in _series(objects))
@@ -247,7 +249,7 @@ def is_primary(sop_class_uid: str) -> bool:
 def _series(
     objects: Iterable[StoredObject],
 ) -> Iterator[tuple[str, str, tuple[StoredObject, ...]]]:
-    """Yield each series with the name that its number gives it, in the order of arrival."""
+    """Yield each series with the id of its number, in the order of arrival."""
     series: dict[tuple[str, str], list[StoredObject]] = {}
     for stored in objects:
         name = scan_name(stored.series_number, stored.series_instance_uid)
@@ -259,12 +261,13 @@ def _series(
 def _scan_ids(
     series: Sequence[tuple[str, str, tuple[StoredObject, ...]]], taken: Collection[str]
 ) -> dict[tuple[str, str], str]:
-    """Give each series an id: the first one of a number has it, the next ``4-MR1``."""
+    """Give each series an id: the first one of a number gets ``4``, the next ``4-MR1``."""
     ids: dict[tuple[str, str], str] = {}
     numbers = {name for name, _, _ in series}
     for name, uid, own in series:
         used = {*taken, *ids.values()}
         if name in used:
+            # Not a number of any series: that one shall have its own id, also if it comes later.
             ids[name, uid] = free_scan_id(name, _series_modality(own), used | numbers)
         else:
             ids[name, uid] = name
@@ -282,7 +285,7 @@ def _scan(scan_id: str, name: str, uid: str, objects: tuple[StoredObject, ...]) 
 
 
 def _resource(scan_id: str, label: str, objects: Sequence[StoredObject]) -> Resource:
-    """Give each object a file name; what is in place already keeps its own."""
+    """Give each object a file name; objects in the right folder keep theirs."""
     folder = PurePosixPath(SCANS, scan_id, label)
     names = {o.file: PurePosixPath(o.file).name for o in objects}
     used = {names[o.file] for o in objects if PurePosixPath(o.file).parent == folder}

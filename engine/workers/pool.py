@@ -1,8 +1,8 @@
 """A pool of processes that run one function; one that hangs or crashes is killed and replaced.
 
-Each call has a process for itself, so that nobody else's work is lost with it. Processes are
-started when they are first needed, one of them ahead if that is wanted, and end when their parent
-does, however it ends.
+Each call has a process for itself, so that no other call is lost with it. Processes are started
+when they are first needed, one of them ahead on request. They end with their parent, also if that
+is killed.
 """
 
 from __future__ import annotations
@@ -32,15 +32,18 @@ R = TypeVar("R")
 MOST_PROCESSES: Final = 4
 CPU_SECONDS: Final = 20.0
 WALL_SECONDS: Final = 600.0
-"""For a process that stands still; work has a limit of processor time, whatever the disk does."""
+"""For a process that hangs. Work is limited by CPU time, so that a slow disk fails no object."""
 MEMORY_BYTES: Final = 4 * 1024**3
-"""Of addresses, for one process. An image of a gigabyte is decoded and packed again within it; a
-script that asks for more is at fault, and must not take the memory of the engine."""
+"""Address space of one process.
+
+An image of a gigabyte is decoded and encoded again within it. A script that needs more is at fault,
+and must not take the memory of the engine.
+"""
 # A process may have died for reasons of its own, such as the system's lack of memory. If it dies
 # again under the same job, the job is at fault.
 _TRIES: Final = 2
 _READY: Final = True
-"""What a process says that was started ahead, before its first result."""
+"""Sent by a process that was started ahead, before its first result."""
 _FIRST_FILE: Final = 100
 """The descriptor that the first file of a job has in a process; libraries have lower ones."""
 _MOST_FILES: Final = 2
@@ -56,23 +59,23 @@ class WorkerTimeout(Exception):
 
 
 class WorkerLost(Exception):
-    """The process died under the function, again at the second try."""
+    """The process died during the call, also at the second try."""
 
 
 class WorkersClosed(Exception):
-    """No process is started any more."""
+    """The pool is closed and starts no more processes."""
 
 
 class JobFailed(Exception):
-    """The function raised an error; only its type is told, for its text may be anything."""
+    """The function raised an error; names its type only, for the text may quote the object."""
 
 
 class WorkerOutOfMemory(JobFailed):
-    """The function needed more memory than a process may have."""
+    """The function needed more than `memory_bytes`."""
 
 
 class Workers(Generic[J, R]):
-    """A few processes for one function; every method may be called from any thread."""
+    """A few processes for one function; for all threads."""
 
     def __init__(
         self,
@@ -84,7 +87,7 @@ class Workers(Generic[J, R]):
         memory_bytes: int = MEMORY_BYTES,
         start: Start = Start.ANEW,
     ) -> None:
-        """Take an importable function; no process is started yet."""
+        """Use an importable function; no process is started yet."""
         most = processes or min(os.cpu_count() or 1, MOST_PROCESSES)
         self._function = function
         self._cpu_seconds = cpu_seconds
@@ -99,12 +102,12 @@ class Workers(Generic[J, R]):
         self._closed = False
 
     def run(self, job: J, files: Sequence[int] = ()) -> R:
-        """Call the function in a process, once more if that one dies; wait for one to be free.
+        """Call the function in a process; waits for a free one, and retries once if it dies.
 
         Args:
             job: what the function is called with.
             files: descriptors of at most two files that the process is given: what has no path is
-                read there, and nobody puts another file in its place.  The job names them by
+                read there, and nobody puts another file in its place. The job names them by
                 `received_path`.
 
         Raises:
@@ -126,8 +129,8 @@ class Workers(Generic[J, R]):
         """Start a process if there is none, so that the first call need not wait for it.
 
         Args:
-            get_ready: what the process does before its first job, such as slow imports; an
-                importable function, of which nobody waits for the end.
+            get_ready: an importable function that the process calls before its first job, for
+                example for slow imports; this does not wait for its end.
 
         Raises:
             OSError: if no process can be started.
@@ -143,7 +146,7 @@ class Workers(Generic[J, R]):
             return len(self._idle) + len(self._busy)
 
     def rest(self) -> None:
-        """End the processes that do nothing; later calls start new ones."""
+        """End idle processes; later calls start new ones."""
         with self._lock:
             idle = self._idle.copy()
             self._idle.clear()
@@ -164,6 +167,8 @@ class Workers(Generic[J, R]):
         try:
             result = worker.call(job, files, self._wall_seconds)
         except BaseException as error:
+            # Never given back after an error: an answer that comes later would be taken for the
+            # next job's.
             code = self._end(worker)
             if isinstance(error, (EOFError, ConnectionError)):
                 if self._closed:
@@ -177,7 +182,8 @@ class Workers(Generic[J, R]):
             self._give_back(worker)
             return result
         if result.kind == MemoryError.__name__:
-            self._end(worker)  # the next job would find what is left of the memory in pieces
+            # The next job would find the rest of the memory fragmented.
+            self._end(worker)
             raise WorkerOutOfMemory(result.kind)
         self._give_back(worker)
         raise JobFailed(result.kind)
@@ -224,11 +230,11 @@ class Workers(Generic[J, R]):
 
 
 class _NeverReady(EOFError):
-    """A process that was started ahead died before it saw a job."""
+    """A process that was started ahead died before its first job."""
 
 
 class _Raised:
-    """Takes the place of a result."""
+    """Sent in place of a result when the function raised an error."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -254,6 +260,8 @@ class _Worker(Generic[J, R]):
             self._close()
             raise
         finally:
+            # The child has its own copy. With ours open, the end of the child would be no end of
+            # the pipe.
             theirs.close()
 
     def call(self, job: J, files: Sequence[int], seconds: float) -> R | _Raised:
@@ -280,7 +288,7 @@ class _Worker(Generic[J, R]):
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process is still there."""
+        """Whether the process still runs."""
         return not wait([self.process.sentinel], 0)
 
     def end(self) -> int | None:
@@ -305,12 +313,13 @@ def _serve(
     memory_bytes: int,
     get_ready: Callable[[], object] | None,
 ) -> None:
-    """Be such a process: call the function for each job until the parent is gone."""
+    """Call the function for each job until the parent is gone; runs in the worker process."""
     detach_from_terminal()
     _limit_memory(memory_bytes)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if get_ready is not None:
-        with _cpu_limited(cpu_seconds), suppress(Exception):  # a job will meet the same, and say so
+        # A job will meet the same error, and report it.
+        with _cpu_limited(cpu_seconds), suppress(Exception):
             get_ready()
         pipe.send(_READY)
     with _socket_of(pipe) as files:
@@ -340,7 +349,7 @@ def _received(files: socket.socket, count: int) -> list[int]:
 
 
 def _limit_memory(size_bytes: int) -> None:
-    """Have this process refused more memory than that, for good."""
+    """Limit the address space of this process, for good (setrlimit(2))."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = size_bytes if hard == resource.RLIM_INFINITY else min(size_bytes, hard)
     # The hard limit too, so that a script can not raise it again.
@@ -349,7 +358,7 @@ def _limit_memory(size_bytes: int) -> None:
 
 @contextmanager
 def _cpu_limited(cpu_seconds: float) -> Iterator[None]:
-    """Be killed after some time of the processor; nothing in this process can delay it."""
+    """Let the kernel kill this process after some CPU time; the process can't delay that."""
     # Processor time, not time of day: a slow disk or a busy machine must not fail an object.
     signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
     yield
@@ -374,14 +383,14 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def worker_faults(who: str = "") -> Iterator[None]:
-    """Turn what `Workers.run` raises into what the object's row says.
+    """Turn errors of `Workers.run` into those of intake, with a text for the object's row.
 
     Args:
-        who: what is at fault, which comes first; empty if that is said elsewhere.
+        who: the script or processor at fault, which the text begins with; empty for none.
 
     Raises:
-        ProcessingFailed: if the process hung, died or failed, or the engine stops.
-        OutOfResources: if none can be started.
+        ProcessingFailed: if the process hung, died or failed, or if the engine stops.
+        OutOfResources: if no process can be started.
     """
     at_fault = f"{who}: " if who else ""
     try:

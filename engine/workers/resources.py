@@ -1,4 +1,4 @@
-"""What the jobs of worker processes keep from one object to the next, and how they write."""
+"""Scripts and tables that workers keep between jobs, and the limited file that a job writes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ TARGET_FLAGS: Final = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
 DESCRIPTORS: Final = "/proc/self/fd/"
 """Where the files are that a process was given open."""
 MOST_GROWTH_BYTES: Final = 1024**3
-"""By so much may a result be larger than its object: as the largest image that is unpacked."""
+"""How much larger than its object a result may be: the largest image that is decompressed."""
 VARIABLES: Final = ("project", "subject", "session")
-"""What scripts are given."""
+"""The variables that scripts get."""
 
 
 @contextmanager
 def target_of(target: str, source: str, uid_maps: str = "") -> Iterator[int]:
-    """Open the file that a job leaves; past its largest size, writing there fails with `EFBIG`.
+    """Open the result file of a job; writing beyond the limit fails with `EFBIG`.
 
     Args:
-        target: the file.
+        target: the result file.
         source: the object.
-        uid_maps: another file that the job writes; it may grow by as much.
+        uid_maps: another file that the job writes; the limit holds for it too.
     """
+    # A limit of the kernel, so that no script or library can fill the disk. Python ignores SIGXFSZ,
+    # so a write beyond it raises an error.
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     sizes = (Path(path).stat().st_size for path in (source, uid_maps) if path)
     most = max(sizes) + MOST_GROWTH_BYTES
@@ -44,6 +46,7 @@ def target_of(target: str, source: str, uid_maps: str = "") -> Iterator[int]:
     no_link = 0 if target.startswith(DESCRIPTORS) else os.O_NOFOLLOW
     descriptor = os.open(target, TARGET_FLAGS | no_link)
     try:
+        # The soft limit only: it is taken back after the job.
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
         yield descriptor
     finally:
@@ -52,13 +55,14 @@ def target_of(target: str, source: str, uid_maps: str = "") -> Iterator[int]:
 
 
 def is_too_large(error: OSError) -> bool:
-    """Return whether the result of a job was larger than it may be."""
+    """Tell whether the error says that a result was larger than allowed."""
     return error.errno == errno.EFBIG
 
 
+# Scripts of the site and of a few projects; the process keeps them from one object to the next.
 @lru_cache(16)
 def parsed_script(text: str, name: str) -> Script:
-    """Return a script, parsed once for all objects that this process sees."""
+    """Return a parsed script, from the cache of this process."""
     from engine.anonymize import Script
 
     return Script.parse(text, name)
@@ -66,7 +70,7 @@ def parsed_script(text: str, name: str) -> Script:
 
 @lru_cache(1)
 def uid_maps_in(path: str) -> SqliteUidMaps:
-    """Return the table of UIDs, opened once."""
+    """Return the UID map of a file, opened once per process."""
     from engine.index.uid_maps import SqliteUidMaps
 
     return SqliteUidMaps(Path(path))

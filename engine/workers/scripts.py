@@ -1,6 +1,6 @@
 """Anonymization on receipt: a script's result replaces the file, or the object is refused.
 
-Nothing else is ever done with an object that should have been anonymized (fails closed).
+There is no third way: an object that must be anonymized is never stored as it came (fails closed).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 _KNOWN_FAILURES: Final = 1_000
-"""A script has few lines, and each few ways to fail."""
+"""Failures that are counted; a script has few lines, and each few ways to fail."""
 
 
 class Anonymizer:
@@ -59,8 +59,8 @@ class Anonymizer:
         """Return an anonymized copy of a part.
 
         Raises:
-            Dropped: if a script rejects the object.
-            ProcessingFailed: if that can't be done; somebody is told.
+            ObjectFiltered: if a script rejects the object.
+            ProcessingFailed: if that can't be done; it is reported as an event.
             OutOfResources: if the storage fails.
         """
         try:
@@ -70,7 +70,8 @@ class Anonymizer:
             raise
 
     def _edit(self, part: PartFile, steps: Steps, labels: tuple[str, str, str]) -> PartFile:
-        source = None
+        # Into a second part: the first one stays whole, and is removed only if this one takes its
+        # place.
         if isinstance(part, HeldPart) and part.is_held:
             source = part.without_pixels()
             if source is not None:
@@ -105,7 +106,7 @@ class Anonymizer:
         _require_file(target, steps)
 
     def _report(self, error: ProcessingFailed, steps: Steps, source: AssociationContext) -> None:
-        """Tell of a failure at the first time, the 10th, the 100th and so on."""
+        """Report a failure the first time, the 10th, the 100th and so on."""
         revision = max(step.revision for step in steps)
         with self._lock:
             if len(self._failures) >= _KNOWN_FAILURES:
@@ -126,7 +127,7 @@ class Anonymizer:
 
 
 def _require_file(part: PartFile, steps: Steps) -> None:
-    """Check that what a worker wrote is a file of ours."""
+    """Check that the worker has left a DICOM file with our file meta."""
     try:
         offset = body_offset(part.fd)
     except OSError as error:
@@ -144,15 +145,15 @@ class ScriptJob:
     target: str
     """The path of a file that exists and may be overwritten."""
     steps: tuple[Anonymization, ...]
-    """What is done, in this order."""
+    """The anonymizations, in this order."""
     labels: tuple[str, str, str]
-    """Project, subject and session, which scripts are given."""
+    """Project, subject and session, which scripts get as variables."""
     uid_maps: str
     """The path of the SQLite file that remembers mapped UIDs."""
 
 
 class ScriptVerdict(StrEnum):
-    """What became of a job."""
+    """How a job ended."""
 
     EDITED = "edited"
     REJECTED = "rejected"
@@ -162,17 +163,17 @@ class ScriptVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScriptResult:
-    """How a job ended; only after `EDITED` the target is of use."""
+    """How a job ended; the target may be used only after `EDITED`."""
 
     verdict: ScriptVerdict
     why: str = ""
-    """A clause without element values."""
+    """The reason, without element values."""
     where: str = ""
-    """The script that is at fault, with its line, or that rejected the object; else empty."""
+    """The script that failed, with its line, or that rejected the object; else empty."""
 
 
 def run_script(job: ScriptJob) -> ScriptResult:
-    """Anonymize one object; what may go wrong with it is in the result."""
+    """Anonymize one object, in a worker process; errors of the object are in the result."""
     from engine.anonymize import ScriptRuntimeError, UneditableFile
 
     try:
@@ -213,7 +214,7 @@ def _edit(job: ScriptJob) -> ScriptResult:
 
 
 def _steps(job: ScriptJob, begun: list[str]) -> Iterator[Profile | Script]:
-    """Yield what each step consists of, its profile, then its script, and note which has begun."""
+    """Yield profile and script of each step, and note the steps that have begun."""
     from engine.anonymize import Profile
 
     for step in job.steps:
@@ -231,7 +232,7 @@ ScriptWorkers = Workers[ScriptJob, ScriptResult]
 
 
 class ScriptRunner:
-    """Runs what sites and projects do to their objects; for all threads."""
+    """Runs the anonymizations of site and projects in worker processes; for all threads."""
 
     def __init__(self, uid_maps_file: Path, workers: ScriptWorkers | None = None) -> None:
         self._uid_maps_file = uid_maps_file.absolute()
@@ -244,13 +245,14 @@ class ScriptRunner:
         steps: tuple[Anonymization, ...],
         labels: tuple[str, str, str],
     ) -> str:
-        """Anonymize a file into another, and return what dropped it: empty, or a script's name.
+        """Anonymize a file into another; return the script that rejected it, or empty.
 
         Args:
             source: the descriptor of a DICOM file, or of one that is in memory only.
-            target: the descriptor of a file that is overwritten; of no use if this raises.
-            steps: what is done.
-            labels: project, subject and session, which scripts are given.
+            target: the descriptor of a file that is overwritten; its content is invalid if this
+                raises.
+            steps: the anonymizations, in their order.
+            labels: project, subject and session, which scripts get as variables.
 
         Raises:
             ProcessingFailed: if that can't be done.
@@ -267,7 +269,7 @@ class ScriptRunner:
         return result.where
 
     def start_ahead(self) -> None:
-        """Begin to load what scripts need, so that the first object need not wait."""
+        """Start the fork server, which loads what scripts need, before the first object."""
         try:
             load_ahead()
         except OSError as error:

@@ -1,8 +1,8 @@
-"""How worker processes are started: anew, or forked from one that has loaded what scripts need.
+"""Starts worker processes: anew, or forked from a server that has loaded what scripts need.
 
-Loading pydicom and the parser takes a good second, as long as a thousand objects; a fork takes a
-few milliseconds and shares their memory. What is loaded before a fork is our own and libraries':
-code of plug-ins gets a process that was started anew.
+Loading pydicom and the parser takes more than a second, as long as a thousand objects. A fork takes
+a few milliseconds and shares their memory. Only our own code and libraries are loaded before a
+fork; code of plug-ins runs in a process that was started anew.
 """
 
 from __future__ import annotations
@@ -34,11 +34,14 @@ _SPAWN: Final = multiprocessing.get_context("spawn")
 _FORKSERVER: Final = multiprocessing.get_context("forkserver")
 _FORKSERVER.set_forkserver_preload(["__main__", "engine.workers.preload"])
 _table = threading.Lock()
-"""Guards what `multiprocessing` notes of all processes, which is not thread-safe."""
+"""Guards the list of processes of `multiprocessing`, which is not thread-safe."""
 
 
 class Start(Enum):
-    """How the processes of one function are started; a fork of ours would copy held locks."""
+    """How the processes of one function are started.
+
+    Never by a fork of the engine itself: that would copy locks that its threads hold.
+    """
 
     ANEW = "anew"
     FORKED = "forked"
@@ -47,13 +50,13 @@ class Start(Enum):
 def start_process(
     start: Start, target: Callable[..., None], arguments: tuple[object, ...]
 ) -> SpawnProcess | ForkServerProcess:
-    """Start a process; for the first one that is forked, wait until everything is loaded.
+    """Start a process; the first forked one waits until the server has loaded everything.
 
     Raises:
-        OSError: if none can be started.
+        OSError: if no process can be started.
     """
     if start is Start.FORKED:
-        # What others are forked from has a socket in the temporary folder, which may be missing.
+        # The fork server has a socket in the temporary folder, which may be missing or full.
         with suppress(OSError):
             return _started(_FORKSERVER, target, arguments, start)
     return _started(_SPAWN, target, arguments, Start.ANEW)
@@ -83,7 +86,7 @@ def load_ahead() -> None:
 
 
 def end_process(process: SpawnProcess | ForkServerProcess) -> int | None:
-    """Kill a process, if it is still there, and return its exit code."""
+    """Kill a process, if it still runs, and return its exit code."""
     process.kill()
     with _table:
         process.join()
@@ -93,12 +96,10 @@ def end_process(process: SpawnProcess | ForkServerProcess) -> int | None:
 
 
 def _start_helpers(start: Start) -> None:
-    """Start what `multiprocessing` keeps beside its own processes, if it is not there yet.
-
-    It is given the descriptor of `sys.stderr`; a console puts something there that has none.
-    All of them are `python -c`, which would look for modules in the current directory first.
-    """
+    """Start the resource tracker and the fork server of `multiprocessing`, if they do not run."""
+    # They are `python -c`, which would look for modules in the current directory first.
     os.environ["PYTHONSAFEPATH"] = "1"
+    # They inherit the descriptor of `sys.stderr`, and a console puts an object there that has none.
     with redirect_stderr(sys.__stderr__):
         resource_tracker.ensure_running()
         if start is Start.FORKED:
@@ -106,18 +107,25 @@ def _start_helpers(start: Start) -> None:
 
 
 def detach_from_terminal() -> None:
-    """Leave the terminal and its signals to the parent; what libraries print may be values."""
+    """Silence stdout and stderr, ignore SIGINT and SIGHUP, and set limits of a worker process.
+
+    Messages of libraries may contain values of objects, so nothing is printed or logged.
+    """
     null = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         os.dup2(null, descriptor)
     os.close(null)
+    # Ctrl+C and a closed terminal go to the whole process group: the engine decides when its
+    # workers end.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    # The signal of the CPU limit: its default ends the process.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     os.umask(0o077)
     # One object at a time needs one thread; NumPy's library reserves memory for each of all cores.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    with suppress(OSError):  # where memory is short, it is a worker that ends
+    # If memory is short, the kernel kills a worker before the engine.
+    with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
     logging.disable()
     warnings.simplefilter("ignore")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# ASCII, as in Java without the flag U; `regex` would take the Unicode ones (XNAT 6.6).
 _POSIX = {
     "Lower": "a-z",
     "Upper": "A-Z",
@@ -36,6 +37,7 @@ _HEX_DIGIT = r"\p{Nd}a-fA-F\uff21-\uff26\uff41-\uff46"
 _WORD: Final = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d"
 _BLANK = r"\p{Zs}\t"
 _GRAPH = r"[^\p{White_Space}\p{Cc}\p{Cs}\p{Cn}]"
+# The same names under the flag U, by the definitions of Unicode TR18 that Java follows.
 _UNICODE_POSIX = {
     "ALPHA": r"\p{Alphabetic}",
     "LOWER": r"\p{Lowercase}",
@@ -50,6 +52,7 @@ _UNICODE_POSIX = {
     "GRAPH": _GRAPH,
     "PRINT": rf"[[{_GRAPH}{_BLANK}]&&[^\p{{Cc}}]]",
 }
+# What `\p{Is…}` may name besides categories and scripts.
 _BINARY = {
     "ALPHABETIC": r"\p{Alphabetic}",
     "ASSIGNED": r"\P{Cn}",
@@ -77,6 +80,7 @@ _SPECIAL = {
     "L1": r"\x00-\xff",
     "all": r"\x00-\U0010ffff",
 }
+# Under the flag i, these match letters of either case in Java.
 _ANY_CASE = {
     "Lower": "a-zA-Z",
     "Upper": "a-zA-Z",
@@ -94,6 +98,7 @@ def word_items(mode: Mode) -> str:
 
 def property_items(name: str, mode: Mode) -> str | None:
     r"""Return what ``\p{name}`` stands for, or None if Java or `regex` has no such property."""
+    # `\p{sc=Latin}`, `\p{blk=Greek}`, `\p{gc=Lu}`.
     key, equals, value = name.partition("=")
     if equals:
         return _keyed(key.lower(), value, mode)
@@ -133,12 +138,14 @@ def _script(name: str) -> str | None:
 
 
 def _unicode(kind: str, name: str) -> str | None:
+    # The name is written into a pattern of `regex`: nothing in it may be syntax there.
     if not _NAME.fullmatch(name):
         return None
-    import regex  # which takes a while, and only rules need it
+    import regex  # slow to import, and only rules need it
 
     items = rf"\p{{{kind}={name}}}"
     try:
+        # `regex` knows the blocks and scripts; it is asked whether there is this one.
         regex.compile(items, regex.VERSION1)
     except regex.error:
         return None
@@ -147,6 +154,7 @@ def _unicode(kind: str, name: str) -> str | None:
 
 LINE_BREAKS = r"\n\x0b\f\r\x85\u2028\u2029"
 CLASS_LETTERS = "dDwWsShHvVpP"
+# Java's `\h`; `\v` there is any vertical white space, in `regex` only U+000B.
 _BLANKS = r"\x20\t\xa0\u1680\u180e\u2000-\u200a\u202f\u205f\u3000"
 _CONTROLS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "a": "\a", "e": "\x1b"}
 _PLAIN_LETTER = "a backslash before a letter or digit must be an escape of Java; remove it"
@@ -154,7 +162,7 @@ _HEX = r"write \xhh, \uhhhh or \x{h…} with hexadecimal digits"
 
 
 def escaped(char: str) -> str:
-    """Return a character so that it is a literal everywhere in a `regex` pattern."""
+    """Write a character so that it is a literal everywhere in a `regex` pattern."""
     if char.isascii():
         return char if char.isalnum() else f"\\x{ord(char):02x}"
     code = ord(char)
@@ -219,6 +227,7 @@ def character(source: PatternSource) -> str:
 def _octal(source: PatternSource, start: int) -> str:
     number = ""
     while len(number) < 3 and source.peek() in tuple("01234567"):
+        # `\0377` is the largest; a third digit after 4 to 7 is a literal.
         if len(number) == 2 and number[0] > "3":
             break
         number += source.take()
@@ -233,6 +242,7 @@ def _hexadecimal(source: PatternSource, start: int) -> str:
     number = source.take_until("}")
     if not number or not set(number) <= set(hexdigits):
         source.refuse(r"\x{ needs hexadecimal digits and a }", _HEX, start)
+    # The length first: an int of a very long text would take long to parse.
     if len(number) > 12 or int(number, 16) > 0x10FFFF:
         source.refuse("there is no such character", "use at most 10FFFF", start)
     return chr(int(number, 16))
@@ -240,6 +250,7 @@ def _hexadecimal(source: PatternSource, start: int) -> str:
 
 def _utf16(source: PatternSource, start: int) -> str:
     code = _hex_number(source, 4, start)
+    # Java joins two escapes that are halves of a surrogate pair to one character.
     paired = 0xD800 <= code < 0xDC00 and source.peek() == "\\" and source.peek(1) == "u"
     if not paired:
         return chr(code)
@@ -264,6 +275,7 @@ def _control(source: PatternSource, start: int) -> str:
     char = source.take()
     if not char:
         source.refuse(r"\c needs a character", r"write for example \cA", start)
+    # As Java does: it checks neither range nor case of the character.
     return chr(ord(char) ^ 64)
 
 
@@ -273,6 +285,7 @@ def _named(source: PatternSource, start: int) -> str:
         char = unicodedata.lookup(name or "")
     except KeyError:
         char = ""
+    # Python also looks up aliases and sequences: only a character's own name counts.
     if not name or unicodedata.name(char or "\0", "") != name.upper():
         source.refuse("there is no character of that name", r"write \x{h…} instead", start)
     return char
@@ -287,6 +300,7 @@ _READERS: dict[str, Callable[[PatternSource, int], str]] = {
 }
 
 
+# Each level is one call of `read`: a hostile pattern must not reach the limit of recursion.
 MAX_DEPTH = 30
 _ESCAPE_IT = "escape the sign with a backslash"
 
@@ -349,6 +363,7 @@ class _Class:
 
     def _check_sign(self, *, first: bool, leading: bool = False) -> None:
         sign = self._source.peek()
+        # In `regex`, version 1, these are difference and symmetric difference (XNAT 6.6).
         if sign == self._source.peek(1) and sign in ("-", "~"):
             remedy = "write [a-z&&[^aeiou]] for a difference; for the sign itself use a backslash"
             self._source.refuse(f"Java has no {sign}{sign} between classes", remedy)
@@ -363,6 +378,7 @@ class _Class:
             self._source.take()
             return class_items(self._source, self._mode)
         char = self._character()
+        # A hyphen at the end, or before a nested class, is a literal.
         if self._source.peek() != "-" or self._source.peek(1) in ("[", "]", ""):
             return "".join(map(escaped, variants(char, self._mode)))
         if self._source.peek(2) != "]":

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 VALUE_UNITS: Final = 64
-"""UTF-16 units of a value that a rule without replacement looks at."""
+"""UTF-16 units of a value that a rule without replacement sees (XNAT 6.4)."""
 
 
 class Trait(Flag):
-    """What a part contains."""
+    """Properties of a part that decide whether `regex` and Java treat it alike."""
 
     NONE = 0
     CAPTURES = auto()
@@ -30,7 +30,10 @@ class Trait(Flag):
     COMMITS = auto()
     """A possessive quantifier or an atomic group."""
     LOOPS_ALONE = auto()
-    """An unbounded quantifier with nothing obligatory beside it: slow if repeated."""
+    """An unbounded quantifier with nothing obligatory beside it.
+
+    Repeated, it can divide a text in exponentially many ways: ``(a*)*``.
+    """
     SEARCH_ANCHOR = auto()
     r"""``\G``"""
     CHOICE = auto()
@@ -40,9 +43,9 @@ class Trait(Flag):
     CAPTURES_INSIDE = auto()
     """The part is one group, with capturing ones inside it."""
     MAY_CAPTURE = auto()
-    """A group that not every way through passes."""
+    """A group that some ways through do not pass."""
     STALE = auto()
-    """A group whose text Java does not take back when it gives up this part."""
+    """A group whose text Java keeps after it has backtracked over this part."""
 
 
 _OF_ONE_GROUP = Trait.GROUPED | Trait.CAPTURES_INSIDE
@@ -50,17 +53,17 @@ _OF_ONE_GROUP = Trait.GROUPED | Trait.CAPTURES_INSIDE
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part that is one atom for a quantifier unless it has no width."""
+    """A translated part of a pattern; one atom for a quantifier unless it has no width."""
 
     text: str
     """In the dialect of `regex`, version 1."""
     least: int = 0
-    """Characters it takes at least."""
+    """The least number of characters that it matches."""
     most: int | None = 0
-    """Characters it takes at most; None is no limit."""
+    """The largest number of characters that it matches; None is no limit."""
     traits: Trait = Trait.NONE
     size: int = 1
-    """Atoms after `regex` has written out the obligatory repetitions."""
+    """Number of atoms once `regex` has expanded the obligatory repetitions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ def sequence(pieces: Sequence[Piece]) -> Piece:
     """Join parts that follow each other; the result is no atom."""
     least = sum(piece.least for piece in pieces)
     traits = _all_traits(pieces) & ~(Trait.LOOPS_ALONE | _OF_ONE_GROUP)
+    # Only if all obligatory characters are inside the loop itself: anything beside it separates two
+    # rounds of an outer loop, which then has one way only.
     if any(Trait.LOOPS_ALONE in piece.traits and piece.least == least for piece in pieces):
         traits |= Trait.LOOPS_ALONE
     most = _total([piece.most for piece in pieces])
@@ -101,6 +106,7 @@ def alternatives(pieces: Sequence[Piece]) -> Piece:
     text = "|".join(piece.text for piece in pieces)
     size = sum(piece.size for piece in pieces)
     traits = _all_traits(pieces) | Trait.CHOICE
+    # Another branch may be taken, and then the group has no text.
     if Trait.CAPTURES in traits:
         traits |= Trait.MAY_CAPTURE
     return Piece(text, min(p.least for p in pieces), most, traits, size)
@@ -124,6 +130,7 @@ def around(piece: Piece, opening: str) -> Piece:
 
 def repeated(piece: Piece, quantifier: Quantifier) -> Piece:
     """Put a quantifier behind an atom."""
+    # An anchor may be two groups, one behind the other (`_LINE_START`): only together an atom.
     atom = piece.text if piece.most != 0 else f"(?:{piece.text})"
     high = quantifier.high
     most = None if high is None or piece.most is None else piece.most * high
@@ -147,6 +154,7 @@ def choices_to_repeat(piece: Piece, quantifier: Quantifier) -> float:
     if piece.most != 1 or Trait.GROUPED in piece.traits:
         return inf
     low, high = quantifier.low, quantifier.high
+    # Free loops are counted apart: they share the characters of one value.
     return 1 if high is None else min(high - low, VALUE_UNITS) + 1
 
 
@@ -234,6 +242,7 @@ def _number(source: PatternSource) -> int | None:
     number = ""
     while (char := source.peek()) and char in digits:
         number += source.take()
+    # Before `int`: it is larger than any that Java takes.
     if len(number) > 10:
         source.refuse("the quantifier's numbers are not acceptable", _BRACES, start)
     return int(number) if number else None
@@ -241,6 +250,7 @@ def _number(source: PatternSource) -> int | None:
 
 _PLAIN_OPENINGS = (":", "=", "!", ">", "<=", "<!")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+# Syntax of Python or Perl that `regex` would understand and Java refuses.
 _FOREIGN = {
     "P": ("(?P is not Java", "write (?<name>…) for a group and \\k<name> to refer to it"),
     "#": ("(?# is not Java", "remove the comment"),
@@ -255,7 +265,7 @@ _FLAGS = "the flags are i, m, s, d, x, u and U"
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What stands between an opening bracket and what is inside."""
+    """The beginning of a group, up to its content."""
 
     text: str
     """In the dialect of `regex`; names are left out."""
@@ -271,6 +281,7 @@ def read_opening(source: PatternSource, mode: Mode, start: int) -> Opening:
     source.skip_comments(mode)
     if not source.accept("?"):
         return Opening("(", mode)
+    # Look-behind before the name of a group: both begin with `<`.
     for opening in _PLAIN_OPENINGS:
         if source.accept(opening):
             return Opening(f"(?{opening}", mode)
@@ -306,6 +317,7 @@ def _flags(source: PatternSource, mode: Mode) -> Opening:
     return Opening("(?:", mode, flags_only=flags_only)
 
 
+# Java never matches between CR and LF, and `^` never matches at the end of the input.
 _ENDS_BUT_LF = r"[\r\x85\u2028\u2029]"
 _LINE_START = r"(?:\A|(?<=[\n\x85\u2028\u2029])|(?<=\r)(?!\n))(?!\Z)"
 _UNIX_LINE_START = r"(?:\A|(?<=\n))(?!\Z)"
@@ -317,6 +329,7 @@ _BASE = r"[\p{L}\p{Nd}]"
 def line_start(mode: Mode) -> str:
     """Return ``^``."""
     if Mode.MULTI_LINE not in mode:
+        # Without the flag m, `^` is the start of the input only.
         return r"\A"
     return _UNIX_LINE_START if Mode.UNIX_LINES in mode else _LINE_START
 

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 Difference = tuple[str, str]
 """Reason and remedy."""
 
+# A matched text is the same in both engines; what a group reports may not be. A rule takes a group,
+# so this would file objects under another label than XNAT does.
 _STALE = (
     "Java may report what a group in here held before the pattern took another way",
     "use (?:…) for the group, or capture outside of this part",
@@ -58,7 +60,7 @@ _STRICT = Trait.CAPTURES | Trait.COMMITS
 
 
 def of_repetition(atom: Piece, quantifier: Quantifier) -> Difference | None:
-    """Compare the engines for an atom with a quantifier behind it."""
+    """Return where the engines differ for an atom with a quantifier; None if they agree."""
     stale = Trait.STALE in atom.traits or loops_in_fixed_shape(atom, quantifier)
     if stale and quantifier.low != quantifier.high:
         return _STALE
@@ -83,18 +85,19 @@ def _of_empty_repetition(atom: Piece, quantifier: Quantifier) -> Difference | No
 
 
 def of_alternatives(branches: Sequence[Piece]) -> Difference | None:
-    """Compare the engines for parts of which one is taken."""
+    """Return where the engines differ for alternatives; None if they agree."""
     stale = any(Trait.STALE in branch.traits for branch in branches)
     return _STALE if stale and len(branches) > 1 else None
 
 
 def of_atomic_group(inside: Piece) -> Difference | None:
-    """Compare the engines for an atomic group."""
+    """Return where the engines differ for an atomic group; None if they agree."""
     return _STALE if Trait.MAY_CAPTURE in inside.traits else None
 
 
 def of_look_around(inside: Piece, *, negative: bool, behind: bool) -> Difference | None:
-    """Compare the engines for a look-around."""
+    """Return where the engines differ for a look-around; None if they agree."""
+    # Java refuses it, `regex` would take it (XNAT 6.6).
     if behind and (inside.most is None or Trait.REFERS_BACK in inside.traits):
         remedy = "use bounded quantifiers such as {0,10} and no back-references"
         return "the look-behind has no maximum length", remedy
@@ -106,6 +109,8 @@ def of_look_around(inside: Piece, *, negative: bool, behind: bool) -> Difference
     return _STALE if Trait.MAY_CAPTURE in inside.traits else None
 
 
+# Patterns come from a configuration, which may be imported: no text in it may take the memory, the
+# stack or seconds of time. `regex` expands obligatory repetitions, so `MAX_SIZE` counts those.
 MAX_PATTERN_CHARACTERS: Final = 1000
 MAX_DEPTH: Final = 30
 MAX_SIZE: Final = 10_000
@@ -114,7 +119,7 @@ _ESCAPE_IT = "escape it with a backslash if it is meant literally"
 
 @dataclass(frozen=True, slots=True)
 class JavaPattern:
-    """A compiled pattern; groups have numbers only, names are kept beside."""
+    """A compiled pattern; its groups have numbers only, their names are in `names`."""
 
     compiled: regex.Pattern[str]
     groups: int
@@ -122,24 +127,25 @@ class JavaPattern:
     nested_loop: int | None
     """0-based place of a repeated group that itself repeats freely; None if there is none."""
     ways: float
-    """How many ways through the pattern 64 characters may try at most; infinite where unknown."""
+    """The most ways through the pattern for 64 characters; infinite if not known."""
 
 
 def compile_java(pattern: str) -> JavaPattern:
     """Translate and compile a Java pattern.
 
     Raises:
-        PatternFault: if Java refuses it or it can't be translated faithfully.
+        PatternFault: if Java refuses it, or if it can't be translated exactly.
     """
     if len(pattern) > MAX_PATTERN_CHARACTERS:
         reason = f"is longer than {MAX_PATTERN_CHARACTERS} characters ({len(pattern)})"
         raise PatternFault(MAX_PATTERN_CHARACTERS, reason, "split the rule or shorten the pattern")
-    import regex  # which takes a while, and only rules need it
+    import regex  # slow to import, and only rules need it
 
     translation = _Translation(PatternSource(pattern))
     piece = translation.whole()
     try:
         compiled = regex.compile(piece.text, regex.VERSION1)
+    # What passed all checks compiles as a rule; a pattern must never raise anything else here.
     except (regex.error, RecursionError, OverflowError, ValueError) as error:
         raise PatternFault(0, "can't be translated", "simplify the pattern") from error
     groups = translation.groups
@@ -173,7 +179,7 @@ class _Translation:
 
     @property
     def ways(self) -> float:
-        """How many ways through the pattern there are: those to part a value among its loops."""
+        """The number of ways to divide a value among the loops, times the number of choices."""
         return comb(VALUE_UNITS + self._loops, self._loops) * self._choices
 
     def _alternatives(self) -> Piece:
@@ -182,6 +188,7 @@ class _Translation:
         while self._source.accept("|"):
             pieces.append(self._sequence())
         self._check(of_alternatives(pieces), start)
+        # An upper bound: choices are multiplied as if each could be combined with each.
         self._choices *= len(pieces)
         return alternatives(pieces)
 
@@ -237,6 +244,7 @@ class _Translation:
 
     def _dot(self) -> str:
         if Mode.DOT_ALL in self._mode:
+            # A flag of its own: the whole pattern has none.
             return "(?s:.)"
         return r"[^\n]" if Mode.UNIX_LINES in self._mode else r"[^\n\r\x85\u2028\u2029]"
 
@@ -256,6 +264,7 @@ class _Translation:
             self._source.refuse("the group is not closed", f"add a ), or {_ESCAPE_IT}", start)
         self._depth -= 1
         self._open.discard(number)
+        # Flags that were set inside a group end with it.
         self._mode = outer
         return self._closed(piece, opening, start)
 
@@ -279,6 +288,7 @@ class _Translation:
             return wrapped(piece, "(", Trait.CAPTURES)
         if opening.text == "(?:":
             return wrapped(piece, "(?:")
+        # Atomic groups and look-arounds start searches of their own, which are not counted here.
         self._choices = inf
         if opening.text == "(?>":
             self._check(of_atomic_group(piece), start)
@@ -317,6 +327,7 @@ class _Translation:
         if number > self.groups:
             self._refuse_reference(str(number), start)
         while (digit := self._source.peek()) and digit in digits:
+            # Java takes a further digit only as long as there is a group of that number.
             if number * 10 + int(digit) > self.groups:
                 break
             number = number * 10 + int(self._source.take())
@@ -341,9 +352,11 @@ class _Translation:
         self._choices = inf
         text = rf"(?:\g<{number}>)"
         if Mode.IGNORE_CASE in self._mode:
+            # Java compares ASCII letters only here, `regex` all scripts.
             if Mode.UNICODE_CASE not in self._mode:
                 remedy = "write (?-i:…) around it, or (?iu) if letters of all scripts are meant"
                 self._source.refuse("a back-reference under the flag i", remedy, start)
+            # Without full case folding: Java compares character by character, so ß is not ss.
             text = rf"(?i-f:\g<{number}>)"
         return Piece(text, 0, None, Trait.REFERS_BACK)
 
@@ -351,6 +364,7 @@ class _Translation:
 _ANCHORS = {"^": anchors.line_start, "$": anchors.line_end}
 _ESCAPED_ANCHORS: dict[str, Callable[[Mode], str]] = {
     "A": lambda _mode: r"\A",
+    # Python's `\Z` is the absolute end, which is `\z` in Java.
     "z": lambda _mode: r"\Z",
     "Z": anchors.input_end,
     "G": lambda _mode: r"\G",

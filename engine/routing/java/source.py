@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 QUOTED: Final = "quoted"
-r"""What `PatternSource.peek` answers for a character inside ``\Q…\E``: it is never syntax."""
+r"""What `PatternSource.peek` returns for a character inside ``\Q…\E``, which is never syntax."""
 BLANKS: Final = " \t\n\x0b\f\r"
 _LINE_ENDS = "\n\r\x85\u2028\u2029"
 
@@ -39,12 +39,13 @@ MODE_LETTERS: Final = {
     "d": Mode.UNIX_LINES,
     "x": Mode.COMMENTS,
     "u": Mode.UNICODE_CASE,
+    # In Java the flag U implies u.
     "U": Mode.UNICODE_CLASSES | Mode.UNICODE_CASE,
 }
 
 
 class PatternSource:
-    """Reads one pattern from left to right and names the place of what it refuses."""
+    """Reads one pattern from left to right; a refusal names the place in the text as written."""
 
     def __init__(self, pattern: str) -> None:
         self._chars = tuple(_resolve_quotes(pattern))
@@ -64,7 +65,7 @@ class PatternSource:
         return self._index >= len(self._chars)
 
     def peek(self, ahead: int = 0) -> str:
-        """Return a coming character if it can be syntax, `QUOTED` or, at the end, nothing."""
+        """Return a coming character; `QUOTED` if it can't be syntax; empty at the end."""
         index = self._index + ahead
         if index >= len(self._chars):
             return ""
@@ -72,7 +73,7 @@ class PatternSource:
         return QUOTED if quoted else char
 
     def take(self) -> str:
-        """Read one character, whatever it is; nothing at the end."""
+        """Read one character, syntax or not; empty at the end."""
         if self.at_end:
             return ""
         self._index += 1
@@ -105,7 +106,7 @@ class PatternSource:
                 pass
 
     def refuse(self, reason: str, remedy: str, offset: int | None = None) -> NoReturn:
-        """Give up on the pattern at `offset`, or at the next character."""
+        """Raise a `PatternFault` at `offset`, or at the next character."""
         raise PatternFault(self.offset if offset is None else offset, reason, remedy)
 
 
@@ -114,6 +115,7 @@ def _resolve_quotes(pattern: str) -> Iterator[tuple[str, int, bool]]:
     index = 0
     while index < len(pattern):
         pair = pattern[index : index + 2]
+        # A quote that is never ended goes to the end of the pattern, as in Java.
         if pair == (r"\E" if quoting else r"\Q"):
             quoting = not quoting
             index += 2
@@ -121,11 +123,13 @@ def _resolve_quotes(pattern: str) -> Iterator[tuple[str, int, bool]]:
             yield pattern[index], index, quoting
             index += 1
         else:
+            # Both at once: `\\Q` is a backslash and a Q, not the start of a quote.
             yield pair[0], index, False
             yield pair[1], index + 1, False
             index += 2
 
 
+# Only these blocks have characters with another case, so not all of Unicode is searched.
 _CASED_BLOCKS = (
     range(0x41, 0x3000),
     range(0xA640, 0xAC00),
@@ -138,17 +142,18 @@ _CASED_BLOCKS = (
 
 
 def variants(char: str, mode: Mode) -> str:
-    """Return every character that `char` stands for in a pattern."""
+    """Return every character that `char` matches under the flags in force."""
     if Mode.IGNORE_CASE not in mode:
         return char
     if Mode.UNICODE_CASE not in mode:
+        # Without the flag u, Java ignores the case of ASCII letters only.
         return char + char.swapcase() if char.isascii() and char.isalpha() else char
     folded = _fold(char)
     return char if folded == _upper(char) else _same_letter().get(folded, char)
 
 
 def outside_range(first: str, last: str, mode: Mode) -> str:
-    """Return the characters outside a range that match it in another case."""
+    """Return the characters outside a range whose other case is inside it."""
     if Mode.IGNORE_CASE not in mode:
         return ""
     if Mode.UNICODE_CASE not in mode:
@@ -167,9 +172,11 @@ def _upper(char: str) -> str:
 
 
 def _fold(char: str) -> str:
+    # By way of the upper case, as Java compares: so the long s equals s.
     return _upper(char).lower()[0]
 
 
+# Made at the first pattern with the flags iu, which is rare.
 @cache
 def _same_letter() -> dict[str, str]:
     letters: dict[str, str] = {}

@@ -566,7 +566,7 @@ def test_a_pdu_may_be_a_little_longer_than_what_was_negotiated(pdu_bytes: int) -
     longest = pdu_bytes + SLACK_BYTES
     assert established(limits).next_event(struct.pack(">BxI", P_DATA, longest)) is None
     error = violation(struct.pack(">BxI", P_DATA, longest + 1), limits)
-    assert error.why == f"a P-DATA-TF PDU says it has {longest + 1:,} bytes"
+    assert error.why == f"a P-DATA-TF PDU announces {longest + 1:,} bytes"
 
 
 def test_the_head_of_a_p_data_pdu_waits_for_its_rest_though_no_other_pdu_may_be_so_long() -> None:
@@ -580,7 +580,7 @@ def test_another_pdu_may_be_so_long_and_not_longer(kind: int) -> None:
     assert established().next_event(struct.pack(">BxI", kind, LONGEST_OTHER_PDU_BYTES)) is None
     error = violation(struct.pack(">BxI", kind, LONGEST_OTHER_PDU_BYTES + 1))
     assert error == ProtocolError(
-        f"a PDU of type 0x{kind:02X} says it has {LONGEST_OTHER_PDU_BYTES + 1:,} bytes",
+        f"a PDU of type 0x{kind:02X} announces {LONGEST_OTHER_PDU_BYTES + 1:,} bytes",
         acse.encode_abort(2, 6),
     )
 
@@ -589,7 +589,7 @@ def test_another_pdu_may_be_so_long_and_not_longer(kind: int) -> None:
 def test_a_pdu_of_an_unknown_type_is_refused_by_its_head(state: int) -> None:
     event = STATES[state]().next_event(pdu(0x42, length=99)[:6])
     assert isinstance(event, ProtocolError)
-    why = "a PDU of type 0x42 says it has 99 bytes"
+    why = "a PDU of type 0x42 announces 99 bytes"
     assert event == (
         ProtocolError("", FROM_USER) if state == 2 else ProtocolError(why, acse.encode_abort(2, 1))
     )
@@ -603,7 +603,7 @@ def test_before_any_request_it_is_the_first_bytes_that_tell_what_the_peer_is() -
 def test_a_pdu_that_is_not_due_is_named(kind: int) -> None:
     error = violation(pdu(kind))
     assert error == ProtocolError(
-        f"a PDU of type 0x{kind:02X} is not due here", acse.encode_abort(2, 2)
+        f"a PDU of type 0x{kind:02X} is not allowed here", acse.encode_abort(2, 2)
     )
 
 
@@ -620,13 +620,13 @@ def test_a_pdu_that_is_not_due_is_named(kind: int) -> None:
             "a C-STORE request lacks SOP class or instance UID",
         ),
         (message(STORE) + ECHO, "a message changes its presentation context"),
-        (message(STORE) * 2, "a command fragment stands where a data set is due"),
-        (one_pdu(pdv(b"1", 0)), "a data set fragment stands where a command is due"),
-        (one_pdu(pdv(b"1", LAST)), "a data set fragment stands where a command is due"),
-        (pdu(P_DATA, b""), "a P-DATA-TF PDU says it has 0 bytes"),
+        (message(STORE) * 2, "a command fragment came where a data set must follow"),
+        (one_pdu(pdv(b"1", 0)), "a data set fragment came where a command must follow"),
+        (one_pdu(pdv(b"1", LAST)), "a data set fragment came where a command must follow"),
+        (pdu(P_DATA, b""), "a P-DATA-TF PDU announces 0 bytes"),
         (pdu(P_DATA, pdv(b"12", COMMAND) + b"1"), "a P-DATA-TF PDU ends inside a PDV's head"),
-        (pdu(P_DATA, pdv(b"12", COMMAND, length=1)), "a PDV says it has 1 bytes"),
-        (pdu(P_DATA, pdv(b"12", COMMAND, length=99)), "a PDV says it has 99 bytes"),
+        (pdu(P_DATA, pdv(b"12", COMMAND, length=1)), "a PDV announces 1 bytes"),
+        (pdu(P_DATA, pdv(b"12", COMMAND, length=99)), "a PDV announces 99 bytes"),
     ],
 )
 def test_what_no_peer_may_send_ends_the_association_in_words(received: bytes, why: str) -> None:

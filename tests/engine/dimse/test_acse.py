@@ -113,7 +113,7 @@ def test_titles_may_be_padded_with_nul_and_spaces(raw: bytes, title: str) -> Non
 @pytest.mark.parametrize("which", ["called", "calling"])
 def test_a_title_that_is_none_makes_the_request_unreadable(title: bytes, which: str) -> None:
     titles = (title, b"CT1") if which == "called" else (b"XNAT", title)
-    with pytest.raises(ProtocolViolation, match=f"has a {which} AE title that is none"):
+    with pytest.raises(ProtocolViolation, match=f"has an invalid {which} AE title"):
         decoded(associate_rq(*titles))
 
 
@@ -520,7 +520,7 @@ def test_an_answer_is_readable_or_breaks_the_association_and_nothing_else(items:
 
 def test_a_rejection_is_told_in_words() -> None:
     found = rejection(encode_associate_rj(1, 1, 3), PEER)
-    assert found.detail.endswith("for good: the calling AE title CT1 is not allowed")
+    assert found.detail.endswith("permanently: the calling AE title CT1 is not allowed")
     assert (found.result, found.source, found.reason) == (1, 1, 3)
 
 
@@ -531,9 +531,9 @@ def test_a_rejection_is_told_in_words() -> None:
         (1, 2, "the application context is not supported"),
         (1, 7, "there is no AE title PACS"),
         (2, 1, "no reason given by its service provider"),
-        (2, 2, "its protocol version is another"),
+        (2, 2, "it uses another protocol version"),
         (3, 1, "it is busy"),
-        (3, 2, "it has as many associations as it admits"),
+        (3, 2, "it has reached its limit of associations"),
     ],
 )
 def test_each_reason_of_the_standard_has_its_words(source: int, reason: int, words: str) -> None:
@@ -542,7 +542,7 @@ def test_each_reason_of_the_standard_has_its_words(source: int, reason: int, wor
 
 def test_an_unknown_or_short_rejection_is_one_too() -> None:
     found = rejection(encode_associate_rj(2, 3, 99), PEER)
-    assert found.detail.endswith("for now: source 3, reason 99")
+    assert found.detail.endswith("temporarily: source 3, reason 99")
     assert rejection(b"\x03\0\0\0\0\0", PEER).source == 0
 
 

@@ -133,7 +133,8 @@ def test_a_success_differs_from_other_answers_in_its_status_only(
 
 
 @pytest.mark.parametrize(
-    ("encoded", "why"), [(request(0x8001), "response"), (request(0), "no command"), (b"", "no")]
+    ("encoded", "why"),
+    [(request(0x8001), "response"), (request(0), "no Command Field"), (b"", "no")],
 )
 def test_what_asks_for_nothing_is_refused(encoded: bytes, why: str) -> None:
     with pytest.raises(UnreadableObject, match=why):

@@ -135,19 +135,19 @@ def test_pdus_that_begin_alike_are_cut_where_each_ends() -> None:
 @pytest.mark.parametrize(
     ("stream", "words"),
     [
-        (struct.pack(">BxI", 4, 0), "says it has 0 bytes"),
-        (struct.pack(">BxI", 4, 5) + b"\0" * 5, "says it has 5 bytes"),
-        (struct.pack(">BxI", 4, 0xFFFFFFFF), "says it has 4,294,967,295 bytes"),
-        (struct.pack(">BxI", 4, 70_001), "says it has 70,001 bytes"),
-        (struct.pack(">BxIIBB", 4, 6, 0, 1, 3), "a PDV says it has 0 bytes"),
-        (struct.pack(">BxIIBB", 4, 6, 1, 1, 3), "a PDV says it has 1 bytes"),
-        (struct.pack(">BxIIBB", 4, 10, 100, 1, 3) + b"\0" * 4, "a PDV says it has 100 bytes"),
+        (struct.pack(">BxI", 4, 0), "announces 0 bytes"),
+        (struct.pack(">BxI", 4, 5) + b"\0" * 5, "announces 5 bytes"),
+        (struct.pack(">BxI", 4, 0xFFFFFFFF), "announces 4,294,967,295 bytes"),
+        (struct.pack(">BxI", 4, 70_001), "announces 70,001 bytes"),
+        (struct.pack(">BxIIBB", 4, 6, 0, 1, 3), "a PDV announces 0 bytes"),
+        (struct.pack(">BxIIBB", 4, 6, 1, 1, 3), "a PDV announces 1 bytes"),
+        (struct.pack(">BxIIBB", 4, 10, 100, 1, 3) + b"\0" * 4, "a PDV announces 100 bytes"),
         (pdu(pdv(1, COMMAND | LAST, b"c") + b"\0\0"), "ends inside a PDV's head"),
         (pdu(pdv(1, COMMAND | LAST, bytes(MAX_COMMAND_BYTES + 1))), "command set is longer"),
-        (pdu(pdv(1, DATA | LAST, b"d")), "where a command is due"),
+        (pdu(pdv(1, DATA | LAST, b"d")), "where a command must follow"),
         (
             pdu(pdv(1, COMMAND | LAST, b"c"), pdv(1, COMMAND | LAST, b"c")),
-            "where a data set is due",
+            "where a data set must follow",
         ),
         (
             pdu(pdv(1, COMMAND | LAST, b"c"), pdu(pdv(1, DATA | LAST, b"a PDU inside a PDU"))),

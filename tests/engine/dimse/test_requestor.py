@@ -254,24 +254,24 @@ def test_a_connection_may_be_closed_more_than_once() -> None:
 @pytest.mark.parametrize(
     ("received", "why", "reason"),
     [
-        (pdu(0x09), "sent a PDU of type 0x09 where another is due", 1),
-        (acceptance(), "sent a PDU of type 0x02 where another is due", 2),
-        (pdu(6, length=2**32 - 1)[:6], "sent a PDU that says it has 4,294,967,295 bytes", 6),
+        (pdu(0x09), "sent a PDU of type 0x09 where another one must follow", 1),
+        (acceptance(), "sent a PDU of type 0x02 where another one must follow", 2),
+        (pdu(6, length=2**32 - 1)[:6], "sent a PDU that announces 4,294,967,295 bytes", 6),
         (
             pdu(P_DATA, length=2**32 - 1)[:6],
-            "broke the protocol: a P-DATA-TF PDU says it has 4,294,967,295 bytes",
+            "violated the protocol: a P-DATA-TF PDU announces 4,294,967,295 bytes",
             6,
         ),
         (
             pdu(P_DATA, pdv(b"data", 2)),
-            "broke the protocol: a data set fragment stands where a command is due",
+            "violated the protocol: a data set fragment came where a command must follow",
             6,
         ),
-        (pdu(P_DATA, pdv(b"", 3)), "answered nonsense: a command set is no response", 6),
-        (echo_response(2), "answered to what was not asked", 6),
+        (pdu(P_DATA, pdv(b"", 3)), "sent an unreadable response: a command set is no response", 6),
+        (echo_response(2), "sent a response to another request", 6),
         (
             store_response(StoreRequest(1, 1, CT_IMAGE_STORAGE, "1.2"), 0),
-            "answered to what was not asked",
+            "sent a response to another request",
             6,
         ),
     ],
@@ -289,7 +289,7 @@ def test_a_second_answer_is_to_nothing_that_was_asked() -> None:
     assert fed.next_event() == ResponseReceived(Response(C_ECHO, 1, 0, ""))
     event = fed.next_event()
     assert isinstance(event, ProtocolError)
-    assert event.why == "the peer answered to what was not asked"
+    assert event.why == "the peer sent a response to another request"
 
 
 def test_an_acceptance_that_can_not_be_read_ends_the_association() -> None:
@@ -297,7 +297,7 @@ def test_an_acceptance_that_can_not_be_read_ends_the_association() -> None:
     assert fed.next_event(b"\x02\0\0\0\0\x04\0\1\0\0") == ProtocolError(
         "the peer's A-ASSOCIATE-AC can't be read",
         acse.encode_abort(2, 6),
-        "see whether a DICOM peer listens there",
+        "check that a DICOM peer listens there",
     )
     assert fed.connection.state is State.AWAITING_CLOSE
 

@@ -131,11 +131,11 @@ def test_a_file_whose_class_or_syntax_is_no_uid_is_told_and_does_not_stop_the_ot
     [
         (Mood.ABORT, "aborted the association"),
         (Mood.UNANSWERED, f"did not answer {QUICK_WORDS}"),
-        (Mood.GARBAGE, "answered nonsense"),
+        (Mood.GARBAGE, "sent an unreadable response"),
         (Mood.RELEASE, "released the association in the middle of it"),
         (Mood.STRANGE, "sent a PDU of type 0x09"),
-        (Mood.WRONG, "answered to what was not asked"),
-        (Mood.ENDLESS, "says it has 4,294,967,295 bytes"),
+        (Mood.WRONG, "sent a response to another request"),
+        (Mood.ENDLESS, "announces 4,294,967,295 bytes"),
         (Mood.SILENT, f"did not answer {QUICK_WORDS}"),
     ],
 )
@@ -264,7 +264,7 @@ def test_a_rejection_says_why_and_what_to_do() -> None:
         echo_peer(peer(scp.port), PATIENT)
     assert (refused.value.result, refused.value.source, refused.value.reason) == (1, 1, 7)
     assert refused.value.detail.endswith(
-        "rejects the association for good: there is no AE title PACS"
+        "rejects the association permanently: there is no AE title PACS"
     )
 
 
@@ -403,7 +403,7 @@ def test_tls_that_the_peer_does_not_speak_is_said_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("whitelist_enabled", "source", "reason", "is_answer", "detail"),
     [
-        (True, 1, 3, True, "answers; its whitelist keeps out DICOMDOCK, as configured"),
+        (True, 1, 3, True, "answers; its whitelist rejects DICOMDOCK, as configured"),
         (False, 1, 3, False, "rejects the association (source 1, reason 3)"),
         (True, 1, 7, False, "rejects the called AE title XNAT"),
         (True, 3, 2, False, "rejects the association (source 3, reason 2)"),

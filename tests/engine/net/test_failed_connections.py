@@ -30,7 +30,7 @@ def head(kind: int, length: int) -> bytes:
 @pytest.mark.parametrize(
     ("first_bytes", "waited", "why"),
     [
-        (b"", None, "it was closed without a word"),
+        (b"", None, "it was closed without any data"),
         (b"", 10.0, "nothing came for 10 s"),
         (b"\1", 10.0, "its A-ASSOCIATE-RQ was not complete after 10 s"),
         (head(1, 200) + b"\0\1", 0.5, "its A-ASSOCIATE-RQ was not complete after 0.5 s"),

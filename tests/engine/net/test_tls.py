@@ -210,7 +210,7 @@ def test_callers_in_the_handshake_count_as_unassociated(dock: Dock, port: int) -
 
 def test_plain_dicom_on_a_tls_port_is_named_and_rejected(dock: Dock, port: int) -> None:
     assert call(port, "SAFE", "CT1") == "1/2/1"
-    assert wait_for_refusal(dock) == "the caller speaks plain DICOM, and this port wants TLS"
+    assert wait_for_refusal(dock) == "the caller speaks plain DICOM, and this port requires TLS"
     page = dock.journal.events_since(0, 1000)
     event = next(r.event for r in page.events if isinstance(r.event, ConnectionDropped))
     assert (event.receiver, event.calling_ae_title) == (f"SAFE:{port}", "CT1")
@@ -230,7 +230,7 @@ def test_what_else_speaks_on_a_tls_port_is_named(
     with socket.create_connection((LOOPBACK, port), 20) as caller:
         caller.sendall(said)
         assert caller.recv(1) == b""
-    assert wait_for_refusal(dock) == f"this port wants TLS, and this looks like {who}"
+    assert wait_for_refusal(dock) == f"this port requires TLS, and this looks like {who}"
 
 
 def test_tls_on_a_plain_port_is_named(dock: Dock, authority: Authority) -> None:
@@ -480,7 +480,7 @@ def test_a_certificate_that_expires_is_told_at_start_and_every_day(authority: Au
     ("authorities", "said"),
     [
         ("ours", "answered in"),
-        ("others", "its authorities keep out dicomdock's own certificate, as configured"),
+        ("others", "its authorities reject dicomdock's own certificate, as configured"),
         ("nobody", "answered in"),
     ],
 )

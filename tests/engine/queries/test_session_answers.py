@@ -102,7 +102,7 @@ def test_a_request_that_waits_is_shown_and_can_be_taken_back(
     assert sessions.cancel(number, "bert").text == "ready"
     assert sessions.detail(number).request is None
     assert session_service.depot.told(SessionCancelled) == [
-        f"bert took back what was asked for session {number}"
+        f"bert cancelled the request for session {number}"
     ]
 
 

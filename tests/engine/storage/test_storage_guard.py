@@ -89,7 +89,7 @@ def test_below_the_reserve_nothing_is_taken_in_until_there_is_space_again(
     storage.free_bytes = 50 * GB
     assert storage.refusal() == ""
     assert storage.told() == [
-        "nothing is taken in any more: only 500 MB free on the storage",
+        "objects are rejected: only 500 MB free on the storage",
         "enough space on the storage again: 50.0 GB free",
     ]
 
