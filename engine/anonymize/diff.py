@@ -32,7 +32,7 @@ _CONTENT_SEQUENCE: Final = "(0040,A730)"
 
 
 class UnlistedText(NamedTuple):
-    """An attribute that holds free text, and that the table does not list."""
+    """An attribute with free text that table E.1-1 of PS3.15 does not list."""
 
     path: str
     """As a script writes it."""
@@ -56,7 +56,7 @@ UNLISTED_TEXTS: Final = (_CODE_MEANING, *_OTHERS)
 
 
 def texts_kept_by(script: Script) -> tuple[UnlistedText, ...]:
-    """Return what neither the basic profile nor a script does anything about."""
+    """Return the texts that neither the basic profile nor a script removes or changes."""
     steps = [path.steps[-1] for path in paths_in(script.statements)]
     if any(not isinstance(step, TagStep) for step in steps):
         return ()  # a wildcard for everything
@@ -65,7 +65,7 @@ def texts_kept_by(script: Script) -> tuple[UnlistedText, ...]:
 
 
 def may_identify(tag: int, vr: str, text: str, path: str) -> bool:
-    """Tell whether an element that was kept may say who the patient is.
+    """Tell whether an element that was kept may identify the patient.
 
     Args:
         tag: the element.
@@ -79,6 +79,7 @@ def may_identify(tag: int, vr: str, text: str, path: str) -> bool:
         return True
     if _CODE_MEANING.fits(tag):
         return _CONTENT_SEQUENCE in path
+    # An element that no dictionary knows may be anything; a NUL may hide text behind it.
     unknown = not is_private(tag) and not dictionary_has_tag(tag)
     return unknown or ("\0" in text and vr not in BYTES)
 
@@ -89,7 +90,7 @@ _LAST_CREATOR: Final = 0xFF
 
 
 class ElementChangeKind(StrEnum):
-    """What became of an element."""
+    """How an element differs."""
 
     REMOVED = "removed"
     CHANGED = "changed"
@@ -111,7 +112,7 @@ class ElementDifference:
     """The text, how long it is if masked, None if there was none."""
     after: str | None
     telling: bool = False
-    """Whether it was kept and may say who the patient is."""
+    """Whether it was kept and may identify the patient."""
 
 
 def differences(
@@ -129,7 +130,7 @@ def differences(
         after: the object as it is.
         masked: whether values are replaced by their length, for logs and shared screens.
         kept: whether elements without a difference are listed too.
-        telling: whether those of them are listed that may say who the patient is.
+        telling: whether unchanged elements that may identify the patient are listed.
 
     Raises:
         UneditableFile: if an object is too broken to be compared.
@@ -245,6 +246,7 @@ def _same(before: Level, after: Level, tag: BaseTag) -> bool:
     old, new = (part_of(kept_element(level.ds, tag)) for level in (before, after))
     if old is not None and new is not None:
         return _same_content(old, new)
+    # Only one of them is still in a file: the value was replaced.
     if old is not None or new is not None:
         return False
     unread = [e.value for e in (kept_element(level.ds, tag) for level in (before, after))
@@ -264,6 +266,7 @@ def _same(before: Level, after: Level, tag: BaseTag) -> bool:
 def _same_content(one: FilePart, other: FilePart) -> bool:
     if one.size_bytes != other.size_bytes:
         return False
+    # The same bytes of the same file: an edited object refers to its source.
     if one.file is other.file and one.start == other.start:
         return True
     return all(a == b for a, b in zip(one.chunks(_CHUNK_BYTES), other.chunks(_CHUNK_BYTES),

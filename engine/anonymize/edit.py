@@ -47,7 +47,7 @@ def edit_file(
     Args:
         source: a DICOM file (PS3.10).
         target: a file that must not exist, or the descriptor of one that is open for writing.
-        steps: scripts and profiles in their order; no more are asked for after a rejection.
+        steps: scripts and profiles in their order; a rejection ends them.
         variables: what every script is given.
         script_context: limits, UID maps and what else is the same for many files.
         script_ids: the numbers to record in (0012,0064), after all steps.
@@ -72,6 +72,7 @@ def edit_file(
                 is ScriptOutcome.REJECTED
             ):
                 return ScriptOutcome.REJECTED
+        # After the steps, so that a script can't remove the record of itself.
         with _errors_translated():
             record(ds, script_ids)
             if mark:
@@ -96,7 +97,7 @@ def _apply(
 
 @contextmanager
 def _errors_translated() -> Iterator[None]:
-    """Say of what is not done by a script why it can't be done."""
+    """Raise errors of steps that are no script as `UneditableFile`."""
     try:
         yield
     except StatementFailure as failure:
@@ -109,7 +110,8 @@ def _errors_translated() -> Iterator[None]:
 
 
 def _check_transfer_syntax(ds: Dataset, read_as: UID) -> None:
-    """Only alterPixels may change it: it is no label, but says how to read all the rest."""
+    """Refuse a changed (0002,0010), by which the rest is read; only alterPixels may change it."""
+    # alterPixels leaves decoded pixels, so that they are no part of the source file any more.
     now = transfer_syntax_of(ds)
     pixels = next((tag for tag in PIXEL_ELEMENTS if tag in ds), None)
     altered = pixels is not None and part_of(kept_element(ds, pixels)) is None
@@ -119,13 +121,14 @@ def _check_transfer_syntax(ds: Dataset, read_as: UID) -> None:
 
 @contextmanager
 def _opened(target: Path | int) -> Iterator[int]:
-    """Give a descriptor; a file that could not be completed is removed again."""
+    """Yield a descriptor; a new file that is not complete is removed."""
     if isinstance(target, int):
         yield target
         return
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _NEW_FILE_MODE)
     try:
         yield descriptor
+    # Also when the process is interrupted: a half file must not stay.
     except BaseException:
         target.unlink(missing_ok=True)
         raise

@@ -13,7 +13,7 @@ MIGRATION_REMEDY: Final = (
 
 
 class ScriptError(ConfigurationError):
-    """Text that is not a DicomEdit 6 script; the place is that of the text as written."""
+    """A text is not a valid DicomEdit 6 script; line and column are those of the text."""
 
     title = "Not a valid anonymization script"
     exit_code = 1
@@ -42,7 +42,7 @@ class MissingVersion(ScriptError):
     """A script without a version line, which means the older language DicomEdit 4."""
 
     def __init__(self, name: str = "script", changes: tuple[Problem, ...] = ()) -> None:
-        """Say so, and what else must be changed."""
+        """Take the further changes that the script needs in DicomEdit 6."""
         message = "there is no version line, so this is a DicomEdit 4 script, which is not run"
         super().__init__(1, 1, "", message, MIGRATION_REMEDY, name, changes)
 
@@ -63,7 +63,7 @@ class ScriptRuntimeError(EngineError):
         self.cause = cause
         """A clause without element values."""
         self.name = name
-        """What the script is called."""
+        """The name of the script."""
 
 
 class ScriptTimeout(ScriptRuntimeError):
@@ -79,7 +79,7 @@ class UneditableFile(EngineError):
 
 
 class StatementFailure(Exception):
-    """A statement can't be carried out; becomes a `ScriptRuntimeError` and never leaves here."""
+    """A statement failed; becomes a `ScriptRuntimeError` and never leaves this package."""
 
     def __init__(self, cause: str, remedy: str = "") -> None:
         super().__init__(cause)
@@ -88,7 +88,7 @@ class StatementFailure(Exception):
 
 
 class PathFault(Exception):
-    """A place in a tag path that can't be understood; never leaves this package."""
+    """A tag path is not valid at one place; never leaves this package."""
 
     def __init__(self, offset: int, reason: str, remedy: str) -> None:
         super().__init__(reason)

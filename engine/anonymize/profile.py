@@ -1,7 +1,7 @@
 """The Basic Application Level Confidentiality Profile (PS3.15 Annex E), beside scripts.
 
-Applied at every depth, one action for each attribute of table E.1-1; where the table leaves the
-choice to the IOD, the action that is right for all types is taken. Scripts run after it.
+Applied at every depth, with one action for each attribute of table E.1-1. Where the table depends
+on the attribute's type, the action that is right for all types is taken. Scripts run afterwards.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class ProfileAction(Enum):
-    """What to do with an attribute (PS3.15 E.1)."""
+    """The actions on an attribute (PS3.15 E.1)."""
 
     KEEP = auto()
     """K; the items of a sequence are cleaned."""
@@ -56,9 +56,9 @@ class ProfileRow(NamedTuple):
 
     basic: ProfileAction
     keeps: frozenset[Retain] = frozenset()
-    """The options that keep it. Where one says C the basic action stands, which cleans best."""
+    """The options that keep it. For C (clean) the basic action is taken, which removes more."""
     moves: bool = False
-    """Whether it says when something was, so that it may stay if it is moved."""
+    """Whether it is a date or time that may stay if it is moved."""
 
 
 _ACTIONS: Final = {
@@ -83,7 +83,7 @@ _UNLISTED: Final = ProfileRow(ProfileAction.KEEP)
 
 
 def row_of(tag: int) -> ProfileRow:
-    """Return what the table says of a public element; what it doesn't list is kept."""
+    """Return the row of a public element; elements that the table doesn't list are kept."""
     exact, masked = table()
     row = exact.get(tag)
     if row is None:
@@ -98,9 +98,12 @@ def table() -> tuple[Mapping[int, ProfileRow], tuple[tuple[int, int, ProfileRow]
     masked: list[tuple[int, int, ProfileRow]] = []
     for digits, basic, *cells in _lines():
         *options, moved, _ = cells
+        # The columns of profile.tsv: tag, basic action, the options in this order, modified dates,
+        # name.
         keeps = (o for o, cell in zip(_COLUMNS, options, strict=True) if cell == "K")
         row = ProfileRow(_ACTIONS[basic], frozenset(keeps), moved == "C")
         if "X" in digits:
+            # A repeating group, such as (50XX,XXXX), has X for open digits.
             mask = int("".join("0" if digit == "X" else "F" for digit in digits), 16)
             masked.append((int(digits.replace("X", "0"), 16), mask, row))
         else:
@@ -114,10 +117,11 @@ def _lines() -> Iterator[list[str]]:
 
 
 METHOD: Final = "DICOM PS3.15 Basic Profile"
+# PS3.10 7.1: what a reader needs. The rest names programs, hosts and AE titles.
 _NEEDED_META: Final = frozenset((0x0000, 0x0001, 0x0002, 0x0003, 0x0010, 0x0012, 0x0013))
 _LONGITUDINAL: Final = BaseTag(0x00280303)
 _TIME_ZONE: Final = BaseTag(0x00080201)
-"""It says nothing about the day."""
+"""A time zone tells nothing about the day, so it need not move."""
 _TIME_OF_DAY: Final = re.compile(r"[0-9:.\- ]*")
 _UNREAD: Final = (ProfileAction.REMOVE, ProfileAction.EMPTY)
 _TIMES: Final = frozenset(("DA", "DT", "TM"))
@@ -167,10 +171,10 @@ class Profile:
     """How far dates move if they are kept modified; None for not at all."""
 
     def apply(self, ds: Dataset, tick: Callable[[], None] = lambda: None) -> None:
-        """De-identify an object in place and say so in it.
+        """De-identify an object in place, and record that in it.
 
         Raises:
-            Failure: if an element can't be read.
+            StatementFailure: if an element can't be read.
         """
         for level in roots(ds):
             self._clean(level, tick)
@@ -179,12 +183,13 @@ class Profile:
         self._mark(ds)
 
     def _clean(self, level: Level, tick: Callable[[], None], *, free_text: bool = False) -> None:
-        """Clean a level and all below; `free_text` says whether what is unlisted may be prose."""
+        """Clean a level and all below; with `free_text` unlisted texts are replaced too."""
         for tag in level.tags():
             tick()
             action = ProfileAction.REMOVE if is_private(tag) else self._action(level.ds, tag)
             try:
                 items = None if action in _UNREAD else level.sequence(tag)
+            # What looks like a sequence and can't be read may hold names: it goes.
             except UnreadableItems:
                 action, items = ProfileAction.REMOVE, None
             if action is ProfileAction.REMOVE:
@@ -192,7 +197,7 @@ class Profile:
             elif action is ProfileAction.EMPTY:
                 store(Hit(level, tag), "")
             elif items is not None:
-                # A sequence to be replaced keeps its form, as the tree of a report, not its words.
+                # Action D: the sequence keeps its structure, as the tree of a report; texts go.
                 prose = free_text or action is ProfileAction.DUMMY
                 for item in level.below(tag):
                     self._clean(item, tick, free_text=prose)
@@ -204,7 +209,7 @@ class Profile:
     def _action(self, ds: Dataset, tag: BaseTag) -> ProfileAction:
         row = row_of(tag)
         if self.shift_days is not None and row.moves:
-            # Moved whatever other option keeps it: one true date tells how far the others moved.
+            # Moved even if another option keeps it: one true date tells how far the others moved.
             if tag == _TIME_ZONE:
                 return ProfileAction.KEEP
             return ProfileAction.SHIFT if vr_of(ds, tag) in _TIMES else row.basic
@@ -222,15 +227,15 @@ class Profile:
         if action is ProfileAction.SHIFT:
             store(hit, _each(hit, partial(self._shifted, vr)))
         elif "UI" in (vr, known_vr(hit.level.ds, hit.tag)):
-            # Whatever its VR was: UIDs must stay apart, and references must fit.
+            # Whatever the VR: different UIDs must stay different, and references must still match.
             hit.level.ds[hit.tag] = text_element(hit.tag, "UI", _each(hit, hash_uid))
         elif action is ProfileAction.UID:
-            del hit.level.ds[hit.tag]  # a sequence of references that is none
+            del hit.level.ds[hit.tag]  # no UID by its VR, and no sequence
         else:
             store(hit, _DUMMIES.get(vr, _DUMMY_TEXT))
 
     def _shifted(self, vr: str, value: str) -> str:
-        """Move a date; a time of day says nothing about the day, and what is no date must go."""
+        """Move a date; a time of day stays, and a text that is neither becomes empty."""
         if vr == "TM":
             return value if _TIME_OF_DAY.fullmatch(value) else ""
         try:
@@ -242,6 +247,7 @@ class Profile:
         codes = [_BASIC, *(_CODES[option] for option in sorted(self.retain))]
         longitudinal = "UNMODIFIED" if Retain.DATES in self.retain else "REMOVED"
         if self.shift_days is not None:
+            # Moved dates are another option (PS3.16 CID 7050), and exclude that of full dates.
             codes = [c for c in codes if c != _CODES[Retain.DATES]] + [_MODIFIED_DATES]
             longitudinal = "MODIFIED"
         ds[_LONGITUDINAL] = DataElement(_LONGITUDINAL, "CS", longitudinal)
@@ -267,7 +273,7 @@ def _may_be_free_text(ds: Dataset, tag: BaseTag) -> bool:
 
 
 def _keep_needed_meta(level: Level) -> None:
-    """Remove names of programs and hosts, which describe the sender (PS3.15 E.1.1)."""
+    """Remove the names of programs and hosts, which identify the sender (PS3.15 E.1.1)."""
     for tag in level.tags():
         if tag.element not in _NEEDED_META:
             del level.ds[tag]

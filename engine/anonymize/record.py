@@ -27,6 +27,7 @@ _METHOD: Final = BaseTag(0x00120063)
 _METHOD_CODES: Final = BaseTag(0x00120064)
 _CODE_VALUE: Final = BaseTag(0x00080100)
 _CODING_SCHEME: Final = BaseTag(0x00080102)
+# PS3.5 6.2: an SH has at most 16 characters, an LO 64.
 _LONGEST_CODE: Final = 16
 _LONGEST_METHOD: Final = 64
 _SCHEME_VERSION: Final = BaseTag(0x00080103)
@@ -38,10 +39,12 @@ def record(ds: Dataset, script_ids: Iterable[int]) -> None:
     """Append one item for each script to De-identification Method Code Sequence (XNAT).
 
     Raises:
-        UneditableFile: if a number is too long for a code, or what is there is no sequence.
+        UneditableFile: if a number is too long for a code, or the element is no sequence.
     """
     codes = tuple(map(_code, script_ids))
     encoding = ds.original_encoding
+    # The rule: bytes that were encoded once. An object that was not read from a file has no
+    # encoding.
     if codes and _METHOD_CODES not in ds and None not in encoding:
         ds[_METHOD_CODES] = _encoded(codes, *map(bool, encoding))
         return
@@ -65,7 +68,7 @@ def _item(code: str) -> Dataset:
 
 @lru_cache(64)
 def _encoded(codes: tuple[str, ...], implicit: bool, little: bool) -> RawDataElement:
-    """Return the sequence as if it had been read: it is the same for all objects of a script."""
+    """Return the sequence as a raw element, encoded once for all objects of a script."""
     buffer = DicomBytesIO()
     buffer.is_implicit_VR, buffer.is_little_endian = implicit, little
     for code in codes:
@@ -82,7 +85,7 @@ def append_method_codes(ds: Dataset, codes: Iterable[tuple[str, str]]) -> None:
 
 
 def recorded(ds: Dataset) -> tuple[str, ...]:
-    """Return the numbers of the scripts that an object says have run on it, in order."""
+    """Return the numbers of the scripts that are recorded in an object, in order."""
     items = Level(ds).sequence(_METHOD_CODES) or ()
     return tuple(
         text_of(item, _CODE_VALUE) or ""
@@ -92,24 +95,26 @@ def recorded(ds: Dataset) -> tuple[str, ...]:
 
 
 def note_project(ds: Dataset, project: str) -> None:
-    """Note in the file meta that what a project does to its objects is done (never sent on)."""
+    """Note in the file meta that a project's anonymization is done; file meta is never sent."""
     creator, note = BaseTag(CREATOR_ELEMENT), BaseTag(NOTE_ELEMENT)
     ds.file_meta[creator] = DataElement(creator, "UI", CREATOR_UID)
     ds.file_meta[note] = DataElement(note, "OB", done_for(project), already_converted=True)
 
 
 def mark_as_deidentified(ds: Dataset, method: str) -> None:
-    """Say that the patient's identity was removed, and how; earlier methods are kept.
+    """Write that the patient's identity was removed, and by which method; earlier methods stay.
 
     Raises:
         UneditableFile: if the method is longer than 64 characters.
     """
+    # A backslash would make two methods of it (PS3.5 6.2).
     if not 0 < len(method) <= _LONGEST_METHOD or "\\" in method:
         raise UneditableFile(
             f"{method[:80]!r} is no de-identification method",
             f"write 1 to {_LONGEST_METHOD} characters without a backslash",
         )
     earlier = (text_of(ds, _METHOD) or "").split("\\")
+    # Each once: an object may be de-identified several times.
     methods = dict.fromkeys([*(m for m in earlier if m), method])
     root = Level(ds)
     store(Hit(root, _REMOVED), "YES")

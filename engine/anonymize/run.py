@@ -1,4 +1,4 @@
-"""One application of a script to one object: its limits, its lookup tables, its UID maps."""
+"""One run of a script on one object: its limits, lookup table, UID maps and variables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 ANY_KEY: Final = "*"
-"""Our own: a line ``keytype/* = value`` gives the value of keys without a line."""
+"""Not in XNAT: a line ``keytype/* = value`` is for all keys without a line of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,12 @@ class LookupTable:
 
     @classmethod
     def parse(cls, lines: Iterable[str]) -> Self:
-        """Read a table; lines of another form are passed over, as XNAT does."""
+        """Read a table; lines of another form are skipped, as in XNAT."""
         values: dict[tuple[str, str], str] = {}
         for line in lines:
             left, equals, value = line.partition("=")
             key_type, slash, key = left.partition("/")
+            # dicomedit 9.5: a key with a slash can't be written.
             if equals and slash and "/" not in key and not line.lstrip().startswith("//"):
                 values[key_type.strip(), key.strip()] = value.strip()
         return cls(values)
@@ -54,18 +55,18 @@ class UidMaps(Protocol):
     """Remembers UIDs by scope and value; safe to use from several threads or processes."""
 
     def uid_for(self, scope: str, value: str | None, make: Callable[[], str]) -> str:
-        """Return the UID of a value; `make` gives it at first sight. None is a value as well."""
+        """Return the UID of a value; `make` is called for a new value. None is a value as well."""
         ...
 
 
 class MemoryUidMaps:
-    """Remembers as long as it lives; for one run of the command line and for tests."""
+    """Keeps UIDs in memory; for one command and for tests."""
 
     def __init__(self) -> None:
         self._uids: dict[tuple[str, str | None], str] = {}
 
     def uid_for(self, scope: str, value: str | None, make: Callable[[], str]) -> str:
-        """Return the UID of a value; `make` gives it at first sight."""
+        """Return the UID of a value; the result of `make` is used for a new value."""
         return self._uids.setdefault((scope, value), make())
 
 
@@ -77,12 +78,12 @@ class Rejected(Exception):
 
 
 class TimeLimit(Exception):
-    """The time for one object is over; never leaves this package."""
+    """The time limit for one object is exceeded; never leaves this package."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptContext:
-    """What a script meets besides the object; the same for many objects."""
+    """Limits, tables and callbacks of a script; the same for many objects."""
 
     lookup: LookupTable = field(default_factory=LookupTable)
     uid_maps: UidMaps = field(default_factory=MemoryUidMaps)
@@ -90,9 +91,9 @@ class ScriptContext:
     time_limit_seconds: float = DEFAULT_TIME_LIMIT_SECONDS
     monotonic: Callable[[], float] = monotonic
     fetch: Callable[[str], str] | None = None
-    """Gets a URL for getURL; None, as is wise, switches it off."""
+    """Fetches a URL for getURL; None switches it off, as it could send patient data anywhere."""
     echo: Callable[[str], None] | None = None
-    """Takes what ``echo`` says, which may be patient data; None drops it."""
+    """Called with the texts of ``echo``, which may hold patient data; None drops them."""
 
 
 class ScriptRun:
@@ -112,11 +113,12 @@ class ScriptRun:
             raise TimeLimit
 
     def read(self, path: Path) -> str | None:
-        """Return the text of what a singular path names, None if it is absent.
+        """Return the text of the element that a singular path names; None if it is absent.
 
         Raises:
-            Failure: if the path may mean several elements, or what it names has no text.
+            StatementFailure: if the path may mean several elements, or what it names has no text.
         """
+        # The frequent case: no search.
         tag = path.root_tag
         if tag is not None:
             return text_of(root_of(self.ds, tag).ds, BaseTag(tag))
@@ -128,14 +130,14 @@ class ScriptRun:
         return text_of(hit.level.ds, hit.tag)
 
     def locate(self, path: Path) -> Hit | None:
-        """Find what a singular path names; raises as `read` does."""
+        """Find the element or item that a singular path names; raises as `read` does."""
         if not path.singular:
             remedy = "name one element, with [n] behind each sequence"
             raise StatementFailure(f"{path.text} may mean several elements", remedy)
         return locate(self.ds, path)
 
     def find(self, path: Path) -> list[Hit]:
-        """Return everything that a path means, in visiting order."""
+        """Return all elements and items that a path means, in visiting order."""
         return find(self.ds, path, self.tick)
 
     def everything(self) -> Iterator[Hit]:
@@ -151,7 +153,7 @@ class ScriptRun:
         """Return an argument as text.
 
         Raises:
-            Failure: if it is null, as an element is that is absent.
+            StatementFailure: if it is null, as an element is that is absent.
         """
         text = self.text(value)
         if text is None:

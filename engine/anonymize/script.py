@@ -49,6 +49,7 @@ def execute(statements: Iterable[syntax.Statement], run: ScriptRun, source: Scri
     """
     for statement in statements:
         if isinstance(statement, syntax.Choice):
+            # Only the condition is guarded here: each statement of the branch names itself.
             branch = _guarded(statement, run, source, _chosen)
             if branch is not None:
                 execute(branch.statements, run, source)
@@ -59,7 +60,7 @@ def execute(statements: Iterable[syntax.Statement], run: ScriptRun, source: Scri
 def _guarded(
     statement: S, run: ScriptRun, source: ScriptSource, do: Callable[[S, ScriptRun], R]
 ) -> R:
-    """Carry out one statement and say which it was if that fails."""
+    """Run one statement; an error names its line."""
     try:
         run.tick()
         return do(statement, run)
@@ -94,7 +95,8 @@ def _carry_out(statement: syntax.Statement, run: ScriptRun) -> None:
 
 
 def _assign(statement: syntax.Assign, run: ScriptRun) -> None:
-    """Null leaves the old value (4.4); the value is evaluated before the path is created."""
+    """Assign a value; null leaves the old one (dicomedit 4.4)."""
+    # Evaluated before the path is created: the value may be read from that very path.
     text = scalar(_evaluate(statement.value, run))
     if text is not None:
         assign(run.ds, statement.path, text)
@@ -115,7 +117,7 @@ def _set_variable(statement: syntax.SetVariable, run: ScriptRun) -> None:
 
 
 def _delete(statement: syntax.Delete, run: ScriptRun) -> None:
-    # The last first, so that the numbers of the items before it stay right.
+    # From the last to the first: to remove an item changes the numbers of those behind it.
     for hit in reversed(run.find(statement.path)):
         remove(hit)
 
@@ -140,6 +142,7 @@ def _remove_private(_statement: syntax.RemovePrivate, run: ScriptRun) -> None:
 def _remove_private_below(level: Level, run: ScriptRun) -> None:
     for tag in level.tags():
         run.tick()
+        # A private sequence goes with all its items; public ones are searched.
         if is_private(tag):
             del level.ds[tag]
         else:
@@ -148,7 +151,7 @@ def _remove_private_below(level: Level, run: ScriptRun) -> None:
 
 
 def _hint(_statement: syntax.Hint, _run: ScriptRun) -> None:
-    """Words for the old upload applet have no effect; the version was checked before."""
+    """Do nothing: hints were for XNAT's upload applet, and the version was checked before."""
 
 
 _ACTIONS: dict[type[syntax.Statement], Callable[..., None]] = {
@@ -217,8 +220,9 @@ def _call(call: syntax.Call, run: ScriptRun) -> Value:
 
 
 def follow_instance(run: ScriptRun) -> None:
-    """Let (0002,0002) and (0002,0003) follow the object's SOP class and instance (10)."""
+    """Copy SOP class and instance to (0002,0002) and (0002,0003) (dicomedit 10)."""
     meta, ds = roots(run.ds)[0], run.ds
+    # An object without file meta has one root only.
     if meta.ds is ds:
         return
     for source, target in _FOLLOWED:
@@ -234,12 +238,12 @@ _FOLLOWED = (
 
 
 class ScriptOutcome(StrEnum):
-    """What a script made of an object."""
+    """The outcome of a script on an object."""
 
     OK = "ok"
     """The object is edited."""
     REJECTED = "rejected"
-    """The script drops the object; it is no error, and the object must not be stored."""
+    """The script drops the object, which must not be stored. This is no error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +258,7 @@ class Script:
 
     @classmethod
     def parse(cls, text: str, name: str = "script") -> Self:
-        """Parse a script and check all that can be known before it runs.
+        """Parse a script and do all checks that need no object.
 
         Raises:
             MissingVersion: if it is a script of the older language DicomEdit 4.
@@ -279,8 +283,8 @@ class Script:
 
         Args:
             ds: the object, with ``file_meta``; anything in it may be changed.
-            variables: what the script is given: project, subject, session.
-            lookup: the table for ``lookup``, in place of that of the surroundings.
+            variables: project, subject and session.
+            lookup: the table for ``lookup``, in place of that in `script_context`.
             ignore_rejection: whether ``reject`` does nothing, as in XNAT's relabelling.
             script_id: the number to record in (0012,0064); None or 0 records nothing.
             script_context: limits, UID maps and what else is the same for many objects.
@@ -295,6 +299,7 @@ class Script:
             lookup=around.lookup if lookup is None else lookup,
             ignore_rejection=around.ignore_rejection or ignore_rejection,
         )
+        # New for each object: in XNAT, variables stay for the next object.
         run = ScriptRun(ds, variables, around)
         try:
             execute(self.statements, run, self.source)

@@ -1,8 +1,8 @@
 """Stored objects and finished sessions in order, for forwarding and commands.
 
 Every stored object gets one row: with its batch, or after a crash when it is adopted from the disk.
-Rows are numbered as they are committed, by one writer, and numbers are never used again. So whoever
-keeps the number of the last row it has dealt with misses no object, whenever it is killed.
+One writer numbers the rows as they are committed, and numbers are never used again. A consumer that
+keeps the number of its last row misses no object, whenever it is killed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PLACE = (
 
 
 class Arrived(NamedTuple):
-    """What the row of one object says."""
+    """The row of one object."""
 
     sequence: int
     at: str
@@ -65,7 +65,7 @@ class ObjectPlace(NamedTuple):
 
 
 class Arrivals:
-    """Reads the index beside its writer, which it never holds up; used by any thread."""
+    """Reads the index by its own connection, so that the writer never waits; for any thread."""
 
     def __init__(self, index_file: Path) -> None:
         """Open the index, which must exist.
@@ -75,6 +75,7 @@ class Arrivals:
         """
         self._lock = threading.Lock()
         with translate_sqlite_errors():
+            # as_uri quotes ? and #, which would end the path.
             uri = f"{index_file.absolute().as_uri()}?mode=ro"
             self._connection = sqlite3.connect(
                 uri, timeout=10, check_same_thread=False, uri=True, isolation_level=None
@@ -95,6 +96,7 @@ class Arrivals:
         Raises:
             StorageUnusable: if the index can't be read.
         """
+        # SQLite keeps the highest number of an AUTOINCREMENT table here, also when its row is gone.
         query = "SELECT seq FROM sqlite_sequence WHERE name = 'objects'"
         with translate_sqlite_errors(), self._lock:
             row = self._connection.execute(query).fetchone()
@@ -119,6 +121,7 @@ class Arrivals:
         """
         with translate_sqlite_errors(), self._lock:
             row = self._connection.execute(_PLACE, (sequence,)).fetchone()
+        # An empty file: the object was not stored, or its file is gone.
         if row is None or not row[4]:
             return None
         session, area, folder, status, file, uid = row
@@ -204,7 +207,7 @@ class FinishedSessions:
         return tuple(Finished(n, session, SessionStatus(s), at) for n, session, s, at in rows)
 
     def remove(self, up_to: int) -> None:
-        """Remove what was taken up."""
+        """Remove the notes up to a number: they were acted on."""
         with self._changing() as connection:
             connection.execute("DELETE FROM finished WHERE sequence <= ?", (up_to,))
 

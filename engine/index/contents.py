@@ -95,7 +95,7 @@ def sources(connection: sqlite3.Connection, session_id: int) -> tuple[SessionSou
 
 
 def warnings(connection: sqlite3.Connection, session_id: int) -> tuple[SessionWarning, ...]:
-    """Return what was odd about stored objects of a session, the most frequent first."""
+    """Return the warnings about stored objects of a session, the most frequent first."""
     sql = (
         "SELECT reason, COUNT(*) FROM objects WHERE session = ? AND state = ? AND reason <> ''"
         " GROUP BY reason ORDER BY 2 DESC, 1 LIMIT ?"
@@ -126,6 +126,7 @@ def scan_objects(
 
 def sop_class_name(uid: str) -> str:
     """Return a SOP class by name, or its UID where it has none."""
+    # pydicom returns the UID itself if it has no name.
     return UID(uid).name
 
 
@@ -163,6 +164,8 @@ def newest(
         "SELECT o.at, o.receiver, o.calling_ae_title, o.sop_class_uid, o.sop_instance_uid,"
         " o.bytes, o.state, o.status, o.reason, o.session, o.file, s.project, s.label, s.modality"
         " FROM objects AS o LEFT JOIN sessions AS s ON s.id = o.session"
+        # The newest rows only: without a receiver or sender among them, the whole table would be
+        # read.
         " WHERE o.sequence > (SELECT COALESCE(MAX(sequence), 0) - ? FROM objects)"
         " AND (? = '' OR o.receiver = ?) AND (? = '' OR o.calling_ae_title = ?)"
         " ORDER BY o.sequence DESC LIMIT ?"

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 LOCK_WAIT_SECONDS = 10.0
-"""For another process that is just writing."""
+"""Longest wait for another process that is writing."""
 MAKE_ROOM = "make room on the disk, and try again; nothing is lost"
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @dataclass(frozen=True, slots=True)
 class PrivateFile:
-    """What one such file is, and how its faults are spoken of."""
+    """Name, tables and versions of one SQLite file, and the words for its errors."""
 
     name: str
     """As in "the queue of commands"."""
@@ -36,11 +36,11 @@ class PrivateFile:
     version: int
     """Of the schema; files of a later one are not touched."""
     remedy: str
-    """What to do if it can't be used."""
+    """The remedy if it can't be used."""
     steps: Mapping[int, str] = field(default_factory=dict)
-    """What brings a file to a version from the one before; a new file takes all of them."""
+    """The migration to each version from the one before; a new file takes all of them."""
     synchronous: str = "FULL"
-    """Whether what is written survives a power cut (``FULL``), or may be undone (``NORMAL``)."""
+    """``FULL``: a commit survives a power cut. ``NORMAL``: the last commits may be lost."""
 
     def open(self, path: Path) -> sqlite3.Connection:
         """Return a connection for all threads; the file is made if it is not there.
@@ -50,6 +50,7 @@ class PrivateFile:
         """
         with self.in_words():
             _create(path)
+            # Used by several threads, one at a time: the owner has a lock for it.
             connection = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False)
             try:
                 self.prepare(connection, path)
@@ -68,6 +69,7 @@ class PrivateFile:
             sqlite3.Error: if it can't be read or written.
             OSError: if the copy can't be written.
         """
+        # WAL: commands read the last committed state while an engine writes.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {self.synchronous}")
         if self._version_of(connection) == self.version:
@@ -99,7 +101,7 @@ class PrivateFile:
 
     @contextmanager
     def in_words(self) -> Iterator[None]:
-        """Say of which file it is that something can't be done."""
+        """Raise errors of SQLite and of the file system as ours, with the name of the file."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -230,7 +232,10 @@ class Queue(Protocol):
 
 Q = TypeVar("Q", bound=Queue)
 _FILES = ("-wal", "-shm", "")
-"""What SQLite appends to the name of a file for those that belong to it."""
+"""Suffixes of the files that make up a database.
+
+The database last: SQLite would take a log that stays behind for that of the new file.
+"""
 
 
 def open_or_recreate(opening: Callable[[Path], Q], path: Path) -> tuple[Q, str]:
@@ -267,7 +272,7 @@ def _checked(queue: Q) -> Q:
 
 
 def storage_unusable(error: sqlite3.Error) -> StorageUnusable:
-    """Return the error of ours that one of SQLite means; neither holds values of any row."""
+    """Return an error of SQLite as ours; neither text holds values of any row."""
     return StorageUnusable(
         f"the session index can't be used: {error}",
         "look for room on the disk, and try again; the received files are not affected",

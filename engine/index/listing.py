@@ -89,7 +89,8 @@ def _equalities(query: SessionQuery) -> Iterator[Condition]:
 
 def _area(query: SessionQuery, by_time: bool) -> Iterator[Condition]:
     if query.area is not None:
-        # The index of areas would take the place of that of times; of the trash there is little.
+        # The + keeps SQLite from using the index of areas: the one of times finds the newest
+        # sooner. The trash holds few sessions, so that its area is the better choice.
         column = "+area" if by_time and query.area is not SessionArea.TRASH else "area"
         yield f"{column} = ?", (query.area,)
 
@@ -115,6 +116,7 @@ def _receiver(query: SessionQuery) -> Iterator[Condition]:
     if label is not None and ANYTHING in label:
         yield _pattern("receiver", label)
     elif label is not None:
+        # An AE title without a port means its receivers on all ports.
         yield "(receiver = ? OR substr(receiver, 1, ?) = ?)", (label, len(label) + 1, f"{label}:")
 
 
@@ -122,6 +124,7 @@ def _words(query: SessionQuery) -> Iterator[Condition]:
     for word in query.words:
         yield _anywhere(word, TEXTS)
     for word in query.without:
+        # NOT of NULL is NULL: sessions without a subject would not be found.
         sql, values = _anywhere(word, tuple(f"COALESCE({column}, '')" for column in TEXTS))
         yield f"NOT {sql}", values
 
@@ -138,7 +141,7 @@ def _pattern(column: str, pattern: str) -> Condition:
 
 
 def _like(column: str, like: str) -> Condition:
-    escape = " ESCAPE '^'" if "^" in like else ""  # which takes longer
+    escape = " ESCAPE '^'" if "^" in like else ""  # only if needed: it is slower
     return f"{column} LIKE ?{escape}", (like,)
 
 
@@ -148,12 +151,12 @@ def _literal(text: str) -> str:
 
 LONGEST_PAGE = 1_000
 _NOT_INDEXED = "NOT INDEXED"
-"""One row after the other, which is faster where most have to be looked at."""
+"""Scan the table: faster than an index where most rows have to be read."""
 _FEW = 1_000
 _STATUS, _OBJECTS, _BYTES = map(SESSION_COLUMNS.split(", ").index, ("status", "objects", "bytes"))
 Row = tuple[object, ...]
 Areas = list[tuple[str, str, Amount]]
-"""What there is in each area and status."""
+"""The sessions, objects and bytes of each area and status."""
 
 _COLUMNS: Mapping[SessionOrder, str] = {
     SessionOrder.CHANGED: "last_object_at",
@@ -180,6 +183,8 @@ def session_page(
     wanted, offset = min(max(0, limit), LONGEST_PAGE), max(0, offset)
     with reader.reading() as connection:
         areas = _by_area(connection)
+        # No index helps to find words. If there are few sessions, one scan gives both rows and
+        # totals.
         rows = _few(connection, query, (order, descending)) if _is_text(query) else None
         if rows is not None:
             found, total = _counted(rows)
@@ -207,6 +212,7 @@ def _rows(
     hint: str = "",
 ) -> list[Row]:
     order, way = _COLUMNS[ordered[0]], "DESC" if ordered[1] else "ASC"
+    # Equal rows are ordered by number, so that pages neither repeat nor lose a session.
     where, values = where_of(query, by_time=ordered[0] is SessionOrder.CHANGED)
     sql = (
         f"SELECT {SESSION_COLUMNS} FROM sessions {hint} {where}"
@@ -218,7 +224,7 @@ def _rows(
 def _few(
     connection: sqlite3.Connection, query: SessionQuery, ordered: tuple[SessionOrder, bool]
 ) -> list[Row] | None:
-    """Return all that a query means after one look at every session; None if there are many."""
+    """Return all sessions that a query means, by a scan of the table; None if there are many."""
     rows = _rows(connection, query, ordered, (_FEW + 1, 0), _NOT_INDEXED)
     return rows if len(rows) <= _FEW else None
 
@@ -230,7 +236,7 @@ def _counted(rows: list[Row]) -> tuple[Counter[str], Amount]:
 
 
 def _by_area(connection: sqlite3.Connection) -> Areas:
-    """Count all sessions; one index has everything that this needs."""
+    """Count all sessions; the index `sessions_by_area` covers the query."""
     sql = (
         "SELECT area, status, COUNT(*), SUM(objects), SUM(bytes) FROM sessions"
         " GROUP BY area, status"
@@ -239,7 +245,7 @@ def _by_area(connection: sqlite3.Connection) -> Areas:
 
 
 def _all(areas: Areas, wanted: SessionArea | None) -> tuple[Counter[str], Amount]:
-    """Return the sessions of one area, or of all, by status, and what they come to."""
+    """Return the sessions of one area, or of all, by status, and their sum."""
     parts = [(s, amount) for area, s, amount in areas if wanted in {None, area}]
     counts = Counter[str]()
     for status, amount in parts:
@@ -249,7 +255,7 @@ def _all(areas: Areas, wanted: SessionArea | None) -> tuple[Counter[str], Amount
 
 
 def _some(connection: sqlite3.Connection, query: SessionQuery) -> tuple[Counter[str], Amount]:
-    """Do the same for what a query means, in one look at the sessions."""
+    """Count the sessions that a query means, in one scan of the table."""
     where, values = where_of(query)
     statuses = tuple(SessionStatus)
     counts = ", ".join(f"COALESCE(SUM(status = '{status}'), 0)" for status in statuses)

@@ -1,4 +1,4 @@
-"""What is to be done with a session, and how exactly, so that it can be completed after a crash."""
+"""Requests for sessions and their plans, as the index keeps them to complete them after a crash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class OperationKind(StrEnum):
-    """What is done with a whole session."""
+    """The operations on a whole session."""
 
     ARCHIVE = "archive"
     MOVE = "move"
@@ -45,7 +45,7 @@ WORKING_STATUS: Mapping[OperationKind, SessionStatus] = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What somebody asked for."""
+    """A request of a person or a rule."""
 
     kind: OperationKind
     by: str
@@ -53,7 +53,7 @@ class Request:
     merge: bool = False
     """For the archive: add to a session of that label."""
     overwrite: bool = False
-    """For the archive: merge, and replace what is there already."""
+    """For the archive: merge, and replace objects that are there already."""
     project: str = ""
     """For a move: where to."""
 
@@ -69,7 +69,7 @@ class Plan:
     folder: str
     """Relative to the area."""
     status: SessionStatus
-    """What the session is afterwards."""
+    """The status of the session afterwards."""
     project: str | None
     reason: str = ""
     into: int | None = None
@@ -79,15 +79,15 @@ class Plan:
     replaced: tuple[str, ...] = ()
     """For a merge: objects of the other session that go to the trash before."""
     trash: str = ""
-    """The folder in the trash for what is replaced."""
+    """The folder in the trash for replaced objects."""
     edited: Mapping[str, int] = field(default_factory=dict)
     """Objects whose anonymized copies, by inode, take their places first (`staging`)."""
     rejected: Mapping[str, int] = field(default_factory=dict)
     """Objects, by inode, that are removed first."""
     leaves_rest: bool = False
-    """For a merge: whether what is not in `files` stays a session of its own."""
+    """For a merge: whether the objects that are not in `files` stay a session of their own."""
     withdrawn: bool = False
-    """Somebody took the request back after it was begun: its steps are undone."""
+    """The request was cancelled after it was begun: its steps are undone."""
 
     @property
     def anonymizes(self) -> bool:
@@ -121,5 +121,5 @@ class Operation:
     session: int
     request: Request
     previous: SessionStatus
-    """What the session was before, and is again if the request is cancelled."""
+    """The status of the session before, to which it returns if the request is cancelled."""
     plan: Plan | None

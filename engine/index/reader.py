@@ -47,6 +47,8 @@ class IndexReader:
             uri=True,
             timeout=READ_WAIT_SECONDS,
             check_same_thread=False,
+            # The module begins no transaction by itself: `reading` does, for one state of the
+            # index.
             isolation_level=None,
         )
 
@@ -65,13 +67,13 @@ class IndexReader:
                 self._connection.execute("COMMIT")
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the connection."""
         with self._lock:
             self._connection.close()
 
 
 WRITE_WAIT_SECONDS = 10.0
-"""How long an engine may keep us from writing."""
+"""Longest wait for an engine that is writing."""
 
 
 class IndexFile:
@@ -100,13 +102,14 @@ class IndexFile:
         """Return the schema's version; a file that is none is closed."""
         try:
             return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        # At once: Python 3.13 warns of a connection that is collected while open.
         except sqlite3.Error:
             self._connection.close()
             raise
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for one transaction, which nobody else's comes between.
+        """Give the connection for one transaction; no other writer comes between.
 
         Raises:
             StorageUnusable: if the index can't be read or written.
@@ -116,15 +119,15 @@ class IndexFile:
             yield self._connection
 
     def notify_finished(self) -> None:
-        """The engine sees itself what it has to take up."""
+        """Do nothing: the engine reads the notes by itself."""
 
     def forget_place(self, session_id: int) -> None:
-        """The engine looks a session up itself before it works on it."""
+        """Do nothing: the engine looks a session up before it works on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedReceiver:
-    """What the running engine last said of one receiver."""
+    """The state of one receiver, as the running engine last wrote it."""
 
     receiver: str
     state: str
@@ -146,7 +149,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def read_observed(path: Path) -> tuple[ObservedReceiver, ...]:
-    """Return what the running engine last said of its receivers."""
+    """Return the states of the receivers, as the running engine last wrote them."""
     with _reading(path) as connection:
         if connection is None:
             return ()
@@ -219,11 +222,11 @@ def read_session_numbers(index_file: Path) -> SessionNumbers:
 
 
 def restore_session_numbers(index_file: Path, given: SessionNumbers) -> None:
-    """Give the sessions of a new index their old numbers, and others such that none ever had.
+    """Give the sessions of a new index their old numbers, and unused numbers to the others.
 
     Args:
-        index_file: the new index, which nobody else uses.
-        given: what the old one gave, or else the highest number that anybody is known to remember.
+        index_file: the new index, which no other process uses.
+        given: what the old index gave, or else the highest number that any queue names.
     """
     with closing(sqlite3.connect(index_file, timeout=10)) as connection, connection:
         rows = connection.execute("SELECT id, area, folder FROM sessions ORDER BY id").fetchall()
@@ -243,7 +246,10 @@ def restore_session_numbers(index_file: Path, given: SessionNumbers) -> None:
 
 
 def _renumber(connection: sqlite3.Connection, table: str, column: str) -> None:
-    """Put the chosen numbers in the place of others, by way of negative ones: each is used once."""
+    """Replace numbers by the chosen ones.
+
+    In two steps, by way of negative numbers: a chosen number may still be that of another row.
+    """
     chosen = f"(SELECT -after FROM chosen WHERE before = {column})"
     connection.execute(
         f"UPDATE {table} SET {column} = {chosen} WHERE {column} IN (SELECT before FROM chosen)"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Each step brings a file to its version. A new file takes all of them, after `_SCHEMA`.
 _STEPS = {
     2: """
         ALTER TABLE sessions ADD COLUMN area TEXT NOT NULL DEFAULT 'prearchive';
@@ -93,9 +94,10 @@ SCHEMA_VERSION = max(_STEPS)
 NEXT_SESSION = (
     "(SELECT 1 + MAX(highest, (SELECT COALESCE(MAX(id), 0) FROM sessions)) FROM session_numbers)"
 )
-"""The number of a new session: queues, traces and people still know those of removed ones."""
+"""The number of a new session, never used before: queues and traces name removed sessions."""
 
 
+# AUTOINCREMENT: numbers of removed rows are not given again, which `arrivals` relies on.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
     id INTEGER PRIMARY KEY,

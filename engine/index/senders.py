@@ -1,8 +1,8 @@
 """The senders that were ever seen: counted in the index once per association, and each hour.
 
-A row comes from `engine.reception.associations`; the writer of the index adds it up. Senders that
-were not seen for longest make room, those that never sent anything first: AE titles are whatever a
-peer says.
+`engine.reception.associations` makes the notes; the writer of the index adds them up. The number of
+senders is limited, as a peer may invent AE titles. Senders without any object make room first, then
+those that were not seen for longest.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MOST_SENDERS = 5_000
+"""More are dropped: a peer may call itself anything."""
 LONGEST_PAGE = 1_000
 _LONGEST_TEXT = 300
 _MAX_CONTEXTS = 20
 
 
 class SenderNote(NamedTuple):
-    """What is added to a sender's row."""
+    """Counts and texts that are added to a sender's row."""
 
     calling_ae_title: str
     address: str
@@ -89,6 +90,8 @@ def hour_of(at: datetime) -> str:
     return stamp(at.astimezone(UTC).replace(minute=0, second=0, microsecond=0))
 
 
+# ?15 is the number of proposed contexts: only a note of a negotiation has them and the
+# implementation.
 _ADD = """
     INSERT INTO senders (calling_ae_title, address, first_seen, last_seen, receiver, associations,
         aborted, rejected, last_rejection, last_rejection_at, objects, bytes, failed, last_error,
@@ -116,6 +119,7 @@ _ADD_HOUR = """
         objects = objects + excluded.objects, bytes = bytes + excluded.bytes,
         failed = failed + excluded.failed
 """
+# MAX(0, …): a negative LIMIT is none in SQLite, and would drop all.
 _DROP = """
     DELETE FROM senders WHERE (calling_ae_title, address) IN (
         SELECT calling_ae_title, address FROM senders
@@ -135,6 +139,7 @@ def add_notes(connection: sqlite3.Connection, notes: Sequence[SenderNote]) -> No
     connection.executemany(_ADD, [note[:-1] for note in notes])
     hours = [(n[0], n[1], n.hour, n.objects, n.bytes, n.failed) for n in notes if n.hour]
     connection.executemany(_ADD_HOUR, hours)
+    # By the times of the notes: the writer may be late.
     newest = datetime.fromisoformat(max(note.at for note in notes))
     dropped = 0
     if connection.execute("SELECT COUNT(*) FROM senders").fetchone()[0] > MOST_SENDERS:
@@ -175,6 +180,7 @@ def sender_page(
     where, values = "", list[object]()
     if text:
         columns = ("calling_ae_title", "address", "implementation")
+        # instr, not LIKE: % and _ in the text are no wildcards.
         where = "WHERE " + " OR ".join(f"instr(lower({c}), lower(?))" for c in columns)
         values = [_plain(text)] * len(columns)
     way = "DESC" if descending else "ASC"
@@ -245,4 +251,5 @@ def _sender(row: Sequence[object]) -> Sender:
 
 
 def _plain(text: str) -> str:
+    # SQLite takes no lone surrogates, and a peer chooses the length.
     return text[:_LONGEST_TEXT].encode("utf-8", "replace").decode()

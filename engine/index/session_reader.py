@@ -1,4 +1,4 @@
-"""What the index says of sessions, their objects, and what is asked for; changes nothing."""
+"""Reads the rows of sessions, of their objects and of requests; changes nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OPERATION_COLUMNS = "session, kind, previous, asked_by, arguments, plan"
 
 
 class StoredRow(NamedTuple):
-    """What the index knows of a stored object."""
+    """The row of a stored object."""
 
     file: str
     """Relative to the session's folder."""
@@ -65,7 +65,7 @@ class Connection(Protocol):
         ...
 
     def notify_finished(self) -> None:
-        """Wake whoever acts on finished sessions."""
+        """Wake the threads that act on finished sessions."""
         ...
 
 
@@ -125,6 +125,7 @@ class SessionReader:
         with self._index.changing() as connection:
             rows = connection.execute(query, values).fetchall()
         found = [StoredRow(*row)._replace(replaces=bool(row[-1])) for row in rows]
+        # A replaced file has several rows: the newest counts, at the place of the first.
         return tuple({row.file: row for row in found}.values())
 
     def newest_row(self) -> int:
@@ -155,7 +156,7 @@ class SessionReader:
             return possible_session(connection, session_id, request)
 
     def operation(self, session_id: int) -> AskedOperation | None:
-        """Return what somebody asked for and is not done yet."""
+        """Return the operation of a session that is not finished yet."""
         query = f"SELECT {_OPERATION_COLUMNS}, asked_at FROM operations WHERE session = ?"
         with self._index.changing() as connection:
             row = connection.execute(query, (session_id,)).fetchone()
@@ -164,11 +165,12 @@ class SessionReader:
         return AskedOperation(_operation_of(row[:-1]), datetime.fromisoformat(row[-1]))
 
     def operations(self) -> tuple[Operation, ...]:
-        """Return what is to be done, in the order in which it was asked for."""
+        """Return all operations, in the order of their requests."""
         query = f"SELECT {_OPERATION_COLUMNS} FROM operations ORDER BY asked_at, session"
         with self._index.changing() as connection:
             rows = connection.execute(query).fetchall()
-        return tuple(map(_operation_of, rows))  # a plan may name a hundred thousand files
+        # Outside of the lock: a plan may name a hundred thousand files.
+        return tuple(map(_operation_of, rows))
 
     def plans(self) -> tuple[Plan, ...]:
         """Return the plans whose steps are not all made yet."""
@@ -185,7 +187,7 @@ def session_row(connection: sqlite3.Connection, session_id: int) -> Session:
 
 
 def operation_row(connection: sqlite3.Connection, session_id: int) -> Operation | None:
-    """Return what is asked for a session, inside a transaction."""
+    """Return the operation of a session, inside a transaction."""
     query = f"SELECT {_OPERATION_COLUMNS} FROM operations WHERE session = ?"
     row = connection.execute(query, (session_id,)).fetchone()
     return _operation_of(row) if row else None
@@ -193,6 +195,7 @@ def operation_row(connection: sqlite3.Connection, session_id: int) -> Operation 
 
 def in_trash(connection: sqlite3.Connection, entry: str) -> list[tuple[int, str]]:
     """Return number and status of the sessions in one folder of the trash."""
+    # Not LIKE, to which each underscore of the name is any character.
     query = "SELECT id, status FROM sessions WHERE area = ? AND substr(folder, 1, ?) = ?"
     values = (SessionArea.TRASH, len(entry) + 1, f"{entry}/")
     return connection.execute(query, values).fetchall()

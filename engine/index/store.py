@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from engine.index.writer import Backlog
 
 
+# IS NOT, as the second value may be NULL: with <> no row would match.
 _FOLDER_IN_USE = (
     "SELECT 1 FROM sessions WHERE folder = ?1 AND id IS NOT ?2"
     " UNION ALL SELECT 1 FROM operations WHERE plan IS NOT NULL AND session IS NOT ?2"
@@ -67,6 +68,7 @@ _COPIES = (
     "SELECT s.id, s.area, s.folder, o.file, o.project_script, s.status FROM objects AS o"
     " JOIN sessions AS s ON s.id = o.session"
     f" WHERE o.sop_instance_uid = ? AND o.state = '{ObjectState.STORED}' AND o.file <> ''"
+    # IS: an unassigned session has no project.
     " AND s.study_instance_uid = ? AND s.label = ? AND s.project IS ?"
     " GROUP BY s.id, o.file ORDER BY MIN(o.sequence)"
 )
@@ -79,7 +81,7 @@ SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
 
 
 class SessionKey(NamedTuple):
-    """What makes a session one (XNAT 8.3)."""
+    """The key of a session: objects with the same key join it (XNAT 8.3)."""
 
     project: str | None
     study_instance_uid: str
@@ -89,7 +91,7 @@ class SessionKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SessionOrigin:
-    """What the first object of a session contributes to its row."""
+    """The values of a session's row that come from its first object."""
 
     subject: str | None
     auto_archive: bool | None
@@ -123,14 +125,16 @@ class Copy(NamedTuple):
 
 
 class SessionIndex:
-    """The one door to the index; every method may be called from any thread."""
+    """The index of a running engine; every method may be called from any thread."""
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self._connection = open_index(path, durable)
+        # Reentrant: changes of a session count what is received inside their transaction. Taken
+        # before `_places_lock` where both are; a holder of that one never waits for this one.
         self._lock = threading.RLock()
         """Guards the connection."""
         self._places_lock = threading.Lock()
-        """Guards the places: an object of a known session waits for no batch of rows."""
+        """Guards the places. Apart, so that an object of a known session waits for no batch."""
         self._places: dict[SessionKey, SessionPlace] = {}
         self.session_writers = SessionWriters()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
@@ -145,6 +149,8 @@ class SessionIndex:
     def place_of(self, key: SessionKey) -> SessionPlace | None:
         """Return where a session's files go and hold it; None if this engine has not met it yet."""
         with self._places_lock:
+            # Found and counted in one step: a build that forgets the place waits for this object,
+            # or the object finds that the place is forgotten.
             place = self._places.get(key)
             if place is not None:
                 self.session_writers.acquire(place.id)
@@ -183,6 +189,7 @@ class SessionIndex:
             except sqlite3.Error as error:
                 raise OutOfResources(f"session index: {error}") from error
             with self._places_lock:
+                # The next object finds the session and not a new one.
                 self._places[key] = replace(place, is_new=False)
                 self.session_writers.acquire(place.id)
             return place
@@ -217,11 +224,11 @@ class SessionIndex:
             yield self._connection
 
     def notify_finished(self) -> None:
-        """Wake whoever acts on finished sessions."""
+        """Wake the threads that act on finished sessions."""
         self.sessions_finished.notify()
 
     def forget_place(self, session_id: int) -> None:
-        """Look a session up anew when its next object arrives, for its status has changed."""
+        """Look a session up anew when its next object arrives: its status has changed."""
         self._forget(session_id)
         with self._lock:
             self._receiving = self._count_receiving()
@@ -231,7 +238,7 @@ class SessionIndex:
             self._places = {k: p for k, p in self._places.items() if p.id != session_id}
 
     def flush(self, seconds: float | None = None) -> bool:
-        """Return whether everything queued so far is written, waiting for it that long."""
+        """Wait until everything queued so far is written; return False after `seconds`."""
         return self._writer.flush(seconds)
 
     def sessions(self, status: SessionStatus | None = None) -> tuple[Session, ...]:
@@ -261,7 +268,7 @@ class SessionIndex:
         return self._receiving
 
     def forget_empty(self, session_id: int) -> None:
-        """Remove the row of a session whose first file never came to be."""
+        """Remove the row of a session whose first file was never stored."""
         with self._lock, self._connection:
             self._connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
             self._forget(session_id)
@@ -303,12 +310,12 @@ class SessionIndex:
         return self._writer.backlog()
 
     def is_alive(self) -> bool:
-        """Tell whether somebody writes the rows of objects."""
+        """Tell whether the writer of rows runs."""
         return self._writer.is_alive()
 
     @translate_sqlite_errors()
     def observe(self, observed: tuple[ObservedReceiver, ...]) -> None:
-        """Replace what is said of the receivers, for `dicomdock status`."""
+        """Replace the states of the receivers that `dicomdock status` shows."""
         rows = [(o.receiver, o.state, o.reason, stamp(o.since)) for o in observed]
         with self._lock, self._connection:
             self._connection.execute("DELETE FROM observed")
@@ -334,7 +341,8 @@ class SessionIndex:
         self._run_is_confirmed = True
 
     def close(self) -> None:
-        """Write what is queued, note the clean stop of a confirmed run, and close."""
+        """Write queued rows, note the clean stop of a confirmed run, and close."""
+        # First: rows that are still queued would be missing after a clean stop.
         self._writer.close()
         with self._lock, closing(self._connection):
             if not self._run_is_confirmed or self._writer.lost_rows:
@@ -351,7 +359,10 @@ class SessionIndex:
             self._connection.execute("UPDATE engine SET clean_stop = 1")
 
     def _candidates(self, key: SessionKey) -> list[tuple[int, str, str, SessionStatus | None]]:
-        """Return number, folder, status of a key's sessions, and what an object makes of each."""
+        """Return number, folder and status of a key's sessions, newest first.
+
+        The last value is the status after an object has joined; None if none may join.
+        """
         rows = self._connection.execute(
             "SELECT id, folder, status FROM sessions WHERE study_instance_uid = ? AND label = ?"
             " AND project IS ? AND area = ? ORDER BY id DESC",
@@ -368,11 +379,14 @@ class SessionIndex:
 
     def _join(self, session_id: int, status: str, becomes: SessionStatus) -> None:
         """Bring a session back to receiving, for an object has arrived (XNAT 8.3)."""
+        # The usual case while objects arrive, and no write at all.
         if becomes == status:
             return
         with self._connection:
             self._connection.execute(
-                "UPDATE sessions SET status = ?, reason = '' WHERE id = ?", (becomes, session_id)
+                # The reason of a conflict or error is over: the session is built again.
+                "UPDATE sessions SET status = ?, reason = '' WHERE id = ?",
+                (becomes, session_id),
             )
         self._receiving = self._count_receiving()
 
@@ -382,6 +396,8 @@ class SessionIndex:
         origin: SessionOrigin,
         make_folder: Callable[[datetime], tuple[str, ...]],
     ) -> SessionPlace:
+        # Asked before the row is inserted, which has this key itself. Any area: an archived session
+        # may have the same objects.
         has_history = self._connection.execute(_SAME_KEY, key[:3]).fetchone() is not None
         folder, at = self._free_folder(make_folder, origin.at), stamp(origin.at)
         with self._connection:
@@ -413,6 +429,8 @@ class SessionIndex:
         self, make_folder: Callable[[datetime], tuple[str, ...]], at: datetime
     ) -> tuple[str, ...]:
         """Name a folder that no session has, not even one that has nothing on disk yet."""
+        # XNAT 9.1: the folder has its time to the millisecond. If it is taken, the next one is
+        # tried.
         for milliseconds in range(_FOLDER_TRIES):
             folder = make_folder(at + timedelta(milliseconds=milliseconds))
             if not is_folder_in_use(self._connection, "/".join(folder)):
@@ -447,12 +465,12 @@ class SessionWriters:
         self._counts: dict[int, int] = {}
 
     def acquire(self, session_id: int) -> None:
-        """An object is on its way into a session."""
+        """Count an object that is on its way into a session."""
         with self._lock:
             self._counts[session_id] = self._counts.get(session_id, 0) + 1
 
     def release(self, session_id: int) -> None:
-        """The object is there, with its row, or has failed."""
+        """Take an object from the count: it is stored and its row is queued, or it failed."""
         with self._lock:
             left = self._counts.pop(session_id) - 1
             if left:
@@ -461,6 +479,6 @@ class SessionWriters:
                 self._changed.notify_all()
 
     def wait_until_free(self, session_id: int, seconds: float) -> bool:
-        """Return whether nothing is on its way into a session, waiting for it that long."""
+        """Wait until no object is on its way into a session; return False after `seconds`."""
         with self._changed:
             return self._changed.wait_for(lambda: session_id not in self._counts, seconds)

@@ -1,6 +1,6 @@
 """Finds sessions by UID, accession number or patient ID; the latter two are kept as keyed hashes.
 
-The key is a file beside the index; whoever has the index alone can neither read nor try values.
+The key is a file beside the index. Without it, values can neither be read nor guessed by trial.
 """
 
 from __future__ import annotations
@@ -55,10 +55,12 @@ class TraceKey:
                 "restore it, or remove it; what was traced by it can't be found then",
             )
         self.hash = lru_cache(_REMEMBERED)(self._hash)
-        """Cached, for the objects of a study have the same values."""
+        """Cached: the objects of a study have the same values."""
 
     def _hash(self, tag: int, value: str) -> bytes:
         """Return the hash of an element's value, surrounding blanks and case apart."""
+        # PS3.5 6.2: blanks around an LO or SH do not count. A value may hold lone surrogates, which
+        # strict UTF-8 refuses.
         message = f"{tag:08X}:{value.strip().casefold()}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, message, "sha256")[:_HASH_BYTES]
 
@@ -72,7 +74,7 @@ class TraceIndex:
         self._noted: set[tuple[int, bytes]] = set()
 
     def note(self, session_id: int, values: Iterable[tuple[int, str | None]]) -> None:
-        """Note the values of an object that joins a session; what is known already costs little.
+        """Note the values of an object that joins a session; noted values are not written again.
 
         Raises:
             OutOfResources: if the index can't be written.
@@ -93,6 +95,7 @@ class TraceIndex:
             raise OutOfResources(f"session index: {error}") from error
 
     def _remember(self, pair: tuple[int, bytes]) -> None:
+        # Bounded: a peer may send ever new values. What is forgotten is only inserted again.
         if len(self._noted) >= _REMEMBERED:
             self._noted.clear()
         self._noted.add(pair)
@@ -101,11 +104,13 @@ class TraceIndex:
 def _make_key(path: Path) -> None:
     """Write a new key, all of it or nothing."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # What a crash left of an earlier try.
     part.unlink(missing_ok=True)
     fd = os.open(part, _FLAGS, 0o600)
     try:
         os.write(fd, secrets.token_bytes(_KEY_BYTES))
         os.fsync(fd)
+        # A link, not a rename: it fails if another process has made the key, and never replaces it.
         os.link(part, path)
         flush_folder(path.parent)
     finally:
@@ -118,7 +123,7 @@ MAX_OBJECTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class TracedObject:
-    """What became of one received object."""
+    """The final state of one received object."""
 
     at: str
     receiver: str

@@ -1,4 +1,4 @@
-"""Writes the rows of objects in batches on one thread, and wakes whoever waits for them."""
+"""Writes the rows of objects in batches on one thread, and wakes the threads that wait for them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 
 BATCH_SECONDS = 0.05
+"""For how long rows are collected for one transaction."""
 RETRY_SECONDS = 1.0
 MAX_WAITING_ROWS = 200_000
+"""Rows kept in memory while the index can't be written. Older ones are counted as lost."""
 
 _logger = logging.getLogger(__name__)
 
@@ -65,18 +67,18 @@ class Backlog(NamedTuple):
 
     rows: int
     lost: int
-    """How many could not be kept until they were written."""
+    """How many were dropped before they could be written."""
     oldest_at: str | None
-    """When the oldest of them came to be; UTC, ISO 8601."""
+    """The time of the oldest of them; UTC, ISO 8601."""
 
 
 REPLACES = "replaces other content of the same SOP instance"
-"""In the reason of an object that took the file of another one of its session."""
+"""Part of the reason in the row of an object that took the file of another one."""
 _ABOUT_A_ROW = (
     *(sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
     *(OverflowError, TypeError, ValueError),
 )
-"""What SQLite and its module say of values; all else is about the file."""
+"""Errors about the values of a row; all others are about the file."""
 OBJECT_COLUMNS = ", ".join(ObjectRow._fields)
 _ROWS_AT_ONCE = (256, 32, 4, 1)
 _VALUES = f"({', '.join('?' * len(ObjectRow._fields))})"
@@ -114,7 +116,7 @@ class RowWriter:
         self._closing = False
         self._writing: Sequence[Row] = ()
         self.lost_rows = 0
-        """How many rows could not be kept until they were written."""
+        """How many rows were dropped before they could be written."""
         self._thread = threading.Thread(target=self._write_batches, name="index-writer")
         self._thread.start()
 
@@ -133,14 +135,16 @@ class RowWriter:
             return Backlog(rows, self.lost_rows, oldest.at if oldest else None)
 
     def is_alive(self) -> bool:
-        """Tell whether somebody writes what is queued."""
+        """Tell whether the writer thread runs."""
         return self._thread.is_alive()
 
     def flush(self, seconds: float | None = None) -> bool:
-        """Return whether everything queued so far is written, waiting for it that long."""
+        """Wait until everything queued so far is written; return False after `seconds`."""
         with self._wake:
             self._wake.wait_for(
-                lambda: not (self._waiting or self._writing) or not self._thread.is_alive(), seconds
+                # A thread that has ended would never wake us.
+                lambda: not (self._waiting or self._writing) or not self._thread.is_alive(),
+                seconds,
             )
             return not (self._waiting or self._writing)
 
@@ -156,7 +160,7 @@ class RowWriter:
             try:
                 self._write(batch)
             except _ABOUT_A_ROW:
-                # What one row says must not cost all others, nor the life of this thread.
+                # One bad value must cost neither the other rows nor this thread.
                 self._write_one_by_one(batch)
             except sqlite3.Error as error:
                 self._put_back(batch, error)
@@ -170,6 +174,7 @@ class RowWriter:
         with self._wake:
             while not self._waiting and not self._closing:
                 self._wake.wait()
+            # At the end there is no reason to wait for further rows.
             if not self._closing:
                 self._wake.wait_for(lambda: self._closing, timeout=BATCH_SECONDS)
             batch, self._waiting = self._waiting, []
@@ -181,6 +186,7 @@ class RowWriter:
         uses = [row for row in rows if isinstance(row, WhitelistUse)]
         notes = [row for row in rows if isinstance(row, SenderNote)]
         with self._lock, self._connection:
+            # All rows of a batch in one transaction: one flush of the log for many objects.
             self._connection.executemany(_COUNT_USE, uses)
             add_notes(self._connection, notes)
             insert_objects(self._connection, batch)
@@ -204,6 +210,7 @@ class RowWriter:
         """Keep rows that could not be written for the next try; files on disk are not affected."""
         _logger.warning("%s; rows wait (%d)", storage_unusable(error), len(batch))
         with self._wake:
+            # The order of arrival is kept; if there is no room, the oldest rows go.
             rows = batch + self._waiting
             self.lost_rows += max(0, len(rows) - MAX_WAITING_ROWS)
             self._waiting = rows[-MAX_WAITING_ROWS:]
@@ -223,7 +230,7 @@ def insert_objects(connection: sqlite3.Connection, rows: Sequence[ObjectRow]) ->
         " last_object_at = ? WHERE id = ?",
         _session_changes(rows),
     )
-    # What a session had under a name before is counted already.
+    # The object that was replaced is counted already.
     for session in {row.session for row in rows if REPLACES in row.reason and row.session}:
         recount(connection, session)
 
@@ -239,13 +246,13 @@ def recount(connection: sqlite3.Connection, session_id: int) -> None:
 
 
 def _plain(row: Row) -> Row:
-    """Return a row with text that SQLite takes; what plugins say may hold half characters."""
+    """Return a row with text that SQLite takes: texts of plugins may hold lone surrogates."""
     values = (v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in row)
     return type(row)(*values)  # type: ignore[arg-type]
 
 
 def _insertions(rows: Sequence[ObjectRow]) -> Iterator[tuple[str, tuple[object, ...]]]:
-    """Yield statements that insert many rows each: between two of them others may run."""
+    """Yield statements that insert many rows each; between two of them other threads may run."""
     begin = 0
     for count in _ROWS_AT_ONCE:
         while len(rows) - begin >= count:

@@ -59,15 +59,15 @@ class TrialJob:
     labels: tuple[str, str, str] = ("", "", "")
     """Project, subject and session."""
     before: tuple[Anonymization, ...] = ()
-    """What has been done already to the object that is compared."""
+    """Steps that were applied already to the object with which the result is compared."""
     steps: tuple[Anonymization, ...] = ()
     equal: bool = False
-    """Whether elements that stay as they are have rows too."""
+    """Whether unchanged elements have rows too."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """What a trial came to; no row is masked."""
+    """The result of a trial; no row is masked."""
 
     outcome: TrialOutcome = TrialOutcome.FAILED
     rows: tuple[EditedRow, ...] = ()
@@ -78,7 +78,7 @@ class TrialResult:
     problem: str = ""
     """Why the object can't be read."""
     telling: tuple[IdentifyingValue, ...] = ()
-    """By what the patient of the object may be known, as it was before anything was done to it."""
+    """The identifying values of the object, as it was before the scripts."""
 
 
 Job = HeaderJob | ThumbnailJob | TrialJob

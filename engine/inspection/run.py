@@ -1,4 +1,4 @@
-"""What a worker process of `inspection` runs: each kind of job loads only what it needs."""
+"""Runs a job in a worker process of `inspection`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> Result:
-    """Do a job; what is wrong with the object is in the result."""
+    """Run a job; problems of the object are in the result, not raised."""
+    # Imported here: each kind of job loads only what it needs, so that its process starts fast.
     if isinstance(job, TrialJob):
         from engine.inspection.trial import try_out
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 SUPPRESS_SECONDS: Final = 60.0
-"""What a form shows anew at every key is noted once in this time."""
+"""A form asks anew at every key press: the same object is recorded once in this time."""
 _SOP_INSTANCE_UID: Final = 0x00080018
 _LONGEST_ACTOR: Final = 200
 _MOST_REMEMBERED: Final = 1_000
@@ -60,6 +60,7 @@ class PhiAccessLog:
             return False
         self._last[actor, found] = now
         self._last.move_to_end((actor, found))
+        # Forgotten ones are only recorded once more.
         while len(self._last) > _MOST_REMEMBERED:
             self._last.popitem(last=False)
         return True

@@ -41,7 +41,7 @@ _EXTRA: Final = "install dicomdock with its extra: dicomdock[pixels]"
 
 
 class _NoImage(Exception):
-    """Says why there is no thumbnail, and what would help."""
+    """There is no thumbnail: why, and what to do."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__(problem)
@@ -49,7 +49,7 @@ class _NoImage(Exception):
 
 
 def thumbnail(job: ThumbnailJob) -> Thumbnail:
-    """Return one frame; why there is none is in the result."""
+    """Return one frame; if there is none, the result has the problem."""
     try:
         with Path(job.path).open("rb") as file:
             return _thumbnail(file, job)
@@ -69,8 +69,10 @@ def _thumbnail(file: BinaryIO, job: ThumbnailJob) -> Thumbnail:
     options |= _begin(file, syntax)
     buffer, image = _decoded(file, syntax, options, job.frame)
     rows, columns = int(image["rows"]), int(image["columns"])
+    # Never enlarged, and with the same proportions.
     step = max(columns / _side(job.width), rows / _side(job.height), 1.0)
     width, height = max(1, int(columns / step)), max(1, int(rows / step))
+    # Only the samples of the small image are read, each from the middle of its cell.
     raster = _Raster(buffer, image, big_endian=not syntax.is_little_endian)
     places = [
         int((y + 0.5) * rows / height) * columns + int((x + 0.5) * columns / width)
@@ -84,6 +86,7 @@ def _thumbnail(file: BinaryIO, job: ThumbnailJob) -> Thumbnail:
         return replace(made, samples=3, pixels=_through_palette(ds, raster.values(places)))
     values, window = _windowed(ds, raster.values(places), job.window)
     if str(image["photometric_interpretation"]) == "MONOCHROME1":
+        # PS3.3 C.7.6.3.1.2: the lowest value is white.
         values = bytes(255 - value for value in values)
     return replace(made, pixels=values, window=window)
 
@@ -93,7 +96,7 @@ def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
 
 
 def _require_reasonable(options: dict[str, Any], frame: int) -> int:
-    """Refuse what is no image, before a byte of it is decoded; return how many frames it has."""
+    """Refuse objects without an image that we can show, before decoding; return the frames."""
     names = ("rows", "columns", "samples_per_pixel", "bits_allocated")
     if any(not isinstance(options.get(name), int) for name in names):
         raise _NoImage("the object has no image")
@@ -110,6 +113,8 @@ def _require_reasonable(options: dict[str, Any], frame: int) -> int:
 
 def _begin(file: BinaryIO, syntax: UID) -> dict[str, Any]:
     """Read the head of the pixel data element, so that the file is where its value begins."""
+    # PS3.5 7.1.2, 7.1.3: tag and length, or tag, VR and two reserved bytes; an explicit VR has its
+    # length of four bytes behind them.
     head = file.read(8)
     if len(head) < 8:
         raise _NoImage("the object has no image")
@@ -132,6 +137,7 @@ def _decoded(
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
         raise _NoImage(f"nothing here decodes {syntax.name}") from error
+    # pydicom knows the syntax, but no installed package decodes it.
     if not decoder.is_available:
         raise _NoImage(f"nothing here decodes {syntax.name}", _EXTRA)
     try:
@@ -151,6 +157,8 @@ def _plain(buffer: bytes, image: dict[str, Any], syntax: UID, frame: int) -> byt
         return bytes(expand_ybr422(buffer, bits))
     if bits != 8 or syntax.is_little_endian or image.get("pixel_vr") != "OW":
         return buffer
+    # Samples of 8 bits in words of big endian are swapped in pairs. After an odd number of samples
+    # the next frame begins in the middle of a word.
     turned = bytearray(buffer)
     turned[::2], turned[1::2] = buffer[1::2], buffer[: len(buffer) // 2 * 2 : 2]
     odd = int(image["rows"]) * int(image["columns"]) * int(image["samples_per_pixel"]) % 2
@@ -175,11 +183,13 @@ class _Raster:
         self._stored = min(int(image.get("bits_stored") or self._bits), self._bits)
         self._mark = ">" if big_endian else "<"
         self._buffer = buffer
+        # A hostile header may promise more pixels than there are.
         if len(buffer) * 8 < self._pixels * self.samples * self._bits:
             raise _NoImage("the image is shorter than rows and columns say")
 
     def values(self, places: list[int]) -> list[int]:
         """Return grey values at some places."""
+        # PS3.5 8.1: packed, the first pixel in the lowest bit.
         if self._bits == 1:
             return [self._buffer[at // 8] >> at % 8 & 1 for at in places]
         unused = self._bits - self._stored
@@ -188,6 +198,7 @@ class _Raster:
     def colours(self, places: list[int]) -> bytes:
         """Return red, green and blue at some places, one byte each."""
         where = self._plane_at if self._planes else self._pixel_at
+        # The high bytes are shown.
         shift = self._bits - 8
         pixels = bytearray()
         for at in places:
@@ -208,7 +219,7 @@ class _Raster:
         return int(value)
 
     def _fit(self, value: int, unused: int) -> int:
-        """Leave out the bits above those that are stored; they may hold anything."""
+        """Return a sample without the bits above Bits Stored, which may hold anything."""
         value &= (1 << (self._bits - unused)) - 1
         if self._signed and value >> (self._stored - 1):
             value -= 1 << self._stored
@@ -225,6 +236,7 @@ def _palette(ds: Dataset, colour: int) -> Callable[[int], int]:
     if 0x00281101 + colour not in ds or 0x00281201 + colour not in ds:
         raise _NoImage("the colour palette is missing or segmented", "use a viewer")
     entries, first, _ = (int(number) for number in ds[0x00281101 + colour].value)
+    # PS3.3 C.7.6.3.1.5: 0 stands for 2 to the power of 16.
     entries, content = entries or 65_536, bytes(ds[0x00281201 + colour].value)
     wide = len(content) >= 2 * entries
     shades = content[1 : 2 * entries : 2] if wide else content[:entries]  # the high bytes
@@ -251,6 +263,7 @@ def _windowed(ds: Dataset, raw: list[int], window: Window | None) -> tuple[bytes
     values = [value * slope + intercept for value in raw]
     if window is None:
         center, width = _number(ds, "WindowCenter", 0.0), _number(ds, "WindowWidth", 0.0)
+        # No usable window in the object: the range of the values.
         if width < 1:
             low, high = min(values), max(values)
             center, width = (low + high + 1) / 2, max(1.0, high - low + 1)
@@ -268,4 +281,5 @@ def _number(ds: Dataset, keyword: str, otherwise: float) -> float:
         number = float(value) if value not in (None, "") else otherwise
     except UNREADABLE:
         return otherwise
+    # Also false for nan and inf, by which a window can't be computed.
     return number if abs(number) < 1e12 else otherwise

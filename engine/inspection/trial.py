@@ -44,14 +44,14 @@ if TYPE_CHECKING:
 
 
 _MOST_BYTES: Final = 256
-"""Longer binary values are no text that anybody would know."""
+"""Longer binary values are no text by which a patient is known."""
 
 
 def identifying_values_in(ds: Dataset) -> Iterator[IdentifyingValue]:
     """Yield the values by which an object's patient may be known.
 
     Args:
-        ds: the object as it arrived; what can't be read of it is left out.
+        ds: the object as it arrived; unreadable elements are skipped.
     """
     yield from _in_level(Level(ds), in_private=False)
 
@@ -97,7 +97,7 @@ _CHANGES: Final = {
 
 
 def try_out(job: TrialJob) -> TrialResult:
-    """Apply the steps of a job to a copy; what is wrong with the object is in the result."""
+    """Apply the steps of a job to a copy; problems of the object are in the result."""
     telling: list[IdentifyingValue] = []
     return replace(_tried_out(job, telling), telling=tuple(telling))
 
@@ -106,6 +106,7 @@ def _tried_out(job: TrialJob, telling: list[IdentifyingValue]) -> TrialResult:
     try:
         with ExitStack() as resources:
             before, after = _read(job, resources), _read(job, resources)
+            # Before any step: the values are needed too if a step fails.
             telling += identifying_values_in(before)
             if _given(job.before, before, job) and _given(job.before, after, job):
                 return _tried(job, before, after)
@@ -126,6 +127,7 @@ def _tried(job: TrialJob, before: Dataset, after: Dataset) -> TrialResult:
     if not _given(job.steps, after, job):
         return TrialResult(TrialOutcome.REJECTED, why=f"rejected by the {job.steps[0].script_name}")
     rows = [_row(found) for found in differences(before, after, kept=job.equal)]
+    # A header in memory ends before the pixel data.
     complete = bool(job.path) and len(rows) <= MOST_ROWS
     return TrialResult(TrialOutcome.EDITED, tuple(rows[:MOST_ROWS]), complete=complete)
 
@@ -155,6 +157,7 @@ def _read(job: TrialJob, resources: ExitStack) -> Dataset:
     )
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = syntax
+    # A header in memory has no file meta; scripts and comparisons expect one.
     for keyword in ("SOPClassUID", "SOPInstanceUID"):
         if keyword in ds:
             setattr(ds.file_meta, f"MediaStorage{keyword}", ds.get(keyword))
@@ -174,7 +177,7 @@ def _row(found: ElementDifference) -> EditedRow:
 
 
 def _is_identifying(found: ElementDifference) -> bool:
-    """Judge an element by its own tag; what is inside of private sequences is private too."""
+    """Judge an element by its own tag; everything in a private sequence is private."""
     if "{" in found.path:
         return found.vr != "SQ"
     last = _LAST_STEP.search(found.path)

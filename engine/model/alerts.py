@@ -1,4 +1,4 @@
-"""Whom the engine alerts, and of what: site settings."""
+"""Site settings of alerts: their targets, their kinds, and how often one is repeated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
 
 class AlertKind(StrEnum):
-    """What an alert is about."""
+    """The subjects of alerts."""
 
     RECEIVER = "receiver"
     """One that should listen can't, or can again."""
@@ -43,7 +43,7 @@ class AlertKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AlertTarget:
-    """One command or webhook that is told."""
+    """One command or webhook that gets alerts."""
 
     name: str
     command: tuple[str, ...] = field(default=(), repr=False)
@@ -54,12 +54,12 @@ class AlertTarget:
 
     @property
     def shown(self) -> str:
-        """What is told, without what may be secret in an address or in arguments."""
+        """Command or webhook, with possible secrets replaced by ``…``."""
         return self.masked().in_full.replace(MASK, "…")
 
     @property
     def in_full(self) -> str:
-        """What is told, with all that may be secret."""
+        """Command or webhook, secrets included."""
         return f"command {' '.join(self.command)}" if self.command else f"webhook {self.webhook}"
 
     def masked(self) -> AlertTarget:
@@ -78,11 +78,11 @@ class AlertTarget:
 
 @dataclass(frozen=True, slots=True)
 class AlertSettings:
-    """All that is told, and how often the same is."""
+    """All targets, and how often the same alert is repeated."""
 
     targets: tuple[AlertTarget, ...] = ()
     repeat_seconds: int = 3_600
-    """The same is not told again within this time."""
+    """The same alert is not sent again within this time."""
 
     @classmethod
     def parse(cls, raw: object) -> AlertSettings:
@@ -185,6 +185,7 @@ def _command_faults(command: object) -> Iterator[Problem]:
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
         remedy = "write a list of program and arguments"
         yield Problem("alerts.command", "…", "is no command", remedy)
+    # Only the program is shown: each argument may be a secret.
     elif len(command) > MOST_WORDS or sum(map(len, command)) > LONGEST:
         yield Problem("alerts.command", command[0][:80], "is too long", "write a script for it")
     elif command and not command[0].startswith("/"):
@@ -207,6 +208,7 @@ def _webhook_faults(webhook: object) -> Iterator[Problem]:
         yield Problem("alerts.webhook", "…", "is no address", remedy)
         return
     sound = (
+        # An address that is edited may still have its mask, which is not ASCII.
         text.replace(MASK, "").isascii()
         and text.isprintable()
         and " " not in text

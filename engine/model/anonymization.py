@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 PROFILE = "profile"
-"""What the member of a record is called that says how the profile is applied."""
+"""The member of a record that has the settings of the profile."""
 MAX_SHIFT_DAYS = 36_500
 
 _MEMBERS = ("enabled", "retain", "shift_days")
@@ -25,7 +25,7 @@ _PIXELS = re.compile(r"alterPixels|\(\s*[7X#][FX#][EX@][0X@]", re.IGNORECASE)
 
 
 class Retain(StrEnum):
-    """What may stay although the basic profile takes it (PS3.15 E.3)."""
+    """Options of the basic profile: values that it would remove and that stay (PS3.15 E.3)."""
 
     UIDS = "uids"
     DEVICE = "device"
@@ -63,7 +63,7 @@ class ProfileSettings:
 
 
 class ScriptScope(StrEnum):
-    """Whose anonymization it is."""
+    """Whether an anonymization is that of the site or of a project."""
 
     SITE = "site"
     PROJECT = "project"
@@ -71,7 +71,7 @@ class ScriptScope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Anonymization:
-    """What the site, or one project, does to an object: the profile first, then the script."""
+    """The anonymization of the site or of one project: the profile first, then the script."""
 
     scope: ScriptScope
     text: str = ""
@@ -83,7 +83,7 @@ class Anonymization:
 
     @property
     def script_name(self) -> str:
-        """What the script is called in messages."""
+        """The name of the script in messages."""
         return f"{self.scope} script"
 
     @property
@@ -95,7 +95,7 @@ class Anonymization:
 def in_force(
     scope: ScriptScope, *, enabled: bool, text: str, revision: int, profile: ProfileSettings
 ) -> Anonymization | None:
-    """Return what is to be done by these settings; None if it is nothing."""
+    """Return the anonymization that is switched on; None if nothing is."""
     if not (enabled or profile.enabled):
         return None
     script = (text, revision) if enabled else ("", 0)
@@ -147,7 +147,7 @@ def _shift_problems(record: Mapping[str, object]) -> Iterator[Problem]:
 
 
 SITE_SCRIPT = "anonymization_script"
-"""What the text is called in records and problems."""
+"""The name of the text in records and problems."""
 ENABLED = "anonymization_script_enabled"
 REVISION = "anonymization_script_revision"
 
@@ -156,7 +156,7 @@ REVISION = "anonymization_script_revision"
 class SiteScript:
     """A DicomEdit script for the objects of all receivers whose anonymization is on.
 
-    Whether it is one, `engine.config` checks: the model knows no script language.
+    `engine.config` checks the script: the model knows no script language.
     """
 
     enabled: bool = False
@@ -201,6 +201,7 @@ CREATOR_ELEMENT: Final = 0x00020100
 """Private Information Creator UID."""
 NOTE_ELEMENT: Final = 0x00020102
 """Private Information."""
+# PS3.10 7.1: the writer of Private Information is named by a UID. PS3.5 B.2: 2.25 and a UUID.
 CREATOR_UID: Final = "2.25.186105016680874560506540094134239472899"
 EXEMPT: Final = b"anonymization was off "
 _DONE: Final = b"anonymized for "
@@ -208,6 +209,7 @@ _DONE: Final = b"anonymized for "
 
 def done_for(project: str) -> bytes:
     """Return the note of an object that a project's script or profile has run on."""
+    # PS3.5 7.1.1: a value has an even length.
     note = _DONE + project.encode()
     return note + b" " * (len(note) % 2)
 

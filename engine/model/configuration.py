@@ -64,7 +64,7 @@ class Configuration:
         raise NotFound(f"there is no processor with id {processor_id}", "it may have been deleted")
 
     def processors_of(self, receiver: Receiver) -> tuple[Processor, ...]:
-        """Return what sees a receiver's objects, in the order in which it acts (XNAT 10.2)."""
+        """Return the processors of a receiver, in the order in which they act (XNAT 10.2)."""
         if not receiver.custom_processing:
             return ()
         admitted = (p for p in self.processors if p.enabled and p.admits_receiver(receiver.label))
@@ -82,16 +82,15 @@ class Configuration:
         return wanted and self.has_anonymization
 
     def pet_mr(self, project_id: str | None) -> PetMr:
-        """Return what becomes of a project's studies with PET and MR; of Unassigned's, as None."""
+        """Return what becomes of a project's studies with PET and MR; None is Unassigned."""
         return self.projects.pet_mr(project_id) or self.site.sessions.pet_mr
 
 
 def parse_configuration(raw: Mapping[str, object]) -> Configuration:
     """Turn the tables of a configuration file into a configuration; unknown tables are ignored.
 
-    Which identifiers and processor classes are installed is no matter of the file: a receiver that
-    can't use its own is acceptable here, and does not listen (`identifier_problems`), and a
-    processor without its class does not act.
+    Installed identifiers and processor classes are not checked here. A receiver without its
+    identifier does not listen (`identifier_problems`); a processor without its class does not act.
 
     Raises:
         CorruptConfiguration: if a newer version of this program wrote the file.
@@ -101,7 +100,7 @@ def parse_configuration(raw: Mapping[str, object]) -> Configuration:
     meta = _parse_meta(raw, problems)
     site = _parse_site(raw, problems)
     projects = _parse_projects(raw, problems)
-    # Ports are not judged by site settings that are themselves in doubt.
+    # If the site settings are wrong themselves, ports are not checked by them.
     rules = ReceiverRules(site or SiteSettings(allow_low_ports=True), None)
     receivers = _parse_receivers(raw, rules, problems)
     processors = _parse_processors(raw, problems)
@@ -131,6 +130,7 @@ def project_conflicts(projects: Sequence[Project]) -> Iterator[tuple[Project, Pr
 def _parse_meta(raw: Mapping[str, object], problems: list[Problem]) -> Configuration:
     record = _only_record(raw, "meta", problems)
     schema = _count(record, "schema", SCHEMA_VERSION, problems)
+    # At once: in a newer version everything else may have another meaning.
     if schema > SCHEMA_VERSION:
         message = f"is newer than this program, which understands {SCHEMA_VERSION}"
         remedy = "update dicomdock, or restore a backup of the older version"
@@ -236,6 +236,7 @@ def _tls_problems(receivers: Sequence[Receiver], site: SiteSettings) -> Iterator
     for receiver in receivers:
         if receiver.enabled:
             place = (receiver.bind_address or site.bind_address, receiver.port)
+            # To compare with the first is enough: all on one port must agree.
             first = first_at.setdefault(place, receiver)
             for problem in tls_conflicts(receiver, (first,), site):
                 yield replace(problem, field=f"receivers[{receiver.label}].{problem.field}")
@@ -265,6 +266,7 @@ def _records(
         return
     for key, record in records.items():
         name = str(key)
+        # Each id has one spelling. isdecimal alone takes the digits of other scripts.
         if not (name.isascii() and name.isdecimal() and len(name) <= 9 and name[0] != "0"):
             remedy = "use 1, 2, 3 … without leading zeros"
             problems.append(Problem(f"{table}[#{name[:20]}]", name[:20], "is not an id", remedy))

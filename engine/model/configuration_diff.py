@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Change(StrEnum):
-    """What happened to a subject or to one of its fields."""
+    """The kind of change of a subject or of one of its fields."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -34,7 +34,7 @@ class FieldDifference:
     after: object = None
 
     def sentence(self) -> str:
-        """Say the difference in one line; of multi-line values, which lines came and went."""
+        """Return the difference in one line; of multi-line values, the added and removed lines."""
         if self.change is not Change.CHANGED:
             return f"{self.subject} {self.change}"
         if self.before == self.after == MASK:
@@ -71,7 +71,7 @@ def by_member(made: Iterable[FieldDifference]) -> Iterator[FieldDifference]:
 def masked(made: Iterable[FieldDifference]) -> Iterator[FieldDifference]:
     """Yield the differences member by member without secrets.
 
-    Where only a secret differs, that is all that is said.
+    If only a secret differs, both values are the mask.
     """
     for difference in by_member(made):
         name, old, new = difference.field, difference.before, difference.after
@@ -82,7 +82,7 @@ def masked(made: Iterable[FieldDifference]) -> Iterator[FieldDifference]:
 
 
 Records = dict[object, tuple[str, dict[str, object]]]
-"""Name and fields by what identifies a record for good."""
+"""Name and fields of each record, by its permanent id."""
 
 
 def _receivers(configuration: Configuration) -> Records:
@@ -117,9 +117,9 @@ def _fields(
 
 
 _HIDDEN_FIELDS = {"id", "anonymization_script_revision"}
-"""What follows from something else."""
+"""Fields that follow from others."""
 _TEXTS = ("_routing", "_script", "_filter")
-"""How the names of texts of several lines end."""
+"""The ends of the names of texts of several lines."""
 
 
 def _plain(record: Mapping[str, object]) -> dict[str, object]:

@@ -23,7 +23,7 @@ MAX_TEMPLATE_CHARACTERS = 500
 MAX_FILE_NAME_BYTES = 200
 EXTENSION = ".dcm"
 LAST_TAG = 0x7FDFFFFF
-"""What follows is pixel data, which no name is made of."""
+"""The last tag before the pixel data, which no name is made of."""
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z0-9]+)\}")
 _EXTENSION = re.compile(r"\.[A-z0-9]+")  # the range is XNAT's
@@ -32,7 +32,7 @@ _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _HASH, _WITH = "Hash", "With"
 _RESERVED_EXTENSIONS = frozenset((".xml", ".part"))
-"""Of catalogs, and of what is being written."""
+"""Extensions of catalogs, and of files that are being written."""
 _TAGS = {
     "SOPClassUID": 0x00080016,
     "SOPInstanceUID": 0x00080018,
@@ -49,7 +49,7 @@ EMPTY_LIST_HASH = 1
 _MASK = 0xFFFFFFFF
 _LONGEST_UID = 64
 _POWERS = tuple(31**power & _MASK for power in range(_LONGEST_UID, -1, -1))
-"""What Java multiplies the characters of a text by: the last one by the last of these."""
+"""Java's factors for the characters of a text; the last one is for the last character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Variable:
     """The hash of the values that come before those of `keywords`."""
 
     def filled(self, value_of: Callable[[int], str | None], tags: Container[int]) -> Variable | str:
-        """Return what is yet to be filled in once the values of some elements are known."""
+        """Return the text, or the variable that is left when some elements are known."""
         known = list(takewhile(lambda keyword: _tag(keyword) in tags, self.keywords))
         if len(known) == len(self.keywords):
             return self.text(value_of)
@@ -110,6 +110,7 @@ class FileNameTemplate:
         """
         texts = [part if isinstance(part, str) else part.text(value_of) for part in self.parts]
         stem = "".join(texts)
+        # Nearly all names are plain, which one match tells.
         if not _PLAIN.fullmatch(stem):
             stem = _NOT_IN_NAME.sub("_", stem).lstrip(".")
             if not stem or stem.startswith("-"):
@@ -124,10 +125,11 @@ def parse_template(text: str) -> FileNameTemplate:
     """Return the template that a text describes.
 
     Raises:
-        InvalidSite: with what is wrong, and where.
+        InvalidSite: naming the problem and its column.
     """
     if not text or len(text) > MAX_TEMPLATE_CHARACTERS:
         raise _fault(text, "is empty or too long", f"use 1 to {MAX_TEMPLATE_CHARACTERS} characters")
+    # XNAT 9.3: the template decides on the extension, not the name that is made of it.
     dot = text.rfind(".")
     has_extension = dot >= 0 and _EXTENSION.fullmatch(text, dot) is not None
     stem, extension = (text[:dot], text[dot:]) if has_extension else (text, EXTENSION)
@@ -181,6 +183,7 @@ def _joined(parts: Iterable[str | Variable]) -> Iterator[str | Variable]:
 
 
 def _value(keyword: str, value_of: Callable[[int], str | None]) -> str:
+    # XNAT 9.3: the text for a missing value, which is hashed too.
     return value_of(_tag(keyword)) or f"no-value-for-{keyword}"
 
 
@@ -222,11 +225,15 @@ def hash_text(number: int) -> str:
     first, second = divmod(high, len(_PAIRS))
     third, fourth = divmod(low, len(_PAIRS))
     digits = _PAIRS[first] + _PAIRS[second] + _PAIRS[third] + _PAIRS[fourth]
+    # As Java writes a number: without zeros in front.
     return digits.lstrip("0") or "0"
 
 
 def _java_hash(text: str) -> int:
-    """Return Java's hash of a string; UIDs of one origin share all but their last component."""
+    """Return Java's hash of a string.
+
+    Up to the last dot it is cached: UIDs of one origin share all but their last component.
+    """
     shared, dot, last = text.rpartition(".")
     if len(text) > _LONGEST_UID or not last.isascii():
         return _hash_units(text)
@@ -252,4 +259,5 @@ def _shared_hash(text: str) -> int:
 
 
 def _utf16_units(text: str) -> list[int]:
+    # A string of Java may hold lone surrogates, as a text of ours may.
     return memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H").tolist()

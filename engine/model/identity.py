@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MASK: Final = "••••••••"
 
 _PATIENT_GROUP: Final = 0x0010
+# The attributes of group 0010 that do not identify the patient.
 _OF_PATIENT_HARMLESS: Final = frozenset(
     (
         *(0x00100000, 0x00100022, 0x00100024, 0x00100026),  # type and issuer of an ID
@@ -25,6 +26,7 @@ _OF_PATIENT_HARMLESS: Final = frozenset(
         *(0x00100082, 0x00100101, 0x00100102, 0x001021C0, 0x00102201, 0x00102202),
     )
 )
+# Attributes of other groups that name persons, places or orders, or hold free text.
 _ELSEWHERE: Final = frozenset(
     (
         *(0x00080050, 0x00080051, 0x00080080, 0x00080081, 0x00080082, 0x00080092, 0x00080094),
@@ -41,10 +43,10 @@ _ELSEWHERE: Final = frozenset(
 _LONG_TEXTS: Final = frozenset(("LT", "ST", "UT"))
 _TIMES: Final = frozenset(("AS", "DA", "DT", "TM"))
 _PART_CHARACTERS: Final = 4
-"""A part of a value that is shorter may be there by chance."""
+"""Shorter parts of a value may stand in any text by chance."""
 _MOST_PIECES: Final = 500
 _LONGEST_PIECE: Final = 256
-"""A peer says how much there is to be looked for."""
+"""Both limited: a peer decides how many values there are, and how long they are."""
 _CREATOR: Final = re.compile(r"(?<=\{)[^{}]+(?=\})")
 _NUMBER: Final = re.compile(r"[-+.0-9eE]+")
 
@@ -60,6 +62,7 @@ def is_identifying(tag: int, vr: str) -> bool:
     if vr == "SQ":
         return False  # its items are judged one by one
     if is_private(tag):
+        # PS3.5 7.8.1: these name the creator of a private block.
         return not 0x10 <= element <= 0xFF
     if vr == "PN" or vr in _LONG_TEXTS:
         return True
@@ -69,9 +72,9 @@ def is_identifying(tag: int, vr: str) -> bool:
 
 
 def identifies_anywhere(tag: int, vr: str) -> bool:
-    """Tell whether the value of an element gives a person away wherever else it stands.
+    """Tell whether the value of an element identifies a person also in other texts.
 
-    Dates and times do so only among what is said of the patient: others are alike in all objects.
+    Of dates and times only those of the patient do: others are alike in many objects.
     """
     if vr in _TIMES and tag >> 16 != _PATIENT_GROUP:
         return False
@@ -84,14 +87,15 @@ class IdentifyingValue(NamedTuple):
     text: str
     vr: str
     is_private: bool = False
-    """Whether it is of a private element: then numbers and short words say nothing."""
+    """Whether it is of a private element: numbers and short words of these identify nobody."""
 
 
 class IdentifyingValues:
-    """What one object says of its patient, to be found again in texts that say nothing of a tag."""
+    """The identifying values of one object, used to mask them in free text."""
 
     def __init__(self, values: Iterable[IdentifyingValue] = ()) -> None:
         """Take the values of the object as it arrived."""
+        # Public elements first: they matter most if there are more pieces than are kept.
         known = sorted(values, key=lambda value: value.is_private)
         self._whole = frozenset(v.text.strip().casefold() for v in known if not v.is_private)
         self._short = tuple(
@@ -99,18 +103,21 @@ class IdentifyingValues:
         )
         pieces = dict.fromkeys(piece for value in known for piece in _pieces(value))
         kept = islice(pieces, _MOST_PIECES)
+        # The first alternative that matches counts: a whole name before its parts.
         longest_first = sorted(kept, key=lambda piece: (-len(piece), piece))
         found = "|".join(map(_as_found, longest_first))
         self._pattern = re.compile(found, re.IGNORECASE) if found else None
 
     def hide(self, text: str) -> str:
-        """Return a text with every place masked that says one of the values."""
+        """Return a text with every occurrence of a value masked."""
+        # Short values are found only as a whole or as words: else they would mask parts of other
+        # words.
         if self._is_whole(text):
             return MASK
         return self._pattern.sub(MASK, text) if self._pattern else text
 
     def hide_in_path(self, path: str) -> str:
-        """Return the path of an element likewise: only names of private creators say anything."""
+        """Return the path of an element, masked: only names of private creators hold values."""
         return _CREATOR.sub(lambda found: self.hide(found[0]), path)
 
     def appear_in(self, text: str) -> bool:
@@ -126,7 +133,8 @@ class IdentifyingValues:
 
 
 def _pieces(value: IdentifyingValue) -> Iterator[str]:
-    """Yield what of a value tells as much as the whole: each value, each part of a name."""
+    """Yield the parts of a value that identify as well: each single value, each part of a name."""
+    # PS3.5 6.2: the backslash separates values, ^ and = the parts of a PN.
     for piece in (value.text, *re.split(r"[\\^=]", value.text)):
         found = piece.strip()[:_LONGEST_PIECE]
         shortest = _PART_CHARACTERS if value.is_private else 2
@@ -141,14 +149,14 @@ def _as_found(piece: str) -> str:
 
 
 NO_VALUES: Final = IdentifyingValues()
-"""Of an object of which nothing is known."""
+"""Of an object without identifying values."""
 
 
 _MASK = "•"
 
 
 class Attribute(StrEnum):
-    """What is decided about an object, in this order."""
+    """The decisions about an object, in this order."""
 
     PROJECT = "project"
     SUBJECT = "subject"
@@ -157,13 +165,13 @@ class Attribute(StrEnum):
 
 
 class Source(StrEnum):
-    """Who asks, in this order (XNAT 5.1)."""
+    """Where a decision comes from; asked in this order (XNAT 5.1)."""
 
     RECEIVER = "receiver"
     SITE = "site"
     DEFAULT = "default"
     PROCESSOR = "processor"
-    """A processor that assigns a label, before anything else is asked."""
+    """A processor that assigned a label; it comes before all others."""
     IDENTIFIER = "identifier"
     """An identifier that decides by itself."""
 
@@ -187,11 +195,11 @@ class Step:
     cut: bool
     """Whether that is only the beginning of the element's value."""
     captured: str | None
-    """What the rule took out of the value, before ``t:`` and ``r:``."""
+    """The captured part of the value, before ``t:`` and ``r:``."""
     given: str | None
-    """What came of it, which may still be no project's name."""
+    """The result of the rule, which may still be no project's name."""
     result: str | None
-    """What was decided; None if a later step had to be asked."""
+    """The decision; None if a later step had to decide."""
     why_not: str = ""
     """A sentence if this step decided nothing, or nothing clear."""
     failed: bool = False
@@ -275,9 +283,9 @@ class Identity:
     subject: Decision
     session: Decision
     auto_archive: bool | None = None
-    """What the header asks for; None leaves it to the project."""
+    """Whether the header asks for the archive; None leaves it to the project."""
     warning: str = ""
-    """Why something could not be decided as configured; told with the object."""
+    """Why something could not be decided as configured; kept with the object."""
 
     @property
     def labels(self) -> tuple[str, str, str]:
@@ -292,7 +300,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """What identifying an object came to, with every step on the way."""
+    """The result of identifying an object, with every step on the way."""
 
     identity: Identity | None
     """None if a rule failed so that the object would be refused."""
@@ -311,7 +319,7 @@ class Identification:
         """Return the same without subject, session and any value of the object.
 
         Args:
-            known: what the object says of its patient; a reason in words may repeat that.
+            known: the identifying values of the object; a reason in words may quote them.
         """
         identity = self.identity
         if identity is not None:
@@ -337,12 +345,13 @@ def safe_part(text: str) -> str:
     """Return a text as a name of one folder: itself if it is safe, else a hash of it."""
     if _SAFE.fullmatch(text) and not is_device(text):
         return text
+    # 20 characters are 100 bits: two texts have the same ones never by chance.
     digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
     return "h-" + b32encode(digest)[:20].decode("ascii").lower()
 
 
 TIMESTAMP = re.compile(r"[0-9]{8}_[0-9]{9}")
-"""What `timestamp` returns."""
+"""The form of the texts that `timestamp` returns."""
 
 
 def timestamp(moment: datetime) -> str:
@@ -354,6 +363,7 @@ def timestamp(moment: datetime) -> str:
 def scan_name(series_number: str | None, series_instance_uid: str | None) -> str:
     """Return a scan's name: series number, else series UID, else NA (XNAT 9.3)."""
     number = series_number or ""
+    # XNAT 9.3, as its newer versions do.
     if number.startswith("+"):
         number = "_" + number[1:]
     if _SERIES_NUMBER.fullmatch(number):

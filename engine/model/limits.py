@@ -1,4 +1,4 @@
-"""Limits for peers: of the site, and of one receiver (reliability-security 4)."""
+"""Limits for peers: those of the site, and those of one receiver."""
 
 from __future__ import annotations
 
@@ -127,6 +127,7 @@ def _faults(raw: Mapping[object, object], bounds: Mapping[str, range]) -> Iterat
             yield Problem(
                 field, shown, "is no limit that can be set here", f"use {', '.join(bounds)}"
             )
+        # A bool is an int in Python: true would be taken for 1.
         elif value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             yield Problem(field, shown, "is not a whole number", _range(allowed))
         elif value is not None and value not in allowed:

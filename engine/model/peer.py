@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 MAX_LENGTH = 16
+# The expression is XNAT's (1.4); it allows what PS3.5 6.2 says of the VR AE.
 _VALID = re.compile(r"(?=[^\\]*[^\s\\]+$)(?=^[^\s\\]+[^\\]*)[ -~]{1,16}")
 _REMEDY = "use 1 to 16 printable ASCII characters without a backslash"
 
@@ -50,7 +51,7 @@ def _fault(text: str) -> str:
 
 
 OWN_AE_TITLE = "DICOMDOCK"
-"""The calling AE title where nothing else is wanted."""
+"""The calling AE title if none is configured."""
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
 
@@ -60,7 +61,7 @@ _PORTS = range(1, 65_536)
 
 @dataclass(frozen=True, slots=True)
 class CallingTls:
-    """TLS as the caller: whom we believe, and what we show."""
+    """TLS of associations that we request: trusted authorities and our own certificate."""
 
     ca: str = ""
     """PEM file with the authorities of peers' certificates; empty for the system's own."""
@@ -89,7 +90,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class PeerDeadlines:
-    """How long a peer may take."""
+    """Time limits for a peer."""
 
     connect_seconds: float = CONNECT_SECONDS
     """For the connection, and again for the TLS handshake."""
@@ -132,6 +133,7 @@ def parse_peer(text: str, calling: str = OWN_AE_TITLE, tls: CallingTls | None = 
     if not (at and colon):
         remedy = "write AE@HOST:PORT, such as PACS@10.1.2.3:104"
         raise InvalidPeer(Problem("peer", text[:80], "does not name a peer", remedy))
+    # RFC 3986 3.2.2: an IPv6 address in brackets, as the colon separates the port.
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     return make_peer(bare, port, called, calling, tls)
 
@@ -163,7 +165,7 @@ def is_address(text: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def origin_of(address: IPv4Address | IPv6Address) -> str:
-    """Return what an address is to everything that is counted per address.
+    """Return the key under which an address is counted.
 
     One host may use a whole /64 of IPv6 addresses (RFC 7421), so that a /64 counts as one address.
     Link-local addresses have the same /64 everywhere, and count one by one.

@@ -39,7 +39,7 @@ class PluginInfo:
     error: str = ""
     """Why it can't be used, without words of the plugin's own; empty if it can."""
     said: str = ""
-    """The text of its error, which may quote anything: never in events or logs."""
+    """The text of its exception, which may quote anything: never in events or logs."""
 
     @property
     def origin(self) -> str:
@@ -89,23 +89,23 @@ MAX_SETTING_CHARACTERS = 1000
 
 @dataclass(frozen=True, slots=True)
 class IdentifierField:
-    """One value that a receiver must or may tell its identifier, such as a project."""
+    """One setting of an identifier, such as a project."""
 
     name: str
     """Its key in the receiver's ``identifier_settings``."""
     label: str
     help: str
-    """What to write, as a remedy says it, such as ``write the id of a project``."""
+    """The remedy for a missing value, such as ``write the id of a project``."""
     required: bool = True
     check: Callable[[str], str] | None = None
-    """Says what is wrong with a value, such as ``is not a label``; nothing if it is good."""
+    """Returns what is wrong with a value, such as ``is not a label``; empty if it is valid."""
     is_project: bool = False
     """Whether the value is a project's id or alias; the dialog offers those that there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdentifierInfo:
-    """What the dialog must know about one installed identifier."""
+    """The description of one installed identifier, for dialogs and checks."""
 
     id: str
     name: str
@@ -142,12 +142,12 @@ def identifier_problems(
     identifiers: Sequence[IdentifierInfo],
     projects: ProjectRegistry | None = None,
 ) -> Iterator[Problem]:
-    """Yield why a receiver can't use its identifier as it does.
+    """Yield why a receiver can't use its identifier as it is configured.
 
     Args:
-        chosen: what the receiver says.
+        chosen: the identifier and its settings.
         identifiers: those that are installed, broken ones included.
-        projects: those that there are; None leaves open whether a project exists.
+        projects: all projects; None skips the check that a project exists.
     """
     name = chosen.identifier
     info = next((known for known in identifiers if known.id == name), None)

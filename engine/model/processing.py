@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(StrEnum):
-    """What a processor said to an object."""
+    """What a processor decided about an object."""
 
     NOT_SEEN = "not seen"
     """Its projects don't include the object's."""
@@ -24,14 +24,14 @@ class Verdict(StrEnum):
     """Its class did not accept the object."""
     CONTINUED = "continued"
     REJECTED = "rejected"
-    """The object is not stored, and the sender hears of success."""
+    """The object is not stored, and its sender gets the status success."""
     FAILED = "failed"
     """The object is refused with 0x0110."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a processor says of an object's place; None leaves it to what else decides."""
+    """The labels that a processor assigns; None leaves a label to the identifier."""
 
     project: str | None = None
     """An id or alias; empty means Unassigned."""
@@ -40,11 +40,11 @@ class Assignment:
 
     @property
     def assigns_nothing(self) -> bool:
-        """Whether everything is left to what else decides."""
+        """Whether no label is assigned."""
         return self == Assignment()
 
     def over(self, earlier: Assignment) -> Assignment:
-        """Return this assignment with an earlier one where it says nothing."""
+        """Return this assignment, completed by an earlier one."""
         return Assignment(
             earlier.project if self.project is None else self.project,
             earlier.subject if self.subject is None else self.subject,
@@ -52,7 +52,7 @@ class Assignment:
         )
 
     def words(self) -> str:
-        """Say what is assigned, such as ``project=A, session=S_1``."""
+        """Return in words what is assigned, such as ``project=A, session=S_1``."""
         said = (("project", self.project), ("subject", self.subject), ("session", self.session))
         return ", ".join(
             f"{name}={value or UNASSIGNED}" for name, value in said if value is not None
@@ -79,7 +79,7 @@ class ElementChange:
     after: str | None
 
     def words(self) -> str:
-        """Say the change in one line."""
+        """Return the change in one line."""
         return f"{self.path} {self.keyword}: {_shown(self.before)} → {_shown(self.after)}"
 
     def masked(self, known: IdentifyingValues) -> ElementChange:
@@ -135,11 +135,11 @@ class ProcessorStatus:
 
     processor: Processor
     receivers: tuple[str, ...] = ()
-    """Those whose objects it sees now: custom processing on, allowed and not denied."""
+    """The receivers whose objects it sees: custom processing on, allowed and not denied."""
     problem: str = ""
     """Why it can't work as it should, such as a table that can't be read; empty if it can."""
     runs: int = 0
-    """Objects that it saw, whatever it said."""
+    """Objects that it saw, whatever the verdict."""
     rejects: int = 0
     errors: int = 0
     last_error: str = ""
@@ -159,7 +159,7 @@ class ProcessorStatus:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorTrial:
-    """What one instance would make of one object; nothing is stored."""
+    """The result of one instance on one object; nothing is stored."""
 
     at: datetime | None
     """When the object arrived; None for a file."""
@@ -201,7 +201,7 @@ class RoutingPreview:
     draft: Identification
     """With the settings that are only being considered."""
     saved_processing: tuple[ProcessorStep, ...] = ()
-    """What the receiver's processors do to it."""
+    """The steps of the receiver's processors."""
     draft_processing: tuple[ProcessorStep, ...] = ()
     sop_instance_uid: str = ""
     """As it arrived."""

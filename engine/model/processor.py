@@ -33,7 +33,7 @@ class Location(StrEnum):
     AFTER_DICOM_READ = "after_dicom_read"
     """The header is read; nothing is known of project, subject and session."""
     AFTER_PROJECT_SET = "after_project_set"
-    """The project is known; subject and session are derived afterwards, from what was edited."""
+    """The project is known; subject and session are derived afterwards, from the edited header."""
     AFTER_SESSION_CREATED = "after_session_created"
     """Project, subject and session are settled; anonymization follows."""
     AFTER_STORED = "after_stored"
@@ -56,7 +56,7 @@ ORDER = {location: number for number, location in enumerate(Location)}
 
 
 class ParameterKind(StrEnum):
-    """What may be written for a parameter, and how a dialog asks for it."""
+    """The values that a parameter may have, and the field of its dialog."""
 
     TEXT = "text"
     """One line."""
@@ -76,17 +76,17 @@ class ParameterKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProcessorParameter:
-    """One value that an instance must or may tell its class."""
+    """One parameter of the instances of a class."""
 
     name: str
     """Its key in the instance's parameters: lower case letters, digits and ``_``."""
     label: str
     help: str
-    """What to write, as a remedy says it, such as ``write the AE title of the peer``."""
+    """The remedy for a missing value, such as ``write the AE title of the peer``."""
     kind: ParameterKind = ParameterKind.TEXT
     required: bool = False
     default: str = ""
-    """What counts where nothing is given."""
+    """The value if none is given."""
     choices: tuple[str, ...] = ()
     minimum: int | None = None
     maximum: int | None = None
@@ -94,13 +94,13 @@ class ProcessorParameter:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorClass:
-    """What the dialog must know about one installed class of processors."""
+    """The description of one installed class of processors, for dialogs and checks."""
 
     id: str
     """The entry point's name, by which an instance chooses its class."""
     name: str
     help: str = ""
-    """What it does, in a sentence or two."""
+    """Its effect, in a sentence or two."""
     locations: tuple[Location, ...] = BEFORE_STORING
     """Where its instances may act; the first is proposed."""
     parameters: tuple[ProcessorParameter, ...] = ()
@@ -114,7 +114,7 @@ class ProcessorClass:
         return asdict(self)
 
     def complete(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Return every parameter with what counts: what is given, or else its default."""
+        """Return every parameter with its value: the given one, or else its default."""
         return {p.name: given.get(p.name) or p.default for p in self.parameters}
 
 
@@ -137,7 +137,7 @@ def class_problems(
 def parameter_problems(
     parameters: Sequence[ProcessorParameter], given: Mapping[str, str]
 ) -> Iterator[Problem]:
-    """Yield what is wrong with what an instance tells its class."""
+    """Yield what is wrong with the parameters of an instance."""
     known = {parameter.name: parameter for parameter in parameters}
     for name, value in given.items():
         if name not in known:
@@ -166,7 +166,7 @@ def _value_problems(parameter: ProcessorParameter, value: str) -> Iterator[Probl
 
 
 def _fault(parameter: ProcessorParameter, value: str) -> str:
-    """Say what is wrong with a value of one line; nothing if it is good."""
+    """Return what is wrong with a value of one line; empty if it is valid."""
     if len(value) > MAX_VALUE_CHARACTERS:
         return f"is longer than {MAX_VALUE_CHARACTERS} characters ({len(value)})"
     if not value.isprintable():
@@ -233,7 +233,7 @@ class Processor:
     projects: tuple[str, ...] = ()
     """Ids or aliases; empty means every object, also those without a project."""
     parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """What the class is told, by the names of its parameters."""
+    """The values of its parameters, by name."""
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -242,6 +242,7 @@ class Processor:
 
     def admits_receiver(self, label: str) -> bool:
         """Tell whether it may see the objects of a receiver (XNAT 10.2, default accept)."""
+        # XNAT 10.2: to deny wins.
         allowed = not self.receivers_allowed or label in self.receivers_allowed
         return allowed and label not in self.receivers_denied
 
@@ -262,16 +263,16 @@ class Processor:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorRules:
-    """What a processor is checked against besides itself."""
+    """What else a processor is checked against."""
 
     classes: Sequence[ProcessorClass] | None = None
-    """Those that are installed; None leaves open whether there is its own, and what it is told."""
+    """Installed classes. None skips the check that the class exists and its parameters fit."""
     others: Sequence[Processor] = ()
     """The other processors, whose labels must differ."""
     projects: ProjectRegistry | None = None
-    """Those that there are; None leaves open whether one exists."""
+    """All projects. None skips the check that a project exists."""
     check: Callable[[Processor], Iterable[Problem]] | None = None
-    """What its class says about its parameters; asked when nothing else is wrong."""
+    """The check by its class, called when nothing else is wrong."""
 
 
 _LISTS = ("receivers_allowed", "receivers_denied", "projects")
@@ -308,15 +309,17 @@ def parse_processor(raw: Mapping[str, object], rules: ProcessorRules) -> Process
 
 @dataclass(slots=True)
 class _Reading:
-    """Reads raw members one by one and collects what is wrong with them."""
+    """Reads raw members one by one and collects their problems."""
 
     raw: Mapping[str, object]
     problems: list[Problem] = field(default_factory=list)
 
     def number(self, name: str, default: int, allowed: range) -> int:
         value = self._given(name, default)
+        # Dialog and command line give the digits as text.
         if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value):
             value = int(value)
+        # A bool is an int in Python: true would be taken for 1.
         if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
             remedy = f"use {allowed.start} to {allowed.stop - 1}"
             self._complain(name, value, "is not a whole number in the allowed range", remedy)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class AutoArchive(IntEnum):
-    """Whether a project's complete sessions go into the archive, and over what is there."""
+    """Whether complete sessions are archived by themselves; the numbers are XNAT's (9.5)."""
 
     MANUAL = 0
     ARCHIVE = 4
@@ -42,7 +42,7 @@ def requested(text: str) -> bool | None:
 
 
 class PetMr(StrEnum):
-    """What a session with both PET and MR scans is, or becomes."""
+    """The treatment of a session with both PET and MR scans."""
 
     PETMR = "petmr"
     """One session of a type of its own."""
@@ -53,11 +53,11 @@ class PetMr(StrEnum):
 
 
 SITES = "site"
-"""What a project says that has no wish of its own."""
+"""The setting of a project that follows the site."""
 
 
 def pet_mr_problems(field: str, value: object, also: tuple[str, ...] = ()) -> Iterator[Problem]:
-    """Yield what is wrong with a wish, which may also be one of some other words."""
+    """Yield what is wrong with a setting; `also` has further words that are allowed."""
     words = (*also, *PetMr)
     if not isinstance(value, str) or value not in words:
         message = "is no choice for studies with PET and MR"
@@ -72,7 +72,7 @@ FIRST_ARCHIVE_FOLDER = "arc001"
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _ARCHIVE_FOLDER = re.compile(r"arc[0-9]{3}")
 _RESERVED = re.compile(r"(?i:unassigned)|[0-9]{8}_[0-9]{6}(?:[0-9]{3})?")
-"""What names the sessions without a project, and their folders."""
+"""Names of the sessions without a project and of their folders: no project may have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +91,15 @@ class Project:
     """XNAT's filter text (11.2)."""
     anonymization_script_enabled: bool = False
     profile: ProfileSettings = ProfileSettings()
-    """What is done to objects before the script."""
+    """The profile that is applied before the script."""
     archive_folder: str = FIRST_ARCHIVE_FOLDER
     """Where sessions are archived from now on, below the project's folder (XNAT 9.2)."""
     pet_mr: PetMr | None = None
-    """What becomes of studies with PET and MR; None leaves it to the site."""
+    """The treatment of studies with PET and MR; None leaves it to the site."""
 
     @property
     def anonymization(self) -> Anonymization | None:
-        """What is done to each object on its way into the archive, None for nothing."""
+        """The anonymization of each object on the way into the archive; None if there is none."""
         return in_force(
             ScriptScope.PROJECT,
             enabled=self.anonymization_script_enabled,
@@ -156,6 +156,7 @@ def _id_faults(value: object) -> Iterator[Problem]:
             "is not a project id",
             "use 1 to 64 letters, digits, '_' or '-', not starting with '-'",
         )
+    # XNAT 9.1: the prearchive of such a project would be taken for that of unassigned sessions.
     elif _RESERVED.fullmatch(value):
         yield Problem("id", value, "is reserved for sessions without a project", "choose another")
 
@@ -180,7 +181,7 @@ def _alias_faults(value: object) -> Iterator[Problem]:
 
 
 def _alias_fault(alias: object) -> tuple[str, str] | None:
-    """Return message and remedy for a name that no value of an object can equal."""
+    """Return message and remedy for an alias that is no name; None for a good one."""
     if not isinstance(alias, str) or not alias:
         return "is not a name", "write a text"
     if not alias.isprintable():
@@ -210,7 +211,7 @@ def _revision_faults(value: object) -> Iterator[Problem]:
 
 
 def _switch_faults(values: Mapping[str, object]) -> Iterator[Problem]:
-    """A switch without a script would let objects pass that somebody meant to be anonymized."""
+    """Refuse a switch without a script: objects would pass that are meant to be anonymized."""
     name, text = "anonymization_script_enabled", values["anonymization_script"]
     enabled = values[name]
     if not isinstance(enabled, bool):
@@ -248,13 +249,14 @@ class ProjectRegistry:
     series_filters: Mapping[str, str] = field(init=False, repr=False, compare=False)
     """The series import filters of those projects that have one, by id."""
     anonymizations: Mapping[str, Anonymization] = field(init=False, repr=False, compare=False)
-    """What those projects do to objects on their way into the archive that do anything, by id."""
+    """The anonymization on the way into the archive of those projects that have one, by id."""
     _by_name: Mapping[str, str | None] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_name: dict[str, str | None] = {}
         for project in self.projects:
             for name in dict.fromkeys((project.id, *project.aliases)):
+                # A name of two projects finds none of them.
                 known = by_name.get(name, project.id)
                 by_name[name] = project.id if known == project.id else None
         object.__setattr__(self, "_by_name", by_name)
@@ -279,15 +281,15 @@ class ProjectRegistry:
         raise NotFound(f"there is no project {project_id[:80]!r}", "it may have been deleted")
 
     def archive_code(self, project_id: str) -> AutoArchive:
-        """Return what a project wants done with complete sessions; nothing if it is gone."""
+        """Return the code for complete sessions of a project; MANUAL if the project is gone."""
         codes = (p.auto_archive for p in self.projects if p.id == project_id)
         return next(codes, AutoArchive.MANUAL)
 
     def archive_folder(self, project_id: str) -> str:
-        """Return where a project's sessions are archived; where the first are if it is gone."""
+        """Return the folder for a project's archived sessions; the first if the project is gone."""
         folders = (p.archive_folder for p in self.projects if p.id == project_id)
         return next(folders, FIRST_ARCHIVE_FOLDER)
 
     def pet_mr(self, project_id: str | None) -> PetMr | None:
-        """Return what a project wants done with PET and MR; None leaves it to the site."""
+        """Return a project's setting for PET and MR; None leaves it to the site."""
         return next((p.pet_mr for p in self.projects if p.id == project_id), None)

@@ -21,24 +21,24 @@ EVENT_FIELDS = (
     "severity", "kind", "topic", "receiver", "calling_ae_title", "association", "address",
     "session", "project", "status",
 )  # fmt: skip
-"""What can be asked for by name."""
+"""The names of filters."""
 _ALIASES = {"ae": "calling_ae_title", "what": "topic"}
 
 
 class InvalidEventQuery(ConfigurationError):
-    """A word that no event can be looked for by."""
+    """A word is no filter for events."""
 
     title = "Not a filter for events"
 
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """What an event must be like."""
+    """Conditions on an event; all must hold."""
 
     fields: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """For each name the patterns of which one must match; case does not matter."""
     words: tuple[str, ...] = ()
-    """What its sentence must contain, all of them."""
+    """Words that its sentence must contain."""
     since: datetime | None = None
     least: Severity = Severity.INFO
 
@@ -57,6 +57,7 @@ class EventQuery:
             return True
         try:
             return datetime.fromisoformat(str(record["at"])) >= self.since
+        # A line of the event log may be damaged, or have a time without zone.
         except (KeyError, ValueError, TypeError):
             return False
 
@@ -94,18 +95,19 @@ def _any_matches(patterns: Iterable[str], name: str, record: Mapping[str, object
     value = str(record.get(name, "")).casefold()
     # A receiver may be named by its AE title, an address without its port.
     alone = value.rpartition(":")[0] if name in ("receiver", "address") else value
+    # Both sides are case-folded by now.
     return any(fnmatchcase(value, p) or fnmatchcase(alone, p) for p in patterns)
 
 
 class InvalidQuery(ConfigurationError):
-    """A word that no session can be looked for by."""
+    """A word is no filter for sessions."""
 
     title = "Not a filter for sessions"
 
 
 @dataclass(frozen=True, slots=True)
 class SessionQuery:
-    """What a session must be like; what is None does not matter."""
+    """Conditions on a session; None is no condition."""
 
     project: str | None = None
     """``Unassigned`` for sessions without a project.

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from engine.model.plugins import FileNamerInfo, IdentifierInfo
     from engine.model.project import ProjectRegistry
 
+# XNAT's defaults (1.6).
 DEFAULT_AE_TITLE = "XNAT"
 DEFAULT_PORT = 8104
 MAX_ID_CHARACTERS = 100
@@ -53,7 +54,7 @@ class Receiver:
     enabled: bool = True
     identifier: str = DEFAULT_IDENTIFIER
     file_namer: str | None = None
-    """What names files; None means the site's template."""
+    """The file namer; None means the site's template."""
     custom_processing: bool = False
     direct_archive: bool = False
     anonymization: bool = True
@@ -73,7 +74,7 @@ class Receiver:
     duplicates: DuplicatePolicy | None = None
     """For an object that is there already with other content; None leaves it to the site."""
     identifier_settings: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """What the identifier is told about this receiver, by the names of its fields."""
+    """The settings of the identifier for this receiver, by the names of its fields."""
     tls_enabled: bool = False
     tls_certificate: str = ""
     tls_key: str = ""
@@ -86,6 +87,8 @@ class Receiver:
     """The rules in force: none while routing is off."""
 
     def __post_init__(self) -> None:
+        # Parsed once here, not for each association and object. The class is frozen, hence
+        # `object.__setattr__`.
         entries = parse_whitelist(self.whitelist) if self.whitelist_enabled else ()
         object.__setattr__(self, "whitelist_entries", entries)
         texts = (self.project_routing, self.subject_routing, self.session_routing)
@@ -127,17 +130,17 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverRules:
-    """What a receiver is checked against besides itself."""
+    """What else a receiver is checked against."""
 
     site: SiteSettings = SiteSettings()
     identifiers: Sequence[IdentifierInfo] | None = DEFAULT_IDENTIFIERS
-    """Those that are installed; None leaves open whether the receiver can use its own."""
+    """Installed identifiers. None skips the check that the receiver can use its identifier."""
     others: Sequence[Receiver] = ()
     """The other receivers, whose AE title and port must differ as a pair."""
     projects: ProjectRegistry | None = None
-    """Those that there are; None leaves open whether one exists."""
+    """All projects. None skips the check that a project exists."""
     file_namers: Sequence[FileNamerInfo] | None = None
-    """Those that are installed; None leaves open whether the receiver can use its own."""
+    """Installed file namers. None skips the check that the receiver can use its file namer."""
 
 
 def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
@@ -162,6 +165,7 @@ def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
         reader.attempt(TlsSettings.check, TlsSettings(**tls))
     if reader.problems:
         raise InvalidReceiver(*reader.problems)
+    # Only now: before, problems name the lines by their numbers.
     values["whitelist"] = tuple(line for line in values["whitelist"] if line)
     receiver = Receiver(**values)
     conflicts = tuple(tls_conflicts(receiver, rules.others, rules.site))
@@ -173,7 +177,7 @@ def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
 def tls_conflicts(
     receiver: Receiver, others: Iterable[Receiver], site: SiteSettings
 ) -> Iterable[Problem]:
-    """Yield why a receiver's TLS can't be: what listens on one port speaks TLS in one way."""
+    """Yield a conflict of TLS: all receivers of one port must have the same TLS settings."""
     for other in others:
         if other.id == receiver.id or not (receiver.enabled and other.enabled):
             continue
@@ -229,7 +233,7 @@ class _Invalid(Exception):
 
 
 class _Reader:
-    """Reads raw members one by one and collects what is wrong with them."""
+    """Reads raw members one by one and collects their problems."""
 
     def __init__(self, raw: Mapping[str, object]) -> None:
         self._raw = raw
@@ -271,6 +275,7 @@ def _whole_number(_name: str, value: object) -> int:
 def _port(_name: str, value: object, site: SiteSettings) -> int:
     text = str(value).strip()
     allowed = f"use a port from {site.ports.start} to {site.ports.stop - 1}"
+    # Only a few ASCII digits: int() takes those of other scripts, and refuses thousands.
     if isinstance(value, bool) or not (text.isascii() and text.isdecimal() and len(text) <= 9):
         raise _Invalid("is not a port number" if text else "is empty", allowed)
     port = int(text)
@@ -311,7 +316,7 @@ def _client(_name: str, value: object) -> ClientCertificates:
 
 
 def _plugin_id(name: str, value: object) -> str:
-    """Return an id; whether it is installed is another question."""
+    """Return an id; `identifier_problems` checks whether it is installed."""
     text = _text(name, value)
     if not text.isprintable() or len(text) > MAX_ID_CHARACTERS:
         raise _Invalid("is not the id of a plugin", "see those that there are: dicomdock plugins")
@@ -338,7 +343,7 @@ def _limits(_name: str, value: object) -> tuple[tuple[str, int], ...]:
 
 
 def _settings(name: str, value: object) -> tuple[tuple[str, str], ...]:
-    """Return what has a value; what it means, only the identifier knows."""
+    """Return the settings that have a value; only the identifier knows their meaning."""
     raw = dict(value) if isinstance(value, tuple) else value
     if not isinstance(raw, Mapping):
         raise _Invalid("is not a record", "write an object of texts by name")
@@ -380,13 +385,13 @@ def _conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Prob
 
 
 def _keeps_file_namer(values: Mapping[str, Any], rules: ReceiverRules) -> bool:
-    """Tell whether it was chosen before: a missing one is told, and bars no other change."""
+    """Tell whether it was chosen before: a missing namer must not block another change."""
     mine = (values["id"], values["file_namer"])
     return any((other.id, other.file_namer) == mine for other in rules.others)
 
 
 def _bind_conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Problem]:
-    """Two sockets on one port get along only if both name an address, and not the same one."""
+    """Yield a conflict of addresses: two sockets on one port must be bound to two addresses."""
     mine = values["bind_address"] or rules.site.bind_address
     for other in rules.others:
         theirs = other.bind_address or rules.site.bind_address

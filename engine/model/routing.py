@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RoutingRules:
-    """The rules in force for each attribute; none where others decide."""
+    """The rules in force for each attribute; an attribute without rules is left to others."""
 
     project: tuple[Rule, ...] = ()
     subject: tuple[Rule, ...] = ()
@@ -58,6 +58,7 @@ class SiteRouting:
     """The rules in force: those of the texts that are switched on."""
 
     def __post_init__(self) -> None:
+        # Parsed once here, not for each object. The class is frozen, hence `object.__setattr__`.
         texts = (self.text(name) if self.is_enabled(name) else "" for name in ATTRIBUTES)
         object.__setattr__(self, "rules", RoutingRules.parse(*texts))
 

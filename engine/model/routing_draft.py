@@ -1,4 +1,4 @@
-"""Rules that are only being considered: a text with one section for each attribute."""
+"""Drafts of routing rules, for previews: a text with one section for each attribute."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _of_site(sections: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
 
 
 def _sections(text: str, field: str, problems: list[Problem]) -> dict[str, str]:
-    """Return each section behind as many empty lines as are above it, so that lines count right."""
+    """Return each section padded with blank lines, so that line numbers match the text."""
     found: dict[str, list[str]] = {}
     lines: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):

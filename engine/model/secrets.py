@@ -1,8 +1,8 @@
-"""Which settings are secrets, how they are shown, and how a shown one becomes the secret again.
+"""Masks secrets in settings, and puts them back where an edited setting still has the mask.
 
 Every output goes through `without_secrets`: commands, consoles, the control API and the history. An
-editor therefore gets masks, and what it saves goes through `with_secrets`: a mask that is still
-there stands for the secret that it hides. Pure.
+editor therefore gets masks. What it saves goes through `with_secrets`, which replaces each mask
+that is still there by its secret. Pure.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ _SECRET: Final = re.compile(
 )
 _LOCATION: Final = re.compile(r"_(file|path|name)$", re.IGNORECASE)
 _ARGUMENTS: Final = "arguments"
-"""Of a program, as lines or as a list: any of them may be a password."""
+"""The arguments of a program, as lines or as a list: each may be a password."""
 _COMMAND: Final = "command"
 """A program and its arguments in one list."""
 _WEBHOOK: Final = "webhook"
 """An address of which only scheme, host and port are no secret."""
+# RFC 3986 3.2.1: user and password stand before the @ of an address.
 _IN_ADDRESS: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+# A query may hold a token; which of its parts is one, only the server knows.
 _QUERY: Final = re.compile(r"(://[^\s?]+\?)\S+")
 _NOTHING: Final[tuple[object, ...]] = (None, "", (), [])
 
@@ -32,12 +34,14 @@ _NOTHING: Final[tuple[object, ...]] = (None, "", (), [])
 def is_secret(field: str) -> bool:
     """Tell whether a setting, such as ``webhook.api_token``, is one that is never shown."""
     member = field.rpartition(".")[2]
+    # Names of plugins' settings may be written as apiToken or api-token.
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", member).replace("-", "_")
     return member == _ARGUMENTS or (bool(_SECRET.search(name)) and not _LOCATION.search(name))
 
 
 def without_secrets(field: str, value: object) -> object:
     """Return a setting with every secret in it masked, also that of members and of addresses."""
+    # An empty field hides nothing, and must look empty.
     if value in _NOTHING:
         return value
     if is_secret(field):
@@ -66,6 +70,7 @@ def with_secrets(field: str, value: object, *known: object) -> object:
         known: the settings that it was made of, with their secrets.
     """
     meant = [former for former in known if without_secrets(field, former) == value]
+    # Of two settings that look the same with masks, the secrets may differ.
     if meant and all(former == meant[0] for former in meant):
         return meant[0]
     if isinstance(value, dict):
@@ -86,6 +91,7 @@ def has_mask(value: object) -> bool:
 
 def _host_of(address: str) -> str:
     try:
+        # Both raise ValueError for texts that are no address.
         parts = urlsplit(address)
         port = f":{parts.port}" if parts.port else ""
     except ValueError:

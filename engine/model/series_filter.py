@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MAX_VALUE_CHARACTERS = 300
-"""How much of a value the patterns see."""
+"""The patterns see this much of a value (XNAT 11.2)."""
 SERIES_DESCRIPTION = 0x0008103E
 """The element of the lines before the first header."""
 LAST_TAG = 0x7FDFFFFF
 
+# XNAT 11.2: a backslash with an n is a line break too.
 _LINE_BREAK = re.compile(r"\r?\n|\\n")
 _HEADER = re.compile(r"\[\s*\(?\s*([^\])]*?)\s*\)?\s*\]")
 _NUMBERS = re.compile(r"([0-9A-Fa-f]{4})\s*,\s*([0-9A-Fa-f]{4})")
 
 
 class FilterMode(StrEnum):
-    """What a line that applies to an object means."""
+    """The effect of a line that applies to an object."""
 
     BLACKLIST = "blacklist"
     """The object is not wanted."""
@@ -63,6 +64,7 @@ class FilterLine:
         """
         if isinstance(self.condition, Presence):
             return (value is not None) == (self.condition is Presence.EXISTS)
+        # XNAT 11.2: found anywhere in the value, in any case.
         return value is not None and self.condition.finds(value[:MAX_VALUE_CHARACTERS])
 
 
@@ -79,7 +81,7 @@ class SeriesFilter:
         return max((line.tag for line in self.lines), default=0)
 
     def excludes(self, value_of: Callable[[int], str | None]) -> str:
-        """Say why an object is not wanted; nothing if it is.
+        """Return why an object is not wanted; empty if it is.
 
         Args:
             value_of: gives all values of an element joined by backslashes, None if it is absent.
@@ -150,6 +152,7 @@ def _tag(name: str) -> int:
     if numbers:
         tag = int(numbers[1] + numbers[2], 16)
     else:
+        # Imported here: the data dictionary takes a while to load.
         from pydicom.datadict import tag_for_keyword
 
         tag = tag_for_keyword(name) or 0

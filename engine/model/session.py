@@ -45,7 +45,7 @@ class SessionStatus(StrEnum):
 
 _S = SessionStatus
 _FREE = (_S.RECEIVING, _S.QUEUED_BUILDING, _S.QUEUED_DELETING)
-"""What may follow whenever nothing works on a session: late objects, a rebuild, its deletion."""
+"""Possible while nothing works on a session: late objects, a rebuild, its deletion."""
 
 TRANSITIONS: Mapping[SessionStatus, frozenset[SessionStatus]] = {
     status: frozenset(following)
@@ -96,32 +96,33 @@ UNFINISHED = QUEUED | WORKING
 
 
 def requestable(status: SessionStatus) -> frozenset[SessionStatus]:
-    """Return what a person may ask for, as the states that it leads to (XNAT 9.5)."""
+    """Return the states that a person may request (XNAT 9.5)."""
     return frozenset() if status in WORKING else TRANSITIONS[status] & QUEUED
 
 
 def require_request(before: SessionStatus, after: SessionStatus) -> None:
-    """Let a person ask only for what is possible now.
+    """Check that a person may request a change now.
 
     Raises:
-        TransitionNotAllowed: naming what is possible instead.
+        TransitionNotAllowed: naming the possible ones.
     """
     if after not in requestable(before):
         raise TransitionNotAllowed(before, after, sorted(requestable(before)))
 
 
 def require_transition(before: SessionStatus, after: SessionStatus) -> None:
-    """Let only the changes of `TRANSITIONS` happen.
+    """Check that a change is one of `TRANSITIONS`.
 
     Raises:
-        TransitionNotAllowed: naming what is possible instead.
+        TransitionNotAllowed: naming the possible ones.
     """
     if after not in TRANSITIONS[before]:
         raise TransitionNotAllowed(before, after, sorted(TRANSITIONS[before]))
 
 
 def status_on_arrival(status: SessionStatus) -> SessionStatus | None:
-    """Return what an object makes of its session; None if it opens a new one (XNAT 8.3)."""
+    """Return a session's status after an arrival; None if a new session is opened (XNAT 8.3)."""
+    # XNAT 8.3: the build goes on, and ends by receiving the session again.
     if status in {_S.BUILDING, _S.RECEIVING_INTERRUPT}:
         return _S.RECEIVING_INTERRUPT
     return _S.RECEIVING if status in _INTERRUPTIBLE else None
@@ -139,7 +140,7 @@ class SessionArea(StrEnum):
 
 
 class ObjectState(StrEnum):
-    """What finally became of one received object; exactly one each."""
+    """The final state of a received object; each object has exactly one."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
@@ -147,11 +148,11 @@ class ObjectState(StrEnum):
     FILTERED = "filtered"
     """Not wanted by a filter or script of the site or project; answered with success, not kept."""
     REJECTED = "rejected"
-    """Refused by a rule of the site, as it is no fault; the sender was told so."""
+    """Refused by a rule of the site; the sender got a failure status."""
     QUARANTINED = "quarantined"
     """Refused for its content and kept with the reason."""
     FAILED = "failed"
-    """Not kept; the sender was told so."""
+    """Not kept; the sender got a failure status."""
 
 
 class ProjectScript(StrEnum):
@@ -185,7 +186,7 @@ class Session:
     bytes: int
     area: SessionArea = SessionArea.PREARCHIVE
     auto_archive: bool | None = None
-    """What the header of its first object asks for; None leaves it to the project."""
+    """Whether its first object asked for the archive; None leaves it to the project."""
     modality: str = ""
     """Known once it was built."""
     reason: str = ""
@@ -195,7 +196,7 @@ class Session:
 
 
 class SessionAction(StrEnum):
-    """What a person may ask for."""
+    """The actions that a person may request."""
 
     ARCHIVE = "archive"
     MOVE = "move"
@@ -214,12 +215,14 @@ _ACTIONS = {
 
 
 def possible_actions(session: Session) -> tuple[SessionAction, ...]:
-    """Return what a person may ask for now (XNAT 9.5)."""
+    """Return the actions that a person may request now (XNAT 9.5)."""
     if session.status in QUEUED | CANCELLABLE:
         return (SessionAction.CANCEL,)
+    # In the trash QUEUED_MOVING means to restore.
     if session.area is SessionArea.TRASH:
         return (SessionAction.RESTORE,) if requestable(session.status) else ()
     possible = {_ACTIONS[status] for status in requestable(session.status)}
+    # XNAT 9.5: unassigned sessions are never archived.
     if session.project is None:
         possible.discard(SessionAction.ARCHIVE)
     return tuple(action for action in SessionAction if action in possible)

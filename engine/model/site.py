@@ -58,13 +58,13 @@ class SessionSettings:
     trash_days: int = 30
     """How long deleted sessions and replaced objects are kept before they are gone for good."""
     duplicates: DuplicatePolicy = DuplicatePolicy.KEEP
-    """For an object that is there already with other content, unless its receiver says else."""
+    """For an object that is there already with other content, if its receiver has no policy."""
     file_name_template: str = DEFAULT_TEMPLATE
     """How stored objects are named (XNAT 9.3)."""
     series_filter: str = ""
     """Which objects are not stored (XNAT 11.2); empty for no filter."""
     pet_mr: PetMr = PetMr.PETMR
-    """What becomes of studies with PET and MR, unless their project says else (XNAT 9.5)."""
+    """The treatment of studies with PET and MR, if their project has no setting (XNAT 9.5)."""
 
     @classmethod
     def parse(cls, raw: object) -> SessionSettings:
@@ -145,7 +145,7 @@ def _template_faults(value: object) -> Iterator[Problem]:
 
 
 def duplicates_fault(value: object) -> tuple[str, str] | None:
-    """Return message and remedy for what is no duplicates policy."""
+    """Return message and remedy for a value that is no policy for duplicates."""
     if isinstance(value, str) and value in set(DuplicatePolicy):
         return None
     return "is not a policy for duplicates", f"use {', '.join(DuplicatePolicy)}"
@@ -177,17 +177,17 @@ class SiteSettings:
     limits: Limits = Limits()
     sessions: SessionSettings = SessionSettings()
     routing: SiteRouting = SiteRouting()
-    """Rules for the objects of all receivers, asked after those of the receiver."""
+    """Rules for the objects of all receivers, applied after those of the receiver."""
     new_project_auto_archive: AutoArchive = AutoArchive.ARCHIVE
-    """What a project is given when it is made (XNAT's ``defaultProjectAutoArchiveSetting``)."""
+    """The code of a new project (XNAT's ``defaultProjectAutoArchiveSetting``)."""
     script: SiteScript = SiteScript()
-    """What objects are anonymized with on receipt."""
+    """The script that runs on receipt."""
     profile: ProfileSettings = ProfileSettings()
-    """What is done to them before that script."""
+    """The profile that is applied before that script."""
 
     @property
     def anonymization(self) -> Anonymization | None:
-        """What is done to each object on receipt, None for nothing."""
+        """The anonymization of each object on receipt; None if there is none."""
         script = self.script
         return in_force(
             ScriptScope.SITE,
@@ -198,11 +198,13 @@ class SiteSettings:
         )
 
     alerts: AlertSettings = AlertSettings()
-    """Who is told when something is wrong."""
+    """Targets of alerts."""
 
     @property
     def ports(self) -> range:
         """The ports that a receiver may use."""
+        # XNAT 1.6. Ports below 1024 need a capability; from 49152 on systems give them to clients
+        # (RFC 6335 6).
         return range(1, 65536) if self.allow_low_ports else range(1024, 49152)
 
     @classmethod
@@ -265,6 +267,7 @@ def _member(parse: Callable[[R], T], raw: R, problems: list[Problem]) -> T | Non
 
 
 def _code(raw: Mapping[str, object]) -> AutoArchive | None:
+    # A bool is an int in Python: true would be taken for 1.
     code = raw.get("new_project_auto_archive", AutoArchive.ARCHIVE)
     if not isinstance(code, int) or isinstance(code, bool) or code not in set(AutoArchive):
         return None

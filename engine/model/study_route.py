@@ -79,7 +79,7 @@ def _faults(values: Mapping[str, str], projects: ProjectRegistry) -> Iterator[Pr
 
 REQUIRED = FIELDS[:2]
 MAX_PROBLEMS = 100
-"""How many are told; one is enough to refuse the file."""
+"""The most problems that are reported; one is enough to refuse the file."""
 
 _DELIMITERS = (",", ";", "\t")
 
@@ -112,7 +112,9 @@ def read_study_routes_csv(text: str, projects: ProjectRegistry) -> tuple[StudyRo
 
 def _records(text: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and values of each record; blank lines don't count."""
+    # Spreadsheets write semicolons where the comma is the decimal sign.
     delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
+    # strict: a quote in the wrong place is an error, not part of a value.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         names = [name.strip().lower() for name in next(reader, ())]
@@ -122,6 +124,7 @@ def _records(text: str) -> Iterator[tuple[int, dict[str, str]]]:
                 message = f"has {len(values)} values for {len(names)} columns"
                 raise _refused(delimiter.join(values), message, reader.line_num)
             if any(values):
+                # A line may be shorter: what is missing at its end is empty.
                 yield reader.line_num, dict(zip(names, values, strict=False))
     except csv.Error as error:
         raise _refused("", f"is not CSV: {error}", reader.line_num) from error

@@ -47,12 +47,14 @@ def parse_moment(text: str, now: datetime) -> datetime:
     """Return the UTC time that a text means.
 
     Raises:
-        ValueError: if it is neither an age nor a time; `MOMENT_REMEDY` says what is.
+        ValueError: if it is neither an age nor a time; `MOMENT_REMEDY` is the remedy.
     """
     age = _AGE.fullmatch(text)
     try:
         if age:
             return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        # A time without zone is local time, as people write it.
         return datetime.fromisoformat(text).astimezone(UTC)
+    # OverflowError: an age may reach back beyond the year 1.
     except (ValueError, OverflowError) as error:
         raise ValueError("neither an age nor a time") from error

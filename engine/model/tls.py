@@ -1,4 +1,4 @@
-"""TLS of a receiver: what is configured, what certificates say, and conditions on callers' ones."""
+"""TLS of a receiver: its settings, certificates, and conditions on callers' certificates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ClientCertificates(StrEnum):
     REQUIRED = "required"
     """A caller without a valid one does not get a connection."""
     NONE = "none"
-    """Callers are not asked for one."""
+    """Callers need no certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class TlsSettings:
 
 
 class ConditionKind(StrEnum):
-    """What of a caller's certificate a whitelist line asks for."""
+    """The part of a caller's certificate that a whitelist line compares."""
 
     FINGERPRINT = "sha256"
     NAME = "san"
@@ -84,7 +84,7 @@ class ConditionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PeerCertificate:
-    """What of a caller's verified certificate the whitelist may ask for."""
+    """Those values of a caller's verified certificate that a whitelist line may require."""
 
     fingerprint: str
     """SHA-256 of the certificate, 64 lower-case hexadecimal digits."""
@@ -155,12 +155,12 @@ class Authority:
 
     subject: str
     is_device: bool
-    """Whether it is trusted as itself only, and what it signs is not."""
+    """Whether only this certificate is trusted, and none that it signs."""
     is_doubtful: bool = False
-    """Whether it counts as an authority, and may be a device's own by all that it says."""
+    """Whether it counts as an authority, but looks like the certificate of a single device."""
 
     def meaning(self) -> str:
-        """Say in words whose certificates are accepted because of it."""
+        """Return in words which certificates are accepted because of it."""
         if self.is_device:
             return f"{self.subject} is one device's certificate; what it signs is not accepted"
         told = f"{self.subject} is an authority; every certificate it signs is accepted"
@@ -179,7 +179,7 @@ class RevocationList:
     issuer: str
     last_update: datetime
     next_update: datetime
-    """From here on nobody with a certificate of the issuer gets a connection."""
+    """From then on, callers with a certificate of this issuer are refused."""
     revoked: int
     """How many certificates it lists."""
 
@@ -211,7 +211,7 @@ class CertificateCondition:
 
     @classmethod
     def parse(cls, kind: str, value: str) -> CertificateCondition:
-        """Return the condition; colons and upper case are as good as their absence.
+        """Return the condition; colons and letter case of a fingerprint don't matter.
 
         Args:
             kind: a `ConditionKind`.
@@ -231,14 +231,15 @@ class CertificateCondition:
             )
         if asked is not ConditionKind.NAME:
             return cls(asked, text)
+        # With or without the dot of the root it is the same DNS name (RFC 1034 3.1).
         return cls(asked, _address(text) or text.removesuffix(".").lower())
 
     def matches(self, certificate: PeerCertificate | None) -> bool:
-        """Tell whether a caller's certificate is the one asked for; without TLS there is none."""
+        """Tell whether a caller's certificate meets the condition; None (no TLS) never does."""
         return certificate is not None and certificate.proves(self.kind, self.value)
 
     def meaning(self) -> str:
-        """Say in words what is asked for."""
+        """Return the condition in words."""
         if self.kind is ConditionKind.FINGERPRINT:
             return f"with the certificate sha256:{self.value[:8]}…"
         of_kind = {ConditionKind.URI: "the URI ", ConditionKind.EMAIL: "the e-mail address "}
@@ -269,7 +270,7 @@ def peer_certificate(
 
 
 def _is_plain(name: str) -> bool:
-    """Tell whether a name has nothing in it that is not seen or that looks like something else."""
+    """Tell whether a name has no character that is invisible or that looks like another one."""
     plain = name.isascii() and name.isprintable() and " " not in name
     return plain and 0 < len(name) <= _MAX_NAME_CHARACTERS
 

@@ -38,14 +38,16 @@ if TYPE_CHECKING:
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+# Digits with dots or a prefix length, or hexadecimal digits with two colons.
 _LOOKS_LIKE_ADDRESS = re.compile(
     r"[0-9]+(\.[0-9]*)+([/%].*)?|[0-9]+/.*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:.*"
 )
+# The last condition counts: # may stand in an AE title (PS3.5 6.2).
 _CONDITION = re.compile(r"(?P<caller>.*)#(?P<kind>sha256|san|san-uri|san-email):(?P<value>.*)")
 _ZONE = re.compile(r"[0-9A-Za-z._-]{1,15}")
-"""What the names of network interfaces are made of (IFNAMSIZ)."""
+"""Characters and length of the names of network interfaces (IFNAMSIZ)."""
 MOST_LINES = 5_000
-"""Of one whitelist, each of which may be looked at for every caller."""
+"""Lines of one whitelist; every one of them may be compared with each caller."""
 _REMEDY = "write an AE title, an address such as 10.1.2.3 or 10.1.0.0/16, or AE@address"
 _CONDITION_REMEDY = (
     "write AE@address#sha256:FINGERPRINT, or #san:NAME, #san-uri:URI, #san-email:ADDRESS"
@@ -61,7 +63,7 @@ class WhitelistEntry:
     ae_title: AETitle | None
     network: Network | None
     certificate: CertificateCondition | None = None
-    """What the caller's certificate must be; never met without TLS."""
+    """A condition on the caller's certificate; never met without TLS."""
     zone: str = ""
     """The interface that a link-local address is reached through; empty for any."""
 
@@ -76,7 +78,7 @@ class WhitelistEntry:
         return self.certificate is None or self.certificate.matches(certificate)
 
     def includes(self, address: Address) -> bool:
-        """Tell whether an address is one that this line is about."""
+        """Tell whether an address is in this line's network, and on its interface."""
         if self.network is None:
             return True
         if self.zone and getattr(address, "scope_id", None) != self.zone:
@@ -84,7 +86,7 @@ class WhitelistEntry:
         return address.version == self.network.version and address in self.network
 
     def meaning(self) -> str:
-        """Say in words whom this line lets in."""
+        """Return in words which callers this line lets in."""
         caller = "any AE title" if self.ae_title is None else str(self.ae_title)
         shown = f", {self.certificate.meaning()}" if self.certificate else ""
         zone = f" on {self.zone}" if self.zone else ""
@@ -111,6 +113,7 @@ def parse_entry(text: str, line: int = 1) -> WhitelistEntry:
     """
     trimmed = text.strip()
     try:
+        # First without a condition: a line that is an AE title as it stands stays one.
         return _caller(trimmed, text, line)
     except InvalidWhitelistEntry:
         condition = _CONDITION.fullmatch(trimmed)
@@ -162,6 +165,7 @@ def parse_whitelist(lines: Iterable[str]) -> tuple[WhitelistEntry, ...]:
 @lru_cache(maxsize=1024)
 def normalize_address(text: str) -> Address:
     """Return the peer's address: IPv4 if it is mapped, and with a zone only where one counts."""
+    # A socket for both versions shows IPv4 peers as ::ffff:10.1.2.3.
     address = ip_address(text)
     if not isinstance(address, IPv6Address):
         return address
@@ -197,13 +201,14 @@ def match(
 
 
 def certificate_differs(certificate: PeerCertificate | None) -> str:
-    """Say why a condition is not met."""
+    """Return in words why a condition is not met."""
     if certificate is None:
         return "certificate does not match: the caller showed none"
     return f"certificate does not match: the caller showed {certificate}"
 
 
 def _caller(trimmed: str, text: str, line: int) -> WhitelistEntry:
+    # The last @: another one may stand in the AE title.
     name, at, place = trimmed.rpartition("@")
     if at:
         place, zone = _without_zone(place, text, line)
@@ -264,6 +269,7 @@ def _without_zone(place: str, text: str, line: int) -> tuple[str, str]:
 
 def _network(place: str, text: str, line: int) -> Network:
     try:
+        # Not strict: host bits are ignored, as XNAT does (4.1).
         network = ip_network(place, strict=False)
     except ValueError as error:
         fault = f"{place or 'nothing'} is not an address or network ({_reason(error, place)})"
@@ -290,6 +296,7 @@ def _reason(error: ValueError, place: str) -> str:
             return f"the prefix length must be 0 to {32 if version == 4 else 128}, not {prefix!r}"
     parts = address.split(".")
     if len(parts) == 4 and all(part.isdecimal() for part in parts):
+        # Cut, as int() refuses thousands of digits.
         large = next((part for part in parts if int(part[:9]) > 255), None)
         return f"{large} is larger than 255" if large else "leading zeros are ambiguous"
     if ":" not in address and not address[:1].isdigit():
@@ -306,7 +313,7 @@ def _network_in_words(network: Network | None) -> str:
 
 
 class Oddity(StrEnum):
-    """What may be wrong with a line that is valid."""
+    """Doubtful properties of a valid line."""
 
     DUPLICATE = "duplicate"
     SHADOWED = "shadowed"
@@ -334,7 +341,7 @@ def review(
     """Return the oddities of a valid whitelist, in the order of its lines.
 
     Args:
-        lines: the lines as written; blank ones count as lines but are not looked at.
+        lines: the lines as written; blank ones are counted, but not reviewed.
         uses: how often each line let a caller in; None if that is not known.
 
     Raises:
@@ -361,6 +368,7 @@ def proposals(calling_ae_title: str, address: Address) -> tuple[WhitelistEntry, 
 
     An AE title that would not be read back as one is only offered together with its address.
     """
+    # /64 is the size of one IPv6 network (RFC 7421).
     prefix = 24 if isinstance(address, IPv4Address) else 64
     network = ip_network((address.packed, prefix), strict=False)
     texts = (
@@ -379,7 +387,7 @@ def proposals(calling_ae_title: str, address: Address) -> tuple[WhitelistEntry, 
 
 
 def also_admits(entry: WhitelistEntry) -> str:
-    """Say whom else a line lets in besides the caller it is meant for."""
+    """Return in words which other callers a line lets in."""
     if entry.certificate is not None:
         return "nobody without that certificate"
     if entry.network is None:
@@ -432,7 +440,7 @@ def _same(one: WhitelistEntry, other: WhitelistEntry) -> bool:
 
 
 def _covers(wide: WhitelistEntry, narrow: WhitelistEntry) -> bool:
-    """Tell whether one line lets in everybody that another does, and more."""
+    """Tell whether one line lets in all callers of another line, and more."""
     if _same(wide, narrow) or wide.ae_title not in {None, narrow.ae_title}:
         return False
     if wide.certificate not in {None, narrow.certificate}:

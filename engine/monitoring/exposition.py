@@ -1,4 +1,4 @@
-"""The engine's counters as Prometheus text, and its health in one word with reasons; pure."""
+"""The engine's counters as text in the format of Prometheus; pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SHOWN_BOUNDS_MS = (1, 3, 8, 20, 50, 120, 300, 800, 2000, 5000, 30000)
-"""Of the bounds that answers are counted by, those that are shown: a series each."""
+"""Those bounds of the answer times that are exported: each is a time series for Prometheus."""
 _REJECTED_BECAUSE = {
     (1, 1, 2): "application context name not supported",
     (1, 1, 3): "calling AE title not recognized",
@@ -36,7 +36,7 @@ _REJECTED_BECAUSE = {
     (2, 3, 1): "temporary congestion",
     (2, 3, 2): "local limit exceeded",
 }
-"""What the engine rejects with, in the words of PS3.8 table 9-21."""
+"""The codes with which the engine rejects, in the words of PS3.8 table 9-21."""
 
 
 def render(snapshot: EngineSnapshot, counters: Counters) -> bytes:
@@ -44,6 +44,7 @@ def render(snapshot: EngineSnapshot, counters: Counters) -> bytes:
 
     Labels are AE titles, ports, states and statuses; nothing of objects or patients is in it.
     """
+    # A registry of its own: the global one of prometheus_client holds values of the process.
     registry = CollectorRegistry()
     registry.register(_Collector(snapshot, counters))
     return generate_latest(registry)
@@ -57,7 +58,7 @@ class _Collector(Collector):
         self._counters = counters
 
     def describe(self) -> Iterable[Metric]:
-        """Name nothing beforehand."""
+        """Return nothing: the metrics depend on the moment."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
@@ -137,6 +138,7 @@ def _answers(receivers: Iterable[ReceiverCounts]) -> Metric:
         "dicomdock_answer_seconds", "From an object's last byte to its answer.", labels=_WHERE
     )
     for counted in receivers:
+        # Prometheus wants cumulative buckets, in seconds.
         upto = dict(zip(ANSWER_BOUNDS_MS, accumulate(counted.answers), strict=False))
         buckets = [(f"{bound / 1000:g}", float(upto[bound])) for bound in _SHOWN_BOUNDS_MS]
         buckets.append(("+Inf", float(sum(counted.answers))))
@@ -149,6 +151,8 @@ def _of_senders(counters: Counters) -> Iterator[Metric]:
     objects = CounterMetricFamily("dicomdock_sender_objects", "Objects it sent.", labels=who)
     failed = CounterMetricFamily("dicomdock_sender_failures", "Refused objects.", labels=who)
     size = CounterMetricFamily("dicomdock_sender_bytes", "Bytes of its objects.", labels=who)
+    # Their number is limited in `engine.metrics`: each title is a time series, and a peer may
+    # invent titles.
     for sender in counters.senders:
         label = (sender.calling_ae_title,)
         objects.add_metric(label, sender.objects)

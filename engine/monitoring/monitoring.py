@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 LAG_SECONDS = 30.0
-"""The index is behind if an object's row has waited for longer."""
+"""The index lags if an object's row has waited for longer."""
 
 
 def judge(
@@ -42,9 +42,9 @@ def judge(
 
     Args:
         snapshot: what the console sees.
-        counters: what is counted, for the index's lag.
+        counters: the counters, for the lag of the index.
         dead: the parts that should run and do not.
-        storage_refusal: why nothing is taken in, if so.
+        storage_refusal: why objects are refused; empty if they are accepted.
     """
     enabled = [status for status in snapshot.receivers if status.receiver.enabled]
     listening = sum(status.state is ReceiverState.LISTENING for status in enabled)
@@ -63,6 +63,7 @@ def _problems(
     for status in snapshot.receivers:
         if status.failure is not None:
             yield f"{status.receiver.label} can't listen: {status.failure.reason}"
+    # A batch takes 50 ms: such a wait means that the index can't be written.
     if counters.longest_wait_seconds > LAG_SECONDS:
         yield f"the index is {counters.longest_wait_seconds:.0f} s behind"
     if counters.rows_lost:
@@ -75,7 +76,7 @@ _LONGEST_COMMAND = 40
 
 
 class Monitoring:
-    """Answers from what the parts of an engine say; every method may be called from any thread."""
+    """Answers from the state of the engine's parts; every method may be called from any thread."""
 
     def __init__(
         self,
@@ -100,11 +101,12 @@ class Monitoring:
         self._configuration = configuration
 
     def counters(self) -> Counters:
-        """Return what was counted since the engine started, and what the index holds."""
+        """Return the counters since the engine started, and those of the index."""
         backlog = self._index.backlog()
         wait = 0.0
         if backlog.oldest_at is not None:
             oldest = datetime.fromisoformat(backlog.oldest_at)
+            # Not below zero: the clock may have been set back since.
             wait = max(0.0, (self._clock.now() - oldest).total_seconds())
         return replace(
             self._metrics.counters(),
@@ -116,7 +118,7 @@ class Monitoring:
         )
 
     def _queues(self) -> tuple[QueueCounts, ...]:
-        """Return what waits to be sent on; nothing while the queue can't be read."""
+        """Return the queues of forward copies; none while they can't be read."""
         with suppress(EngineError):
             return tuple(
                 QueueCounts(d.label, d.queued, d.failed, d.sent) for d in self._destinations()
@@ -128,11 +130,11 @@ class Monitoring:
         return render(self._snapshot(), self.counters())
 
     def health(self) -> Health:
-        """Return whether all is well, and what is not."""
+        """Return the health, with all problems."""
         return judge(self._snapshot(), self.counters(), self._dead(), self._storage_refusal())
 
     def try_alert(self, target: AlertTarget, actor: str) -> None:
-        """Send a made-up alert to a target, and note who did; masks stand for its secrets."""
+        """Send a test alert to a target, and record who did; masks stand for its secrets."""
         meant = revealed_target(target, self._configuration().site)
         try:
             send_test_alert(meant, self._clock.now())
@@ -147,5 +149,5 @@ class Monitoring:
 
     def is_alive(self) -> bool:
         """Tell whether every part that must run does, without waiting for a disk."""
-        self._metrics.totals()  # a lock that is never given back shows here
+        self._metrics.totals()  # waits for ever if the lock of the metrics is never released
         return not self._dead()

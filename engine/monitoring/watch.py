@@ -1,8 +1,7 @@
-"""Once a minute: is there room, who fell silent, is the clock right, and the metrics as a file.
+"""Checks once a minute: free space, silent senders, the clock; and writes the metrics to a file.
 
-A storage that nobody sends to is looked at too, so that its end is told before the next sender
-finds it. The file is what node_exporter's textfile collector takes, and what is left of an engine
-that is gone.
+Free space is checked without any sender too, so that a full storage is reported before the next
+object. The file is for node_exporter's textfile collector; it stays when the engine has ended.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ if TYPE_CHECKING:
 
 
 DAYS_JUDGED = 8
-"""The last days of a kind that count."""
+"""Only so many of the last days of a kind count: working days, or days of weekends."""
 DAYS_NEEDED = 4
 USUAL_SHARE = 0.75
 SILENT_HOURS = 2
-"""So many usual hours must pass without an object before a caller counts as silent."""
+"""A caller is silent after so many usual hours without an object."""
 DAYS_KEPT = 40
 _LOOK_BACK = timedelta(days=7)
 _HOUR = timedelta(hours=1)
@@ -55,6 +54,7 @@ class SenderHours:
         """Return the hours after an object came, in local time; old days are forgotten."""
         day, bit = at.date(), 1 << at.hour
         hour = at.replace(minute=0, second=0, microsecond=0)
+        # Once an hour there is something new: the file is not written for each object.
         if self.days.get(day, 0) & bit and self.last == hour:
             return self
         kept = {d: bits for d, bits in self.days.items() if (day - d).days < DAYS_KEPT}
@@ -76,6 +76,7 @@ class SenderHours:
         """Return how many usual hours are over since the last object, at most those of a week."""
         if self.last is None:
             return 0
+        # The present hour is not over, and does not count.
         hour = now.replace(minute=0, second=0, microsecond=0) - _HOUR
         first = max(self.last, now - _LOOK_BACK)
         silent = 0
@@ -125,7 +126,7 @@ _logger = logging.getLogger(__name__)
 
 
 class SilenceDetector:
-    """Who usually sends when, kept in a file across runs; used by one thread."""
+    """Learns when each sender usually sends, and keeps that in a file; used by one thread."""
 
     def __init__(self, file: Path, journal: Journal) -> None:
         self._file = file
@@ -135,7 +136,7 @@ class SilenceDetector:
         self._silent: set[str] = set()
 
     def check(self, senders: Iterable[SenderCounts], now: datetime) -> None:
-        """Take in who sent since the last look, and tell once of each who fell silent."""
+        """Note who sent since the last check, and report once each sender that fell silent."""
         for sender in senders:
             if sender.last_object_at is not None and sender.calling_ae_title != OTHER_SENDERS:
                 self._record_sender(sender.calling_ae_title, _local(sender.last_object_at))
@@ -149,6 +150,7 @@ class SilenceDetector:
 
     def _record_sender(self, name: str, at: datetime) -> None:
         before = self._hours.get(name)
+        # Limited: a peer may call itself anything, and each title is kept for good.
         if before is None and len(self._hours) >= SENDERS_REMEMBERED:
             return
         before = before or SenderHours(at.date())
@@ -167,7 +169,7 @@ class SilenceDetector:
 
 
 class WatchThread:
-    """The thread that looks once a minute."""
+    """The thread that checks once a minute."""
 
     def __init__(
         self,
@@ -188,16 +190,16 @@ class WatchThread:
         self._thread = threading.Thread(target=self._run, name="watch")
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look a last time, and end."""
+        """Check a last time, and end the thread."""
         self._stopping.set()
         self._thread.join()
 
     def check(self) -> None:
-        """Look once."""
+        """Do all checks once, and write the metrics."""
         self._look_at_storage()
         self._expiry.keep()
         self._silence.check(self._monitoring.counters().senders, self._clock.now())
@@ -206,18 +208,20 @@ class WatchThread:
     def _run(self) -> None:
         stopping = False
         while not stopping:
+            # Not the condition of the loop: after the stop there is one more check, which writes
+            # the file.
             stopping = self._stopping.wait(TICK_SECONDS)
             try:
                 self.check()
             except OSError as error:
                 _logger.warning("what was learned can't be written: %s", error.strerror)
             except Exception:
-                # One look that nobody foresaw must not end the watch.
+                # An unforeseen fault must not end the thread.
                 _logger.exception("the look once a minute failed")
 
 
 def _read(path: Path) -> dict[str, SenderHours]:
-    """Return what an earlier run learned; nothing if that can't be read."""
+    """Return the hours that an earlier run learned; none if they can't be read."""
     try:
         with path.open("rb") as file:
             raw = json.loads(file.read(MOST_BYTES))
@@ -230,5 +234,5 @@ def _read(path: Path) -> dict[str, SenderHours]:
 
 
 def _local(at: datetime) -> datetime:
-    """Return a moment as the wall clock shows it here, as people keep their hours."""
+    """Return a moment as local time without zone: working hours follow the wall clock."""
     return at.astimezone().replace(tzinfo=None)

@@ -24,6 +24,7 @@ from engine.processing.context import NoEditor, known_with
 from engine.processing.contract import Context, Preparing, Reject, Settings
 from engine.processing.installed import settings_of
 from engine.processing.job import FailureKind, PluginCall, ProcessorJob, ProcessorResult
+from engine.storage.held import IN_MEMORY_BYTES
 from engine.storage.incoming import out_of_resources
 from engine.storage.placement import ObjectFiltered
 from engine.workers.pool import received_path
@@ -58,10 +59,10 @@ class ProcessorStage:
     processor: Processor
     settings: Settings
     prepared: PreparedProcessor | None
-    """What runs on the thread that files the object; None if a process does the work."""
+    """The instance that runs on the thread that files the object; None if a process does."""
     call: PluginCall | None
     fault: str = ""
-    """Why it can't see any object; they fail then."""
+    """Why it can't see any object; every object fails then."""
 
     @property
     def needs_process(self) -> bool:
@@ -72,7 +73,7 @@ class ProcessorStage:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorChain:
-    """All that sees the objects of one receiver under one configuration."""
+    """The processors of one receiver under one configuration."""
 
     stages: Mapping[Location, tuple[ProcessorStage, ...]]
     """Before storing, by location; those without a stage are left out."""
@@ -99,6 +100,7 @@ class Processing:
         states: ProcessorStates,
         report: Callable[[Event], object],
     ) -> None:
+        # Reversed: of several classes of one id the first counts, and built-in ones come first.
         self._plugins = {plugin.info.id: plugin for plugin in reversed(plugins)}
         self.area = area
         """Where objects lie on their way."""
@@ -111,7 +113,7 @@ class Processing:
         self._prepared: dict[_Told, PreparedProcessor] = {}
 
     def apply(self, configuration: Configuration) -> None:
-        """Let go of what instances held that are not in force any more, and prepare the others."""
+        """Close what belongs to instances that are gone or changed, and prepare the others."""
         known = {p.id for p in configuration.processors}
         enabled = {p for p in configuration.processors if p.enabled}
         self._workers.keep_only({p.id for p in enabled})
@@ -138,7 +140,7 @@ class Processing:
                 self._workers.start_ahead(stage.processor.id, stage.call)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Kill all processes and close all prepared instances."""
         self._workers.close()
         with self._lock:
             closing, self._prepared = list(self._prepared.values()), {}
@@ -146,7 +148,7 @@ class Processing:
             prepared.close()
 
     def problem_of(self, processor: Processor) -> str:
-        """Say why an instance can't work as it should; nothing if it can."""
+        """Return why an instance can't work as it should; empty if it can."""
         stage = self._stage(processor)
         return stage.fault or (stage.prepared.problem if stage.prepared else "")
 
@@ -185,6 +187,8 @@ class Processing:
         try:
             yield self.chain_of((tried,), configuration)
         finally:
+            # If an instance of the configuration has the same parameters, it uses what was
+            # prepared.
             if _compiled_parameters(tried) not in {
                 _compiled_parameters(p) for p in configuration.processors if p.enabled
             }:
@@ -194,15 +198,16 @@ class Processing:
                     prepared.close()
 
     def run(self, chain: ProcessorChain, location: Location, processor_run: ProcessorRun) -> None:
-        """Let the stages at a location see an object, until one rejects it.
+        """Run the stages of a location on an object, until one rejects it.
 
         Raises:
             Dropped: if a stage rejects it.
-            ProcessingFailed: if a stage fails; somebody is told.
+            ProcessingFailed: if a stage fails; an event reports it.
             OutOfResources: if the storage fails.
         """
         for stage in chain.stages.get(location, ()):
             processor = stage.processor
+            # At each stage anew: the processors before may have changed the project.
             if not processor.admits_project(processor_run.known.project, chain.projects):
                 why = f"its project is {processor_run.known.project or UNASSIGNED}"
                 _note_step(processor_run, stage, ProcessorResult(Verdict.NOT_SEEN, why), 0.0)
@@ -228,6 +233,7 @@ class Processing:
         for line in answer.log:
             _logger.info("processor %s: %r", stage.processor.label, line)
         _note_step(processor_run, stage, answer, seconds)
+        # A dry run changes no count and reports nothing.
         if not processor_run.is_trial:
             times = self._states.note(stage.processor, answer.verdict, seconds, answer.why)
             if times:
@@ -261,9 +267,11 @@ class Processing:
         script: str,
         known: Known | None = None,
     ) -> ProcessorResult:
-        """Let a process do the work, from the object's file to another one."""
-        # In memory as well: what a processor leaves is yet to be anonymized.
-        target = self.area.create_held_part()
+        """Run a job in a worker process, from the object's file to another one."""
+        # The result is yet to be anonymized: it stays in memory, unless the object itself was too
+        # large for that.
+        is_held = processor_run.path.stat().st_size <= IN_MEMORY_BYTES
+        target = self.area.create_held_part() if is_held else self.area.create_part()
         try:
             job = ProcessorJob(
                 source=received_path(0),
@@ -271,6 +279,7 @@ class Processing:
                 location=stage.processor.location,
                 facts=processor_run.facts,
                 known=known or processor_run.known,
+                # A dry run must not leave mapped UIDs behind.
                 uid_maps="" if processor_run.is_trial else str(self._uid_maps_file),
                 plugin=call,
                 script=script,
@@ -284,13 +293,16 @@ class Processing:
         except BaseException:
             target.discard()
             raise
+        # A result that is not used must leave no part behind.
         if processor_run.edited is not target:
             target.discard()
         return answer
 
     def _replace_file(self, processor_run: ProcessorRun, target: PartFile) -> None:
-        """Let the object be what a process has left, if that is a file of ours."""
+        """Continue with the file that a process wrote, if it is a DICOM file."""
         try:
+            # A plugin may write anything: the part must still be DICOM, and readable up to its
+            # labels.
             if body_offset(target.fd) is None:
                 raise ProcessingFailed("it left no DICOM file")
         except OSError as error:
@@ -309,6 +321,8 @@ class Processing:
             said = f"can't be used: {plugin.info.error}" if plugin else "is not installed"
             return ProcessorStage(processor, Settings(), None, None, f"its class {said}")
         settings = settings_of(loaded.info, processor)
+        # Only built-in code runs in the engine itself: a plugin that hangs there could not be
+        # killed.
         if plugin.info.distribution == OWN_DISTRIBUTION and isinstance(loaded, Preparing):
             return ProcessorStage(
                 processor, settings, self._ready(loaded, processor, settings), None
@@ -324,6 +338,7 @@ class Processing:
             known = self._prepared.get(_compiled_parameters(processor))
         if known is not None:
             return known
+        # Outside of the lock: a table may be large. If two threads make one, the second is closed.
         made = preparing.prepare(settings, self._tables.of(processor.label))
         with self._lock:
             known = self._prepared.setdefault(_compiled_parameters(processor), made)
@@ -347,7 +362,7 @@ class Processing:
 
 
 _Told = tuple[int, str, str, tuple[tuple[str, str], ...]]
-"""All of an instance that matters to what is prepared for it: its table outlives other changes."""
+"""What a prepared instance depends on. Other changes, as of its order, keep its table."""
 
 
 def _compiled_parameters(processor: Processor) -> _Told:
@@ -367,6 +382,7 @@ def _context(stage: ProcessorStage, processor_run: ProcessorRun) -> Context:
 
 
 def _failure(answer: ProcessorResult, processor: Processor) -> IntakeError:
+    # A full disk is no fault of the processor: the sender gets 0xA700 and may retry.
     if answer.failure is FailureKind.RESOURCES:
         return OutOfResources(answer.why)
     return ProcessingFailed(f"processor {processor.label}: {answer.why}")
@@ -375,7 +391,7 @@ def _failure(answer: ProcessorResult, processor: Processor) -> IntakeError:
 def _note_step(
     processor_run: ProcessorRun, stage: ProcessorStage, answer: ProcessorResult, seconds: float
 ) -> None:
-    """Keep what a stage said, if somebody wants to see it."""
+    """Keep the step of a stage in a dry run, which shows it."""
     if processor_run.is_trial:
         processor = stage.processor
         processor_run.steps.append(
@@ -421,6 +437,7 @@ class ProcessorStates:
             if verdict is not Verdict.FAILED:
                 return 0
             tally.errors += 1
+            # Another error is reported at once; repeats only now and then.
             tally.same_error = tally.same_error + 1 if tally.last_error == why else 1
             tally.last_error, tally.last_error_at = why, self._clock.now()
             return tally.same_error if should_report_repeat(tally.same_error) else 0
@@ -448,7 +465,7 @@ class ProcessorStates:
             )
 
     def forget_all_but(self, ids: set[int]) -> None:
-        """Let go of instances that are gone."""
+        """Remove the counts of instances that are gone."""
         with self._lock:
             for gone in set(self._tallies) - ids:
                 del self._tallies[gone]

@@ -43,11 +43,11 @@ class ProcessorRun:
 
         Args:
             path: the DICOM file.
-            header: what is in it.
+            header: its header.
             facts: where it comes from.
             known: where it goes, as far as that is known.
             last_tag: how far the header is read again after it was edited.
-            is_trial: whether this is a dry run: steps are kept, nothing is counted or told.
+            is_trial: whether this is a dry run: steps are kept, nothing is counted or reported.
         """
         self.path = path
         self.header = header
@@ -60,7 +60,7 @@ class ProcessorRun:
         """The object as it was edited, if it was."""
         self.steps: list[ProcessorStep] = []
         self._by: dict[str, str] = {}
-        """Which processor said where it goes, by attribute."""
+        """The processor that assigned each attribute."""
 
     def __enter__(self) -> Self:
         return self
@@ -70,18 +70,19 @@ class ProcessorRun:
             self.edited.discard()
 
     def take(self) -> PartFile | None:
-        """Return the edited object, which is the caller's from now on."""
+        """Return the edited object; the caller must discard or publish it."""
         edited, self.edited = self.edited, None
         return edited
 
     def replace_file(self, part: PartFile, path: Path, header: HeaderView) -> None:
         """Continue with the edited file and its header."""
         if self.edited is not None:
+            # The result of an earlier processor is no longer of use.
             self.edited.discard()
         self.edited, self.path, self.header = part, path, header
 
     def assign(self, said: Assignment, processor: str, projects: ProjectRegistry) -> None:
-        """Follow what a processor says of the object's place."""
+        """Apply the labels that a processor assigned."""
         if said.assigns_nothing:
             return
         for name in ("project", "subject", "session"):
@@ -91,7 +92,7 @@ class ProcessorRun:
         self.known = known_with(self.known, said, projects)
 
     def identity(self, found: Identity, projects: ProjectRegistry) -> Identity:
-        """Return where the object goes: what was assigned, and what was found for the rest."""
+        """Return the identity with the assigned labels in place of those that were found."""
         said = self.assigned
         if said.assigns_nothing:
             return found
@@ -119,7 +120,7 @@ class ProcessorRun:
 
 
 def known_with(known: Known, said: Assignment, projects: ProjectRegistry) -> Known:
-    """Return what is known after a processor has said something."""
+    """Return the known labels with those that a processor assigned."""
     if said.project is not None:
         known = replace(known, project=projects.find(said.project))
     if said.subject is not None:
@@ -132,7 +133,8 @@ def known_with(known: Known, said: Assignment, projects: ProjectRegistry) -> Kno
 _FIRST_PIXELS: Final = 0x7FE0_0000
 _FIRST: Final = 0x0008_0000
 _NAMING: Final = frozenset({SOP_CLASS_UID, SOP_INSTANCE_UID})
-"""What the sender's request and its answer name the object by."""
+"""The SOP UIDs, by which request and response name the object (PS3.7 9.1.1)."""
+# PS3.5 6.2: the backslash is no delimiter in these.
 _WHOLE: Final = frozenset({"ST", "LT", "UT", "UR"})
 _BINARY: Final = frozenset({"SQ", "OB", "OW", "OD", "OF", "OL", "OV", "UN"})
 
@@ -152,6 +154,7 @@ class DatasetHeader:
         if not text:
             return None
         element = self._ds.get_item(tag)
+        # PS3.5 6.2: texts are padded with a space, UIDs with a NUL.
         text = text if element.VR in _WHOLE else text.split("\\")[0].strip(" \0")
         return text or None
 
@@ -197,7 +200,7 @@ class DatasetEditor:
 
 
 class NoEditor:
-    """Stands where processors of ours decide without editing."""
+    """The editor of built-in processors, which return a script instead."""
 
     def set(self, tag: int, *values: str | float, vr: str = "") -> None:
         """Refuse."""
@@ -209,6 +212,7 @@ class NoEditor:
 
 
 def _require_editable(tag: int) -> None:
+    # PS3.5 7.2: element 0000 is the length of its group.
     if not _FIRST <= tag < _FIRST_PIXELS or not tag & 0xFFFF:
         raise ValueError(f"{Tag(tag)} is no element of the header")
     if tag in _NAMING:
@@ -223,4 +227,5 @@ def _known_vr(tag: int) -> str:
 
 
 def _is_text(value: str) -> bool:
+    # Of the control characters of PS3.5 6.1.3 only these: a line break, and the tab.
     return value.replace("\r", "").replace("\n", "").replace("\t", "").isprintable()

@@ -4,8 +4,8 @@ A plugin is a class that is made without arguments, and an entry point of the gr
 ``dicomdock.processors`` whose name is ``info.id``. It has the members of `ObjectProcessor`:
 
 - ``info``: a `ProcessorClass`, with its id and name, the locations where its instances may act,
-  and the parameters that an instance tells it;
-- ``check(settings)``: yields what is wrong with parameters beyond what ``info`` says of them;
+  and the parameters that each instance has;
+- ``check(settings)``: yields problems of parameters that ``info`` alone does not show;
 - ``accepts(context) -> bool``: whether this object is of interest;
 - ``process(context) -> Continue() | Reject(reason)``: the work.
 
@@ -15,20 +15,20 @@ of its projects (XNAT 10.2). Each call gets a `Context`:
 - ``context.header.text(tag)``: the text of an element, ``tag in context.header``;
 - ``context.edit.set(tag, value, ...)``, ``context.edit.remove(tag)``: changes of the header, which
   later processors, the identifier and the stored file have;
-- ``context.assign(project=..., subject=..., session=...)``: says by itself where the object goes,
-  as long as that is not settled (`Location.AFTER_SESSION_CREATED`);
+- ``context.assign(project=..., subject=..., session=...)``: decides where the object goes, until
+  that is settled (`Location.AFTER_SESSION_CREATED`);
 - ``context.identity``: project, subject and session as far as they are known by now;
 - ``context.facts``: receiver, calling AE title and address;
 - ``context.settings``: the instance's parameters, by name;
 - ``context.log(message)``: a line for the engine's log; write no patient data to it. What the
   object's header says of its patient is masked there.
 
-Plugins run in processes of their own, one object at a time, one instance apart from the other; one
-process serves many objects. What hangs or crashes there is killed and fails that one object with
-0x0110, as does whatever ``accepts`` or ``process`` raises. Processors act before anonymization.
+Plugins run in worker processes, one object at a time. Each instance has its own processes, which
+serve many objects. A call that hangs or crashes is killed. It fails that one object with 0x0110, as
+does every exception of ``accepts`` or ``process``. Processors act before anonymization.
 
-What acts on stored objects or finished sessions (`Location.AFTER_STORED` and later) is configured
-as an instance too, but works from queues: those classes are part of this program.
+Classes that act on stored objects or finished sessions (`Location.AFTER_STORED` and later) are
+configured as instances too, but work from queues. They are part of this program.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an instance tells its class; every parameter has a value, empty if nothing counts."""
+    """The parameters of an instance: each has a value, which may be empty."""
 
+    # Not in a repr, which may get into a log: tables and scripts name patients.
     values: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def text(self, name: str) -> str:
@@ -78,7 +79,7 @@ class Continue:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The object is not stored; its sender hears of success (XNAT 10.1)."""
+    """The object is not stored; its sender gets the status success (XNAT 10.1)."""
 
     reason: str
     """A clause for the object's row; without patient data."""
@@ -154,7 +155,7 @@ class Context:
     settings: Settings
     log: Log
     assigned: Assignment = field(default=Assignment())
-    """What was said with `assign`."""
+    """The result of all calls of `assign`."""
 
     def assign(
         self,
@@ -163,7 +164,7 @@ class Context:
         subject: str | None = None,
         session: str | None = None,
     ) -> None:
-        """Say where the object goes; None leaves it to what else decides.
+        """Decide where the object goes; None leaves a label to the identifier.
 
         Args:
             project: an id or alias; empty means Unassigned.
@@ -174,6 +175,7 @@ class Context:
             ValueError: if that is settled already, or if it is no text.
         """
         said = Assignment(project, subject, session)
+        # Plugins are not checked for types.
         if not all(is_a(str | None, label) for label in (project, subject, session)):
             raise ValueError("project, subject or session is not text")
         if self.location is Location.AFTER_SESSION_CREATED and not said.assigns_nothing:
@@ -182,17 +184,17 @@ class Context:
 
 
 class ProcessorType(Protocol):
-    """What every class of processors has."""
+    """The members of every processor class."""
 
     @property
     def info(self) -> ProcessorClass:
-        """What the dialog must know about it."""
+        """Its description for dialogs and checks."""
         ...
 
     def check(self, settings: Settings) -> Iterable[Problem]:
-        """Yield what is wrong with parameters beyond what `info` says of them, each by name.
+        """Yield problems of parameters that `info` alone does not show, each by name.
 
-        Asked whenever an instance is saved.
+        Called whenever an instance is saved.
         """
         ...
 
@@ -201,7 +203,7 @@ class ObjectProcessor(ProcessorType, Protocol):
     """Sees objects before they are stored; one per process, which serves all instances there."""
 
     def accepts(self, context: Context) -> bool:
-        """Tell whether it has to do with an object."""
+        """Tell whether `process` is to be called for an object."""
         ...
 
     def process(self, context: Context) -> Continue | Reject:
@@ -210,7 +212,7 @@ class ObjectProcessor(ProcessorType, Protocol):
 
 
 class PreparedProcessor(Protocol):
-    """One instance of a class of ours whose work is bounded: no process is needed for it.
+    """One instance of a built-in class whose work is bounded, so that it needs no process.
 
     It runs on the thread that files the object. It is made once per instance, called by many
     threads at once, and never edits by itself.
@@ -228,11 +230,11 @@ class PreparedProcessor(Protocol):
 
     @property
     def runs_scripts(self) -> bool:
-        """Whether what it wants done may be a script."""
+        """Whether `process` may return a script."""
         ...
 
     def process(self, context: Context) -> Continue | Reject | None:
-        """Relabel or reject an object; None if it has nothing to do with it.
+        """Relabel or reject an object; return None to skip it.
 
         Raises:
             ProcessingFailed: if it can't work.
@@ -240,14 +242,14 @@ class PreparedProcessor(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what it holds; objects on the way may still ask it."""
+        """Release what it holds; `process` may still be called for objects on their way."""
         ...
 
 
 @runtime_checkable
 class Preparing(Protocol):
-    """A class of ours whose instances run on the thread that files the object."""
+    """A built-in class whose instances run on the thread that files the object."""
 
     def prepare(self, settings: Settings, tables: LabelTables) -> PreparedProcessor:
-        """Return an instance; what is wrong with it shows in its `problem`."""
+        """Return an instance; if it can't work, its `problem` says why."""
         ...

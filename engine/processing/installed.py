@@ -1,4 +1,4 @@
-"""The installed processor classes: loaded from entry points and checked; faulty ones are named."""
+"""Loads the installed processor classes from entry points and checks them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def script_problems(field: str, text: str) -> tuple[Problem, ...]:
 
 
 def script_fault(text: str) -> str:
-    """Say where a script is wrong, without any text of it; nothing if it is good."""
+    """Return the place of a script's first problem, without any text of it; empty if valid."""
     problems = script_problems("script", text)
     return f"it is not acceptable at its {problems[0].place()}" if problems else ""
 
@@ -56,7 +56,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 def load_processors() -> tuple[Plugin[ProcessorType], ...]:
-    """Load the installed processor classes, our own first; broken ones say what is wrong."""
+    """Load the installed processor classes, built-in ones first; broken ones have an error."""
     return load(PROCESSORS, _checked)
 
 
@@ -64,6 +64,7 @@ def classes_of(plugins: Iterable[Plugin[ProcessorType]]) -> tuple[ProcessorClass
     """Return what the dialog must know about each class, broken ones included."""
     found: dict[str, ProcessorClass] = {}
     for plugin in plugins:
+        # The first class of an id counts, as in `Processing`.
         found.setdefault(plugin.info.id, _class(plugin.info, plugin.loaded))
     return tuple(found.values())
 
@@ -71,13 +72,13 @@ def classes_of(plugins: Iterable[Plugin[ProcessorType]]) -> tuple[ProcessorClass
 def report_broken(
     plugins: Iterable[Plugin[ProcessorType]], report: Callable[[Event], object]
 ) -> None:
-    """Tell of each class that can't be used."""
+    """Report each class that can't be used."""
     for info in (plugin.info for plugin in plugins if plugin.loaded is None):
         report(PluginBroken(plugin=f"{info.id} of {info.origin}", error=info.error))
 
 
 def rules_of(plugins: Sequence[Plugin[ProcessorType]]) -> ProcessorRules:
-    """Return what a processor is checked against that is saved."""
+    """Return the rules by which a processor is checked when it is saved."""
     loaded = {plugin.info.id: plugin.loaded for plugin in plugins if plugin.loaded is not None}
 
     def check(processor: Processor) -> Iterable[Problem]:
@@ -87,12 +88,12 @@ def rules_of(plugins: Sequence[Plugin[ProcessorType]]) -> ProcessorRules:
 
 
 def settings_of(info: ProcessorClass, processor: Processor) -> Settings:
-    """Return what an instance tells its class, defaults included."""
+    """Return the parameters of an instance, defaults included."""
     return Settings(tuple(info.complete(dict(processor.parameters)).items()))
 
 
 def _own_problems(found: ProcessorType | None, processor: Processor) -> tuple[Problem, ...]:
-    """Ask a class what it thinks of its parameters; scripts are checked as scripts."""
+    """Return the problems that a class finds in its parameters; scripts are checked first."""
     if found is None:
         return ()
     settings = settings_of(found.info, processor)
@@ -118,6 +119,7 @@ def _checked(plugin_id: str, named: object) -> ProcessorType:
     _check_info(plugin_id, made.info)
     if not callable(getattr(made, "check", None)):
         raise NotAPlugin("has no method check")
+    # Built-in classes need no `process`: they prepare instances, or work from queues.
     if isinstance(made, Preparing) or _is_ours(made):
         return made
     if not all(location.is_before_storing for location in made.info.locations):

@@ -1,4 +1,4 @@
-"""The job of a processor's worker process: one plugin or script on one object, file to file."""
+"""Runs one plugin or script on one object, file to file, in a processor's worker process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOST_READ_CHARACTERS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class PluginCall:
-    """Which plugin is asked, and what it is told besides the object."""
+    """A plugin and the parameters of its instance."""
 
     id: str
     target: str
@@ -59,7 +59,7 @@ class ProcessorJob:
     script: str = ""
     """Applied after the plugin."""
     wants_changes: bool = False
-    """Whether the result tells each change, with values, as a dry run does."""
+    """Whether the result has each change with its values, for a dry run."""
 
 
 class FailureKind(StrEnum):
@@ -85,14 +85,15 @@ class ProcessorResult:
 
 
 def get_ready(call: PluginCall | None) -> None:
-    """Import what is slow to import, the plugin last; done before the first job."""
+    """Import slow modules, and the plugin last; called before the first job."""
     importlib.import_module("engine.anonymize")
     if call is not None:
         _plugin(call.id, call.target)
 
 
 def run_processor(job: ProcessorJob) -> ProcessorResult:
-    """Process one object; what may go wrong with it is in the answer."""
+    """Process one object; failures are returned, not raised."""
+    # Imported here: only the worker process needs Lark and pydicom, which take a while.
     from engine.anonymize import ScriptError, ScriptRuntimeError, UneditableFile
 
     try:
@@ -118,17 +119,18 @@ def _failed(why: str, failure: FailureKind = FailureKind.PROCESSOR) -> Processor
 
 
 class _Lines:
-    """What a plugin says for the log, as far as it is kept."""
+    """The lines that a plugin logs, limited in number and length."""
 
     def __init__(self) -> None:
         self.kept: list[str] = []
 
     def __call__(self, message: str) -> None:
+        # Limited: what a plugin logs travels through a pipe into the engine.
         if len(self.kept) < MAX_LOG_LINES:
             self.kept.append(str(message)[:_MOST_READ_CHARACTERS])
 
     def shown(self, source: Path) -> tuple[str, ...]:
-        """Return the lines without what the object says of its patient."""
+        """Return the lines, with the identifying values of the object masked."""
         if not self.kept:
             return ()
         known = _known_to(source)
@@ -159,7 +161,7 @@ def _processed(job: ProcessorJob) -> ProcessorResult:
 
 
 def _ask(call: PluginCall, job: ProcessorJob, ds: Dataset) -> tuple[ProcessorResult, str]:
-    """Let a plugin see the object; return what it says, and the script that it wants to run."""
+    """Call a plugin; return its result, and the script that it wants to run."""
     from engine.processing.context import DatasetEditor, DatasetHeader
 
     editor, lines, source = DatasetEditor(ds), _Lines(), Path(job.source)
@@ -176,6 +178,7 @@ def _ask(call: PluginCall, job: ProcessorJob, ds: Dataset) -> tuple[ProcessorRes
         processor = _plugin(call.id, call.target)
         verdict: object = processor.process(context) if processor.accepts(context) else None
     except BaseException as error:  # the border to code of others, which may even sys.exit()
+        # Kind and place only: the message of an exception may quote the patient's data.
         return replace(_failed(place_of(error)), log=lines.shown(source)), ""
     said = ProcessorResult(
         Verdict.CONTINUED,
@@ -194,13 +197,16 @@ def _ask(call: PluginCall, job: ProcessorJob, ds: Dataset) -> tuple[ProcessorRes
 
 
 def _clause(said: object, known: IdentifyingValues) -> str:
-    """Return a line of what a plugin says, masked before it is cut: half a name tells as much."""
+    """Return a text of a plugin as one masked line.
+
+    Masked before it is cut: half a name would not be found, and identifies a patient as well.
+    """
     text = "".join(c if c.isprintable() else " " for c in str(said)[:_MOST_READ_CHARACTERS])
     return known.hide(text.strip())[:MAX_LINE_CHARACTERS]
 
 
 def _known_to(source: Path) -> IdentifyingValues:
-    """Return what the object says of its patient, as it came: a plugin may have changed it."""
+    """Return the identifying values of the object as it came: a plugin may have changed it."""
     from engine.anonymize import read_object
     from engine.inspection.trial import identifying_values_in
 
@@ -227,6 +233,7 @@ def _kept(
     from engine.anonymize import differences, read_object
     from engine.anonymize.files.writing import transfer_syntax_of, write_object
 
+    # Read again: plugin and script changed the data set in place.
     file.seek(0)
     before = read_object(file)
     rows = differences(before, ds)

@@ -19,8 +19,9 @@ from engine.workers.pool import Workers, worker_faults
 
 PROCESSES_PER_INSTANCE: Final = 2
 CPU_SECONDS: Final = 20.0
+"""The longest that a processor may compute for one object."""
 WALL_SECONDS: Final = 30.0
-"""The longest that a processor may take for one object, whatever it waits for."""
+"""The longest that a processor may take for one object, waiting included."""
 
 _logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class ProcessorWorkers:
         self._closed = False
 
     def run(self, instance_id: int, job: ProcessorJob, files: tuple[int, int]) -> ProcessorResult:
-        """Let an instance's process do a job; it is given source and target as open files.
+        """Run a job in a process of an instance, which gets source and target as open files.
 
         Raises:
             ProcessingFailed: if it hangs, crashes or breaks.
@@ -51,6 +52,7 @@ class ProcessorWorkers:
             with worker_faults():
                 return workers.run(job, files)
         finally:
+            # The instance was removed while this object was on its way: its process ends after it.
             if self._in_use is not None and instance_id not in self._in_use:
                 workers.rest()
 
@@ -90,6 +92,7 @@ class ProcessorWorkers:
 
     def _workers(self, instance_id: int) -> Workers[ProcessorJob, ProcessorResult]:
         with self._lock:
+            # Else a late object would start a process that is never ended.
             if self._closed:
                 raise ProcessingFailed("the engine stops")
             found = self._of.get(instance_id)

@@ -1,4 +1,4 @@
-"""Building one session from its row: waited for, read, sorted, and what it became noted."""
+"""Builds one session: waits for its objects, reads and sorts them, and notes the outcome."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Builder:
         operator: OperationRunner,
         follows: Callable[[Session], Request | None],
     ) -> None:
-        """Take the parts, and what says what a session that is ready waits for by itself."""
+        """Take the parts, and `follows`, which returns the request of a session that got ready."""
         self._context = session_context
         self._planner = planner
         self._operator = operator
@@ -82,15 +82,16 @@ class Builder:
         else:
             if built is not None:
                 self._finish(session, built)
+            # Files without a row may be objects: only a session without any file is forgotten.
             elif holds_files(self._context.areas.folder(session)):
                 self._fail(session, UNREADABLE)
             else:
                 self._forget(session)
 
     def _adopt(self, session: Session) -> None:
-        """Give objects without a row one: a flush failed behind their name, or the row was lost.
+        """Give objects without a row one: a flush failed after they were named, or a row was lost.
 
-        Objects that join while this looks at the disk are not settled, and left to the next build.
+        Objects that join meanwhile may not have their row yet; the next build looks at them.
 
         Raises:
             SessionError: if a file can't be read, which may be an object.
@@ -117,7 +118,7 @@ class Builder:
     def _without_duplicates(
         self, session: Session, folder: Path, objects: list[StoredObject]
     ) -> list[StoredObject]:
-        """Drop what arrived again while a build moved the first, so that nobody found that one."""
+        """Drop objects that arrived again, and did not meet the first because a build moved it."""
         kept: dict[tuple[str, str], list[StoredObject]] = {}
         for stored in objects:
             others = kept.setdefault((stored.sop_class_uid, stored.sop_instance_uid), [])
@@ -138,7 +139,7 @@ class Builder:
             return
         direct = session.area is SessionArea.ARCHIVE
         status = SessionStatus.ARCHIVED if direct else SessionStatus.READY
-        # In one transaction: a session must not stay behind for want of what was to follow.
+        # In one transaction: after a crash between two, a ready session would never be archived.
         then = self._follows(session)
         became = self._context.ledger.end_build(session.id, (status, ""), built, then)
         if became is SessionStatus.RECEIVING:
@@ -153,7 +154,7 @@ class Builder:
             self._context.archived(session)
 
     def _separate(self, session: Session) -> None:
-        """Let the PET scans become a session of their own, in the prearchive (XNAT 9.5, 9.7)."""
+        """Split off the PET scans as a session of their own, in the prearchive (XNAT 9.5, 9.7)."""
         if session.area is SessionArea.ARCHIVE:
             request = Request(OperationKind.FALL_BACK, by=PET_MR_RULE)
             ready = SessionStatus.QUEUED_BUILDING
@@ -164,7 +165,7 @@ class Builder:
         self._carry_out(session, request, plan)
 
     def _forget(self, session: Session) -> None:
-        """Forget a session whose first object was announced and never came to be."""
+        """Forget a session whose first object was announced and never stored."""
         if self._context.ledger.forget_empty(session.id):
             folder = self._context.areas.folder(session)
             remove_empty_folders(folder, itself=True, roots=self._context.areas.roots)
@@ -173,7 +174,7 @@ class Builder:
             self._context.ledger.end_build(session.id, (SessionStatus.RECEIVING, ""))
 
     def _postpone(self, session: Session, why: str, before: str) -> None:
-        """Let a session be built when there is room; that it waits is told once."""
+        """Build the session later, when there is room; report once that it waits."""
         reason = f"{why}; it will be tried again"
         self._context.ledger.end_build(session.id, (SessionStatus.RECEIVING, reason))
         if reason != before:

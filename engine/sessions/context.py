@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 IDLE_WAIT_SECONDS = 30.0
-"""How long objects on their way into a session are waited for; then it is tried again later."""
+"""Longest wait for objects on their way into a session; then the work is tried again later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +40,19 @@ class SessionContext:
     journal: Journal
     clock: Clock
     scripts: ArchiveScripts = field(default_factory=NoScripts)
-    """What projects do to objects before they are archived."""
+    """The anonymization of projects before the archive."""
     archived: Callable[[Session], None] = lambda _: None
-    """Is told of each session that has got into the archive."""
+    """Called with each session that was archived."""
     archive_folder: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER
     """Where a project's sessions are archived just now."""
     same: Callable[[Path, Path], bool] = lambda one, other: one.read_bytes() == other.read_bytes()
     """Whether two files hold the same data set."""
     pet_mr: Callable[[str | None], PetMr] = lambda _: PetMr.PETMR
-    """What becomes of a project's sessions with PET and MR."""
+    """The setting of a project for sessions with PET and MR."""
 
     def wait_for_writers(self, session_id: int) -> bool:
         """Return whether all objects that were on their way have their file and their row."""
+        # In this order: a writer queues its row before it releases the session.
         free = self.index.session_writers.wait_until_free(session_id, IDLE_WAIT_SECONDS)
         return free and self.index.flush(IDLE_WAIT_SECONDS)
 
@@ -62,12 +63,12 @@ def project_of(session: Session) -> str:
 
 
 def describe_error(error: EngineError | OSError, *, with_path: bool = False) -> str:
-    """Say what failed.
+    """Return what failed, in words.
 
     Args:
         error: what failed.
-        with_path: whether the path of a link is named, which may tell who the patient is: in the
-            row of a session, which has the same names, but in no event.
+        with_path: whether the path of a link is named. The path may identify the patient: it may
+            stand in the session's row, which has the same names, but in no event.
     """
     if with_path and isinstance(error, LinkInTheWay):
         return f"{error.detail}; {error.remedy}"
@@ -77,28 +78,28 @@ def describe_error(error: EngineError | OSError, *, with_path: bool = False) -> 
 
 
 def is_full(error: Exception) -> bool:
-    """Tell whether it is for want of room that something failed."""
+    """Tell whether the disk or the quota is full."""
     return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """What the lifecycle goes by; asked for anew each time, so that a change applies at once."""
+    """Settings of the lifecycle; read anew for each run, so that a change applies at once."""
 
     idle_seconds: float
     """A session is complete when no object came for this long."""
     trash_days: float
     """How long deleted sessions and replaced objects are kept."""
     archive_code: Callable[[str], AutoArchive]
-    """What a project, by id, wants done with its complete sessions."""
+    """Returns the auto-archive code of a project, by id."""
 
 
 def effective_code(asked: bool | None, project_code: AutoArchive) -> AutoArchive:
-    """Return what applies to one session: what its header or a rule asked for wins (XNAT 8.3).
+    """Return the code for one session; a request by header or rule wins (XNAT 8.3).
 
     Args:
-        asked: whether the identity of its first object says to archive it; None if it says nothing.
-        project_code: what its project wants.
+        asked: whether its first object asked for the archive; None if it did not say.
+        project_code: the code of its project.
     """
     if asked is None:
         return project_code

@@ -57,7 +57,7 @@ class Withdrawn(Exception):
 
 
 def withdraw(connection: sqlite3.Connection, session: Session) -> None:
-    """Mark the plan of a session that is being archived or separated as taken back.
+    """Mark the plan of a session that is being archived or separated as cancelled.
 
     Args:
         connection: the index.
@@ -70,6 +70,7 @@ def withdraw(connection: sqlite3.Connection, session: Session) -> None:
         "SELECT session, json_extract(plan, '$.into'), json_extract(plan, '$.leaves_rest')"
         " FROM operations WHERE session = :id OR json_extract(plan, '$.into') = :id"
     )
+    # Once the rows have moved, the other session owns the files: too late to cancel.
     first, into, leaves_rest = connection.execute(query, {"id": session.id}).fetchone()
     if leaves_rest and has_rows(connection, into):
         raise SessionError("the session is separated already", "it is complete in a moment")
@@ -83,10 +84,10 @@ def withdraw(connection: sqlite3.Connection, session: Session) -> None:
 
 
 def require_wanted(connection: sqlite3.Connection, session_id: int) -> None:
-    """Return if a session's plan was not cancelled.
+    """Check that a session's plan was not cancelled.
 
     Raises:
-        Withdrawn: if somebody did.
+        Withdrawn: if it was.
     """
     query = "SELECT json_extract(plan, '$.withdrawn') FROM operations WHERE session = ?"
     row = connection.execute(query, (session_id,)).fetchone()
@@ -123,12 +124,14 @@ class SessionRepository(SessionReader):
         built: BuiltSession | None = None,
         then: Request | None = None,
     ) -> SessionStatus:
-        """Note what building came to; a session that objects joined meanwhile is received again.
+        """Note the outcome of a build; a session that objects joined meanwhile is received again.
 
-        If it is ready, what is to be done with it `then` is queued in the same transaction.
+        If it is ready, the request `then` is queued in the same transaction.
         """
         status, reason = outcome
         with self._index.changing() as connection:
+            # An object that joined during the build is in no scan and no catalog yet: build again
+            # later.
             if session_row(connection, session_id).status is SessionStatus.RECEIVING_INTERRUPT:
                 status, reason = SessionStatus.RECEIVING, ""
             elif built is not None:
@@ -164,8 +167,8 @@ class SessionRepository(SessionReader):
     def cancel(self, session_id: int) -> None:
         """Take back a request that waits, or an archiving or a separation that goes on.
 
-        What was begun is undone by whoever carries it out. An archiving is completed instead if
-        the session has moved as a whole by then.
+        The session worker undoes what was begun. If the session has moved as a whole by then, its
+        archiving is completed instead.
 
         Raises:
             SessionError: if nothing waits, or the session is merged or separated already.
@@ -183,6 +186,7 @@ class SessionRepository(SessionReader):
                     f"a session that is {session.status} waits for nothing",
                     "only what is queued can be cancelled",
                 )
+            # A queued build has no operation: it is received again, and built when it is idle.
             before = operation.previous if operation else SessionStatus.RECEIVING
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
             self._set_status(connection, session_id, before, session.reason)
@@ -210,7 +214,7 @@ class SessionRepository(SessionReader):
             self._set_status(connection, session_id, status, reason)
 
     def note_reason(self, session_id: int, reason: str) -> None:
-        """Note why what goes on with a session does not end."""
+        """Note why an operation on a session is not complete yet; its status stays."""
         with self._index.changing() as connection:
             status = session_row(connection, session_id).status
             self._set_status(connection, session_id, status, reason)
@@ -224,10 +228,10 @@ class SessionRepository(SessionReader):
             self._set_status(connection, session_id, before, "")
 
     def amend(self, session_id: int, plan: Plan) -> None:
-        """Keep a changed plan before its next step, unless it was cancelled meanwhile.
+        """Keep a changed plan before its next step.
 
         Raises:
-            Withdrawn: if somebody did.
+            Withdrawn: if it was cancelled meanwhile.
         """
         with self._index.changing() as connection:
             require_wanted(connection, session_id)
@@ -256,6 +260,8 @@ class SessionRepository(SessionReader):
             session = session_row(connection, session_id)
             status = WORKING_STATUS[request.kind]
             require_transition(session.status, status)
+            # Asked again here: the planner looked outside of this transaction. A merge has no
+            # folder of its own.
             if plan.into is None and is_folder_in_use(connection, plan.folder, session_id):
                 raise SessionConflict(OUTRUN)
             if plan.leaves_rest:
@@ -269,11 +275,11 @@ class SessionRepository(SessionReader):
                     plan.to_json(),
                 ),
             )
-            self._set_status(connection, session_id, status, "")  # what was the reason is over
+            self._set_status(connection, session_id, status, "")  # an earlier reason is over
         return plan
 
     def finish(self, session_id: int, plan: Plan) -> None:
-        """Note that all steps of a plan are made."""
+        """Note that all steps of a plan are made, and remove the operation."""
         with self._index.changing() as connection:
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
             if plan.into is None:
@@ -313,10 +319,12 @@ class SessionRepository(SessionReader):
         """Give the rows of merged objects to the session that has them now; again has no effect.
 
         Raises:
-            Withdrawn: if somebody took the merge back meanwhile; no row has changed.
+            Withdrawn: if the merge was cancelled meanwhile; no row has changed.
         """
+        # A separation moves some rows; a merge moves all of them, and drops those that it replaced.
         give = note_separation if plan.leaves_rest else move_rows_to_merged
         with self._index.changing() as connection:
+            # In one transaction with the rows: a cancel comes before it, or finds the rows gone.
             require_wanted(connection, session_id)
             give(connection, session_id, plan)
 
@@ -350,6 +358,7 @@ class SessionRepository(SessionReader):
     def forget_empty(self, session_id: int) -> bool:
         """Remove the row of a session that was found empty, unless an object came meanwhile."""
         with self._index.changing() as connection:
+            # An object that joined since has made it RECEIVING_INTERRUPT.
             is_empty = session_row(connection, session_id).status is SessionStatus.BUILDING
             if is_empty:
                 connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
@@ -366,10 +375,11 @@ class SessionRepository(SessionReader):
         """Remove the rows of the sessions in one folder of the trash; their objects' history stays.
 
         Returns:
-            Whether the folder may go: nobody wants a session of it back.
+            Whether the folder may be removed: no session of it is to be restored.
         """
         with self._index.changing() as connection:
             sessions = in_trash(connection, entry)
+            # A session that is queued for restoring has another status.
             if any(status != SessionStatus.DELETED for _, status in sessions):
                 return False
             for session_id, _ in sessions:
@@ -393,6 +403,7 @@ class SessionRepository(SessionReader):
             "UPDATE sessions SET status = ?, reason = ?, changed_at = ? WHERE id = ?",
             (status, reason, stamp(self._clock.now()), session_id),
         )
+        # The next object must look the session up again: it may not be allowed to join any more.
         self._index.forget_place(session_id)
         self._changes.notify()
 

@@ -1,6 +1,6 @@
 """Changes the rows of objects in the transaction that moves their files.
 
-Each may be repeated after a crash: what was noted the first time stays as it is.
+Each function may be repeated after a crash: the second call changes nothing.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ ALREADY_HERE = "already here"
 def insert_missing_rows(connection: sqlite3.Connection, rows: Iterable[ObjectRow]) -> None:
     """Give objects that have none their rows.
 
-    If an object has arrived again as a duplicate, that row becomes its own: what was received
-    stays counted once. It gets a new number, so that nobody who follows the rows misses it.
+    If an object has arrived again as a duplicate, that row becomes its own: the object is counted
+    once. The row gets a new number, so that forwarding does not miss it.
     """
     insert_objects(connection, [_promote_duplicate(connection, row) or row for row in rows])
 
@@ -83,8 +83,10 @@ def note_anonymization(
 
 def move_rows_to_merged(connection: sqlite3.Connection, session_id: int, plan: Plan) -> None:
     """Give the rows of a session's objects to the one that it is merged into."""
+    # Given away before a crash: a repeat would take the merged objects for replaced ones.
     if not has_rows(connection, session_id):
         return
+    # The replaced rows first: objects of the merge may get their file names.
     connection.executemany(
         "UPDATE objects SET session = NULL, file = '', reason = 'replaced in the archive'"
         " WHERE session = ? AND file = ?",
@@ -96,7 +98,9 @@ def move_rows_to_merged(connection: sqlite3.Connection, session_id: int, plan: P
     )
     connection.execute("UPDATE objects SET session = ? WHERE session = ?", (plan.into, session_id))
     connection.execute(
-        "UPDATE OR IGNORE traces SET session = ? WHERE session = ?", (plan.into, session_id)
+        # An object of the other session may have the same hash.
+        "UPDATE OR IGNORE traces SET session = ? WHERE session = ?",
+        (plan.into, session_id),
     )
 
 

@@ -40,7 +40,7 @@ class Merge:
 
 
 def conflicts_within(incoming: BuiltSession, *, overwrite: bool) -> Iterator[str]:
-    """Yield what is odd about a session by itself, in words."""
+    """Yield the reasons against archiving a session that need no other session, in words."""
     if overwrite:
         return
     for scan in incoming.scans:
@@ -67,6 +67,7 @@ def conflicts_between(
     """
     if not (merge or overwrite):
         yield "session already exists, retry with merge or overwrite"
+    # XNAT 9.6: subjects are matched ignoring case.
     if (incoming.subject or "").casefold() != (existing.subject or "").casefold():
         yield "the archived session belongs to another subject"
     if incoming.modality != existing.modality:
@@ -78,7 +79,7 @@ def conflicts_between(
 
 
 def plan_merge(incoming: BuiltSession, existing: BuiltSession) -> Merge:
-    """Return where each object goes; what is the same object already is replaced."""
+    """Return where each object goes; the same SOP instances in the archive are replaced."""
     merge = Merge({}, ())
     taken = {scan.id for scan in existing.scans}
     for scan in incoming.scans:
@@ -115,6 +116,7 @@ def _counterpart(scan: Scan, existing: BuiltSession) -> Scan | None:
             other
             for other in existing.scans
             if other.series_instance_uid == scan.series_instance_uid
+            # Series without a UID are told apart by their number.
             and (scan.series_instance_uid or other.number == scan.number)
         ),
         None,
@@ -130,6 +132,7 @@ def _with_resource(
     replaced = {
         e.name for e in others if (e.stored.sop_class_uid, e.stored.sop_instance_uid) in wanted
     }
+    # Replaced objects go to the trash before the merge, so that their names are free.
     used = {entry.name for entry in others} - replaced
     files = dict(merge.files)
     for entry in resource.entries:
@@ -176,7 +179,7 @@ class Planner:
 
         Args:
             session: the session's row.
-            request: what somebody asked for.
+            request: the operation.
             staged: for the archive, what its project's anonymization makes of its objects.
 
         Raises:
@@ -238,6 +241,7 @@ class Planner:
         existing = self._ledger.archived_as(session.project, session.label)
         current = self._current(session.project)
         folder = "/".join(archive_folder(session.project, session.label, current))
+        # A session is never moved into a folder without a row: it may hold anything.
         if existing is None and self._areas.is_archived(session.project, session.label):
             reasons.append(self._folder_owner(folder))
         if existing is not None:
@@ -247,7 +251,7 @@ class Planner:
         return Plan(SessionArea.ARCHIVE, folder, SessionStatus.ARCHIVED, session.project)
 
     def _folder_owner(self, folder: str) -> str:
-        """Say what has a folder of the archive that no archived session has."""
+        """Return in words why a folder of the archive is taken, without an archived session."""
         if any(plan.folder == folder for plan in self._ledger.plans()):
             return "another session of this label is just being archived, retry after it"
         return "the archive has a folder of this name that the index does not know"
@@ -262,6 +266,7 @@ class Planner:
     ) -> Plan:
         if existing.status is not SessionStatus.ARCHIVED:
             raise SessionConflict(*reasons, f"the archived session is {existing.status} just now")
+        # The other merge gives scans and names that this plan would have to know.
         if any(plan.into == existing.id for plan in self._ledger.plans()):
             raise SessionConflict(*reasons, BEING_MERGED)
         archived = self.describe(existing)
@@ -326,6 +331,7 @@ class Planner:
         ]
         for suffix in marks:
             folder = "/".join(filter(None, (project, f"{stamp}{suffix}", label)))
+            # The index alone does not do: a folder may be there that no row names.
             on_disk = self._areas.path(SessionArea.PREARCHIVE, folder).exists()
             if not on_disk and not self._ledger.is_folder_in_use(folder):
                 return folder

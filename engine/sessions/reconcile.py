@@ -1,4 +1,4 @@
-"""Index and disk compared, session by session: what is where, and what a crash left between them.
+"""Compares index and disk, session by session, and repairs the rows that a crash left behind.
 
 The files are the truth. An object that was moved or renamed just before a crash is found by its
 SOP instance, or its name; a second name of a file that is where its row says is a move that was
@@ -42,13 +42,13 @@ SUCCESS = 0x0000
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """What the file meta of an object says."""
+    """The values in the file meta of an object."""
 
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
     note: bytes
-    """What was done to it, as `engine.model.anonymization` says it."""
+    """The note about its anonymization, as `engine.model.anonymization` writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,13 @@ def compare(folder: Path, rows: Sequence[StoredRow]) -> Differences:
     objects = object_files(folder, unread)
     present = {path.relative_to(folder).as_posix(): path for path in objects}
     unreadable = {path.relative_to(folder).as_posix() for path in unread}
+    # By inode, without reading any file: a second name has the same one.
     in_place = {_inode(present[file]) for file in known & present.keys()}
     there = present.keys() | unreadable
     lost = {row.file: row.sop_instance_uid for row in rows if row.file not in there}
     moved, second_names, unknown = [], [], []
     for file in sorted(present.keys() - known):
+        # Before anything is read: its file meta would name the object that is in place.
         if _inode(present[file]) in in_place:
             second_names.append(file)
         elif before := _before(file, identify(present[file]).sop_instance_uid, lost):
@@ -101,10 +103,10 @@ def compare(folder: Path, rows: Sequence[StoredRow]) -> Differences:
 
 
 def require_readable(differences: Differences) -> None:
-    """Let nothing go on as if files that can't be read were not there.
+    """Check that all files could be read: one that can't be read may be an object.
 
     Raises:
-        SessionError: if there are some.
+        SessionError: if there are unreadable files.
     """
     count = len(differences.unreadable)
     if count:
@@ -153,9 +155,9 @@ def differences_of(session_context: SessionContext, session: Session) -> Differe
 def repair(
     session_context: SessionContext, session: Session, differences: Differences | None = None
 ) -> Differences:
-    """Bring a session's rows to what a crash left on the disk, and return how they differed.
+    """Change a session's rows to match what a crash left on the disk; return how they differed.
 
-    What has no row, and rows without an object, are left for somebody to decide on.
+    Objects without a row, and rows without an object, stay as they are.
     """
     found = differences_of(session_context, session) if differences is None else differences
     session_context.ledger.note_files(session.id, found.moved)
@@ -179,7 +181,7 @@ def adopt(
         session_context: the index and the trees.
         session: the session's row.
         reason: how the objects were found.
-        differences: what was found, if somebody has compared already.
+        differences: the result of `compare`, if the caller has it already.
     """
     found = repair(session_context, session, differences)
     insert_missing_rows(session_context, session, found.unknown, reason)
@@ -231,7 +233,7 @@ def _is_text(name: str) -> bool:
 
 
 def identify(path: Path) -> Identified:
-    """Return what the file meta, which is our own, says about an object; nothing if damaged."""
+    """Return what the file meta, which we wrote, says about an object; empty values if damaged."""
     try:
         meta = read_file_meta_info(path)
         return Identified(
@@ -257,8 +259,10 @@ def _inode(path: Path) -> tuple[int, int]:
 IDLE_STATUSES = frozenset(
     (SessionStatus.READY, SessionStatus.CONFLICT, SessionStatus.ERROR, SessionStatus.ARCHIVED)
 )
-"""Sessions that nothing happens to while they are looked at, even if an engine runs."""
+"""States in which a running engine changes nothing unless a request or an object comes."""
 
+# XNAT 9.1: <timestamp>/<session> or <project>/<timestamp>/<session>; 9.2:
+# <project>/arc001/<session>.
 _DEPTHS = {
     SessionArea.PREARCHIVE: ("*/*", "*/*/*"),
     SessionArea.ARCHIVE: ("*/*/*",),
@@ -267,7 +271,7 @@ _DEPTHS = {
 
 @dataclass(frozen=True, slots=True)
 class ReceiverBalance:
-    """What became of the objects of one receiver."""
+    """The objects of one receiver by their final state."""
 
     receiver: str
     received: int
@@ -330,7 +334,7 @@ def audit(index: Connection, ledger: SessionRepository, areas: Areas, *, live: b
         index: the index.
         ledger: the sessions in it.
         areas: the trees.
-        live: whether an engine runs, so that sessions that change meanwhile are passed over.
+        live: whether an engine runs. Sessions that it may change meanwhile are skipped then.
     """
     with index.changing() as connection:
         rows = connection.execute(f"SELECT {SESSION_COLUMNS} FROM sessions ORDER BY id").fetchall()

@@ -36,12 +36,12 @@ _MAY_LACK_ROWS = (
     SessionStatus.QUEUED_DELETING,
     SessionStatus.DELETING,
 )
-"""What a session is, or may have become on request, while an object is on its way into it."""
+"""The states of a session while an object arrives, and those that a request makes of it then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a recovery changed in the index."""
+    """The changes of a recovery in the index."""
 
     objects: int
     sessions: int
@@ -79,10 +79,10 @@ _INSERT = (
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """What an adoption changed."""
+    """The changes of an adoption."""
 
     objects: int = 0
-    """That have rows now."""
+    """Objects that got a row."""
     renamed: int = 0
     """Rows that say where their object is now."""
     second_names: int = 0
@@ -98,7 +98,7 @@ class Adopted:
 
 
 def adopt_findings(session_context: SessionContext, found: Audit) -> Adopted:
-    """Bring the index to what the disk says, and return what that changed.
+    """Change the index to match the disk, and return what that changed.
 
     Rows without an object stay as they are: only a person can know where it went.
     """
@@ -117,6 +117,8 @@ def adopt_folders(session_context: SessionContext, folders: Iterable[UnknownFold
     adopted = 0
     for unknown in folders:
         folder = session_context.areas.path(unknown.area, unknown.folder)
+        # In the order of arrival, as building wants them: the time of the file is all that is left
+        # of it.
         files = sorted(object_files(folder, []), key=lambda path: (path.stat().st_mtime, path.name))
         if not files:
             continue

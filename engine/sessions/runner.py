@@ -74,6 +74,7 @@ class OperationRunner:
 
     def carry_out(self, session: Session, request: Request, plan: Plan) -> None:
         """Make every step of a plan that was begun; what fails is tried again later."""
+        # An object on its way would be left behind by the move.
         if not self._context.wait_for_writers(session.id):
             return
         try:
@@ -145,7 +146,7 @@ class OperationRunner:
             raise
 
     def _begin(self, session: Session, request: Request) -> Plan | None:
-        """Decide on a plan and keep it; a refusal ends the request."""
+        """Decide on a plan and keep it; return None if the request is refused."""
         try:
             plan = self._decide(session, request)
         except Exception:
@@ -203,7 +204,7 @@ class OperationRunner:
         remove_staging(self._context.areas.folder(session), roots=self._context.areas.roots)
 
     def _require_known_objects(self, session: Session) -> None:
-        """Let no object get into the archive, with its session, that no script has seen."""
+        """Refuse to archive objects without a row: the project's script would not see them."""
         rows = self._context.ledger.stored_rows(session.id)
         found = compare(self._context.areas.folder(session), rows)
         require_readable(found)
@@ -216,7 +217,7 @@ class OperationRunner:
             )
 
     def _anonymize(self, session: Session, plan: Plan) -> bool:
-        """Put anonymized objects in their places, before anything moves; no if one is lost."""
+        """Put anonymized objects in their places; return False if a copy is lost."""
         folder = self._context.areas.folder(session)
         if not folder.exists():  # it has moved already
             return True
@@ -232,7 +233,7 @@ class OperationRunner:
         return True
 
     def _build(self, session: Session, folder: Path) -> None:
-        """Write the documents of a session anew, for they tell what its objects told before."""
+        """Write the documents of a session anew: they show its objects before the change."""
         repair(self._context, session)
         moved: list[Moved] = []
         try:
@@ -266,7 +267,7 @@ class OperationRunner:
         remove_empty_folders(folder / SCANS, roots=self._context.areas.roots)
 
     def _write_log(self, session: Session, plan: Plan) -> None:
-        """Write why a session fell back into its folder, as XNAT does; its row says it anyway."""
+        """Write the reason of a fallback into the session's folder too (XNAT 9.7)."""
         logs = self._context.areas.path(plan.area, plan.folder) / "logs"
         line = f"{self._context.clock.now().isoformat(timespec='seconds')} {plan.reason}\n"
         try:
@@ -280,12 +281,12 @@ class OperationRunner:
             _logger.warning("session %d: its log can't be written: %s", session.id, error.strerror)
 
     def _fail(self, session: Session, plan: Plan, error: EngineError | OSError) -> None:
-        """Give up on what has not begun on the disk; what has, or lacks room, is done later."""
+        """Refuse a plan that changed nothing on the disk; retry one that did or that lacks room."""
         if self._is_untouched(session, plan) and not is_full(error):
             self._refuse(session, error, f"{plan.reason}; {STAYS}: " if plan.reason else "")
             return
         later = f"{describe_error(error, with_path=True)}; it will be tried again"
-        if session.reason != later:  # it may be tried for days
+        if session.reason != later:  # reported once: retries may go on for days
             for each in filter(None, (session.id, plan.into if plan.leaves_rest else None)):
                 self._context.ledger.note_reason(each, later)
             self._report_failure(session, f"{describe_error(error)}; it will be tried again")
@@ -297,7 +298,7 @@ class OperationRunner:
         return not (plan.anonymizes and staging_of(self._context.areas.folder(session)).exists())
 
     def _refuse(self, session: Session, error: EngineError | OSError, before: str = "") -> None:
-        """End a request with an error; `before` is said before what failed."""
+        """End a request with an error; `before` is put in front of its reason."""
         why = f"{before}{describe_error(error, with_path=True)}"
         self._context.ledger.refuse(session.id, SessionStatus.ERROR, why)
         self._report_failure(session, f"{before}{describe_error(error)}")

@@ -1,4 +1,4 @@
-"""A study with PET and MR becomes two sessions: its PET scans get one of their own (XNAT 9.5).
+"""Splits a study with PET and MR in two: the PET scans get a session of their own (XNAT 9.5).
 
 The other scans stay, with their label and folder, so that late objects still find them; late PET
 objects are separated from them again when the session is built the next time.

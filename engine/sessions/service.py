@@ -56,7 +56,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 
 
 class ProjectScripts:
-    """Is the `engine.sessions.folders.staging.ArchiveScripts` of an engine; for all threads."""
+    """The `engine.sessions.folders.staging.ArchiveScripts` of an engine; for all threads."""
 
     def __init__(self, runner: ScriptRunner, configuration: Callable[[], Configuration]) -> None:
         self._runner = runner
@@ -64,7 +64,7 @@ class ProjectScripts:
         self._stopping = threading.Event()
 
     def of(self, project: str) -> Anonymization | None:
-        """Return what a project does, None for nothing."""
+        """Return the anonymization of a project; None if it has none."""
         return self._configuration().projects.anonymizations.get(project)
 
     def run(
@@ -82,7 +82,7 @@ class ProjectScripts:
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
-        """Let no more objects be begun meanwhile."""
+        """Begin no further object inside the block; `run` raises `Interrupted`."""
         self._stopping.set()
         yield
         self._stopping.clear()
@@ -129,13 +129,15 @@ class SessionService:
         Raises:
             StorageUnusable: if the index can't be read or written.
         """
+        # First: `adopt` looks at RECEIVING sessions and at none that are BUILDING.
         self._lifecycle.requeue_builds()
         recovered = None if clean else adopt(self._session_context)
-        self._lifecycle.recover()  # which must know all objects of what it moves
+        # Last: what it moves must have all its rows by then.
+        self._lifecycle.recover()
         return recovered
 
     def folder(self, session: Session) -> Path:
-        """Return where a session is."""
+        """Return the folder of a session."""
         return self._session_context.areas.folder(session)
 
     def read(self, folder: Path, file: str) -> StoredObject:
@@ -143,13 +145,13 @@ class SessionService:
         return self._session_context.read(folder, file)
 
     def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
-        """Return what archiving a session would come to; raises as `Planner.plan` does."""
+        """Return the plan for the archive, or the conflicts; raises as `Planner.plan` does."""
         at = self._session_context
         planner = Planner(at.areas, at.ledger, at.read, at.clock, at.archive_folder, at.pet_mr)
         return planner.preview(session, request)
 
     def run_requests(self) -> None:
-        """Carry out what was asked for, on this thread."""
+        """Carry out queued requests on this thread."""
         self._lifecycle.run_requests()
 
     def audit(self) -> Audit:
@@ -159,7 +161,7 @@ class SessionService:
 
     @translate_sqlite_errors()
     def adopt(self, found: Audit) -> Adopted:
-        """Bring the index to what the disk says, and return what that changed.
+        """Change the index to match the disk, and return what that changed.
 
         Raises:
             StorageUnusable: if the index can't be written.
@@ -167,11 +169,11 @@ class SessionService:
         return adopt_findings(self._session_context, found)
 
     def start(self) -> None:
-        """Look after the sessions on a thread of its own."""
+        """Start the thread that works on sessions."""
         self._timer.start()
 
     def notify(self) -> None:
-        """Let the thread look for requests, or at changed settings, at once."""
+        """Wake the thread, so that requests and changed settings are seen at once."""
         self._wakeup_pipe.notify()
 
     def is_alive(self) -> bool:
@@ -180,11 +182,12 @@ class SessionService:
 
     def stop(self) -> None:
         """End the thread after the step that it is working on."""
+        # Else a stop would wait until all objects of a large session are anonymized.
         with self._scripts.held_back():
             self._timer.stop()
 
     def close(self) -> None:
-        """Let go of the doorbell."""
+        """Close the wake-up pipe."""
         self._wakeup_pipe.close()
 
     def _forget_route(self, session: Session) -> None:
@@ -211,7 +214,7 @@ class SessionService:
 
 @contextmanager
 def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[SessionService]:
-    """Look after the sessions of a data directory on which no engine runs, for one command.
+    """Build the session service for one command, on a data directory without a running engine.
 
     Raises:
         AlreadyRunning: if one does.
@@ -219,6 +222,7 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
         StorageUnusable: if the index can't be used.
     """
     with ExitStack() as resources:
+        # The lock before anything is read: an engine that starts meanwhile would change it.
         lock = EngineLock.acquire(settings.lock_file, clock)
         resources.callback(lock.release)
         store = ConfigurationStore(settings.config_file, clock=clock, in_use=settings.in_use_files)
@@ -250,6 +254,7 @@ def set_index_aside(settings: EngineSettings, clock: Clock) -> str:
     lock = EngineLock.acquire(settings.lock_file, clock)
     try:
         name = f"{settings.index_file.name}.{timestamp(clock.now())}"
+        # The database last: SQLite would take a log that stays behind for that of the new index.
         for suffix in ("-wal", "-shm", ""):
             path = settings.index_file.with_name(settings.index_file.name + suffix)
             if path.exists():

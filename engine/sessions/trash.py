@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 PURGE_SECONDS = 3600.0
-"""How often is looked for what is old: the trash may have a hundred thousand entries."""
+"""Pause between two looks for old entries: the trash may have a hundred thousand of them."""
 
 _ENTRY = re.compile(r"(\d{8}_\d{6})\d{3}_\d+")
 _FORMAT = "%Y%m%d_%H%M%S"
@@ -39,7 +39,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Trash:
-    """Removes what is old enough; used by one thread."""
+    """Removes entries that are old enough; used by one thread."""
 
     def __init__(
         self,
@@ -59,11 +59,12 @@ class Trash:
     def purge(self, days: float) -> None:
         """Remove what has been there for some days, if the last look was a while ago.
 
-        What an operation needs stays, and so does a session that somebody wants back.
+        Entries that an operation needs stay, and so do sessions that are to be restored.
         """
         if self._clock.monotonic() < self._purge_at:
             return
         self._purge_at = self._clock.monotonic() + PURGE_SECONDS
+        # A merge that is not complete may still be undone, and takes its objects from there.
         needed = {name for plan in self._ledger.plans() for name in plan.trash_entries}
         old = sorted(self._older_than(self._expiry.now() - timedelta(days=days)))
         purged = sum(self._remove(name) for name in old if name not in needed)
@@ -71,12 +72,12 @@ class Trash:
             self._journal.record(TrashPurged(entries=purged))
 
     def _older_than(self, moment: datetime) -> Iterator[str]:
-        # Names begin with local times: a day more covers every change of them.
+        # Names begin with local times: a day more covers every change of the zone.
         latest = (moment + timedelta(days=1)).astimezone().strftime(_FORMAT)
         try:
             with os.scandir(self._folder) as entries:
                 names = [entry.name for entry in entries if entry.name <= latest]
-        except FileNotFoundError:  # somebody removed it; it is made anew by what is deleted next
+        except FileNotFoundError:  # removed by hand; the next deletion makes it anew
             return
         for name in names:
             since = _since(name)
@@ -84,7 +85,7 @@ class Trash:
                 yield name
 
     def _remove(self, name: str) -> bool:
-        """Remove an entry and the rows of its sessions: first these, so that none is restored."""
+        """Remove the rows of an entry's sessions, then its files: none can be restored then."""
         if not self._ledger.forget_trash(name):
             return False
         entry = self._folder / name
@@ -113,7 +114,7 @@ def _since(name: str) -> datetime | None:
 
 
 STEP = timedelta(minutes=1)
-"""By how much the clocks may differ between two looks."""
+"""Difference between wall clock and monotonic clock that is no step yet."""
 BELIEVED_AFTER = timedelta(days=1)
 """For how long a wall clock must go on after a jump forward until things expire by it.
 
@@ -123,7 +124,7 @@ A pause of that length between two runs is believed at once.
 
 @dataclass(frozen=True, slots=True)
 class TrustedTime:
-    """What is known of the time at one moment."""
+    """The time by which things expire, at one moment."""
 
     at: datetime
     """The time by which things expire."""
@@ -157,7 +158,7 @@ class ExpiryClock:
         return at
 
     def keep(self) -> None:
-        """Leave for the next run what is known now.
+        """Write the present state to the file, for the next run.
 
         Raises:
             OSError: if the file can't be written.
@@ -176,8 +177,10 @@ def _judged(
     before: TrustedTime, wall: datetime, passed: timedelta, *, stepped: bool
 ) -> TrustedTime:
     at = before.at + passed
+    # A clock that is behind is believed at once: it makes nothing expire too early.
     if wall <= at + STEP:
         return TrustedTime(wall)
+    # Ahead for the first time, or once more: the day of waiting begins anew.
     if before.ahead_for is None or stepped:
         return TrustedTime(at, timedelta())
     ahead_for = before.ahead_for + passed

@@ -46,7 +46,7 @@ class _LastObject(NamedTuple):
 
 
 class IdleTimes:
-    """Remembers when each session was heard; used by one thread."""
+    """Measures how long each session got no object, on the monotonic clock; for one thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -66,7 +66,8 @@ class IdleTimes:
             known = self._heard.get(session)
             if known is None or known.stamp != stamp:
                 age = (now - datetime.fromisoformat(stamp)).total_seconds()
-                # A time in the future counts as now, and no time that is new as older than a look.
+                # The wall clock may have stepped. A time in the future counts as now; a time that
+                # is new at this look counts as no older than the last look.
                 known = _LastObject(stamp, monotonic - min(max(age, 0.0), since_last_look))
             heard[session] = known
         self._heard, self._looked_at = heard, monotonic
@@ -76,13 +77,13 @@ class IdleTimes:
 
 AUTO_ARCHIVE = "auto-archive"
 RETRY_SECONDS = 5.0
-"""How soon is tried again what could not be done."""
+"""Pause before work that failed is tried again."""
 
 _logger = logging.getLogger(__name__)
 
 
 class Lifecycle:
-    """Does whatever is due; used by one thread at a time."""
+    """Builds, archives, moves, deletes and purges what is due; used by one thread at a time."""
 
     def __init__(
         self,
@@ -116,12 +117,12 @@ class Lifecycle:
         self._builder = Builder(session_context, planner, self._operator, self._archived_by_itself)
 
     def recover(self) -> None:
-        """Take up what an earlier run did not complete: it was killed, or the index failed it."""
+        """Complete what an earlier run began: it was killed, or the index could not be written."""
         self.requeue_builds()
         self._resume()
 
     def requeue_builds(self) -> None:
-        """Let sessions that were just being built be received again."""
+        """Return sessions whose build was cut short to RECEIVING, so that they are built again."""
         ledger = self._context.ledger
         interrupted = ledger.in_status(SessionStatus.BUILDING, SessionStatus.RECEIVING_INTERRUPT)
         for session in interrupted:
@@ -135,13 +136,17 @@ class Lifecycle:
         Args:
             stopping: asked between two sessions; the rest is left for the next run if it says so.
         """
+        # Each time, not only at the start: an operation that failed for want of room is retried
+        # here.
         self.recover()
         policy, later = self._policy(), _targets(self._operations())
         for session_id, seconds in self._silence.seconds(self._context.ledger.receiving()).items():
+            # Sorted: all that follow got an object even later.
             if seconds < policy.idle_seconds:
                 break
             if stopping():
                 return 0
+            # Its folder and rows are still changed by a merge that is not complete.
             if session_id not in later:
                 self._build(session_id)
         self.run_requests(stopping)
@@ -149,10 +154,11 @@ class Lifecycle:
         return self._pause(policy.idle_seconds)
 
     def run_requests(self, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Carry out everything that somebody has asked for, and what follows from it."""
+        """Carry out all queued requests, and those that they queue in turn."""
         while not stopping():
             operations = self._operations()
             later = _targets(operations)
+            # Read anew in each round: a build may queue the archive, a separation two more builds.
             queued = self._context.ledger.in_status(SessionStatus.QUEUED_BUILDING)
             builds = [session.id for session in queued if session.id not in later]
             requests = [op for op in operations if op.plan is None and op.session not in later]
@@ -186,17 +192,18 @@ class Lifecycle:
 
     @contextmanager
     def _only(self, session_id: int, *, begun: bool = False) -> Iterator[None]:
-        """Keep what goes wrong with one session from the others; what was begun is kept."""
+        """Contain the failure of one session. A plan that was begun stays, to be retried."""
         try:
             yield
         except (TransitionNotAllowed, NotFound):
-            pass  # it has changed since it was looked at, or is gone
+            pass  # the session has changed meanwhile, or is gone
         except Interrupted:
-            pass  # the engine stops; what was asked for is still noted
+            pass  # the engine stops; the request stays in the index
         except sqlite3.Error:
-            raise  # that is about all of them
+            raise  # the index fails for all sessions, not for this one
         except Exception as error:
             _logger.exception("session %d can't be worked on", session_id)
+            # A plan that was begun may have moved files: only completing it gives a whole session.
             if not begun:
                 self._context.ledger.refuse(
                     session_id, SessionStatus.ERROR, _describe_defect(error)
@@ -213,7 +220,10 @@ class Lifecycle:
         return Request(OperationKind.ARCHIVE, AUTO_ARCHIVE, merge=True, overwrite=overwrite)
 
     def _pause(self, idle_seconds: float) -> float:
-        """A session that is new by then can't be due before the idle time is over."""
+        """Return the seconds until the next look.
+
+        A session that begins meanwhile can't be due before the idle time is over.
+        """
         if any(operation.plan for operation in self._operations()):
             return RETRY_SECONDS
         silences = self._silence.seconds(self._context.ledger.receiving()).values()
@@ -242,7 +252,7 @@ class SessionWorker:
         self._thread = threading.Thread(target=self._run, name="session-timer")
 
     def start(self) -> None:
-        """Begin to look for what is due."""
+        """Start the thread."""
         self._thread.start()
 
     def is_alive(self) -> bool:
@@ -263,7 +273,7 @@ class SessionWorker:
                 _logger.warning("the sessions can't be looked after: %s", error)
                 seconds = RETRY_SECONDS
             except Exception:
-                # One session that nobody foresaw must not end the care for all the others.
+                # An unforeseen fault must not end the thread: all sessions depend on it.
                 _logger.exception("looking after the sessions failed; trying again")
                 seconds = RETRY_SECONDS
             if not self._stopping.is_set():

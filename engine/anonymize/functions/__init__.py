@@ -1,4 +1,4 @@
-"""All functions of the language by name (dicomedit 9.10), and what is known of their arguments."""
+"""All functions of the language by name, with their checks of arguments (dicomedit 9.10)."""
 
 from __future__ import annotations
 

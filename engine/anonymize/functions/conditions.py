@@ -1,4 +1,4 @@
-"""Functions that are true or false, and the one that drops the object (dicomedit 9.2, 9.7)."""
+"""Tests, and `reject`, which drops the object (dicomedit 9.2, 9.7)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def _is_present(run: ScriptRun, arguments: tuple[Value, ...]) -> str:
     paths = list(flattened(arguments))
+    # A path in a variable has been read: its text is the value of the element (dicomedit 4.1).
     if not all(isinstance(path, Path) for path in paths):
         raise StatementFailure(
             "isPresent takes tag paths, not their text", "write the path without quotes"
@@ -33,6 +34,7 @@ def _false(_run: ScriptRun, _arguments: tuple[Value, ...]) -> str:
 
 
 def _reject(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
+    # dicomedit 9.7. A relabelling ignores it: the object is in the archive already.
     wanted = not arguments or is_true(run.text(arguments[0]) or "")
     if wanted and not run.script_context.ignore_rejection:
         raise Rejected

@@ -36,9 +36,10 @@ _DATE_TIME = re.compile(
     r"(?P<zone>[+-][0-9]{4})?"
 )
 _MIDDLES: Final = {3: (12, 0, 0), 4: (30, 0), 5: (30,), 6: ()}
-"""What stands in for the parts behind the last that is known."""
+"""The middle of a period, by the number of known parts (dicomedit 9.4)."""
 _FORMATS: Final = ("%Y", "%m", "%d", "%H", "%M", "%S")
 _PARTS: Final = ("year", "month", "day", "hour", "minute", "second")
+# dicomedit 9.4: a year is 365 days, leap or not.
 SECONDS_PER_UNIT: Final = {
     "years": 365 * 86_400,
     "days": 86_400,
@@ -52,7 +53,7 @@ def moved(text: str, seconds: int) -> str:
     """Move a date, with or without time, by seconds; fraction and zone are copied.
 
     Raises:
-        Failure: if it is no date, or leaves the years 1 to 9999.
+        StatementFailure: if it is no date, or leaves the years 1 to 9999.
     """
     match = _DATE_TIME.fullmatch(text)
     if match is None:
@@ -141,7 +142,7 @@ def _shift_list(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
 
 
 def _change_dates(run: ScriptRun, paths: list[Path], change: Callable[[str], str]) -> None:
-    """Leave times alone: some read like dates, as 101112 does."""
+    """Change all values but those of VR TM: some times look like dates, such as 101112."""
     for hit in hits_of(run, paths):
         if vr_of(hit.level.ds, hit.tag) != "TM":
             text = text_of(hit.level.ds, hit.tag) or ""
@@ -158,8 +159,9 @@ def _moved_or_same(text: str, seconds: int) -> str:
 
 
 def _scale_age(run: ScriptRun, _arguments: tuple[Value, ...]) -> Void:
-    """The root decides, all depths follow."""
+    """Make patients above 89 years 89: the root decides, all depths follow (dicomedit 9.4)."""
     birth, study, age = (text_of(run.ds, tag) or "" for tag in (_BIRTH_DATE, _STUDY_DATE, _AGE))
+    # As in XNAT: without a study date nothing changes, not even the age.
     if birth and not study:
         return VOID
     if age and not _AGE_FORM.fullmatch(age):

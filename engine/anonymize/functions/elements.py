@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _BLANKS: Final = " \0"
 _PADDING_BYTES: Final = 16
-"""Encodings and padding make a value longer than its text, by less than a factor and this."""
+"""Encoding and padding make a value longer than its text: by less than a factor, and this."""
 
 
 def _remove_tags(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
@@ -48,6 +48,7 @@ def _blank_values(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     if not unwanted:
         return VOID
     longest = max(map(len, unwanted))
+    # A list, as elements change while it is walked.
     for hit in list(run.everything()):
         if _comparable(hit, longest) and _plain_text(hit) in unwanted:
             store(hit, "")
@@ -66,7 +67,7 @@ def _collected(run: ScriptRun, arguments: tuple[Value, ...]) -> Iterator[str]:
 
 
 def _comparable(hit: Hit, longest: int) -> bool:
-    """Pass over sequences, and over bytes that are far too long to be one of the values."""
+    """Return False for sequences, and for bytes that are too long to be one of the values."""
     if hit.tag not in hit.level.ds or vr_of(hit.level.ds, hit.tag) == "SQ":
         return False
     element = kept_element(hit.level.ds, hit.tag)
@@ -116,7 +117,7 @@ def _alter_pixels(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
 
 
 def _check_fill(value: str) -> None:
-    """The value is read and then not used: XNAT fills with 0 whatever it says (9.8)."""
+    """Check the fill value, which is not used: XNAT always fills with 0 (dicomedit 9.8)."""
     name, equals, number = value.partition("=")
     if name.strip().lower() not in ("v", "value") or not equals or not number.strip():
         raise StatementFailure("the fill value can't be read", 'write "v=0"; the fill is always 0')
@@ -146,7 +147,7 @@ def _kept(run: ScriptRun, paths: list[Path]) -> _Kept:
 
 
 def _prune(level: Level, kept: _Kept, run: ScriptRun) -> bool:
-    """Remove what is not kept from a level and its items; tell whether anything is."""
+    """Remove all but the kept elements of a level and its items; return whether there are any."""
     any_kept = False
     for tag in level.tags():
         run.tick()
@@ -164,6 +165,7 @@ def _prune(level: Level, kept: _Kept, run: ScriptRun) -> bool:
 def _prune_items(level: Level, tag: BaseTag, kept: _Kept, run: ScriptRun) -> bool:
     try:
         items = level.below(tag)
+    # Its items are not known: a private element goes, a public one is an error.
     except UnreadableItems:
         if is_private(tag):
             return False
@@ -173,7 +175,7 @@ def _prune_items(level: Level, tag: BaseTag, kept: _Kept, run: ScriptRun) -> boo
 
 
 def _remove_idle_creators(level: Level) -> None:
-    """Remove creators that own nothing in their data set any more."""
+    """Remove creators without elements in their data set (PS3.5 7.8.1)."""
     tags = level.tags()
     owned = {(tag >> 16, (tag & 0xFFFF) >> 8) for tag in tags}
     for tag in tags:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Argument(Enum):
-    """What an argument means, as far as literals can be checked."""
+    """The kinds of arguments, by which literals are checked."""
 
     TEXT = auto()
     """A value; a path is read, so it must name one element."""
@@ -53,7 +53,7 @@ class Function:
 
     @property
     def arity(self) -> str:
-        """Say how many arguments it takes."""
+        """How many arguments it takes, in words."""
         if self.most is None:
             return f"{self.least} or more arguments"
         if self.least == self.most:
@@ -65,7 +65,7 @@ def paths_in(values: Iterable[Value]) -> list[Path]:
     """Return the paths among arguments, lists and texts of paths.
 
     Raises:
-        Failure: if something is no path.
+        StatementFailure: if something is no path.
     """
     return [_as_path(value) for value in flattened(values)]
 
@@ -86,9 +86,10 @@ def whole_number(text: str | None) -> int:
     """Return a number that is written without a fraction.
 
     Raises:
-        Failure: if it is none.
+        StatementFailure: if it is none.
     """
     digits = (text or "").removeprefix("-").removeprefix("+")
+    # isdecimal alone takes digits of other scripts; int() refuses thousands of digits.
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 15):
         raise StatementFailure(
             "an argument is no whole number", "write a number without a fraction"
@@ -97,8 +98,9 @@ def whole_number(text: str | None) -> int:
 
 
 def hits_of(run: ScriptRun, paths: Iterable[Path]) -> list[Hit]:
-    """Return the elements, no items and no sequences, that any of the paths means, each once."""
+    """Return the elements that any of the paths means, each once; no items and no sequences."""
     found = {
+        # Two paths may mean one element: a date must not move twice.
         (id(hit.level.ds), hit.tag): hit
         for path in paths
         for hit in run.find(path)

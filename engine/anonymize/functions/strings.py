@@ -20,10 +20,10 @@ _REMEDY = "write {0}, {1} … for the arguments, and '{' for a brace"
 
 
 def message(pattern: str, arguments: Sequence[str]) -> str:
-    """Put arguments in their places; a place without an argument stays.
+    """Put arguments in their places as MessageFormat does; one without an argument stays.
 
     Raises:
-        Failure: if a brace has no partner, there is no number in a pair, or it is too long.
+        StatementFailure: if a brace has no partner or no number, or the text is too long.
     """
     return joined(_filled(piece, arguments) for piece in _pieces(pattern))
 
@@ -39,6 +39,7 @@ def _pieces(pattern: str) -> Iterator[str | int]:
     quoted = False
     while at < len(pattern):
         character = pattern[at]
+        # MessageFormat: two quotes are one, and text in single quotes is literal.
         if pattern.startswith("''", at):
             yield "'"
             at += 1
@@ -100,6 +101,7 @@ def _substring(run: ScriptRun, arguments: Arguments) -> str:
 
 def _replace(run: ScriptRun, arguments: Arguments) -> str:
     text, old, new = (run.needed(value) for value in arguments)
+    # Computed before: the result itself may not fit into memory.
     require_length(len(text) + text.count(old) * (len(new) - len(old)))
     return text.replace(old, new)
 
@@ -136,7 +138,7 @@ _LONGEST_ANSWER: Final = 1024
 
 
 def _lookup(run: ScriptRun, arguments: tuple[Value, ...]) -> str:
-    """A miss is an error: null would leave the value that was to be replaced (9.5)."""
+    """Look a value up; a miss is an error: null would leave the value that was to be replaced."""
     key_type, key = (run.needed(value) for value in arguments)
     value = run.script_context.lookup.get(key_type, key)
     if value is None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 UUID_ROOT: Final = "2.25."
 _ROOT = re.compile(r"[0-9]+(\.[0-9]+)*")
+# A root, a dot and 39 digits of 128 bits make 64 characters (PS3.5 9.1).
 _LONGEST_ROOT: Final = 24
 _MAP_UID: Final = "mapUID"
 _MAP_REFERENCED: Final = "mapReferencedUIDs"
@@ -28,7 +29,9 @@ def hash_uid(text: str) -> str:
 
     A version 5 UUID without namespace: `uuid.uuid5` would give another one.
     """
+    # SHA-1, as in DicomEdit. The flag is for systems that forbid it for security.
     digest = bytearray(sha1(text.encode(), usedforsecurity=False).digest()[:16])
+    # RFC 4122 4.1.3, 4.1.1: version 5, and the variant.
     digest[6] = digest[6] & 0x0F | 0x50
     digest[8] = digest[8] & 0x3F | 0x80
     return f"{UUID_ROOT}{int.from_bytes(digest)}"
@@ -49,6 +52,7 @@ def _new_uid(_run: ScriptRun, _arguments: tuple[Value, ...]) -> str:
 
 
 def _map_uid(run: ScriptRun, arguments: tuple[Value, ...]) -> str:
+    # As in XNAT, the value comes first, and null is a value like any other (dicomedit 9.3).
     value, root = run.text(arguments[0]), run.needed(arguments[1])
     return run.script_context.uid_maps.uid_for(_MAP_UID, value, lambda: _random_uid(root))
 

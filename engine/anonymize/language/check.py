@@ -27,7 +27,7 @@ def check(statements: Iterable[syntax.Statement], source: ScriptSource) -> None:
     """Check names, numbers of arguments, literal regular expressions and paths.
 
     Raises:
-        ScriptError: at the first thing that would fail.
+        ScriptError: for the first statement that would fail.
     """
     _Checker(source.name).statements(statements)
 

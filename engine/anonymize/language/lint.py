@@ -33,7 +33,7 @@ _SHORT_VRS: Final = {"SH": 16, "CS": 16, "AE": 16, "AS": 4, "DA": 8, "IS": 12, "
 
 
 class Trap(StrEnum):
-    """What a finding is about."""
+    """The kinds of findings."""
 
     NULL_KEEPS_VALUE = "null-keeps-value"
     LOOKUP_MISS = "lookup-miss"
@@ -53,7 +53,7 @@ class Trap(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LintFinding:
-    """One place of a script that deserves a second look."""
+    """One statement that probably does something unintended."""
 
     line: int
     """1-based, of the text as written."""
@@ -63,7 +63,7 @@ class LintFinding:
 
 
 def lint(script: Script) -> tuple[LintFinding, ...]:
-    """Return what looks odd in a valid script, in the order of its lines."""
+    """Return the findings in a valid script, in the order of its lines."""
     statements = tuple(flat(script.statements))
     found = [f for rule in _RULES for f in rule(script, statements)]
     return tuple(sorted(dict.fromkeys(found), key=lambda f: (f.line, f.trap)))
@@ -98,6 +98,7 @@ def _nested_copies(_script: Script, statements: _Statements) -> Iterator[LintFin
     deep = {s.path.text for s in statements if isinstance(s, syntax.Delete)}
     for s in statements:
         if isinstance(s, syntax.Delete) and s.path.root_tag is not None:
+            # A script that removes the copies too, as -*/(gggg,eeee), needs no warning.
             if not _may_identify(s.path.root_tag) or f"*/{s.path.text}" in deep:
                 continue
             message = f"copies of {s.path.text} inside of sequences stay"
@@ -105,7 +106,10 @@ def _nested_copies(_script: Script, statements: _Statements) -> Iterator[LintFin
 
 
 def _may_identify(tag: int) -> bool:
-    """Names, comments and identifiers; all other elements would make the list too long."""
+    """Tell whether an element is a name, a comment or an identifier.
+
+    With all other elements there would be too many findings.
+    """
     try:
         return dictionary_VR(tag) in ("PN", "LT", "ST", "UT") or tag in _IDENTIFIERS
     except KeyError:
@@ -221,6 +225,7 @@ def _vr(path: Path) -> str:
 def _broken_references(script: Script, statements: _Statements) -> Iterator[LintFinding]:
     hashed = [s for s in statements if isinstance(s, syntax.Assign) and _is_hash(s.value)
               and _vr(s.path) == "UI" and s.path.root_tag is not None]  # fmt: skip
+    # Any mention of Referenced SOP Instance UID counts: how it is changed is not followed.
     if hashed and "(0008,1155)" not in script.text:
         message = "UIDs in sequences still refer to the old ones"
         remedy = "add hashUIDList[*/(0008,1155)], or mapReferencedUIDs"
@@ -263,6 +268,7 @@ def _reads_of_unset(
                 inner = set(known)
                 yield from _reads_of_unset(branch.statements, inner)
                 after.append(inner)
+            # Without an else, none of the branches may have run.
             if s.branches[-1].condition is None:
                 known |= set.intersection(*after)
 

@@ -84,7 +84,7 @@ _READABLE: Final = {
 
 
 def diagnose(source: ScriptSource, error: UnexpectedInput) -> ScriptError:
-    """Return the error to show for a place that the grammar can't read."""
+    """Return the error for a place where the text does not follow the grammar."""
     at = _offset(source, error)
     rest = source.text[at:]
     doubled = rest.startswith("=") and source.text[:at].endswith("=")
@@ -101,6 +101,7 @@ def diagnose(source: ScriptSource, error: UnexpectedInput) -> ScriptError:
 
 def _offset(source: ScriptSource, error: UnexpectedInput) -> int:
     position = cast("int | None", error.pos_in_stream)
+    # Lark reports the end of the text as a place of its own: the last character is shown.
     if position is None or isinstance(error, UnexpectedEOF):
         return len(source.text.rstrip())
     if isinstance(error, UnexpectedToken) and error.token.type == "$END":
@@ -150,6 +151,7 @@ def parse(source: ScriptSource) -> tuple[syntax.Statement, ...]:
     except UnexpectedInput as error:
         raise diagnose(source, error) from None
     except VisitError as error:
+        # Lark wraps what a callback raises.
         if isinstance(error.orig_exc, ScriptError):
             raise error.orig_exc from None
         raise
@@ -158,12 +160,14 @@ def parse(source: ScriptSource) -> tuple[syntax.Statement, ...]:
 @cache
 def _grammar() -> Lark:
     text = files("engine.anonymize.language").joinpath("grammar.lark").read_text("utf-8")
+    # LALR(1): its time grows with the length of the text only. Without placeholders Lark passes no
+    # None for optional parts that are absent.
     return Lark(text, parser="lalr", propagate_positions=False, maybe_placeholders=False)
 
 
 @v_args(inline=True)
 class _Builder(Transformer[Token, object]):
-    """Makes our own values of Lark's tree, from the leaves up."""
+    """Turns Lark's tree into our own values, from the leaves up."""
 
     def __init__(self, source: ScriptSource) -> None:
         super().__init__()
@@ -217,6 +221,7 @@ class _Builder(Transformer[Token, object]):
         branches = []
         while rest:
             first = rest.pop(0)
+            # A block without a condition before it is the else.
             if isinstance(first, tuple):
                 branches.append(syntax.Branch(None, first))
             else:
@@ -236,6 +241,7 @@ class _Builder(Transformer[Token, object]):
         return syntax.Text(str(token), self._place(token))
 
     def string(self, token: Token) -> syntax.Text:
+        # Nothing but the doubled backslash is unescaped (dicomedit 2.2).
         return syntax.Text(token[1:-1].replace("\\\\", "\\"), self._place(token))
 
     def name(self, token: Token) -> syntax.Name:

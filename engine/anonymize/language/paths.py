@@ -1,4 +1,4 @@
-"""Tag paths: which elements of a data set a script means (dicomedit 3)."""
+"""Tag paths, by which a script names elements of a data set (dicomedit 3)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Levels(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TagStep:
-    """One element of a data set, or all that a pattern of digits fits."""
+    """One element of a data set, or all elements that match a pattern of digits."""
 
     tag: int
     """Digits that are given; for private elements without the block byte."""
@@ -58,7 +58,7 @@ class TagStep:
         return self.tag >> 16
 
     def fits(self, tag: int) -> bool:
-        """Tell whether the digits fit; for private elements the creator is looked at elsewhere."""
+        """Tell whether the digits match; the creator of a private element is not checked here."""
         return tag & self.mask == self.tag and (self.creator is None or tag & 0xFFFF > 0xFF)
 
 
@@ -67,7 +67,7 @@ Step = TagStep | Levels
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A path as written and its steps; what is asked for every object is found out once."""
+    """A path as written and its steps; some properties are computed once for all objects."""
 
     text: str
     steps: tuple[Step, ...]
@@ -150,6 +150,7 @@ def plain_path(text: str) -> Path:
             raise PathFault(at, "is not a plain path", "write (gggg,eeee)[n]/(gggg,eeee)")
         item = _item(match)
         last = at + len(part) == len(text)
+        # Private elements too: this form names them by number (dicomedit 9.6).
         tag = int(match["group"] + match["element"], 16)
         steps.append(TagStep(tag, 0xFFFFFFFF, None, item if last else item or 0))
         at += len(part) + 1
@@ -168,6 +169,7 @@ def _tag_step(match: re.Match[str]) -> TagStep:
     if match["group"].startswith((" ", "\t")) or match["element"].endswith((" ", "\t")):
         raise PathFault(start, "has a blank beside a bracket", "write (gggg,eeee)")
     tag, mask = _pattern(group.rstrip(" \t"), start, "group")
+    # PS3.5 7.8: the last bit of the group tells private elements from public ones.
     if mask & 1 == 0:
         remedy = "end the group in a digit, @ (even) or # (odd)"
         raise PathFault(start, "leaves open whether the group is private", remedy)
@@ -182,6 +184,7 @@ def _tag_step(match: re.Match[str]) -> TagStep:
         raise PathFault(
             place, "names a private element by number", f"write ({group},{{CREATOR}}ee)"
         )
+    # The block byte is open: each data set may give the creator another block (PS3.5 7.8.1).
     return _private_step(private, tag, mask, place, item, every)
 
 
@@ -217,6 +220,7 @@ def _item(match: re.Match[str]) -> int | None:
     number = match["item"]
     if number is None or number == "%":
         return None
+    # Before int(), which refuses thousands of digits.
     if len(number) > len(str(MAX_ITEM)):
         raise PathFault(match.start("item"), "is no item number", f"use 0 to {MAX_ITEM}")
     return int(number)

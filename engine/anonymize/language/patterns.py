@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from engine.routing.java.regex import JavaPattern
 
 MATCH_SECONDS: Final = 0.1
+"""Longest time of one match: a pattern with nested repetition may take for ever."""
 
 
 @lru_cache(maxsize=512)
@@ -26,7 +27,7 @@ def compiled(pattern: str) -> JavaPattern:
     """Return a pattern ready for use.
 
     Raises:
-        Failure: naming the place in the pattern.
+        StatementFailure: naming the place in the pattern.
     """
     try:
         return _compiled(pattern)
@@ -41,7 +42,7 @@ def whole_match(pattern: str, text: str) -> bool:
     """Tell whether a pattern matches the whole text.
 
     Raises:
-        Failure: if the pattern is none or takes too long.
+        StatementFailure: if the pattern is none or takes too long.
     """
     try:
         return bool(compiled(pattern).compiled.fullmatch(text, timeout=MATCH_SECONDS))

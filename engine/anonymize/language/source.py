@@ -27,7 +27,7 @@ _GONE: Final = re.compile(r"\burlEncode\b")
 
 
 def needed_changes(lines: Iterable[str], name: str) -> tuple[Problem, ...]:
-    """Return what to change in a script's lines, besides a version line; not all can be told."""
+    """Return what else to change in a script without a version line, as far as it can be found."""
     return tuple(islice(_changes(lines, name), MOST_CHANGES))
 
 
@@ -65,7 +65,7 @@ _LINE = re.compile(r"\r?\n")
 
 @dataclass(frozen=True, slots=True)
 class ScriptSource:
-    """The prepared text, and for each of its lines where its parts stood."""
+    """The prepared text, and for each of its lines the places of its parts in the original."""
 
     name: str
     text: str
@@ -79,6 +79,7 @@ class ScriptSource:
         if not self.parts:
             return 1, 1
         parts = self.parts[min(line, len(self.parts)) - 1]
+        # A joined line has parts of several lines: the last one that begins before the column.
         start, original = max(part for part in parts if part[0] <= max(column - 1, 0))
         return original, column - start
 
@@ -97,6 +98,7 @@ def prepare(text: str, name: str) -> ScriptSource:
     if len(text) > MAX_SCRIPT_CHARACTERS:
         message = f"is longer than {MAX_SCRIPT_CHARACTERS:,} characters ({len(text):,})"
         raise ScriptError(1, 1, "", message, "split the script", name)
+    # Some editors write a byte order mark.
     lines = tuple(_LINE.split(text.removeprefix("\ufeff")))
     _check_version(lines, name)
     joined = _joined(lines)
@@ -109,7 +111,7 @@ def prepare(text: str, name: str) -> ScriptSource:
 
 
 def _check_version(lines: tuple[str, ...], name: str) -> None:
-    """Pick the version as XNAT does: from raw lines, only if it stands in the first column."""
+    """Check the version, which XNAT reads from raw lines, and only in the first column."""
     for number, line in enumerate(lines, start=1):
         if line.startswith("version"):
             version = "".join(line.split()[1:2]).replace('"', "")
@@ -119,7 +121,7 @@ def _check_version(lines: tuple[str, ...], name: str) -> None:
 
 
 def check_supported(version: str, line: int, column: int, name: str) -> None:
-    """Refuse what is not a version from 6.0 to 6.7.
+    """Check that a version is one of 6.0 to 6.7.
 
     Raises:
         ScriptError: naming the version.
@@ -171,6 +173,7 @@ def _check_nesting(source: ScriptSource) -> None:
             line, column = line + 1, 0
         elif not quoted and character in "[]{}":
             depth += 1 if character in "[{" else -1
+            # Transforming, checking and running call themselves for each level.
             if depth > MAX_NESTING:
                 message = f"is nested more than {MAX_NESTING} deep"
                 remedy = "use variables for the inner parts"

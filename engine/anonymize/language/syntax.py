@@ -148,7 +148,7 @@ class Hint:
     """``describe``, ``export`` or ``version``: without effect on data."""
 
     text: str | None
-    """The version that is asked for; None for the others."""
+    """The version that the script names; None for the others."""
     place: SourcePosition
 
 
@@ -218,7 +218,7 @@ def values_below(value: Value) -> Iterator[Value]:
 
 
 def paths_in(statements: Iterable[Statement]) -> Iterator[Path]:
-    """Yield the paths of what is written or removed, or given to a function that may do so."""
+    """Yield the paths that statements write or remove, or pass to a function that may do so."""
     for statement in flat(statements):
         if isinstance(statement, Assign | AssignExisting | Delete):
             yield statement.path

@@ -21,7 +21,7 @@ class Void(Enum):
 Value = str | None | Path | tuple["Value", ...] | Void
 VOID: Final = Void.VOID
 MOST_CHARACTERS: Final = 16 * 1024**2
-"""Of one text: more than any element of text needs; 24 lines that double one would fill a disk."""
+"""The longest text. Without a limit, 24 lines that each double a text would fill the disk."""
 TRUE: Final = "true"
 FALSE: Final = "false"
 
@@ -30,7 +30,7 @@ def joined(pieces: Iterable[str]) -> str:
     """Return texts as one.
 
     Raises:
-        Failure: if that is longer than a text may be.
+        StatementFailure: if that is longer than a text may be.
     """
     kept, length = [], 0
     for piece in pieces:
@@ -44,7 +44,7 @@ def require_length(characters: int) -> None:
     """Refuse a text that is longer than a text may be.
 
     Raises:
-        Failure: if it is.
+        StatementFailure: if it is.
     """
     if characters > MOST_CHARACTERS:
         remedy = "let the script make shorter ones"
@@ -52,7 +52,7 @@ def require_length(characters: int) -> None:
 
 
 def boolean(value: bool) -> str:
-    """Return how a script sees a truth."""
+    """Return a truth value as the text that a script sees."""
     return TRUE if value else FALSE
 
 
@@ -74,7 +74,7 @@ def scalar(value: Value) -> str | None:
     """Return a value that must be a single text or null.
 
     Raises:
-        Failure: if it is a list or nothing.
+        StatementFailure: if it is a list or nothing.
     """
     if isinstance(value, tuple):
         raise StatementFailure(

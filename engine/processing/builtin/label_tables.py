@@ -1,7 +1,7 @@
-"""Tables of labels: CSV that says for a key which project, subject and session an object gets.
+"""Tables of labels: CSV that gives project, subject and session for a key.
 
-A file is read when an instance first needs it and again whenever it changes; a table that can't be
-read, or is torn, leaves the last good one in force and says why.
+A file is read when an instance first needs it, and again whenever it changes. If the new text is no
+table, the last good one stays in force, and `LabelTable.problem` says why.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MOST_FAULTS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """What a table says for one key; an empty label is left to what else decides."""
+    """The row of one key; an empty label is left to the identifier."""
 
     project: str = ""
     subject: str = ""
@@ -44,7 +44,7 @@ class LabelRow:
 
 
 class BadTable(Exception):
-    """A text that is no table; says why, with the line, in a clause."""
+    """The text is no table; the message names the line, without its values."""
 
 
 def parse_table(
@@ -56,8 +56,8 @@ def parse_table(
         text: a header line that names `key` and at least one of project, subject, session (and
             script, if there may be one); then one line for each key.
         key: the name of the column of keys.
-        check_script: says what is wrong with a script; None if the table may have none. A row
-            with a bad one has its `fault`; the others keep their meaning.
+        check_script: returns the problem of a script; None if the table may have no scripts. A
+            row with a bad script has a `fault`; the other rows keep their meaning.
 
     Raises:
         BadTable: naming the first line that is wrong.
@@ -113,7 +113,7 @@ def _heads(cells: Sequence[str], columns: Sequence[str], key: str) -> tuple[str,
     names = tuple(cell.strip().lower().lstrip("\ufeff") for cell in cells)
     unknown = [place for place, name in enumerate(names, start=1) if name not in columns]
     if unknown:
-        # Where the line of names is missing, these are values of a patient, and this is told.
+        # Named by number: if the line of names is missing, these are values of a patient.
         raise BadTable(f"column {unknown[0]} of the first line is none of {', '.join(columns)}")
     if len(set(names)) < len(names):
         raise BadTable("two columns have the same name")
@@ -141,25 +141,28 @@ def read_table_file(path: Path) -> str:
     Raises:
         BadTable: if it is no regular file of at most 16 MiB of UTF-8 text.
     """
+    # O_NONBLOCK: opening a named pipe would wait for its writer.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise BadTable("the file is not a regular file")
+            # Limited here, not by the size before: the file may grow while it is read.
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise BadTable(f"the file can't be read: {error.strerror or error}") from error
     if len(content) > MAX_BYTES:
         raise BadTable(f"the file is larger than {MAX_BYTES:,} bytes")
     try:
+        # Spreadsheets write a byte order mark.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadTable(f"the file is not UTF-8 text (byte {error.start})") from error
 
 
 class LabelTable:
-    """One table and what is wrong with its newest text; asked by any thread."""
+    """One table and the problem of its newest text; used by any thread."""
 
     def __init__(self, read: Callable[[], dict[str, LabelRow]]) -> None:
         self._read = read
@@ -167,7 +170,7 @@ class LabelTable:
         self.problem = ""
         """Why the newest text is not in force; empty if it is."""
         self.close: Callable[[], None] = lambda: None
-        """Ends the watch over the file; after this there is no further call."""
+        """Ends the watch of the file; there is no further call after it."""
 
     def refresh(self) -> None:
         """Read the text again; if it is no table, the last good one stays in force."""
@@ -177,6 +180,7 @@ class LabelTable:
             kept = "; the last good table is in force" if self._rows is not None else ""
             self.problem = f"table: {error}{kept}"
         else:
+            # The rows are replaced as a whole: an object sees the old table or the new one.
             self._rows, self.problem = rows, _problem_of(rows)
 
     @property
@@ -186,7 +190,7 @@ class LabelTable:
 
 
 class LabelTables:
-    """Opens tables and keeps them fresh; for all threads."""
+    """Opens tables and reads them again when their files change; for all threads."""
 
     def __init__(
         self,
@@ -194,7 +198,7 @@ class LabelTables:
         report: Callable[[str, str], object] | None = None,
         label: str = "",
     ) -> None:
-        """Take what watches files, if anything does, and what is told of new problems.
+        """Take the file watcher, if there is one, and the callback for new problems.
 
         Args:
             watch: begins to watch a file, and calls back after it changed; returns what ends that.
@@ -221,12 +225,13 @@ class LabelTables:
         table = LabelTable(lambda: parse(read_table_file(path)))
 
         def refresh() -> None:
-            with self._lock:  # also while it is told, so that the last one told is the last one
+            with self._lock:  # also while it is reported, so that the last report is the newest
                 before = table.problem
                 table.refresh()
                 if table.problem != before:
                     self._report(self._label, table.problem)
 
+        # Watched before it is read: a change in between is not missed.
         if self._watch is not None:
             table.close = self._watch(path, refresh)
         refresh()
@@ -236,7 +241,7 @@ class LabelTables:
 def table_problems(
     field: str, text: str, parse: Callable[[str], Mapping[str, LabelRow]]
 ) -> Iterator[Problem]:
-    """Yield what keeps a text from being a table, and rows of it from being of use."""
+    """Yield the problem of a text that is no table, or those of its scripts."""
     try:
         faults = _faults(parse(text))
     except BadTable as error:

@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?")
 
 
 class MissingRowPolicy(StrEnum):
-    """What becomes of an object whose key the table does not have."""
+    """The treatment of an object whose key is not in the table."""
 
     CONTINUE = "continue"
     """It is identified as if there were no table."""
@@ -75,7 +75,7 @@ class RelabelFromTable:
     )
 
     def check(self, settings: Settings) -> Iterator[Problem]:
-        """Yield that the key names no element; a file may come later."""
+        """Yield a problem if the key names no element. The file may be made later."""
         key = settings.text("key")
         if key != CALLING_AE_TITLE and _tag(key) is None:
             help_text = next(p.help for p in self.info.parameters if p.name == "key")

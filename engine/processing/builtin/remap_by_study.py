@@ -1,7 +1,7 @@
-"""The processor *Remap by study*: a table says where studies go, and what is changed in them.
+"""The processor *Remap by study*: a table with labels and scripts for studies.
 
 It does what XNAT's StudyRemapping does for DQR (XNAT 7.4, 10.4), with one table for labels and
-scripts. A rejection by a script is one, and an object that a script leaves as it is goes on.
+scripts. A script may reject an object; an object that it does not change goes on.
 """
 
 from __future__ import annotations

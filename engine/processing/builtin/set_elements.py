@@ -33,7 +33,7 @@ class SetElements:
     )
 
     def check(self, settings: Settings) -> Iterable[Problem]:
-        """Say nothing: scripts are checked as such."""
+        """Return no problem: parameters of the kind SCRIPT are checked for all classes."""
         return ()
 
     def prepare(self, settings: Settings, _tables: LabelTables) -> PreparedProcessor:

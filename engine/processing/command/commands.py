@@ -1,4 +1,4 @@
-"""The external programs of one engine, put together: finished sessions become runs, runners run."""
+"""The external programs of one engine: finished sessions become runs, and runners run them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def runs_for_session(processor: Processor, session: Session, configuration: Conf
     """Tell whether a program is to run for a session (XNAT 10.2).
 
     As for all processors, the receiver must have custom processing on; a session's receiver is
-    that of its first object. The session of a self-test is for nobody else.
+    that of its first object. No program runs for the session of a self-test.
     """
     receiver = next((r for r in configuration.receivers if r.label == session.receiver), None)
     return (
@@ -79,16 +79,18 @@ class Programs:
         self._taken_up = 0
         """The last finished session that has its runs."""
         self._halted = ""
-        """Why nothing is followed, as it was told last."""
+        """The reason, as reported last, why no session is followed; empty if they are."""
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="commands")
+        # What is open is closed again if a later step fails.
         with ExitStack() as resources:
             self._queue, self._set_aside = open_or_recreate(RunQueue, settings.commands_file)
             resources.callback(self._queue.close)
             stop_fd, self._stop_writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             resources.callback(os.close, stop_fd)
             resources.callback(os.close, self._stop_writing)
+            # `add` returns the function that ends the calls.
             resources.callback(index.sessions_finished.add(self.notify))
             self._open = resources.pop_all()
         outputs = Outputs(settings.command_output_dir)
@@ -113,6 +115,7 @@ class Programs:
             self._thread.join()
         runners = [*self._runners.values(), *self._leaving]
         for runner in runners:
+            # All are asked before any is waited for.
             runner.request_stop()
         os.write(self._stop_writing, b"!")
         for runner in runners:
@@ -140,7 +143,7 @@ class Programs:
                 seconds = self._halt(f"internal error ({type(error).__name__})")
 
     def _halt(self, reason: str) -> float:
-        """Wait until the storage is better, and tell once for which reason."""
+        """Return how long to wait after a failure, and report its reason once."""
         if reason != self._halted:
             self._halted = reason
             self._journal.record(ProgramFailed(processor="commands", session=None, reason=reason))
@@ -172,9 +175,9 @@ class Programs:
         programs: dict[int, Program],
         configuration: Configuration,
     ) -> None:
-        """Make runs of the sessions that were finished, and let the index forget them.
+        """Make runs for finished sessions, then remove their notes from the index.
 
-        If it can't, they must not be made again: by then the first ones may have ended.
+        If the notes can't be removed, the runs must not be made again: the first may have ended.
         """
         finished = self._finished.all()
         if not finished:
@@ -191,6 +194,7 @@ class Programs:
 
     def _sessions(self, finished: tuple[Finished, ...]) -> Iterator[tuple[Finished, Session]]:
         for found in finished:
+            # Their notes could not be removed the last time; their runs are queued already.
             if found.sequence <= self._taken_up:
                 continue
             try:
@@ -199,7 +203,7 @@ class Programs:
                 continue
 
     def _bring_to(self, programs: dict[int, Program]) -> None:
-        """Begin runners for what is configured; others end after the run they are at."""
+        """Start the runners that are configured; others end after their present run."""
         kept = {
             number: runner
             for number, runner in self._runners.items()

@@ -1,4 +1,4 @@
-"""*Command* as the dialog and the command line know it: its parameters and their check."""
+"""The processor class *Command*: its parameters and their check."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _PARAMETERS = (
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a Command processor says."""
+    """The parameters of a Command processor."""
 
     id: int
     """The number of the processor."""

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 KEPT_BYTES = 4096
-"""Of the end of what it writes; the rest is read and forgotten."""
+"""Kept of the end of the output. The rest is read and dropped, so that the program never blocks."""
 GRACE_SECONDS = 2.0
-"""Between being asked to end and being killed."""
+"""Between SIGTERM and SIGKILL."""
 
 _READ_BYTES = 65_536
 
@@ -57,11 +57,11 @@ class RunResult:
 
     @property
     def is_good(self) -> bool:
-        """Whether it did what it was asked for."""
+        """Whether it ended with exit code 0."""
         return self.exit_code == 0
 
     def in_words(self) -> str:
-        """Say how it ended."""
+        """Return in words how it ended."""
         if self.failure or self.exit_code is None:
             return self.failure
         if self.exit_code < 0:
@@ -75,7 +75,7 @@ def run_program(argv: Sequence[str], told: bytes, seconds: float, stop_fd: int) 
 
     Args:
         argv: the program and its arguments.
-        told: what it finds on standard input; less than a pipe holds.
+        told: what it gets on standard input; less than a pipe holds, so that writing never blocks.
         seconds: after which it is killed, with everything that it started.
         stop_fd: readable once it is to be killed for another reason.
     """
@@ -96,7 +96,7 @@ def run_program(argv: Sequence[str], told: bytes, seconds: float, stop_fd: int) 
     with process:
         try:
             run = _ProgramProcess(process, stop_fd, began + seconds)
-        except OSError as error:  # no descriptor is left: nobody could end it later
+        except OSError as error:  # no descriptor is left: it could not be stopped later
             os.killpg(process.pid, signal.SIGKILL)
             return RunResult(failure=f"can't be watched: {(error.strerror or str(error)).lower()}")
         try:
@@ -152,6 +152,7 @@ class _ProgramProcess:
             ready = {fd for fd, _ in poll.poll(left * 1000)}
             if output in ready and not self._read():
                 poll.unregister(output)
+            # Ended: take what is left in the pipe, which its children may keep open for ever.
             if pidfd in ready:
                 self._read()
                 return ""
@@ -172,7 +173,7 @@ class _ProgramProcess:
         self._signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """Let go of it; it must have ended."""
+        """Close its descriptor; it must have ended."""
         os.close(self._pidfd)
 
     def output(self) -> str:
@@ -241,7 +242,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class RunnerContext:
-    """What all runners work with."""
+    """The parts that all runners share."""
 
     queue: RunQueue
     ledger: SessionRepository
@@ -266,7 +267,7 @@ class Runner:
         self._notified = program.at_once
         self._stopping = False
         self._halted = ""
-        """Why nothing runs, as it was told last; guarded by the lock of the bench."""
+        """The reason, as reported last, why nothing runs; guarded by the lock of the bench."""
         self._threads = [
             threading.Thread(target=self._work, name=f"command-{program.id}-{number}")
             for number in range(program.at_once)
@@ -275,7 +276,7 @@ class Runner:
             thread.start()
 
     def notify(self) -> None:
-        """Let the threads look for runs."""
+        """Wake the threads, so that they look for runs."""
         with self._wake:
             self._notified = len(self._threads)
             self._wake.notify_all()
@@ -308,13 +309,13 @@ class Runner:
                 self._note(error.detail)
                 seconds = RETRY_SECONDS
             except Exception as error:
-                # One session that nobody foresaw must not end the runs for all others.
+                # An unforeseen fault of one session must not end the thread.
                 _logger.exception("running a program failed; trying again")
                 self._note(f"internal error ({type(error).__name__})")
                 seconds = RETRY_SECONDS
 
     def _note(self, reason: str) -> None:
-        """Tell once why nothing runs, and once that it does again."""
+        """Report once why nothing runs, and once that runs go on."""
         with self._bench.lock:
             before, self._halted = self._halted, reason
         if reason and reason != before:
@@ -323,7 +324,7 @@ class Runner:
             self._bench.journal.record(CommandsResumed(processor=self.program.label))
 
     def _wait(self, seconds: float | None) -> bool:
-        """Wait until it rings or the time is over; return whether to go on."""
+        """Wait for `notify` or the end of the time; return whether to go on."""
         with self._wake:
             self._wake.wait_for(lambda: self._notified > 0 or self._stopping, seconds)
             self._notified = max(0, self._notified - 1)
@@ -333,12 +334,14 @@ class Runner:
         """Run the program for the next session, if there is one."""
         bench = self._bench
         with bench.lock:
+            # Under one lock with the set: two threads must not begin the same run.
             run = bench.queue.begin(self.program.id, bench.running)
             if run is None:
                 return False
             bench.running.add(run.id)
         try:
             ran = self._run(run)
+            # It stays in the queue, and runs again at the next start.
             if ran.was_stopped:
                 return False
             bench.queue.end(run.id)
@@ -412,7 +415,7 @@ class Outputs:
     def keep(self, run: QueuedRun, output: str) -> str:
         """Keep what a run wrote; return the file's place in the data directory, empty without one.
 
-        A storage that fails costs the output only: the failure itself is told all the same.
+        If the storage fails, only the output is lost: the failed run itself is still reported.
         """
         if not output:
             return ""
@@ -442,6 +445,6 @@ class Outputs:
 
 
 def _harmless(output: str) -> str:
-    """Return an output without what steers a terminal."""
+    """Return an output without control characters, which could steer a terminal."""
     lines = ("".join(c if c.isprintable() else "�" for c in ln) for ln in output.splitlines())
     return "\n".join(lines) + "\n"

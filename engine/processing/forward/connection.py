@@ -31,7 +31,7 @@ class DestinationConnection:
         self._association: OutgoingAssociation | None = None
         self._hung_up = False
         self._contexts: dict[Context, None] = {}
-        """What was proposed, in the order in which it was needed first."""
+        """The proposed contexts, in the order in which they were first needed."""
 
     @property
     def is_open(self) -> bool:
@@ -55,12 +55,13 @@ class DestinationConnection:
         ):
             return association
         self.close()
-        # What it took before it will need again: proposed at once, it needs no new association.
+        # Earlier contexts are proposed too: objects of mixed kinds need one association only.
         proposed = dict.fromkeys([*wanted, *self._contexts][:MAX_CONTEXTS])
         made = call(self._destination.peer, list(proposed), self._destination.deadlines)
         self._contexts = proposed
         with self._lock:
             self._association = made
+            # A stop during `call` found no association to hang up.
             if self._hung_up:
                 made.hang_up()
                 raise AssociationBroken("the engine stops")
@@ -83,17 +84,17 @@ class DestinationConnection:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """What a Forward copy processor says."""
+    """The parameters of a Forward copy processor."""
 
     id: int
     """The number of the processor."""
     label: str
     peer: Peer
     max_attempts: int
-    """How often the peer may refuse or break off one object; outages are not counted."""
+    """How often one object may be refused or interrupted; outages are not counted."""
     longest_wait_seconds: float
     max_age: timedelta
-    """How long an object is tried, from being queued on."""
+    """How long an object is tried after it was queued."""
     deadlines: PeerDeadlines = field(default=PeerDeadlines())
 
 

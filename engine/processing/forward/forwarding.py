@@ -1,4 +1,4 @@
-"""The forward copies of one engine, put together: a queue, one follower, a sender for each peer."""
+"""The forward copies of one engine: a queue, a follower of the index, a sender for each peer."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def forwards_to_processor(
 ) -> bool:
     """Tell whether a processor that acts after storing is to see an object (XNAT 10.2).
 
-    As for all processors, the receiver must have custom processing on. The object of a self-test
-    is for nobody else.
+    As for all processors, the receiver must have custom processing on. The object of a self-test is
+    not forwarded.
     """
     if not (arrived.is_stored and processor.enabled) or is_test_object(arrived.sop_instance_uid):
         return False
@@ -79,10 +79,10 @@ class Follower:
         self._clock = clock
 
     def begin(self) -> bool:
-        """See whether the index is the one that was followed; return whether it is another.
+        """Return whether the index is another one than before, and adapt the queue to it.
 
-        What a new index says is not new, so it is followed from its end. What waits is looked up
-        by its SOP Instance UID; what is not found fails when it is due.
+        The objects in a new index are not new, so it is followed from its end. Queued objects are
+        looked up by their SOP Instance UID; those that are not found fail when they are due.
         """
         marks = self._queue.marks()
         newest = self._arrivals.newest()
@@ -139,7 +139,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Forwarding:
-    """Follows the index and sends; `apply` and the desk may be used by any thread."""
+    """Follows the index and sends; `apply` and `desk` may be used by any thread."""
 
     def __init__(
         self,
@@ -163,6 +163,7 @@ class Forwarding:
         """Whether the queue knows which destinations are configured."""
         self._stopping, self._news = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="forwarding")
+        # What is open is closed again if a later step fails.
         with ExitStack() as resources:
             self._queue, self._set_aside = open_or_recreate(
                 ForwardingQueue, settings.forwarding_file
@@ -175,6 +176,7 @@ class Forwarding:
             if self._follower.begin():
                 journal.record(ForwardingFollowsNewIndex())
             self._queue.forget_waits()
+            # `add` returns the function that ends the calls.
             resources.callback(index.objects_written.add(self._object_stored))
             self._open = resources.pop_all()
         self.desk = ForwardingControl(
@@ -182,7 +184,7 @@ class Forwarding:
         )
 
     def apply(self, configuration: Configuration) -> None:
-        """Let destinations take objects from now on, or not any more; senders follow at once."""
+        """Begin or end queuing for destinations; the senders follow soon."""
         try:
             self._register(configuration)
         except StorageUnusable as error:
@@ -196,7 +198,7 @@ class Forwarding:
         self._thread.start()
 
     def stop(self) -> None:
-        """End all threads; what waits stays in the queue, and so does what is half sent."""
+        """End all threads; objects that wait or are half sent stay in the queue."""
         self._stopping.set()
         self._news.set()
         if self._thread.is_alive():
@@ -204,7 +206,7 @@ class Forwarding:
         self._end(tuple(self._senders.values()))
 
     def close(self) -> None:
-        """Close queue, index and bell."""
+        """Close queue and index."""
         self._open.close()
 
     def _register(self, configuration: Configuration) -> None:
@@ -220,7 +222,7 @@ class Forwarding:
             self._journal.record(ForwardsDropped(objects=dropped))
 
     def _object_stored(self) -> None:
-        """Wake the follower if there is anybody who may want an object."""
+        """Wake the follower if there is a destination."""
         if self._senders:
             self._news.set()
 
@@ -250,7 +252,7 @@ class Forwarding:
                 self._news.clear()
 
     def _serve(self) -> None:
-        """Bring the senders to what is configured, and queue what is new."""
+        """Start and end senders as configured, and queue new objects."""
         if not self._is_registered:
             self._register(self._configuration())
         copies = [p for p in forward_copies(self._configuration()) if p.enabled]
@@ -281,6 +283,7 @@ class Forwarding:
 
     def _end(self, senders: Iterable[DestinationSender]) -> None:
         ending = tuple(senders)
+        # All are asked before any is waited for.
         for sender in ending:
             sender.request_stop()
         for sender in ending:

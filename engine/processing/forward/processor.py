@@ -1,4 +1,4 @@
-"""*Forward copy* as the dialog and the command line know it: its parameters and their check."""
+"""The processor class *Forward copy*: its parameters and their check."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def _place(arrivals: Arrivals, item: QueuedObject) -> ObjectPlace | None:
 
 @dataclass(slots=True)
 class DeliveryResult:
-    """What became of a delivery, until it is noted in the queue."""
+    """The outcome of a delivery, until it is noted in the queue."""
 
     done: list[int] = field(default_factory=list)
     """The items that the peer has now."""
@@ -132,7 +132,7 @@ class Delivery:
         stopping: Callable[[], bool],
         delivered: DeliveryResult,
     ) -> None:
-        """Take what is needed, and what is to be told what became of the items."""
+        """Take the parts, and the result that is filled while items are delivered."""
         self._destination = destination
         self._context = at
         self._connection = line
@@ -156,7 +156,7 @@ class Delivery:
         return None
 
     def _open(self, item: QueuedObject, resources: ExitStack) -> Sendable | None:
-        """Open an object, which no move disturbs any more; None if there is nothing to send now."""
+        """Open an object, so that a move can't disturb it; None if it can't be sent now."""
         located = locate(self._context.arrivals, self._context.areas, item)
         if located.gone:
             self._give_up(item, located.gone)
@@ -196,6 +196,7 @@ class Delivery:
         except ContextRefused as error:
             return self._give_up(item, error.detail)
         except AssociationBroken as error:
+            # Broken by our own stop: no attempt of the object.
             if not self._stopping():
                 self._repeat(item, error.detail)
             raise
@@ -213,6 +214,7 @@ class Delivery:
         else:
             self._repeat(item, detail, told)
             if is_peer_full(status):
+                # PS3.4 B.2.3: the peer has no room. Other objects would be refused too.
                 raise PeerFull(told, "make room there")
 
     def _repeat(self, item: QueuedObject, reason: str, told: str = "") -> None:
@@ -230,7 +232,7 @@ class Delivery:
         self._context.queue.postpone(item.id, until, reason, attempts=attempts)
 
     def _give_up(self, item: QueuedObject, reason: str, told: str = "") -> None:
-        """Leave an object to a person; `told` is the reason without what the peer wrote."""
+        """Give up an object until a person retries it; `told` is the reason without peer text."""
         self._context.queue.fail(item.id, reason)
         self._context.queue.note_trouble(
             self._destination.id, reason, self._context.clock.now(), None
@@ -242,7 +244,7 @@ class Delivery:
 def report_given_up(
     destination: Destination, at: ForwardingContext, objects: int, reason: str
 ) -> None:
-    """Tell that objects wait for a person."""
+    """Report objects that are not tried any more."""
     at.journal.record(
         ObjectsNotForwarded(destination=destination.label, objects=objects, reason=reason)
     )
@@ -263,13 +265,13 @@ class ForwardingContext:
 
 
 OBJECTS_AT_ONCE = 64
-"""So many files are open, and so many objects may be sent again after a kill."""
+"""The most files that are open, and objects that are sent again after a kill."""
 LINGER_SECONDS = 2.0
 """How long an association is kept for objects that are still arriving."""
 STORAGE_SECONDS = 10.0
-"""After which a queue or index that can't be used is tried again."""
+"""Pause before a queue or index that failed is used again."""
 EXPIRE_SECONDS = 60.0
-"""How often what is too old is looked for."""
+"""Pause between two looks for objects that are too old."""
 _SHORTEST_WAIT_SECONDS = 0.05
 
 _logger = logging.getLogger(__name__)
@@ -285,16 +287,16 @@ class DestinationSender:
         self._wake = threading.Condition()
         self._notified = self._stopping = False
         self._delivered = DeliveryResult()
-        """What became of objects and is not noted yet."""
+        """Outcomes that are not noted in the queue yet."""
         self._failures = 0
-        """How often in a row the peer was in trouble."""
+        """Failures of the peer in a row."""
         self._retry_at = 0.0
         self._expire_at = 0.0
         longest = max(destination.longest_wait_seconds, BUSY_SECONDS)
         self._longest_wait = timedelta(seconds=longest)
-        """No object waits for longer: a later time was noted by a clock that was ahead."""
+        """The longest wait of any object. A later time was written while the clock was ahead."""
         self._halted = ""
-        """Why nothing can be sent, as it was told last."""
+        """The reason, as reported last, why nothing is sent; empty if objects are."""
         self._asked = at.queue.asked(destination.id)
         self._thread = threading.Thread(target=self._run, name=f"forward-{destination.id}")
 
@@ -308,7 +310,7 @@ class DestinationSender:
         self._thread.start()
 
     def notify(self) -> None:
-        """Let the thread look at once for what is due or was requested."""
+        """Wake the thread, to send what is due or was requested."""
         with self._wake:
             self._notified = True
             self._wake.notify_all()
@@ -333,20 +335,20 @@ class DestinationSender:
             except StorageUnusable as error:
                 seconds = self._halt(error.detail)
             except Exception as error:
-                # One object that nobody foresaw must not end the forwarding of all others.
+                # An unforeseen fault of one object must not end the thread.
                 _logger.exception("forwarding failed; trying again")
                 seconds = self._halt(f"internal error ({type(error).__name__})")
         self._connection.close()
 
     def _wait(self, seconds: float | None) -> bool:
-        """Wait until it rings or the time is over; return whether to go on."""
+        """Wait for `notify` or the end of the time; return whether to go on."""
         with self._wake:
             self._wake.wait_for(lambda: self._notified or self._stopping, seconds)
             self._notified = False
             return not self._stopping
 
     def _halt(self, reason: str) -> float:
-        """Wait until the storage is better, and tell once for which reason."""
+        """Return how long to wait after a failure, and report its reason once."""
         self._connection.close()
         if reason != self._halted:
             self._halted = reason
@@ -355,13 +357,14 @@ class DestinationSender:
         return STORAGE_SECONDS
 
     def _resume(self) -> None:
-        """Tell that what stood in the way is over, if anything did."""
+        """Report that forwarding goes on, if it was halted."""
         if self._halted:
             self._halted = ""
             self._context.journal.record(ForwardingResumed(destination=self.destination.label))
 
     def _round(self) -> float | None:
-        """Send what is due; return for how long nothing will be, None if nothing waits."""
+        """Send what is due; return the seconds until the next round, None if the queue is empty."""
+        # First, what a failed queue could not note: the peer has these objects.
         self._note()
         held_back = self._held_back()
         if held_back > 0:
@@ -378,9 +381,9 @@ class DestinationSender:
         return self._held_back()
 
     def _note(self) -> bool:
-        """Note what the peer has, which must not be sent again; return whether that is anything.
+        """Remove delivered objects from the queue; return whether there were any.
 
-        What a storage that fails keeps from being noted is noted before anything else is sent.
+        If the storage fails, they are kept here, and removed before anything else is sent.
         """
         found, at = self._delivered, self._context
         if found.done:
@@ -391,7 +394,7 @@ class DestinationSender:
         return bool(found.done)
 
     def _judge(self, trouble: EngineError | None, *, any_done: bool) -> None:
-        """Leave a peer in trouble alone, or tell that it is no longer in any."""
+        """Hold back after a failure of the peer, or report that it has recovered."""
         failures = self._failures
         if any_done:
             self._failures = 0
@@ -413,6 +416,8 @@ class DestinationSender:
         if due_at is not None:
             left = min(due_at - self._context.clock.now(), self._longest_wait)
             seconds = max(_SHORTEST_WAIT_SECONDS, left.total_seconds())
+        # Kept for a moment: a study arrives object by object, and each association costs a
+        # handshake.
         if self._connection.is_open and (seconds is None or seconds > LINGER_SECONDS):
             with self._wake:
                 woken = self._wake.wait_for(
@@ -433,7 +438,7 @@ class DestinationSender:
         return max(0.0, self._retry_at - self._context.clock.monotonic())
 
     def _expire(self) -> None:
-        """Give up what is too old; now and then, as that looks at all that waits."""
+        """Give up what is too old; only now and then, as that reads the whole queue."""
         at, age = self._context, self.destination.max_age
         if at.clock.monotonic() < self._expire_at:
             return
@@ -446,7 +451,7 @@ class DestinationSender:
 
     def _hold_back(self, error: EngineError) -> None:
         """Leave the destination alone for a while, longer each time."""
-        # Whatever is wrong may be the association itself; the next try gets a new one.
+        # The association itself may be the fault: the next try gets a new one.
         self._connection.close()
         self._failures += 1
         at, longest = self._context, self.destination.longest_wait_seconds

@@ -68,7 +68,7 @@ class ForwardingControl:
         )
 
     def failed(self, destination: int | None = None, limit: int = 100) -> tuple[NotForwarded, ...]:
-        """Return what was given up, of one destination or all, the newest first."""
+        """Return the objects that were given up, of one destination or all, the newest first."""
         labels = {p.id: p.label for p in forward_copies(self._configuration())}
         return tuple(
             NotForwarded(
@@ -84,7 +84,8 @@ class ForwardingControl:
         )
 
     def retry(self, destination: int, actor: str, items: tuple[int, ...] = ()) -> int:
-        """Try a destination at once, also with what was given up: some of it, or all."""
+        """Try a destination at once, also objects that were given up: some of them, or all."""
+        # First: an unknown destination must not change the queue.
         label = self._label(destination)
         count = self._queue.retry(destination, items, self._clock.now())
         self._report(ForwardsRetried(destination=label, objects=count, by=actor))
@@ -99,7 +100,7 @@ class ForwardingControl:
         *,
         waiting: bool = False,
     ) -> int:
-        """Forget what was given up, or what waits; the stored objects stay."""
+        """Remove objects from the queue: those given up, or those that wait; stored files stay."""
         label = self._label(destination)
         count = self._queue.drop(destination, items, waiting=waiting)
         self._report(ForwardsDropped(destination=label, objects=count, by=actor))

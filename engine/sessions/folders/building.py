@@ -52,13 +52,14 @@ def build(
         session: the session's row.
         folder: the session's folder.
         objects: what it holds, in the order of arrival.
-        moved: gets what was moved, also if the build fails half way.
+        moved: gets the objects that were moved, also if the build fails half way.
         roots: folders that may be reached through links; below them, none is followed.
-        pet_mr: what PET and MR together make it.
+        pet_mr: the type of a session with both PET and MR scans.
 
     Raises:
         OSError: if the storage fails; to build again is safe.
     """
+    # What a crash left of half-written documents.
     remove_parts(folder, roots=roots)
     scans = tuple(_place(folder, scan, moved, roots) for scan in scans_of(objects))
     built = BuiltSession(
@@ -81,7 +82,7 @@ def document_of(folder: Path) -> Path:
 
 
 def _place(folder: Path, scan: Scan, moved: list[Moved], roots: Collection[Path]) -> Scan:
-    """Move the objects of a scan to where they belong and return the scan as it is then."""
+    """Move the objects of a scan into its folders and return the scan with their new names."""
     resources = []
     for resource in scan.resources:
         place = folder / scan.folder(resource)
@@ -113,7 +114,9 @@ def _place_entry(
 
 
 def _move(source: Path, place: Path, name: str, roots: Collection[Path]) -> str:
-    """Move an object beside whatever the index does not know of, and return its name there."""
+    """Move an object to a free name, and return that name."""
+    # Names are not looked up before: the folder may hold files that the index does not know, and
+    # objects arrive at any time. `move_file` itself fails if the name is taken.
     in_use: set[str] = set()
     while True:
         candidate = free_name(name, in_use)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from engine.storage.scans import Resource, Scan
 
 
+# XML 1.0, 2.2: everything that is not a Char. ElementTree would write it as it is.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -31,6 +32,7 @@ def document(root: ET.Element) -> bytes:
 
 XNAT_NAMESPACE = "http://nrg.wustl.edu/xnat"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
+# PS3.5 6.2: a DA is YYYYMMDD, a TM is HHMMSS.FFFFFF. A TM of fewer digits gives no time.
 _DATE = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _TIME = re.compile(r"(\d\d)(\d\d)(\d\d)(?:\.\d*)?")
 
@@ -45,7 +47,7 @@ class BuiltSession:
     study_instance_uid: str
     scans: tuple[Scan, ...]
     pet_mr: PetMr = PetMr.PETMR
-    """What PET and MR together make it."""
+    """The type of a session with both PET and MR scans."""
 
     @property
     def modality(self) -> str:
@@ -65,6 +67,7 @@ class BuiltSession:
 
 def session_xml(session: BuiltSession) -> bytes:
     """Return the document as UTF-8 XML."""
+    # Else ElementTree names the prefixes ns0, ns1.
     ET.register_namespace("xnat", XNAT_NAMESPACE)
     ET.register_namespace("xsi", _XSI)
     root = ET.Element(_name(session_type(session.modality)))
@@ -105,6 +108,7 @@ def _add_resource(scan_element: ET.Element, scan: Scan, resource: Resource) -> N
     element.set(f"{{{_XSI}}}type", "xnat:resourceCatalog")
     element.set("label", resource.label)
     element.set("format", DICOM)
+    # XNAT 9.4: the content of the resource DICOM is RAW.
     element.set("content", "RAW" if resource.label == DICOM else resource.label)
     element.set("URI", scan.folder(resource))
     element.set("file_count", str(len(resource.entries)))

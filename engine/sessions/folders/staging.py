@@ -1,4 +1,4 @@
-"""Objects anonymized for the archive: first copies beside the session, then all in their places.
+"""Anonymizes a session for the archive: first copies beside it, then all copies in their places.
 
 Nothing of a session is touched until every object of it is anonymized and the plan is kept. Then
 each copy takes the place of its object, before anything moves into the archive: whenever a crash
@@ -28,20 +28,21 @@ if TYPE_CHECKING:
 
 REJECTED: Final = "rejected by the project script"
 AT_ONCE: Final = 2
-"""Objects that are just arriving need processes too."""
+"""Objects anonymized in parallel. Objects that are just arriving need worker processes too."""
 
+# The copy must be a new file: no link, and nothing that is there already, is written to.
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Interrupted(Exception):
-    """The engine stops; what was asked for is done by the next one."""
+    """The engine stops; the next one carries out the request."""
 
 
 class ArchiveScripts(Protocol):
-    """What projects do to the objects of their sessions on the way into the archive."""
+    """The anonymization of projects on the way into the archive."""
 
     def of(self, project: str) -> Anonymization | None:
-        """Return what a project does, None for nothing."""
+        """Return the anonymization of a project; None if it has none."""
         ...
 
     def run(
@@ -74,7 +75,7 @@ class Staged:
     """The copies of a session's objects; every file relative to the session's folder."""
 
     folder: Path
-    """What the copies are relative to."""
+    """The folder of the copies."""
     edited: Mapping[str, int]
     """The inode of each copy, by which it is known again."""
     rejected: Mapping[str, int]
@@ -106,6 +107,7 @@ def stage(
         OSError: if the storage fails.
         Interrupted: if the engine stops.
     """
+    # What a crash left of an earlier attempt.
     remove_staging(folder, roots=roots)
     copies = staging_of(folder) / "objects"  # not where an audit looks for sessions
     parents = sorted({(copies / file).parent for file in files})
@@ -143,7 +145,7 @@ def part_in_place(folder: Path, plan: Plan) -> Plan:
 
 
 def put_in_place(folder: Path, plan: Plan, *, roots: Collection[Path]) -> None:
-    """Let each copy take the place of its object, and remove what is rejected.
+    """Move each copy to the place of its object, and remove rejected objects.
 
     No link is followed below the roots.
 

@@ -1,4 +1,4 @@
-"""What a stored object says about itself, read back from its file when its session is built."""
+"""Reads a stored object back from its file, for building its session and for comparisons."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_stored(folder: Path, file: str) -> StoredObject:
         file: the object's file, relative to it.
 
     Raises:
-        UnreadableObject: if the file is not what was stored there.
+        UnreadableObject: if the file is damaged.
         OSError: if it can't be read at all.
     """
     path = folder / file
@@ -93,6 +93,7 @@ def _header(path: Path) -> HeaderView:
     begin, syntax = _file_meta(path)
     with (
         path.open("rb") as file,
+        # Mapped, so that pixel data behind the header are not read.
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages,
         memoryview(pages) as content,
         content[begin:] as data_set,
@@ -111,6 +112,7 @@ def _file_meta(path: Path) -> tuple[int, str]:
         meta = read_file_meta_info(path)
         length = int(meta.get("FileMetaInformationGroupLength", 0))
         return _BEFORE_META + length, str(meta.get("TransferSyntaxUID", ""))
+    # A failing disk, not a damaged object: reported as a fault of the storage.
     except OSError:
         raise
     except Exception as error:  # pydicom raises errors of many kinds

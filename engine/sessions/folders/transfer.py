@@ -1,4 +1,4 @@
-"""Carrying out a plan on the disk, so that it can be repeated after a crash at any point."""
+"""Carries out a plan on the disk. Every step can be repeated after a crash at any point."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def carry_out(areas: Areas, session: Session, plan: Plan) -> None:
     Args:
         areas: where sessions are.
         session: the session's row from before the plan.
-        plan: what is to be done.
+        plan: its steps.
 
     Raises:
         OSError: if the storage fails; to repeat it is safe. `FileExistsError` if a merged object's
@@ -59,7 +59,7 @@ def carry_out(areas: Areas, session: Session, plan: Plan) -> None:
         _put_aside(areas, target, plan)
         _merge(areas, source, target, plan)
     remove_time_stamp(areas, session)
-    # What was removed must not come back after a power cut, for no row knows it by then.
+    # What was removed must not come back after a power cut: no row would name it.
     flush_folder(next(folder for folder in source.parents if folder.is_dir()))
 
 
@@ -97,16 +97,17 @@ def with_free_names(areas: Areas, session: Session, plan: Plan) -> Plan:
 
 
 def undo_move(areas: Areas, session: Session, plan: Plan) -> None:
-    """Undo the steps of a merge or separation that are made, flushed; what it replaced comes back.
+    """Undo the steps of a merge or separation that are made, flushed; replaced objects come back.
 
-    Where nothing has to come back from, links are left alone.
+    A link is no error where nothing has to be moved back.
 
     Raises:
-        NotADirectoryError: if a link stands on a way that something has to take.
+        NotADirectoryError: if a link is in the path of something that has to be moved back.
         OSError: if the storage fails; to repeat it is safe.
     """
     source, target = areas.folder(session), areas.path(plan.area, plan.folder)
     trash = areas.path(SessionArea.TRASH, plan.trash)
+    # Merged objects first: the names of replaced ones are free only then.
     for before, after in plan.files.items():
         if is_there(source / before, roots=areas.roots):
             continue
@@ -146,9 +147,9 @@ def remove_time_stamp(areas: Areas, session: Session) -> None:
 
 def _move_whole(areas: Areas, source: Path, target: Path, plan: Plan) -> None:
     if plan.status is SessionStatus.DELETED and not (source.exists() or target.exists()):
-        # a session whose first object never came to be has none
+        # A session whose first object was never stored has no folder.
         make_folder(source, roots=areas.roots)
-    if document_of(target).is_dir():  # found later, it would hold up a session that has moved
+    if document_of(target).is_dir():  # found later, it would block a session that has moved
         raise FileExistsError(errno.EEXIST, "a folder has the name of its document")
     remove_empty_folders(source / SCANS, roots=areas.roots)
     move_folder(source, target, roots=areas.roots)
@@ -191,7 +192,7 @@ def _folders(files: Iterable[str]) -> set[str]:
 
 
 def _files(target: Path, folder: str) -> Iterator[str]:
-    """Yield what is in a folder of a session, relative to the session's."""
+    """Yield the names in a folder of a session, relative to the session's folder."""
     with suppress(FileNotFoundError):
         for path in (target / folder).iterdir():
             yield f"{folder}/{path.name}"
