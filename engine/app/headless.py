@@ -1,4 +1,4 @@
-"""An engine without a console: it runs until a signal ends it, and tells the service manager.
+"""Runs an engine without a console until a signal ends it, and notifies the service manager.
 
 SIGTERM and SIGINT let open associations finish, a second one aborts; SIGHUP reads the
 configuration again, so that a terminal that goes away stops nothing.
@@ -24,15 +24,15 @@ STOPPING = "stopping; open associations may finish, a second signal aborts them"
 
 
 class RunningEngine(Protocol):
-    """What is needed of the engine."""
+    """The part of the engine that `run` uses."""
 
     @property
     def monitoring(self) -> Monitoring:
-        """What is known of its health."""
+        """Its health."""
         ...
 
     def snapshot(self) -> EngineSnapshot:
-        """Return what it does now."""
+        """Return its present state."""
         ...
 
     def reload(self) -> None:
@@ -69,7 +69,7 @@ class Signals:
     def _take(self, number: int, _frame: object) -> None:
         if number in STOP_SIGNALS:
             if self._stopping:
-                # What was confirmed is on disk already; nothing is left that must be tidied.
+                # Confirmed objects are on disk: nothing has to be closed in order.
                 os._exit(128 + number)
             self._stopping = True
         self._arrived.put(number)
@@ -85,11 +85,11 @@ def run(
     """Keep a started engine running until a signal ends it, and stop it.
 
     Args:
-        engine: it listens already.
-        signals: already installed.
-        notifier: the service manager that waits for us, if one does.
-        say: tells a person what happens.
-        stop: stops the engine, and what uses it before; None if nothing does.
+        engine: is started already.
+        signals: are installed already.
+        notifier: notifies the service manager, if there is one.
+        say: shows a line to the user.
+        stop: stops the engine and its servers; None for the engine alone.
     """
     notifier.ready(state_in_words(engine.snapshot()))
     notifier.watch(engine.monitoring.is_alive, lambda: state_in_words(engine.snapshot()))

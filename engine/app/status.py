@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverSummary:
-    """One configured receiver and what the running engine last said of it."""
+    """One configured receiver, and its state as the engine last wrote it."""
 
     label: str
     enabled: bool
@@ -34,7 +34,7 @@ class ReceiverSummary:
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """What `dicomdock status` tells without asking the engine."""
+    """The output of `dicomdock status`."""
 
     running: Holder | None
     revision: int
@@ -42,11 +42,11 @@ class EngineStatus:
     objects_today: int
     sessions_receiving: int
     configuration_problem: str = ""
-    """Why the configuration file is not acceptable, if so; the receivers are unknown then."""
+    """Why the configuration file is invalid; then there are no receivers here. Empty if valid."""
 
 
 def read_status(settings: EngineSettings) -> EngineStatus:
-    """Return what lock, configuration and index of a data directory say."""
+    """Return the status from lock, configuration and index of a data directory."""
     clock = SystemClock()
     running = EngineLock.holder(settings.lock_file)
     try:

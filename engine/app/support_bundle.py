@@ -1,4 +1,4 @@
-"""The support bundle: what helps to find a fault, without patients, secrets and names."""
+"""The support bundle: files that help to find a fault, without patients, secrets and names."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ SETTINGS = frozenset((
     "ae_title", "identifier", "file_namer", "duplicates", "tls_client", "file_name_template",
     "kinds", "label", "processor_class", "location",
 ))  # fmt: skip
-"""Names of settings whose texts are shown."""
+"""Settings whose texts are shown; texts of all others are hidden."""
 EVENTS = frozenset((
     "at", "kind", "severity", "topic", "receiver", "calling_ae_title", "called_ae_title",
     "association", "attribute", "identifier", "plugin", "option", "version", "expires", "since",
     "source",
 ))  # fmt: skip
-"""Names of an event's members that are shown."""
+"""Members of events that are shown; texts of all others are hidden."""
 SENTENCES = frozenset(("message", "why", "reason", "remedy", "error", "instead", "what"))
-"""Members of an event in words of ours, which name addresses and the like in them."""
+"""Members of events that are sentences of ours: only addresses and the like are hidden."""
 _HIDDEN = frozenset(("parameters", "identifier_settings"))
-"""Records of which everything is hidden, whatever it is."""
+"""Records of which every value is hidden."""
 _HASH_CHARACTERS = 10
 _SHORTEST_REPLACED = 3
 _PERHAPS_ADDRESSES = re.compile(r"(?<![0-9A-Za-z.:])[0-9a-fA-F]*[.:][0-9a-fA-F.:]*")
@@ -55,27 +55,27 @@ _UIDS = re.compile(r"(?<![0-9.])[0-9]+(?:\.[0-9]+){4,}(?![0-9])")
 
 
 class Mask:
-    """Hides texts under one key."""
+    """Replaces texts by hashes under one key, so that equal texts stay equal in a bundle."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def hashed(self, text: str) -> str:
-        """Return what stands for a text; nothing stands for nothing."""
+        """Return the hash of a text; an empty text stays empty."""
         if not text:
             return ""
         digest = hmac.digest(self._key, text.encode(errors="replace"), "sha256").hex()
         return f"#{digest[:_HASH_CHARACTERS]}"
 
     def place(self, text: str) -> str:
-        """Return what stands for an address, or another text; a port stays as it is."""
+        """Return the hash of an address or other text; a port stays."""
         host, colon, port = text.rpartition(":")
         if host and port.isdecimal() and not _is_address(text):
             return f"{self.hashed(host)}{colon}{port}"
         return self.hashed(text)
 
     def settings(self, value: object, name: str = "") -> object:
-        """Return a setting, or a record of settings, without texts that are not known."""
+        """Return a setting, or a record of settings, with unknown texts hidden."""
         if isinstance(value, dict):
             if name in _HIDDEN:
                 return {str(key): self.hashed(str(inner)) for key, inner in value.items()}
@@ -108,7 +108,7 @@ class Mask:
         return _PERHAPS_ADDRESSES.sub(lambda found: self._hidden(found[0]), text)
 
     def _hidden(self, text: str) -> str:
-        """Return what stands for an address, with or without a port; other texts as they are."""
+        """Return the hash of an address, with or without a port; other texts unchanged."""
         core = text.rstrip(".:")
         for host in (core, core.rpartition(":")[0]):
             if _is_address(host):
@@ -145,7 +145,7 @@ are as they are.
 
 
 def write_bundle(path: Path, files: Mapping[str, bytes], now: datetime) -> None:
-    """Write an archive that only its owner can read, and that is not there yet.
+    """Write a new archive that only its owner can read.
 
     Raises:
         StorageUnusable: if it can't be written.
@@ -170,9 +170,9 @@ def collect(
     """Return the files of a bundle by name.
 
     Args:
-        settings: whose data directory is looked at.
+        settings: name the data directory.
         configuration: None if it can't be read.
-        audit: what the check found; None if it was not made.
+        audit: the result of the check; None if it was not made.
     """
     mask = Mask(secrets.token_bytes(32))
     files = {
@@ -200,7 +200,7 @@ def _about(settings: EngineSettings) -> dict[str, object]:
 
 
 def _packages() -> Iterator[tuple[str, str]]:
-    """Yield the versions of what we depend on."""
+    """Yield the installed packages that dicomdock depends on, with versions."""
     for requirement in requires("dicomdock") or ():
         if "extra ==" in requirement:
             continue
@@ -244,7 +244,7 @@ def _events(path: Path, mask: Mask) -> Iterator[bytes]:
 
 
 def _metrics(settings: EngineSettings) -> bytes:
-    """Return the last metrics that the engine wrote, and nothing else that may be in that file."""
+    """Return the lines of the metrics file that are metrics of ours, or comments."""
     try:
         with settings.metrics_file.open("rb") as file:
             lines = file.read(MOST_METRICS_BYTES).splitlines(keepends=True)

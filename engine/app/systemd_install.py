@@ -1,4 +1,4 @@
-"""Installs dicomdock as a systemd service, and removes it: the steps, and what is in the way."""
+"""Installs dicomdock as a systemd service, and removes it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from engine.app.systemd_units import ServiceSettings, Unit
 
 COMMAND_SECONDS = 20 * 60.0
-"""Longer than a start may take (``TimeoutStartSec=``) and what a stop waits for."""
+"""Longer than a start (``TimeoutStartSec=``) or a stop may take."""
 _UNITS = (f"{NAME}.socket", f"{NAME}.service")
 _ROOTS_HOME = Path("/root")
 _OF_NEW_STORAGE = {"lost+found"}
 _MARKS = {"config.history", "engine.lock", "index.sqlite"}
-"""What makes a directory a data directory, beside a configuration."""
+"""A directory with a configuration and one of these is a data directory."""
 _MADE_ANEW = (Path("/home"), Path("/run/user"))
-"""Directories below these are made anew for the service, so that it may look into them."""
+"""The unit gives the service its own directories below these, so that it can enter them."""
 
 
 class NotInstallable(EngineError):
@@ -45,7 +45,7 @@ class StepFailed(EngineError):
 
 
 class NotInstalled(EngineError):
-    """There is nothing to remove."""
+    """The service is not installed."""
 
     title = "The service is not installed"
     exit_code = 4
@@ -69,10 +69,10 @@ class CommandStep:
 
 
 def steps(settings: ServiceSettings, root: Path = Path("/")) -> tuple[Unit | CommandStep, ...]:
-    """Return what is to be done, in this order; doing it again changes nothing.
+    """Return the steps in their order; repeating them changes nothing.
 
-    Where other units are installed already, the service is restarted: a socket that listens takes
-    no other ports, and a service that runs no other options.
+    If other units are installed already, the service is restarted: a listening socket takes no
+    other ports, and a running service no other options.
 
     Raises:
         NotInstallable: if the data directory is in use by something else, or in another user's.
@@ -92,7 +92,7 @@ def steps(settings: ServiceSettings, root: Path = Path("/")) -> tuple[Unit | Com
 
 
 def removal(root: Path = Path("/")) -> tuple[RemovalStep | CommandStep, ...]:
-    """Return what is to be done to remove the service; its data and its user stay.
+    """Return the steps that remove the service; its data and its user stay.
 
     Raises:
         NotInstalled: if nothing of it is there.
@@ -125,7 +125,7 @@ def unreachable(settings: ServiceSettings) -> NotInstallable | None:
 
 
 def obstacle(root: Path = Path("/"), user_id: int | None = None) -> NotInstallable | None:
-    """Return why nothing can be installed or removed here; None if nothing is in the way."""
+    """Return why this machine or user can't install or remove services; None if it can."""
     if not (root / "run/systemd/system").is_dir():
         return NotInstallable(
             "systemd does not run here",
@@ -187,7 +187,7 @@ def _below(root: Path, path: Path) -> Path:
 
 
 def _differs(root: Path, wanted: tuple[Unit, ...]) -> bool:
-    """Tell whether one of the units is installed with another text."""
+    """Tell whether an installed unit has another text."""
     for unit in wanted:
         with suppress(OSError, UnicodeDecodeError):
             if _below(root, unit.path).read_text("utf-8") != unit.text:
@@ -196,9 +196,9 @@ def _differs(root: Path, wanted: tuple[Unit, ...]) -> bool:
 
 
 def _closed(path: Path) -> Path | None:
-    """Return the outermost directory on the way to a path that others may not look into."""
+    """Return the outermost directory on the way to a path that other users can't enter."""
     if _ROOTS_HOME in (path, *path.parents):
-        return _ROOTS_HOME  # an own one takes its place in the service, and is as closed
+        return _ROOTS_HOME  # the service gets its own, which is as closed
     if any(root in path.parents for root in _MADE_ANEW):
         return None
     for directory in reversed(path.parents):
@@ -216,9 +216,9 @@ def _remove(path: Path) -> None:
 
 
 def _data_directory(settings: ServiceSettings, root: Path) -> Iterator[CommandStep]:
-    """Make the directory, unless systemd does so or it is there and the user's already.
+    """Make the directory, unless systemd makes it or it exists and belongs to the user.
 
-    What another user may replace by a link is made with that user's rights, never with root's.
+    Where another user could put a link, it is made with that user's rights, never with root's.
 
     Raises:
         NotInstallable: if it is there and is no data directory, or in another user's directory.
@@ -259,7 +259,7 @@ def _is_data_directory_or_empty(directory: Path) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a file by one rename: readers see the old or the new one, never half of it."""
+    """Replace a file by one rename, so that systemd never reads half of it."""
     beside = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

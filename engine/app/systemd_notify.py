@@ -1,4 +1,4 @@
-"""What a service tells systemd: ready, reloading, stopping, its state in words, and that it lives.
+"""Notifies systemd: ready, reloading, stopping, a status line, and watchdog pings.
 
 The protocol of sd_notify(3): lines of NAME=VALUE in one datagram to the socket in NOTIFY_SOCKET.
 """
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
 
 STATUS_SECONDS = 10.0
-"""How often the state in words is looked at."""
+"""Interval in which the status line is made and sent if it has changed."""
 _PINGS_PER_PERIOD = 3
-"""More often than systemd asks for, so that one that comes late does no harm."""
+"""More than systemd asks for, so that a late one does no harm."""
 
 
 class Notifier:
-    """Tells the service manager what becomes of us; says nothing if there is none."""
+    """Sends notifications to the service manager; does nothing if there is none."""
 
     def __init__(self, address: str = "", watchdog_seconds: float | None = None) -> None:
         """Take the address of the socket, ``@`` first for an abstract one.
 
         Args:
             address: empty if nobody listens.
-            watchdog_seconds: within what time the manager wants to hear that we live.
+            watchdog_seconds: the longest time between two pings that the manager accepts.
         """
         self._address = address.replace("@", "\0", 1) if address.startswith("@") else address
         self._watchdog_seconds = watchdog_seconds
@@ -41,7 +41,7 @@ class Notifier:
     def from_environment(
         cls, environment: MutableMapping[str, str] | None = None, pid: int | None = None
     ) -> Notifier:
-        """Take over what the manager says of its socket, which is not meant for our children."""
+        """Return a notifier for ``NOTIFY_SOCKET``, which is removed: no child may inherit it."""
         variables = os.environ if environment is None else environment
         address = variables.pop("NOTIFY_SOCKET", "")
         period, wanted_of = variables.pop("WATCHDOG_USEC", ""), variables.pop("WATCHDOG_PID", "")
@@ -52,16 +52,16 @@ class Notifier:
         return cls(address, int(period[:15]) / 1e6 if watched else None)
 
     def ready(self, status: str) -> None:
-        """Say that start or reload is complete."""
+        """Send READY=1: start or reload is complete."""
         self._send(f"READY=1\nSTATUS={self._noted(status)}")
 
     def reloading(self) -> None:
-        """Say that the configuration is being read again; `ready` follows."""
+        """Send RELOADING=1: the configuration is being read; `ready` follows."""
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
 
     def stopping(self, status: str) -> None:
-        """Say that the end has begun."""
+        """Send STOPPING=1."""
         self._send(f"STOPPING=1\nSTATUS={self._noted(status)}")
 
     def watch(self, is_alive: Callable[[], bool], status: Callable[[], str]) -> None:
@@ -96,14 +96,14 @@ class Notifier:
                 self._send(f"STATUS={now}")
 
     def _noted(self, status: str) -> str:
-        """Return a status as one line, and keep it."""
+        """Return a status as one line, and remember it."""
         self._status = " ".join(status.split())
         return self._status
 
     def _send(self, message: str) -> None:
         if not self._address:
             return
-        # A manager that does not listen any more is no reason to fail.
+        # A manager that does not listen any more must not stop the engine.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
             out.connect(self._address)
             out.sendall(message.encode())

@@ -25,14 +25,14 @@ _PLACE = re.compile(r"(?:(?:\[([^]]*)\]|([0-9.]*)):)?([0-9]{1,5})")
 
 @dataclass(frozen=True, slots=True)
 class ListenPlace:
-    """One port of one address; whatever is one fits a line of a unit."""
+    """A port with or without an address; checked, so that it can't break a line of a unit."""
 
     port: int
     address: str = ""
     """IPv4 or IPv6, with a scope such as ``%eth0`` if it needs one; empty means all addresses."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no address or port.
+        """Check address and port.
 
         Raises:
             ConfigurationError: naming it.
@@ -80,7 +80,7 @@ def _wrong(text: str, message: str, remedy: str) -> ConfigurationError:
 STATE_ROOT = Path("/var/lib")
 NAME = "dicomdock"
 _HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
-"""What ProtectHome= hides."""
+"""Directories that ProtectHome= hides."""
 _SYSTEM = frozenset(map(Path, (
     "/", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/usr", "/usr/local", "/var",
     "/var/backups", "/var/cache", "/var/lib", "/var/local", "/var/lock", "/var/log", "/var/mail",
@@ -108,22 +108,22 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """What the units depend on."""
+    """The inputs of the units."""
 
     program: tuple[str, ...]
-    """The command that runs dicomdock, with absolute paths."""
+    """The command line that runs dicomdock, with absolute paths."""
     data_dir: Path = STATE_ROOT / NAME
     user: str = NAME
     listen: tuple[ListenPlace, ...] = (ListenPlace(8104),)
-    """What the socket unit listens on."""
+    """The ports of the socket unit."""
     options: tuple[str, ...] = ()
     """Further options of ``dicomdock engine``."""
     drain_seconds: float = 60.0
     readable: tuple[Path, ...] = ()
-    """Where the program itself lies."""
+    """Directories of the program, which the service must be able to read."""
 
     def __post_init__(self) -> None:
-        """Refuse what would make other units than were meant.
+        """Check all values: one with a line break, for example, would add lines to a unit.
 
         Raises:
             ConfigurationError: with one problem per unacceptable value.
@@ -144,7 +144,9 @@ class ServiceSettings:
         problems += [_unfit(str(path)) for path in paths if not _is_plain_path(path)]
         words = (*self.program, *self.options)
         problems += [_unfit(word) for word in words if not _is_plain(word)]
-        if not self.program[0].startswith("/"):  # other first characters have a meaning
+        if not self.program[0].startswith(
+            "/"
+        ):  # another first character would have a meaning (systemd.service(5))
             problems.append(Problem("program", self.program[0][:80], "is no path", "use a path"))
         if problems:
             raise ConfigurationError(*problems)
@@ -221,12 +223,12 @@ WantedBy=sockets.target
 
 
 def sysusers(settings: ServiceSettings) -> str:
-    """Return what makes the service's user, if there is none (sysusers.d(5))."""
+    """Return the file that makes the service's user if it does not exist (sysusers.d(5))."""
     return f'u {settings.user} - "DICOM receiving dock" {_quoted(str(settings.data_dir))}\n'
 
 
 def _storage(settings: ServiceSettings) -> str:
-    """Return how the service comes to its directory, and what else of the disk it sees."""
+    """Return the lines about the data directory, and about the parts of the disk that it sees."""
     data, lines = settings.data_dir, ["ProtectSystem=strict"]
     if data.parent == STATE_ROOT:
         lines += [f"StateDirectory={_quoted(data.name)}", "StateDirectoryMode=0750"]
@@ -247,7 +249,7 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _capabilities(settings: ServiceSettings) -> str:
-    """Return the one capability that low ports need, or that there is none."""
+    """Return the lines about capabilities: one for low ports, else none."""
     if any(place.is_low for place in settings.listen):
         return (
             "AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE"
@@ -260,7 +262,7 @@ def _with_parents(path: Path) -> tuple[Path, ...]:
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether quotes are enough to make a text one word of a unit file."""
+    """Return whether a text in quotes is one word of a unit file."""
     return text.isprintable() and not {*'"\\'} & {*text}
 
 
@@ -276,12 +278,12 @@ def _unfit(text: str) -> Problem:
 
 
 def _word(text: str) -> str:
-    """Return a word of a command: variables mean nothing in it."""
+    """Return a word of a command line, with variables escaped."""
     return _quoted(text.replace("$", "$$"))
 
 
 def _quoted(text: str) -> str:
-    """Return a word of a unit file: specifiers mean nothing in it."""
+    """Return a word of a unit file, in quotes and with specifiers escaped."""
     text = text.replace("%", "%%")
     return text if _SAFE.fullmatch(text) else f'"{text}"'
 

@@ -38,11 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
-    """Parse the command line, run its command, and turn every error into words.
+    """Parse the command line and run the command; print errors, and return the exit code.
 
-    As root, the process first becomes the owner of the data directory, unless the command has
-    nothing to do with one (``as_caller``).
+    As root, the process first becomes the owner of the data directory, unless the command needs
+    none (``as_caller``).
     """
+    # Other users must not read what a command writes.
     os.umask(0o027)
     terminal.accept_any_text()
     complete(parser)
@@ -53,7 +54,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
             become_owner(settings_of(arguments).data_dir)
         code = arguments.run(arguments)
         terminal.flush()
-    except NotTheOwner as error:  # no other code may be readable any more
+    except NotTheOwner as error:  # import nothing: this user may be unable to read our code
         terminal.print_error(error, as_json=as_json)
         code = error.exit_code
     except EngineError as error:
@@ -73,14 +74,14 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
 
 
 def _explained(error: Exception, arguments: argparse.Namespace) -> EngineError | None:
-    """Return the error of ownership that is behind an error, if that is so."""
+    """Return the error of ownership that caused an error; None if none did."""
     from engine.cli.context import denial
 
     return denial(error, settings_of(arguments))
 
 
 def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
-    """Return the parser with the engine's commands, and where further ones are added."""
+    """Return the parser with the engine's commands, and its group for further ones."""
     parser: argparse.ArgumentParser = Parser(program, description="A DICOM receiving dock.")
     parser.add_argument("--version", action=ShowVersion)
     data = "the data directory (default: $DICOMDOCK_DATA)"

@@ -1,4 +1,4 @@
-"""`alerts`: who is told when something is wrong."""
+"""`alerts`: the targets of alerts, and test alerts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def add_alerts(command: argparse.ArgumentParser) -> None:
 
 
 def _secret(text: str) -> str:
-    """Return a text, or what a file or standard input says, which no other user can see."""
+    """Return a text, or the text of a file or standard input, which `ps` does not show."""
     return (text_of_file(text) if text == STANDARD_STREAM else text_or_file(text)).strip()
 
 
@@ -74,7 +74,7 @@ def _set(arguments: argparse.Namespace) -> None:
 
 
 def _with_target(alerts: AlertSettings, arguments: argparse.Namespace) -> AlertSettings:
-    """Return the settings with one target added or changed; a command and a webhook exclude."""
+    """Return the settings with one target added or changed: a command or a webhook, not both."""
     given = vars(arguments)
     target = alerts.target(arguments.name) or AlertTarget(arguments.name)
     if "argv" in given:
@@ -98,9 +98,9 @@ def _delete(arguments: argparse.Namespace) -> None:
 
 
 def _test(arguments: argparse.Namespace) -> int:
-    """Let the running engine send test alerts: their programs run as its user, never as ours."""
+    """Let the running engine send test alerts, so that programs run as its user."""
     with running_engine(arguments) as engine:
-        # Of the file, which the engine may not have read again yet.
+        # Names from the file: the engine may not have read it again yet.
         alerts = store_of(arguments).load().site.alerts
         targets = [_named(alerts, name) for name in arguments.name] or alerts.targets
         if not targets:
@@ -130,7 +130,7 @@ def _named(alerts: AlertSettings, name: str) -> AlertTarget:
 
 def _save(store: ConfigurationStore, alerts: AlertSettings) -> None:
     site = store.load().site
-    # Parsed, so that a file of ours is never one that an engine would refuse.
+    # Parsed here, so that the file is never one that an engine refuses.
     parsed = AlertSettings.parse(alerts.to_record())
     if parsed != site.alerts:
         store.set_site(replace(site, alerts=parsed), actor(), replacing=site)

@@ -1,4 +1,4 @@
-"""`commands`: which programs are to run for which sessions; with an engine or beside it."""
+"""`commands`: the queue of programs that run for sessions; with or without an engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_queue(command: argparse.ArgumentParser) -> None:
-    """Add the commands that look after what Command processors have to do."""
+    """Add the commands for the queue of Command processors."""
     verbs = add_verbs(command)
     listed = add_verb(verbs, "list", _list, "list what is to run or runs, the oldest first")
     listed.add_argument("processor", nargs="?", metavar="PROCESSOR", help="an id or label")

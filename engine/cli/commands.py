@@ -1,7 +1,7 @@
 """The table of all commands, in the order of the help.
 
-What a command needs is imported when the command is given and not before: all of them together
-take longer to import than the console takes to draw.
+The module of a command is imported only when the command is given: all of them together take longer
+to import than the console takes to draw.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class CommandEntry(NamedTuple):
 
     name: str
     words: str
-    """What it does, for the help."""
+    """Its line in the help."""
     adds: str
-    """The module here, and its function that adds options, verbs and what is run to a parser."""
+    """Module and function that add options, verbs and the function to run to a parser."""
     as_caller: bool = False
-    """Whether it has nothing to do with a data directory, and so keeps the caller's rights."""
+    """Whether it needs no data directory, and so keeps the caller's rights."""
 
     def fill(self, parser: argparse.ArgumentParser) -> None:
-        """Add what the command takes, now that it is given."""
+        """Add the options of the command, now that it is given."""
         pkgutil.resolve_name(f"{__package__}.{self.adds}")(parser)
 
 
@@ -153,7 +153,7 @@ COMMANDS = (
 
 
 def add_commands(commands: Commands, *, at_once: bool) -> None:
-    """Add all commands; what they take is added when they are given, or at once."""
+    """Add all commands; their options are added when they are given, or at once."""
     for command in COMMANDS:
         words = command.words
         described = f"{words[:1].upper()}{words[1:]}."
@@ -170,13 +170,13 @@ _ASKED = "_ARGCOMPLETE"
 
 
 def add_completion(parser: argparse.ArgumentParser) -> None:
-    """Add the command that prints what a shell reads."""
+    """Add the command that prints the completion code of a shell."""
     parser.add_argument("shell", choices=SHELLS)
     parser.set_defaults(run=_completion)
 
 
 def is_asked() -> bool:
-    """Tell whether a shell asks for completions, which may be of any command."""
+    """Tell whether a shell asks for completions; then all commands need their options."""
     return _ASKED in os.environ
 
 

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from engine.api import EngineView
     from engine.config.store import ConfigurationStore
     from engine.errors import EngineError
     from engine.events import Event
     from engine.events.journal import Journal
     from engine.model.configuration import Configuration
     from engine.model.plugins import FileNamerInfo, IdentifierInfo
+    from engine.model.processor import ProcessorRules
     from engine.model.receiver import Receiver
 
 
@@ -34,28 +36,34 @@ _PROCESS_SETTINGS = ("durability", "held_header_mib", "drain_seconds", "marker",
 
 
 def settings_of(arguments: argparse.Namespace) -> EngineSettings:
-    """Return the process settings that the options mean."""
+    """Return the settings of the process from the options."""
     given = vars(arguments)
     chosen = {name: given[name] for name in _PROCESS_SETTINGS if name in given}
     return EngineSettings((arguments.data or default_data_dir()).absolute(), **chosen)
 
 
 def store_of(
-    arguments: argparse.Namespace, identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS
+    arguments: argparse.Namespace,
+    identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS,
+    processors: ProcessorRules | None = None,
 ) -> ConfigurationStore:
     """Return the configuration store of the data directory.
 
     Args:
-        arguments: what was given on the command line.
-        identifiers: what receivers may use that are saved through it.
+        arguments: of the command.
+        identifiers: those that saved receivers may use.
+        processors: the rules for saved processors.
     """
-    from engine.config.store import ConfigurationStore  # TinyDB, and the model of everything
+    # TinyDB, and the whole model: slow to import.
+    from engine.config.store import ConfigurationStore
+    from engine.model.processor import ProcessorRules
 
     settings = settings_of(arguments)
     return ConfigurationStore(
         settings.config_file,
         clock=SystemClock(),
         identifiers=identifiers,
+        processors=processors or ProcessorRules(),
         in_use=settings.in_use_files,
         saved=partial(record_saved, settings),
     )
@@ -76,10 +84,10 @@ def installed_file_namers() -> tuple[FileNamerInfo, ...]:
 
 
 def actor(through: str = "") -> str:
-    """Name who makes a change: the login, and marked as said what the environment tells.
+    """Return the actor of changes: the login, and what the environment says, marked as unverified.
 
     Args:
-        through: which program of ours it is, if it is not the command line.
+        through: the program, if it is another than the command line.
     """
     login, words = user_name(caller_uid()), [through] if through else []
     sudo_user = os.environ.get("SUDO_USER", "")
@@ -89,13 +97,12 @@ def actor(through: str = "") -> str:
     return f"{login}{SAYS}{terminal.visible(' '.join(words))}" if words else login
 
 
-def receiver_named(configuration: Configuration, name: str) -> Receiver:
+def receiver_named(receivers: Sequence[Receiver], name: str) -> Receiver:
     """Find a receiver by AE:PORT, id or AE title.
 
     Raises:
         NotFound: if there is none, or more than one.
     """
-    receivers = configuration.receivers
     found = [r for r in receivers if r.label == name] or [
         r for r in receivers if name in {str(r.id), r.ae_title}
     ]
@@ -107,17 +114,34 @@ def receiver_named(configuration: Configuration, name: str) -> Receiver:
     raise NotFound(f"{name!r} may mean {labels}", "name the receiver as AE:PORT")
 
 
-def receivers_named(configuration: Configuration, names: list[str]) -> list[Receiver]:
-    """Return the named receivers in the order of the configuration; all if none is named."""
-    chosen = {receiver_named(configuration, name).id for name in names}
-    return [r for r in configuration.receivers if not names or r.id in chosen]
+def receivers_named(receivers: Sequence[Receiver], names: list[str]) -> list[Receiver]:
+    """Return the named receivers in their order; all if none is named."""
+    chosen = {receiver_named(receivers, name).id for name in names}
+    return [r for r in receivers if not names or r.id in chosen]
+
+
+@contextmanager
+def attached(settings: EngineSettings) -> Iterator[EngineView | None]:
+    """Give the engine that runs on the data directory; None if none runs.
+
+    Raises:
+        AlreadyRunning: if one runs and does not answer.
+    """
+    from engine.remote.attach import find_engine
+
+    engine = find_engine(settings)
+    if engine is None:
+        yield None
+        return
+    with closing(engine):
+        yield engine.view
 
 
 @contextmanager
 def journal_of(settings: EngineSettings) -> Iterator[Journal]:
-    """Give the journal to a command that does what an engine would do if one ran.
+    """Give the journal to a command that works without an engine.
 
-    The umask of commands closes the folder and the files to others.
+    The umask of commands keeps folder and files private.
     """
     from engine.events.journal import Journal
 
@@ -136,7 +160,7 @@ def record(settings: EngineSettings, *events: Event) -> None:
 
 
 def record_saved(settings: EngineSettings, saved: Configuration) -> None:
-    """Record a new revision of the configuration, unless a running engine does when it applies."""
+    """Record a new revision of the configuration, unless an engine runs: it records that itself."""
     from engine.events import ConfigurationSaved
     from engine.host.lock import EngineLock
 
@@ -145,27 +169,24 @@ def record_saved(settings: EngineSettings, saved: Configuration) -> None:
 
 
 def add_show_secrets(parser: argparse.ArgumentParser) -> None:
-    """Add the option."""
+    """Add the option ``--show-secrets``."""
     words = "show passwords and other secrets; the audit log keeps who saw them"
     parser.add_argument("--show-secrets", action="store_true", help=words)
 
 
 def shows_secrets(arguments: argparse.Namespace, command: str) -> bool:
-    """Tell whether secrets are to be shown; if so, the audit log keeps who sees them.
+    """Return whether secrets are to be shown; if so, that is recorded in the audit log.
 
     Raises:
-        AlreadyRunning: if an engine runs and does not answer, so that nothing can be kept.
+        AlreadyRunning: if an engine runs and does not answer, so that nothing can be recorded.
     """
     if not arguments.show_secrets:
         return False
-    from engine.remote.attach import find_engine
-
     settings = settings_of(arguments)
-    engine = find_engine(settings)
-    if engine is not None:
-        with closing(engine):
-            engine.view.monitoring.note_secrets_shown(command, actor())
-        return True
+    with attached(settings) as engine:
+        if engine is not None:
+            engine.monitoring.note_secrets_shown(command, actor())
+            return True
     from engine.events import SecretsShown
 
     record(settings, SecretsShown(by=actor(), what=command))
@@ -173,7 +194,7 @@ def shows_secrets(arguments: argparse.Namespace, command: str) -> bool:
 
 
 def shown(record: Mapping[str, object], *, secrets: bool) -> dict[str, object]:
-    """Return a record as it is printed: without secrets, unless they are wanted."""
+    """Return a record to print, without secrets unless `secrets` is true."""
     from engine.model.secrets import without_secrets
 
     return {n: v if secrets else without_secrets(n, v) for n, v in record.items()}
@@ -184,11 +205,11 @@ _SQLITE_DENIED: Final = frozenset({3, 8, 14})
 
 
 def denial(error: Exception, settings: EngineSettings) -> EngineError | None:
-    """Return the error of ownership behind another error; None if there is none.
+    """Return the error of ownership that caused another error; None if none did.
 
     Args:
-        error: what a command raised.
-        settings: name the data directory that it worked on.
+        error: the error of a command.
+        settings: name its data directory.
     """
     directory = settings.data_dir
     if not any(_is_denied(cause, directory) for cause in _causes(error)):

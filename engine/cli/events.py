@@ -1,4 +1,4 @@
-"""`events`: what happened, from the log of an engine that runs or ran."""
+"""`events`: the event log and the audit log of an engine that runs or ran."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHOWN_BEFORE_FOLLOWING = 10
 
 
 def add_events(parser: argparse.ArgumentParser) -> None:
-    """Add the command that shows what happened."""
+    """Add the command that shows events."""
     set_run(parser, _events)
     named = ", ".join(f"{field}:" for field in EVENT_FIELDS)
     words = f"{named} with * and commas, such as receiver:CT1 kind:Object*; or words of the message"

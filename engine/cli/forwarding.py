@@ -1,12 +1,12 @@
-"""`forwarding`: where stored objects are sent on to, what waits, and what was given up."""
+"""`forwarding`: destinations, waiting copies and failed ones; with or without an engine."""
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine.cli.context import actor, journal_of, settings_of, store_of
+from engine.cli.context import actor, attached, journal_of, settings_of, store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, whole_number
 from engine.errors import NotFound
 from engine.host import terminal
@@ -25,7 +25,7 @@ _HEADS = ("ID", "DESTINATION", "PEER", "STATE", "QUEUED", "FAILED", "SENT", "LAS
 
 
 def add_forwarding(command: argparse.ArgumentParser) -> None:
-    """Add the commands that look after forward copies."""
+    """Add the commands for forward copies."""
     verbs = add_verbs(command)
     add_verb(verbs, "list", _list, "list the destinations, and how each is doing")
     failed = add_verb(verbs, "failed", _failed, "list objects that were given up, newest first")
@@ -53,25 +53,23 @@ def _forwarding_control(
         NotFound: if there is no destination.
     """
     from engine.processing.forward.service import forward_copies
-    from engine.remote.attach import find_engine
 
     settings = settings_of(arguments)
     configuration = store_of(arguments).load()
     if not forward_copies(configuration):
         remedy = "add one with: processors add --class forwardCopy"
         raise NotFound("there is no destination", remedy)
-    engine = find_engine(settings)
-    if engine is None:
-        with _queue(settings, configuration) as desk:
-            yield desk, configuration, False
-    else:
-        with closing(engine):
-            yield engine.view.forwarding, configuration, True
+    with attached(settings) as engine:
+        if engine is not None:
+            yield engine.forwarding, configuration, True
+            return
+    with _queue(settings, configuration) as desk:
+        yield desk, configuration, False
 
 
 @contextmanager
 def _queue(settings: EngineSettings, configuration: Configuration) -> Iterator[ForwardingView]:
-    """Give the queue itself, where no engine works with it."""
+    """Open the queue without an engine."""
     from engine.processing.forward.queue import ForwardingQueue
     from engine.processing.forward.service import ForwardingControl
 

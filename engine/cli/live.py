@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from engine.api import PortState
-from engine.cli.context import actor, receiver_named, settings_of, store_of
+from engine.cli.context import actor, attached, receiver_named, settings_of, store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, set_run, whole_number
 from engine.errors import NotFound, PeerError
 from engine.host import terminal
@@ -16,7 +16,7 @@ from engine.model.peer import AETitle
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from engine.api import AssociationStatus, EngineSnapshot, EngineView, ReceiverStatus
     from engine.cli.options import Commands
@@ -54,16 +54,11 @@ def running_engine(arguments: argparse.Namespace) -> Iterator[EngineView]:
     Raises:
         NotFound: if none does.
     """
-    from engine.remote.attach import find_engine
-
     settings = settings_of(arguments)
-    engine = find_engine(settings)
-    if engine is None:
-        raise NotFound(f"no engine runs on {settings.data_dir}", "start one: dicomdock engine")
-    try:
-        yield engine.view
-    finally:
-        engine.close()
+    with attached(settings) as engine:
+        if engine is None:
+            raise NotFound(f"no engine runs on {settings.data_dir}", "start one: dicomdock engine")
+        yield engine
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -129,41 +124,34 @@ def _retry(arguments: argparse.Namespace) -> None:
         after = _receiver(engine.snapshot(), found.receiver.label)
     why = after.failure.reason if after.failure else ""
     record = {"receiver": after.receiver.label, "state": str(after.state), "why": why}
-    if arguments.json:
-        return terminal.print_json(record)
-    return terminal.print_table(tuple(map(str.upper, record)), [tuple(record.values())])
+    _print(arguments, record)
 
 
 def _echo(arguments: argparse.Namespace) -> int:
     with running_engine(arguments) as engine:
         found = _receiver(engine.snapshot(), arguments.receiver).receiver
         result = engine.echo(found.id, actor())
-    record = {"receiver": found.label, **asdict(result)}
+    _print(arguments, {"receiver": found.label, **asdict(result)})
+    return 0 if result.ok else PeerError.exit_code
+
+
+def _print(arguments: argparse.Namespace, record: Mapping[str, object]) -> None:
     if arguments.json:
         terminal.print_json(record)
     else:
         terminal.print_table(tuple(map(str.upper, record)), [tuple(record.values())])
-    return 0 if result.ok else PeerError.exit_code
 
 
 def _receiver(snapshot: EngineSnapshot, name: str) -> ReceiverStatus:
-    found = [s for s in snapshot.receivers if s.receiver.label == name] or [
-        s for s in snapshot.receivers if name in {str(s.receiver.id), str(s.receiver.ae_title)}
-    ]
-    if len(found) != 1:
-        how_many = "no receiver" if not found else "more than one receiver"
-        raise NotFound(f"{how_many} is called {name[:80]!r}", "name it as AE:PORT")
-    return found[0]
+    named = receiver_named([status.receiver for status in snapshot.receivers], name)
+    return next(status for status in snapshot.receivers if status.receiver.id == named.id)
 
 
 def _test_port(arguments: argparse.Namespace) -> int:
     with running_engine(arguments) as engine:
         status = engine.port_status(arguments.port)
-    record = {"port": arguments.port, "state": str(status.state), "detail": status.detail}
-    if arguments.json:
-        terminal.print_json(record)
-    else:
-        terminal.print_table(tuple(map(str.upper, record)), [tuple(record.values())])
+    state = {"port": arguments.port, "state": str(status.state), "detail": status.detail}
+    _print(arguments, state)
     return 0 if status.state in (PortState.FREE, PortState.OURS) else _NOT_FREE
 
 
@@ -180,7 +168,7 @@ def _selftest(arguments: argparse.Namespace) -> int:
 
     calling = AETitle.parse(arguments.calling, "as")
     configuration = store_of(arguments).load()
-    receiver = receiver_named(configuration, arguments.receiver)
+    receiver = receiver_named(configuration.receivers, arguments.receiver)
     test = SelfTest(settings_of(arguments), configuration, receiver, calling, SystemClock())
     found = list(test.run())
     bad = [step for step in found if not step.is_good]
@@ -200,7 +188,7 @@ _HOURS_OF_A_DAY = 24
 
 
 def add_senders(command: argparse.ArgumentParser) -> None:
-    """Add the commands that show who sends."""
+    """Add the commands that show senders."""
     verbs = add_verbs(command)
     listed = add_verb(verbs, "list", _list_senders, "list senders, the last heard first")
     listed.add_argument("text", metavar="TEXT", nargs="?", default="",

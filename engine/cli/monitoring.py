@@ -1,4 +1,4 @@
-"""`health`, `metrics`, `check` and `support-bundle`: is the engine well, are its files whole?"""
+"""`health`, `metrics`, `check` and `support-bundle`."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _NOT_WELL = 1
 
 
 def add_health(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes that asks whether all is well."""
+    """Add the command that shows the health of the engine."""
     set_run(parser, _health)
 
 
 def add_metrics(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes that prints what was counted."""
+    """Add the command that prints the metrics."""
     set_run(parser, _metrics)
 
 
@@ -106,7 +106,7 @@ _MOST_SHOWN = 20
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:
-    """Add the command that compares index and disk, and clears what a killed engine left."""
+    """Add the command that compares index and disk, and removes leftovers of a killed engine."""
     set_run(parser, _check)
     what = parser.add_mutually_exclusive_group()
     adopt = "take into the index what is on disk only; no object is removed"
@@ -141,12 +141,13 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _sweep(settings: EngineSettings) -> int:
-    """Remove parts of objects that a killed engine left, if none runs now; return how many."""
+    """Remove parts of objects that a killed engine left, if none runs; return how many."""
     from engine.storage.incoming import sweep
 
     left = settings.incoming_dir
     if left.is_symlink() or not left.is_dir() or not any(left.iterdir()):
         return 0
+    # With the lock, so that no engine starts to receive meanwhile.
     try:
         lock = EngineLock.acquire(settings.lock_file, SystemClock())
     except AlreadyRunning:
@@ -158,7 +159,7 @@ def _sweep(settings: EngineSettings) -> int:
 
 
 def run_audit(settings: EngineSettings) -> Audit:
-    """Look without changing anything, also beside a running engine."""
+    """Compare index and disk; changes nothing, also beside a running engine."""
     from engine.index.reader import IndexFile
     from engine.sessions.ledger import SessionRepository
     from engine.sessions.reconcile import audit
@@ -170,7 +171,7 @@ def run_audit(settings: EngineSettings) -> Audit:
 
 
 def _adopt(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
-    """Adopt what is on disk only; return what is left to say, and what that changed."""
+    """Adopt objects that are only on disk; return the rest of the findings, and the changes."""
     from engine.sessions.service import sessions_without_engine
 
     with sessions_without_engine(settings, SystemClock()) as session_service:
@@ -179,9 +180,9 @@ def _adopt(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
 
 
 def _rebuild(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
-    """Begin a new index, and adopt everything; what the old one gave out keeps its meaning.
+    """Make a new index from the files.
 
-    Studies keep their labels and sessions their numbers, by which queues and people know them.
+    Studies keep their labels and sessions their numbers, for queues and people use them.
     """
     from engine.index.reader import read_session_numbers, restore_session_numbers
     from engine.index.studies import carry_over
@@ -194,6 +195,7 @@ def _rebuild(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
     _, adopted = _adopt(settings)
     carry_over(aside, settings.index_file)
     given = read_session_numbers(aside)
+    # A number that a queued command names must not be given to another session.
     highest = max(given.highest, highest_session(settings.commands_file))
     restore_session_numbers(settings.index_file, replace(given, highest=highest))
     return run_audit(settings), adopted
@@ -220,7 +222,7 @@ def _print(found: Audit, adopted: Adopted | None) -> None:
 
 
 def _print_access(faults: Sequence[AccessFault]) -> None:
-    """Print whose files are not the owner's alone; the first of them, for it may be all."""
+    """Print the first faults of access: there may be one for each file."""
     if faults:
         rows = [(fault.path, fault.what, fault.remedy) for fault in faults[:_MOST_SHOWN]]
         terminal.print_table(("FILE", "ACCESS", "REMEDY"), rows)

@@ -1,4 +1,4 @@
-"""`objects`: what single objects say, as the console's inspector shows it; masked by default."""
+"""`objects`: headers, images and trails of single objects; masked by default."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def object_name(text: str) -> ObjectReference:
 
 
 def stored(engine: EngineView, named: ObjectReference) -> ObjectReference:
-    """Return where an object is stored that may be named by its UID alone.
+    """Return the session and file of an object that may be named by its UID alone.
 
     Raises:
-        NotFound: if it is not.
+        NotFound: if it is not stored.
     """
     if named.file:
         return named
@@ -61,7 +61,7 @@ _NO_IMAGE = 1
 
 
 def add_objects(command: argparse.ArgumentParser) -> None:
-    """Add the commands that look at single objects."""
+    """Add the commands that show single objects."""
     verbs = add_verbs(command)
     recent = add_verb(verbs, "recent", _recent, "list what arrived last, newest first")
     recent.add_argument("--receiver", metavar="AE:PORT", default="", help="of this receiver only")
@@ -83,7 +83,7 @@ def add_objects(command: argparse.ArgumentParser) -> None:
 
 
 def add_show_values(parser: argparse.ArgumentParser) -> None:
-    """Add the option that shows what is masked."""
+    """Add the option ``--show-values``."""
     words = "show values that tell who a patient is; the log keeps who saw them"
     parser.add_argument("--show-values", action="store_true", help=words)
 
@@ -205,7 +205,7 @@ def _image_words(image: Thumbnail) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file for its owner alone: an image may show whom it is of."""
+    """Write a file that only its owner can read: an image may show the patient's name."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
@@ -248,7 +248,7 @@ _GREY, _COLOURS = 0, 2
 
 
 def png(width: int, height: int, samples: int, pixels: bytes) -> bytes:
-    """Return an image as a file.
+    """Return an image as a PNG file.
 
     Args:
         width: columns.

@@ -72,7 +72,7 @@ def write_text(name: str, text: str) -> None:
 
 
 def _content(name: str) -> bytes:
-    """Read one byte more than is acceptable, so that endless files end too."""
+    """Read a file up to one byte beyond the limit, so that endless files end too."""
     with contextlib.ExitStack() as resources:
         if name == STANDARD_STREAM:
             file = resources.enter_context(open(0, "rb", closefd=False))
@@ -87,36 +87,36 @@ _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that shows hostile text in its complaints as escapes, and may be filled late."""
+    """A parser that escapes control characters in errors, and gets its options when it is used."""
 
     late: Callable[[argparse.ArgumentParser], None] | None = None
-    """Adds what the command takes; called once, before it is parsed."""
+    """Adds the options of the command; called once, before parsing."""
 
     def fill(self) -> None:
-        """Add what was not added yet."""
+        """Add the options, unless that is done."""
         late, self.late = self.late, None
         if late is not None:
             late(self)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse as any parser does, now that it has to know what it takes."""
+        """Add the options, then parse as any parser does."""
         self.fill()
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the command line, and leave with exit code 2."""
+        """Print the error and exit with code 2."""
         super().error(terminal.visible(message))
 
 
 class ShowVersion(argparse.Action):
-    """Says which version this is, and ends; it is looked up on request only."""
+    """Prints the version and exits; the version is imported on request only."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **_: Any) -> None:
         words = "show program's version number and exit"
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=words)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        """Print it."""
+        """Print the version."""
         from engine import __version__
 
         terminal.print_text(f"dicomdock {__version__}")
@@ -131,13 +131,13 @@ def add_verb(verbs: Commands, name: str, run: object, words: str) -> argparse.Ar
 
 
 def set_run(parser: argparse.ArgumentParser, run: object) -> None:
-    """Let a command run a function, which prints JSON if it is asked to."""
+    """Set the function of a command, and add ``--json``."""
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def add_verbs(command: argparse.ArgumentParser) -> Commands:
-    """Let a command have verbs, and return where they are added."""
+    """Give a command verbs; return the group to add them to."""
     return command.add_subparsers(metavar="VERB", required=True)
 
 
@@ -182,13 +182,13 @@ def add_settings(parser: argparse.ArgumentParser, group: str, names: Iterable[st
 
 
 def settings_given(arguments: argparse.Namespace, group: str, before: object) -> dict[str, object]:
-    """Return a group of settings with those that were given in their place; None unsets one."""
+    """Return a group of settings, changed as the options say; None unsets one."""
     known = dict(before) if isinstance(before, dict) else {}
     return known | dict(vars(arguments).get(group, ()))
 
 
 def limits_given(arguments: argparse.Namespace, before: object) -> dict[str, object]:
-    """Return the limits with those that were given in their place; None unsets one."""
+    """Return the limits, changed as the options say; None unsets one."""
     return settings_given(arguments, "limits", before)
 
 
@@ -201,13 +201,21 @@ def flattened(record: Mapping[str, object]) -> Iterable[tuple[str, object]]:
             yield name, ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
+def named_value(text: str, fault: str) -> tuple[str, str]:
+    """Split NAME=VALUE, without spaces around both; `fault` is the error of other texts."""
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} {fault}")
+    return name, value
+
+
 def text_or_file(text: str) -> str:
-    """Return a text, or for ``@FILE`` what the file says."""
+    """Return a text, or for ``@FILE`` the text of the file."""
     return text_of_file(text[1:]) if text.startswith("@") else text
 
 
 def text_of_file(name: str) -> str:
-    """Return what a file says, as the value of an option."""
+    """Return the text of a file, as the value of an option."""
     try:
         return read_text(name)
     except FileRefused as error:
@@ -215,7 +223,7 @@ def text_of_file(name: str) -> str:
 
 
 def auto_archive(text: str) -> int:
-    """Read XNAT's code, or its name; whether a number is a code, the model knows."""
+    """Read XNAT's code, or its name; the model checks numbers."""
     if text.isascii() and text.isdecimal() and len(text) <= 9:
         return int(text)
     if text.lower() not in AUTO_ARCHIVE_CODES:
@@ -230,14 +238,14 @@ def lines_in_words(text: str) -> str:
 
 
 def whole_number(text: str) -> int:
-    """Read a number that counts or names something."""
+    """Read a whole number from 1."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text)):
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1")
     return int(text)
 
 
 def metrics_address(text: str) -> str:
-    """Read where metrics are served."""
+    """Read the address of the metrics."""
     try:
         MetricsAddress.parse(text)
     except ConfigurationError as error:
@@ -257,7 +265,7 @@ def seconds(text: str) -> float:
 
 
 def severity(text: str) -> Severity:
-    """Read how much an event matters."""
+    """Read the severity of events."""
     names = {"WARNING": Severity.WARNING} | {str(one): one for one in Severity}
     if text.upper() not in names:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of {', '.join(Severity)}")
@@ -265,16 +273,13 @@ def severity(text: str) -> Severity:
 
 
 def _limit(text: str) -> tuple[str, object]:
-    """Read NAME=N; whether the name is a limit and the number in its range, the model knows."""
-    name, equals, value = (part.strip() for part in text.partition("="))
-    if not equals or not name:
-        wanted = "write NAME=N, such as idle_seconds=60"
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a limit; {wanted}")
+    """Read NAME=N; the model checks name and range."""
+    name, value = named_value(text, "is not a limit; write NAME=N, such as idle_seconds=60")
     return name, int(value) if _NUMBER.fullmatch(value) else value or None
 
 
 def _setting(text: str) -> tuple[str, object]:
-    """Read NAME=VALUE, or for NAME=@FILE what the file says."""
+    """Read NAME=VALUE, or NAME=@FILE for the text of a file."""
     name, value = _limit(text)
     return name, text_or_file(value) if isinstance(value, str) else value
 
@@ -288,8 +293,8 @@ def add_script_switch(parser: argparse.ArgumentParser, member: str, when: str) -
 
     Args:
         parser: the command.
-        member: what the switch is called in the record.
-        when: a clause saying when the script runs.
+        member: the field of the record.
+        when: a clause that says when the script runs.
     """
     switch = parser.add_mutually_exclusive_group()
     add = partial(switch.add_argument, dest=member, default=argparse.SUPPRESS)
@@ -312,7 +317,7 @@ def add_profile(parser: argparse.ArgumentParser, when: str) -> None:
 
 
 def with_profile(arguments: argparse.Namespace, before: object) -> dict[str, object]:
-    """Return the record's member of the profile with what was given in its place."""
+    """Return the profile, changed as the options say, as a member of the record."""
     known = dict(before) if isinstance(before, dict) else {}
     return {PROFILE: known | dict(_given(arguments))}
 
@@ -330,7 +335,7 @@ TLS_FIELDS = ("tls_enabled", *TLS_FILES, "tls_client")
 
 
 def add_tls(parser: argparse.ArgumentParser) -> None:
-    """Add the options that switch TLS on and say with which files."""
+    """Add the options of TLS: the switch, and its files."""
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
     switch = "speak TLS only; naming a certificate switches it on"
     add("--tls", dest="tls_enabled", action=argparse.BooleanOptionalAction, help=switch)
@@ -354,5 +359,5 @@ def tls_given(given: Mapping[str, object]) -> dict[str, object]:
 
 
 def _full_path(text: str) -> str:
-    """Return a file name that an engine in another directory understands too."""
+    """Return an absolute file name, because the engine runs in another directory."""
     return str(Path(text).absolute()) if text else ""

@@ -1,4 +1,4 @@
-"""`echo` and `send`: call another AE, to see whether it answers and what it takes."""
+"""`echo` and `send`: test another AE with a C-ECHO, or with files."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
     from engine.model.peer import Peer
 
 NOT_ACCEPTED = 9
-"""The exit code where the peer answers, and does not take what it was sent."""
+"""The exit code if the peer answers but rejects what it was sent."""
 
 _SHOWN_FAILURES = 20
 _PROGRESS_SECONDS = 0.1
 
 
 def add_echo(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes that sends a C-ECHO."""
+    """Add the options of `echo`."""
     set_run(parser, _echo)
     _add_peer(parser)
 
 
 def add_send(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes that sends files."""
+    """Add the options of `send`."""
     set_run(parser, _send)
     what = "a DICOM file or folder"
     parser.add_argument("files", nargs="+", type=Path, metavar="PATH", help=what)
@@ -55,7 +55,7 @@ def _add_peer(parser: argparse.ArgumentParser) -> None:
 
 
 def add_calling(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how a peer is called."""
+    """Add the options for calling a peer."""
     parser.add_argument("--calling", default=OWN_AE_TITLE, metavar="AE",
                         help=f"our own AE title (default: {OWN_AE_TITLE})")  # fmt: skip
     parser.add_argument("--timeout", type=_seconds, default=ANSWER_SECONDS,
@@ -125,7 +125,7 @@ def _send(arguments: argparse.Namespace) -> int:
 
 
 def _found(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files that are named, and all DICOM files of the folders that are."""
+    """Yield the named files, and all DICOM files of named folders."""
     from engine.dicom.part10 import is_dicom_file
 
     for path in paths:
@@ -138,7 +138,7 @@ def _found(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 class _Report:
-    """Counts what became of the files, and shows it while that grows."""
+    """Counts the outcomes of the files, and shows progress."""
 
     def __init__(self, files: int, *, live: bool) -> None:
         self._files = files
@@ -151,26 +151,26 @@ class _Report:
 
     @property
     def stored(self) -> int:
-        """How many objects the peer has now."""
+        """The number of objects that the peer has stored."""
         return sum(self.statuses.values()) - sum(f.status is not None for f in self.failures)
 
     @property
     def seconds(self) -> float:
-        """How long it has taken."""
+        """The time since the start."""
         return time.monotonic() - self._started
 
     @property
     def is_complete(self) -> bool:
-        """Whether the peer has everything."""
+        """Whether the peer has stored all objects."""
         return self.stored == self._files
 
     @property
     def not_sent(self) -> int:
-        """How many files were not reached."""
+        """The number of files that were not sent."""
         return self._files - self.stored - len(self.failures)
 
     def add(self, sent: SentObject) -> None:
-        """Note what became of one file."""
+        """Count the outcome of one file."""
         self.bytes += sent.size_bytes
         if sent.status is not None:
             self.statuses[sent.status] += 1
@@ -181,13 +181,13 @@ class _Report:
             self._show()
 
     def end(self) -> None:
-        """Leave the line of the progress."""
+        """End the line of the progress."""
         if self._live:
             self._show()
             sys.stderr.write("\n")
 
     def to_record(self, broken: PeerError | None) -> dict[str, object]:
-        """Return the report for programs."""
+        """Return the report as JSON."""
         return {
             "files": self._files,
             "stored": self.stored,

@@ -1,4 +1,4 @@
-"""`plugins`: what other distributions add, and what is wrong with it."""
+"""`plugins`: identifiers, processors and file namers of other distributions, and their faults."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""`processors`: what sees, changes, relabels or rejects the objects of receivers."""
+"""`processors`: custom processing of the objects of receivers."""
 
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,14 +11,16 @@ from typing import TYPE_CHECKING
 from engine.cli.context import (
     actor,
     add_show_secrets,
+    attached,
     receiver_named,
     settings_of,
     shown,
     shows_secrets,
+    store_of,
 )
 from engine.cli.live import running_engine
 from engine.cli.objects import MASKED, add_show_values
-from engine.cli.options import add_verb, add_verbs, add_yes, text_or_file
+from engine.cli.options import add_verb, add_verbs, add_yes, named_value, text_or_file
 from engine.cli.route import print_processing
 from engine.dicom.header import identifying_values_of
 from engine.dicom.part10 import read_file
@@ -35,12 +36,11 @@ from engine.model.identity import NO_VALUES
 from engine.model.processing import Verdict
 from engine.model.processor import Location, Processor, ProcessorRules, parse_processor
 from engine.processing.contract import Facts
-from engine.processing.installed import load_processors
+from engine.processing.installed import load_processors, rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from engine.config.store import ConfigurationStore
     from engine.model.configuration import Configuration
     from engine.model.identity import IdentifyingValues
     from engine.model.processing import ProcessorStatus, ProcessorStep
@@ -54,17 +54,13 @@ _COUNTS = ("runs", "rejects", "errors")
 
 def statuses_of(arguments: argparse.Namespace) -> dict[int, ProcessorStatus]:
     """Return the statuses of all processors by their ids; none if no engine runs."""
-    from engine.remote.attach import find_engine
-
-    engine = find_engine(settings_of(arguments))
-    if engine is None:
-        return {}
-    with closing(engine):
-        return {status.processor.id: status for status in engine.view.processors.list()}
+    with attached(settings_of(arguments)) as engine:
+        statuses = engine.processors.list() if engine is not None else ()
+    return {status.processor.id: status for status in statuses}
 
 
 def status_record(status: ProcessorStatus | None) -> dict[str, object] | None:
-    """Return a status for programs; None if no engine tells it."""
+    """Return a status as JSON; None without an engine."""
     if status is None:
         return None
     names = (*_COUNTS, "receivers", "problem", "last_error", "last_error_at", "mean_seconds")
@@ -72,7 +68,7 @@ def status_record(status: ProcessorStatus | None) -> dict[str, object] | None:
 
 
 def print_statuses(statuses: Mapping[int, ProcessorStatus]) -> None:
-    """Print what the processors did."""
+    """Print the counts and problems of processors."""
     heads = ("LABEL", "STATE", *(name.upper() for name in _COUNTS), "MS", "SEES", "PROBLEM")
     rows = [
         (
@@ -117,7 +113,7 @@ def add_processors(command: argparse.ArgumentParser) -> None:
 
 
 def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
-    """Add one option per field of a processor; fields that are not named stay as they are."""
+    """Add one option per field of a processor; fields without their option keep their value."""
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
     add("--label", metavar="TEXT", required=is_new, help="its name")
     add("--class", dest="processor_class", metavar="ID", required=is_new,
@@ -142,12 +138,10 @@ def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
 
 
 def _parameter(text: str) -> tuple[str, str]:
-    """Read NAME=VALUE or NAME=@FILE; what names there are, the class knows."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        wanted = "write NAME=VALUE, such as file=/srv/labels.csv"
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a parameter; {wanted}")
-    return name.strip(), text_or_file(value.strip())
+    """Read NAME=VALUE or NAME=@FILE; the class checks the name."""
+    fault = "is not a parameter; write NAME=VALUE, such as file=/srv/labels.csv"
+    name, value = named_value(text, fault)
+    return name, text_or_file(value)
 
 
 def _classes(arguments: argparse.Namespace) -> int:
@@ -171,7 +165,7 @@ def _parameter_list(known: ProcessorClass) -> str:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    configuration = _store(arguments, ProcessorRules()).load()
+    configuration = store_of(arguments).load()
     processors = sorted(configuration.processors, key=lambda processor: processor.order)
     statuses = statuses_of(arguments)
     secrets = shows_secrets(arguments, "processors list")
@@ -188,43 +182,43 @@ def _list(arguments: argparse.Namespace) -> None:
 
 def _add(arguments: argparse.Namespace) -> None:
     rules = _rules()
-    store = _store(arguments, rules)
+    store = store_of(arguments, processors=rules)
     location = _first_location(rules, getattr(arguments, "processor_class", ""))
     record = {"location": location, **_given(arguments, {})}
     before = store.load()
     processor = parse_processor(record, _beside(rules, before))
-    _report(arguments, "added", *store.processors.save(processor, actor()))
+    _report(arguments, "added", *store.save_processor(processor, actor()))
 
 
 def _edit(arguments: argparse.Namespace) -> None:
     rules = _rules()
-    store = _store(arguments, rules)
+    store = store_of(arguments, processors=rules)
     before = store.load()
     seen = processor_named(before, arguments.processor)
     record = seen.to_record() | _given(arguments, dict(seen.parameters))
     processor = parse_processor(record, _beside(rules, before))
-    _report(arguments, "saved", *store.processors.save(processor, actor(), replacing=seen))
+    _report(arguments, "saved", *store.save_processor(processor, actor(), replacing=seen))
 
 
 def _switch(arguments: argparse.Namespace) -> None:
-    store = _store(arguments, ProcessorRules())
+    store = store_of(arguments)
     processor = processor_named(store.load(), arguments.processor)
     verb = "enabled" if arguments.enabled else "disabled"
-    saved = store.processors.set_enabled(processor.id, arguments.enabled, actor())
+    saved = store.set_processor_enabled(processor.id, arguments.enabled, actor())
     _report(arguments, verb, *saved)
 
 
 def _delete(arguments: argparse.Namespace) -> None:
-    store = _store(arguments, ProcessorRules())
+    store = store_of(arguments)
     processor = processor_named(store.load(), arguments.processor)
     terminal.confirm(f"Delete processor {processor.label}?", already=arguments.yes)
-    configuration = store.processors.delete(processor.id, actor())
+    configuration = store.delete_processor(processor.id, actor())
     _report(arguments, "deleted", configuration, processor)
 
 
 def _test(arguments: argparse.Namespace) -> int:
     """Take files through one processor; 1 if it fails on any, or one can't be read."""
-    configuration = _store(arguments, ProcessorRules()).load()
+    configuration = store_of(arguments).load()
     processor = processor_named(configuration, arguments.processor)
     if not processor.location.is_before_storing:
         remedy = "it acts on what is stored; see what it does there in a running engine"
@@ -245,7 +239,7 @@ def _test(arguments: argparse.Namespace) -> int:
 
 def _receiver_for(processor: Processor, configuration: Configuration, name: str | None) -> Receiver:
     if name is not None:
-        return receiver_named(configuration, name)
+        return receiver_named(configuration.receivers, name)
     seen = [r for r in configuration.receivers if processor.admits_receiver(r.label)]
     if not seen:
         remedy = "name one with --receiver, or mend receivers_allowed"
@@ -268,9 +262,7 @@ def processor_named(configuration: Configuration, name: str) -> Processor:
 
 
 def _rules() -> ProcessorRules:
-    """Return what the installed classes say; loads the code of plugins."""
-    from engine.processing.installed import load_processors, rules_of
-
+    """Return the rules of the installed classes; loads the code of plugins."""
     return rules_of(load_processors())
 
 
@@ -284,19 +276,6 @@ def _first_location(rules: ProcessorRules, class_id: str) -> Location:
         if known.id == class_id and not known.error:
             return known.locations[0]
     return Location.AFTER_DICOM_READ
-
-
-def _store(arguments: argparse.Namespace, rules: ProcessorRules) -> ConfigurationStore:
-    from engine.config.store import ConfigurationStore
-    from engine.host.clock import SystemClock
-
-    settings = settings_of(arguments)
-    return ConfigurationStore(
-        settings.config_file,
-        clock=SystemClock(),
-        processors=rules,
-        in_use=settings.in_use_files,
-    )
 
 
 def _given(arguments: argparse.Namespace, parameters: Mapping[str, str]) -> dict[str, object]:
@@ -342,17 +321,17 @@ def _receivers_in_words(processor: Processor) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a processor made of one file."""
+    """The result of a processor for one file."""
 
     file: str
     steps: tuple[ProcessorStep, ...] = ()
     unreadable: str = ""
-    """Why the file can't be tried, if so."""
+    """The reason why the file can't be tried; empty if it can."""
     known: IdentifyingValues = NO_VALUES
-    """What the object says of its patient."""
+    """The identifying values of the object, to be masked."""
 
     def masked(self, file: str) -> Trial:
-        """Return the same under another name and without values of the object."""
+        """Return the result under another file name, with values masked."""
         steps = tuple(step.masked(self.known) for step in self.steps)
         return replace(self, file=file, steps=steps)
 
@@ -362,7 +341,7 @@ class Trial:
         return bool(self.unreadable) or any(s.verdict is Verdict.FAILED for s in self.steps)
 
     def to_record(self) -> dict[str, object]:
-        """Return the trial for programs."""
+        """Return the result as JSON."""
         steps = [step.to_record() for step in self.steps]
         return {"file": self.file, "processing": steps, "unreadable": self.unreadable}
 
@@ -373,7 +352,7 @@ def trials(
     receiver: Receiver,
     configuration: Configuration,
 ) -> list[Trial]:
-    """Try a processor on every file; one that can't be read stops nothing."""
+    """Try a processor on every file; an unreadable one does not stop the others."""
     site, projects = configuration.site, configuration.projects
     identifier = installed_identifiers().get(receiver.identifier) or MissingIdentifier(
         receiver.identifier
@@ -403,7 +382,7 @@ def newest(
         NotFound: if no engine runs, or nothing has arrived.
     """
     name = arguments.receiver
-    receiver = receiver_named(configuration, name).label if name is not None else ""
+    receiver = receiver_named(configuration.receivers, name).label if name is not None else ""
     with running_engine(arguments) as engine:
         if arguments.show_values:
             trial = engine.processors.shown_test(processor, actor(), receiver)

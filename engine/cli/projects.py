@@ -1,4 +1,4 @@
-"""`projects`: what received sessions are sorted into."""
+"""`projects`: the projects that sessions belong to."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def add_projects(command: argparse.ArgumentParser) -> None:
 
 
 def _add_fields(parser: argparse.ArgumentParser) -> None:
-    """Add one option per field of a project; fields that are not named stay as they are."""
+    """Add one option per field of a project; fields without their option keep their value."""
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
     add("--title", metavar="TEXT", help="its name for people")
     add("--alias", dest="aliases", metavar="NAME", action="append",
@@ -145,7 +145,7 @@ def _delete(arguments: argparse.Namespace) -> None:
 
 
 def _receivers_naming(project: Project, configuration: Configuration) -> Iterator[str]:
-    """Yield the receivers that tell their identifier to use a project."""
+    """Yield the receivers whose identifier is set to a project."""
     names = {project.id, *project.aliases}
     for receiver in configuration.receivers:
         if dict(receiver.identifier_settings).get(PROJECT_FIELD.name) in names:
@@ -157,7 +157,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def _sessions(arguments: argparse.Namespace) -> dict[str, int]:
-    """Return how many sessions of each project the index knows."""
+    """Return the number of sessions of each project in the index."""
     from engine.index.reader import read_sessions_by_project
 
     return read_sessions_by_project(settings_of(arguments).index_file)

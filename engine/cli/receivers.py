@@ -1,4 +1,4 @@
-"""`receivers`: what listens for DICOM objects."""
+"""`receivers`: the storage SCPs of the engine."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from engine.cli.options import (
     add_verbs,
     add_yes,
     limits_given,
+    named_value,
     text_of_file,
     text_or_file,
     tls_given,
@@ -91,7 +92,7 @@ def add_receivers(command: argparse.ArgumentParser) -> None:
 
 
 def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
-    """Add one option per field of a receiver; fields that are not named stay as they are."""
+    """Add one option per field of a receiver; fields without their option keep their value."""
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
     policies = f"{', '.join(DuplicatePolicy)}; '' for the site's"
     add("--duplicates", metavar="POLICY", help=f"for a SOP instance with other content: {policies}")
@@ -133,12 +134,8 @@ def _add_texts(parser: argparse.ArgumentParser) -> None:
 
 
 def _setting(text: str) -> tuple[str, str]:
-    """Read NAME=VALUE; what names there are, and what values, the identifier knows."""
-    name, equals, value = (part.strip() for part in text.partition("="))
-    if not equals or not name:
-        wanted = "write NAME=VALUE, such as project=NEURO-01"
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a setting; {wanted}")
-    return name, value
+    """Read NAME=VALUE; the identifier checks both."""
+    return named_value(text, "is not a setting; write NAME=VALUE, such as project=NEURO-01")
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -155,13 +152,13 @@ def _add(arguments: argparse.Namespace) -> None:
 
 def _edit(arguments: argparse.Namespace) -> None:
     before = store_of(arguments).load()
-    _save(arguments, "saved", before, receiver_named(before, arguments.receiver))
+    _save(arguments, "saved", before, receiver_named(before.receivers, arguments.receiver))
 
 
 def _save(
     arguments: argparse.Namespace, verb: str, before: Configuration, seen: Receiver | None
 ) -> None:
-    """Save what the options make of a receiver, if it still is as it was seen."""
+    """Save a receiver, changed as the options say; `seen` is as it was read before."""
     record = seen.to_record() if seen else {}
     identifiers = installed_identifiers()
     fields = _given_fields(arguments, record)
@@ -194,7 +191,7 @@ def _given_fields(arguments: argparse.Namespace, before: Mapping[str, object]) -
 
 
 def _settings(given: Mapping[str, Any], before: Mapping[str, object]) -> dict[str, str]:
-    """Return what the identifier is told; another one begins anew."""
+    """Return the settings of the identifier; another identifier begins without any."""
     known = before.get("identifier_settings")
     same = given.get("identifier", before.get("identifier")) == before.get("identifier")
     kept = dict(known) if isinstance(known, dict) and same else {}
@@ -203,14 +200,14 @@ def _settings(given: Mapping[str, Any], before: Mapping[str, object]) -> dict[st
 
 def _switch(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
-    receiver = receiver_named(store.load(), arguments.receiver)
+    receiver = receiver_named(store.load().receivers, arguments.receiver)
     verb = "enabled" if arguments.enabled else "disabled"
     _report(arguments, verb, *store.set_enabled(receiver.id, arguments.enabled, actor()))
 
 
 def _delete(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
-    receiver = receiver_named(store.load(), arguments.receiver)
+    receiver = receiver_named(store.load().receivers, arguments.receiver)
     terminal.confirm(f"Delete receiver {receiver.label}?", already=arguments.yes)
     _report(arguments, "deleted", store.delete_receiver(receiver.id, actor()), receiver)
 
@@ -226,7 +223,7 @@ def _report(
 
 
 def receiver_record(receiver: Receiver, *, secrets: bool = False) -> dict[str, object]:
-    """Return a receiver's JSON form with its label and what its TLS files say."""
+    """Return a receiver as JSON, with its label and the facts of its TLS files."""
     record = {**shown(receiver.to_record(), secrets=secrets), "label": receiver.label}
     certificate = certificate_record(receiver, SystemClock().now())
     return {**record, "certificate": certificate, "callers": callers_record(receiver)}

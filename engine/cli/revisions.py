@@ -1,4 +1,4 @@
-"""`config`: revisions of the configuration, what they changed, their return, and recovery."""
+"""`config`: revisions of the configuration, their differences, undo and recovery."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 
     from engine.cli.options import Commands
     from engine.config.history import RecoveryCandidate
-    from engine.config.store import ConfigurationStore, Revision
+    from engine.config.revisions import Revision
+    from engine.config.store import ConfigurationStore
     from engine.model.configuration_diff import FieldDifference
 
 
 def sentences(made: Iterable[FieldDifference], *, secrets: bool = False) -> list[str]:
-    """Say every difference in one line; those of the limits one by one."""
+    """Return each difference as one line; limits are listed one by one."""
     return [difference.sentence() for difference in _members(made, secrets=secrets)]
 
 
 def records(made: Iterable[FieldDifference], *, secrets: bool = False) -> list[dict[str, object]]:
-    """Return the differences for programs."""
+    """Return the differences as JSON."""
     return [{**asdict(d), "sentence": d.sentence()} for d in _members(made, secrets=secrets)]
 
 
@@ -46,13 +47,13 @@ def _members(made: Iterable[FieldDifference], *, secrets: bool) -> Iterator[Fiel
 
 
 class StillValid(ConfigurationError):
-    """There is nothing to recover."""
+    """The configuration file is valid: nothing to recover."""
 
     title = "The configuration is valid"
 
 
 def add_recover(verbs: Commands) -> None:
-    """Add the command."""
+    """Add the verb `recover`."""
     recover = add_verb(verbs, "recover", _recover, "restore a missing or broken configuration file")
     chosen = recover.add_mutually_exclusive_group()
     chosen.add_argument("--list", action="store_true", help="list what can be restored, and end")
@@ -125,7 +126,7 @@ def _record(found: RecoveryCandidate) -> dict[str, object]:
 def _report(
     arguments: argparse.Namespace, chosen: RecoveryCandidate | None, revision: int | None
 ) -> None:
-    """Say what was restored as which revision; None for a dry run."""
+    """Print what was restored, as which revision; None for a dry run."""
     if arguments.json:
         restored = _record(chosen) if chosen else None
         return terminal.print_json({"restored": restored, "revision": revision})
@@ -141,7 +142,7 @@ _SHOWN = 20
 
 
 def add_config(command: argparse.ArgumentParser) -> None:
-    """Add the commands that show, compare and bring back revisions."""
+    """Add the commands that show, compare and restore revisions."""
     verbs = add_verbs(command)
     history = add_verb(verbs, "history", _history, "list the revisions, newest first")
     many = f"how many at most (default: {_SHOWN})"
@@ -199,9 +200,9 @@ def _meta(configuration: Configuration) -> dict[str, object]:
 
 
 def _in_force(store: ConfigurationStore) -> Configuration:
-    """Return what is in force; an edit of the file becomes a revision first.
+    """Return the configuration of the file; a change by hand becomes a revision first.
 
-    If the user may not write the file, a note says that the edit is not a revision yet.
+    If the user may not write the file, a note says that the change is no revision yet.
     """
     try:
         return store.adopt()
@@ -211,7 +212,7 @@ def _in_force(store: ConfigurationStore) -> Configuration:
 
 
 def _rows(revision: Revision, *, secrets: bool) -> Iterator[tuple[object, ...]]:
-    """Yield one row per difference; the first one tells who made them, and when."""
+    """Yield one row per difference; the first one has author and time."""
     said = sentences(revision.made, secrets=secrets) or ["rewritten, with no difference in words"]
     made = revision.configuration
     count = len(records(revision.made))
@@ -257,7 +258,7 @@ def _diff(arguments: argparse.Namespace) -> None:
 
 
 def _newest_change(store: ConfigurationStore) -> tuple[Configuration, Configuration]:
-    """Return what was before and after the newest change, also if an editor made it just now."""
+    """Return the configuration before and after the newest change, also of one made by hand."""
     now = _in_force(store)
     kept = [revision.configuration for revision in islice(store.revisions(), 2)]
     if not kept:
@@ -269,7 +270,7 @@ def _newest_change(store: ConfigurationStore) -> tuple[Configuration, Configurat
 
 def _undo(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
-    before = store.adopt()  # so that what is taken back is the edit, not what was before it
+    before = store.adopt()  # so that the undo concerns the edit, not the change before it
     after = store.undo(actor())
     undone = differences(after, before)
     if arguments.json:
@@ -301,7 +302,7 @@ def _restore(arguments: argparse.Namespace) -> None:
 
 
 def _check_unchanged(seen: Configuration, now: Configuration) -> None:
-    """Don't overwrite what somebody changed while the question was open."""
+    """Fail if somebody changed the file while the question was open."""
     made: tuple[FieldDifference, ...] = differences(seen, now)
     if made:
         what = "the configuration"

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 _FOUND = 1
-"""Exit code: a file is unreadable, or its object would be refused."""
+"""Exit code: a file is unreadable, or its object would be rejected."""
 _OTHERWISE = {
     Attribute.PROJECT: f"nothing: {UNASSIGNED}",
     Attribute.SUBJECT: "nothing: no subject",
@@ -49,18 +49,18 @@ _OTHERWISE = {
 }
 _DIRECTLY = "goes directly into the archive, unless that has the session already"
 Unreadable = tuple[str, str]
-"""A file, and why it can't be read."""
+"""A file, and the reason why it can't be read."""
 
 
 class NothingToTry(EngineError):
-    """It is not said what is to be tried, or twice."""
+    """The command names neither files nor ``--recent``, or both."""
 
     title = "Nothing was tried"
     exit_code = 2
 
 
 def add_route(parser: argparse.ArgumentParser) -> None:
-    """Add the command that tries files."""
+    """Add the dry run of files."""
     set_run(parser, _route)
     parser.add_argument("files", metavar="FILE|DIR", nargs="*", help="DICOM files, or folders")
     recent = "instead of files: what arrived last at that receiver of the running engine"
@@ -103,7 +103,7 @@ def _require_one_source(arguments: argparse.Namespace) -> None:
 def _tried(
     rehearsal: RoutingDryRun, names: Iterable[str], is_masked: bool
 ) -> tuple[list[RoutingDryRunResult], list[Unreadable]]:
-    """Try every file; those that can't be read stop nothing."""
+    """Try every file; an unreadable one does not stop the others."""
     rehearsed: list[RoutingDryRunResult] = []
     unreadable: list[Unreadable] = []
     faults: list[OSError] = []
@@ -130,7 +130,7 @@ def _rehearsal(arguments: argparse.Namespace) -> Iterator[RoutingDryRun]:
     from engine.intake.rehearsal import RoutingDryRun
 
     configuration = store_of(arguments).load()
-    receiver, site = receiver_named(configuration, arguments.receiver), configuration.site
+    receiver, site = receiver_named(configuration.receivers, arguments.receiver), configuration.site
     identifier = installed_identifiers().get(receiver.identifier) or MissingIdentifier(
         receiver.identifier
     )
@@ -152,7 +152,7 @@ def _rehearsal(arguments: argparse.Namespace) -> Iterator[RoutingDryRun]:
 
 @contextmanager
 def _processing(receiver: Receiver) -> Iterator[Processing | None]:
-    """Give what runs processors, if the receiver wants any."""
+    """Give the processors, if the receiver has custom processing; else None."""
     if not receiver.custom_processing:
         yield None
         return
@@ -220,7 +220,7 @@ def _where(found: RoutingDryRunResult) -> str:
 
 
 def _change(found: RoutingDryRunResult) -> str:
-    """Say which attributes would change, each as it is and as it would be."""
+    """Return the attributes that would change, each as it is and as it would be."""
     if not found.changes:
         return "same"
     before, after = _identity_cells(found.saved), _identity_cells(found.draft)
@@ -244,7 +244,7 @@ def _print_steps(steps: Iterable[Step]) -> None:
 
 
 def print_processing(steps: Iterable[ProcessorStep]) -> None:
-    """Print what processors said, and below each what it changed."""
+    """Print the outcome of each processor, and its changes below it."""
     rows: list[tuple[object, ...]] = []
     for step in steps:
         said = "; ".join(filter(None, (step.why, step.assigned.words())))
@@ -265,7 +265,7 @@ def _print_deciders(rehearsed: Iterable[RoutingDryRunResult]) -> None:
 
 
 def _deciders(rehearsed: Iterable[RoutingDryRunResult]) -> list[tuple[tuple[object, ...], int]]:
-    """Return how often each rule or default decided, most often first for each attribute."""
+    """Return the number of decisions of each rule or default, by attribute, highest first."""
     counts: dict[Attribute, Counter[tuple[object, ...]]] = {a: Counter() for a in Attribute}
     for found in rehearsed:
         for attribute in Attribute:
@@ -320,7 +320,7 @@ def _identity_record(found: Identification) -> dict[str, object]:
 
 
 def step_record(step: Step) -> dict[str, object]:
-    """Return a step for programs."""
+    """Return a step as JSON."""
     return {
         "attribute": str(step.attribute),
         "source": str(step.source),
@@ -338,13 +338,13 @@ def step_record(step: Step) -> dict[str, object]:
 
 
 def recent_routes(arguments: argparse.Namespace) -> list[RoutingDryRunResult]:
-    """Return what would become of a receiver's last objects, newest first.
+    """Return the dry runs of a receiver's last objects, newest first.
 
     Raises:
         NotFound: if no engine runs, or there is no such receiver.
     """
     configuration = store_of(arguments).load()
-    receiver, site = receiver_named(configuration, arguments.receiver), configuration.site
+    receiver, site = receiver_named(configuration.receivers, arguments.receiver), configuration.site
     if arguments.rules is not None:
         text = read_text(arguments.rules)
         receiver, routing = drafted(text, receiver, site.routing, arguments.rules)

@@ -1,4 +1,4 @@
-"""`engine` and `status`: run without a console, and look at what runs."""
+"""`engine` and `status`: run an engine without a console, and show its status."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_HELD_MIB = 256
 
 
 class NotStarted(EngineError):
-    """The configuration is not acceptable, said as a log may keep it: without text of the file."""
+    """The configuration is invalid; the text has nothing of the file, because it goes into logs."""
 
     exit_code = ConfigurationError.exit_code
 
@@ -66,7 +66,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_status(parser: argparse.ArgumentParser) -> None:
-    """Add the command that tells what runs."""
+    """Add the command that shows the status."""
     set_run(parser, _status)
     again = "show it again every N seconds (default: 2) until interrupted; without a terminal, and"
     parser.add_argument("--watch", type=_interval, metavar="N", nargs="?", const=_WATCH_SECONDS,
@@ -116,7 +116,7 @@ def _engine(arguments: argparse.Namespace) -> None:
         # Metrics are served while the engine drains, the control API is not.
         engine.before_closing(serve_metrics(engine, settings.metrics, engine.record))
         running.callback(serve(engine, settings, report=engine.record))
-        gc.freeze()  # what is here now stays: collections need not look at it again and again
+        gc.freeze()  # what exists now stays: the garbage collector need not scan it again and again
         for receiver in engine.snapshot().receivers:
             terminal.say(_state_in_words(receiver))
         engine.subscribe(_say_event)

@@ -1,4 +1,4 @@
-"""`script` and `anonymize`: what a script would do, and scripts applied to files."""
+"""`script` and `anonymize`: dry runs of scripts, and scripts applied to files."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ _FOUND = 1
 
 
 def add_script(command: argparse.ArgumentParser) -> None:
-    """Add the commands that look at scripts."""
+    """Add the commands about scripts."""
     verbs = add_verbs(command)
     check = add_verb(verbs, "check", _check, "check a script and list its traps")
     check.add_argument("file", metavar="FILE", help="a DicomEdit 6 script; - for standard input")
@@ -150,7 +150,7 @@ _VARIABLES = ("project", "subject", "session")
 
 
 class NothingToDo(EngineError):
-    """The command names no file, or an output that does not fit."""
+    """The command names no file, or an output that does not fit the input."""
 
     title = "Nothing was anonymized"
     exit_code = 2
@@ -191,7 +191,7 @@ def _add_profile(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """What became of one file."""
+    """The outcome of one file."""
 
     source: Path
     target: Path
@@ -202,7 +202,7 @@ class _Result:
     differences: tuple[ElementDifference, ...] = ()
 
     def to_record(self) -> dict[str, object]:
-        """Return it for programs."""
+        """Return the outcome as JSON."""
         record = asdict(self) | {"source": str(self.source), "target": str(self.target)}
         return record | {"differences": [asdict(d) for d in self.differences]}
 
@@ -250,7 +250,7 @@ def _profile(arguments: argparse.Namespace) -> Profile | None:
 
 
 def _pairs(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield every file with the one to write: in folders with the same place below."""
+    """Yield every file with its output; folders keep their structure."""
     single = len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir()
     if single:
         yield inputs[0], output
@@ -260,6 +260,7 @@ def _pairs(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
             yield name, output / name.name
             continue
         for found in sorted(name.rglob("*")):
+            # The output may be a folder below an input: its files are no input.
             inside = found.is_relative_to(output) and output != name
             if found.is_file() and not inside:
                 yield found, output / found.relative_to(name)
@@ -273,7 +274,7 @@ def _edit(
     profile: Profile | None,
     arguments: argparse.Namespace,
 ) -> _Result:
-    """Edit one file; whatever goes wrong with it must not keep the others from their turn."""
+    """Edit one file; a failure is its outcome, so that the others go on."""
     from engine.anonymize import ScriptOutcome, edit_file
 
     try:
@@ -329,7 +330,7 @@ def _print(result: _Result) -> None:
 
 
 def _cut(text: str | None) -> str:
-    """Keep a table readable; programs get the whole text."""
+    """Shorten a text for a table; JSON has the whole text."""
     shown = text or ""
     return shown if len(shown) <= _WIDEST else f"{shown[:_WIDEST]}…"
 

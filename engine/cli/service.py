@@ -1,4 +1,4 @@
-"""`service`: dicomdock as a systemd service that outlives every session."""
+"""`service`: dicomdock as a systemd service."""
 
 from __future__ import annotations
 
@@ -99,10 +99,10 @@ def _uninstall(arguments: argparse.Namespace) -> None:
 def _is_to_be_done(
     arguments: argparse.Namespace, todo: list[str], hindrance: NotInstallable | None
 ) -> bool:
-    """Tell whether to do it, or only to say it.
+    """Return whether to do the steps, or, with ``--dry-run``, only to print them.
 
     Raises:
-        NotInstallable: if it is to be done and can't be; what would be done is said first.
+        NotInstallable: if they are to be done and can't be; they are printed first.
     """
     if arguments.dry_run or hindrance is None:
         return not arguments.dry_run
@@ -136,7 +136,7 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
 
 
 def _configured(arguments: argparse.Namespace) -> tuple[ListenPlace, ...]:
-    """Return where the configured receivers listen, as far as the configuration can be read."""
+    """Return the addresses of the configured receivers; none if the configuration is unreadable."""
     try:
         with as_owner(arguments.data):
             configuration = store_of(arguments).load()
@@ -149,14 +149,14 @@ def _configured(arguments: argparse.Namespace) -> tuple[ListenPlace, ...]:
 
 
 def _program() -> tuple[str, ...]:
-    """Return the command that runs this very installation."""
+    """Return the command line of this installation."""
     beside = Path(sys.executable).with_name("dicomdock")
     found = str(beside) if beside.exists() else shutil.which("dicomdock")
     return (found,) if found else (sys.executable, "-P", "-m", "tui")
 
 
 def _own_places() -> Iterator[Path]:
-    """Yield where the interpreter and this package lie, for a service that sees no homes."""
+    """Yield the directories of interpreter and package, for a service that sees no homes."""
     yield from map(Path, dict.fromkeys((sys.prefix, sys.base_prefix)))
     package = Path(__file__).parents[2]
     if Path(sys.prefix) not in package.parents:

@@ -1,17 +1,16 @@
-"""`sessions` and `trace`: what has arrived, and what happens to it.
+"""`sessions` and `trace`: sessions and the operations on them, and the trail of objects.
 
-A running engine is asked by a row in its index and a ring at its door; without one, the command
-does the work itself.
+A request for a running engine is a row in its index and a byte in its FIFO. Without an engine, the
+command does the work itself.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine.cli.context import actor, record, settings_of, store_of
+from engine.cli.context import actor, attached, record, settings_of, store_of
 from engine.cli.live import running_engine
 from engine.cli.options import add_verb, add_verbs, add_yes, seconds, set_run, whole_number
 from engine.errors import NotFound, SessionError
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 _CONFLICT = 1
 _LONGEST_LOOK_SECONDS = 60.0
-"""How long the engine waits at a time."""
+"""The longest single wait that is asked of the engine."""
 
 
 def add_objects_verb(verbs: Commands) -> None:
@@ -66,7 +65,7 @@ def _objects(arguments: argparse.Namespace) -> None:
 
 
 def print_detail(detail: SessionDetail) -> None:
-    """Print what a running engine knows of a session besides its row."""
+    """Print the details of a session that only a running engine has."""
     heads: tuple[str, ...] = ("SCAN", "MODALITY", "DESCRIPTION", "OBJECTS", "MB", "FIRST OBJECT")
     rows = [
         (s.id, s.modality, s.description, s.objects, f"{s.bytes / 1e6:.1f}", s.first_file)
@@ -96,7 +95,7 @@ def _remarks(detail: SessionDetail) -> Iterator[str]:
 
 
 def preview_archiving(arguments: argparse.Namespace) -> int:
-    """Say what archiving some sessions would come to; 1 if something speaks against one."""
+    """Print the result of archiving sessions without doing it; return 1 for conflicts."""
     merge, overwrite = arguments.merge, arguments.overwrite
     with running_engine(arguments) as engine:
         previews = {
@@ -118,7 +117,7 @@ def preview_archiving(arguments: argparse.Namespace) -> int:
 def wait_until_settled(
     arguments: argparse.Namespace, numbers: Iterable[int], seconds: float
 ) -> bool:
-    """Wait until nothing waits or works on sessions; return whether that is so in time."""
+    """Wait until no request for the sessions is open; return False if time runs out."""
     until = time.monotonic() + seconds
     with running_engine(arguments) as engine:
         for number in numbers:
@@ -225,14 +224,9 @@ def _show(arguments: argparse.Namespace) -> None:
 
 
 def _detail(arguments: argparse.Namespace, settings: EngineSettings) -> SessionDetail | None:
-    """Return what a running engine tells of a session; None without one."""
-    from engine.remote.attach import find_engine
-
-    engine = find_engine(settings)
-    if engine is None:
-        return None
-    with closing(engine):
-        return engine.view.sessions.detail(arguments.session)
+    """Return the details of a session from a running engine; None without one."""
+    with attached(settings) as engine:
+        return engine.sessions.detail(arguments.session) if engine is not None else None
 
 
 def _archive(arguments: argparse.Namespace) -> int:
@@ -322,7 +316,7 @@ def _ask(arguments: argparse.Namespace, request: Ask) -> int:
 
 
 def _waited(arguments: argparse.Namespace, refused: Iterable[int]) -> bool:
-    """Wait for what was asked for, if that is wanted; return whether nothing is left to do."""
+    """Wait for the requests, if ``--wait`` is given; return whether all are done."""
     wait = getattr(arguments, "wait", None)
     if wait is None:
         return True
@@ -336,7 +330,7 @@ def _waited(arguments: argparse.Namespace, refused: Iterable[int]) -> bool:
 def _ask_each(
     numbers: list[int], ledger: SessionRepository, request: Ask
 ) -> dict[int, SessionError | NotFound]:
-    """Return the sessions for which that is not possible; the others are not held up by them."""
+    """Queue the requests; return the sessions for which that is not possible."""
     refused: dict[int, SessionError | NotFound] = {}
     for number in numbers:
         try:
@@ -351,7 +345,7 @@ def _print_outcome(
     ledger: SessionRepository,
     refused: dict[int, SessionError | NotFound],
 ) -> int:
-    """Say what the sessions are now, and what was refused; return the exit code."""
+    """Print the sessions and the requests that were rejected; return the exit code."""
     rows = [(number, *_state(ledger, number)) for number in arguments.session]
     if arguments.json:
         keys = ("id", "status", "reason")
@@ -364,7 +358,7 @@ def _print_outcome(
 
 
 def _state(ledger: SessionRepository, number: int) -> tuple[str, str]:
-    """Return a session's status and reason; one that was merged has no row of its own any more."""
+    """Return a session's status and reason; a merged one has no row any more."""
     try:
         session = ledger.session(number)
     except NotFound:
@@ -376,7 +370,7 @@ _OBJECT_HEADS = ("RECEIVED", "RECEIVER", "CALLER", "STATE", "STATUS", "SESSION",
 
 
 def add_trace(parser: argparse.ArgumentParser) -> None:
-    """Add the command that looks something up."""
+    """Add the command `trace`."""
     set_run(parser, _trace)
     what = "a SOP or Study Instance UID, an accession number or a patient ID"
     parser.add_argument("value", metavar="VALUE", help=what)

@@ -1,4 +1,4 @@
-"""`site`: what holds for all receivers."""
+"""`site`: settings of the installation, for all receivers."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _script(name: str) -> str:
 
 
 def _add_routing(change: argparse.ArgumentParser) -> None:
-    """Add the options for the rules that are asked after a receiver's own."""
+    """Add the options for the rules that come after a receiver's own."""
     add = partial(change.add_argument, action="append", default=[])
     add("--routing", metavar="NAME=FILE", type=_rules,
         help=f"rules for {_NAMES}; '-' reads stdin, NAME= empties them; repeatable")  # fmt: skip
@@ -137,7 +137,7 @@ def _set(arguments: argparse.Namespace) -> None:
 
 
 def _say_script(given: Mapping[str, object], script: SiteScript) -> None:
-    """Say what a change of the script does not do."""
+    """Print a note if a changed script is off, or is the default, which does not de-identify."""
     if given.get(SITE_SCRIPT) and not script.enabled:
         terminal.say("the script is kept but off; --enable-script lets it run on receipt")
     if script.text and script.text == _script(_DEFAULT) and given.keys() & {SITE_SCRIPT, ENABLED}:
@@ -163,7 +163,7 @@ def _print(arguments: argparse.Namespace, configuration: Configuration) -> None:
 
 
 def _rows(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """Yield the settings; of texts, how many lines they have."""
+    """Yield the settings; for long texts, their number of lines."""
     routing = (f"routing.{name}" for name in SITE_ROUTING_FIELDS)
     texts = {SITE_SCRIPT, "sessions.series_filter", *routing}
     for name, value in flattened(record):

@@ -1,4 +1,4 @@
-"""`study-routes`: studies that were announced, such as by whoever asked for them by C-MOVE."""
+"""`study-routes`: projects of studies that were announced, for example before a C-MOVE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`whitelist`: would a caller pass, what is odd about the lines, and which line would help."""
+"""`whitelist`: tests callers, reviews lines, and suggests a line for a caller."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from engine.model.whitelist import Address
 
 _FOUND = 1
-"""Exit code: the caller is refused, or the lines have oddities."""
+"""Exit code: the caller is rejected, or the lines have findings."""
 _LINES_IN_A_COMMAND = 12
 _Finding = tuple[int | None, str, str, str]
 """Line, text, kind and message."""
 
 
 class InvalidCaller(ConfigurationError):
-    """What is said to be a caller can't be one."""
+    """The named caller is invalid."""
 
     title = "Not a caller"
 
@@ -64,7 +64,7 @@ def add_whitelist(command: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """A caller at a receiver's door; the lines are asked even while the whitelist is off."""
+    """A caller at a receiver; the lines are evaluated even while the whitelist is off."""
 
     receiver: Receiver
     ae_title: AETitle
@@ -88,7 +88,7 @@ class _Trial:
 
     @property
     def why(self) -> str:
-        """Say what decides, and what would if the whitelist were on."""
+        """Return what decides, and what would if the whitelist were on."""
         said = self._lines_in_words()
         if self.receiver.whitelist_enabled:
             return said
@@ -106,7 +106,7 @@ class _Trial:
         return self.verdict.why + (f"{joint} {' and '.join(reasons)}" if reasons else "")
 
     def to_record(self) -> dict[str, object]:
-        """Return the trial for programs."""
+        """Return the result as JSON."""
         by_a_line = self.verdict.admitted_by is not None
         return {
             "receiver": self.receiver.label,
@@ -123,7 +123,7 @@ class _Trial:
 
 def _test(arguments: argparse.Namespace) -> int:
     ae_title, address = _caller(arguments)
-    receiver = receiver_named(store_of(arguments).load(), arguments.receiver)
+    receiver = receiver_named(store_of(arguments).load().receivers, arguments.receiver)
     certificate = _certificate(arguments)
     verdict = _verdict(receiver, ae_title, address, certificate)
     trial = _Trial(receiver, ae_title, address, verdict, certificate)
@@ -162,7 +162,7 @@ def _verdict(
     address: Address,
     certificate: PeerCertificate | None = None,
 ) -> WhitelistVerdict:
-    """Ask the lines; those of a whitelist that is off may be invalid."""
+    """Evaluate the lines; those of a whitelist that is off may be invalid."""
     try:
         return match(parse_whitelist(receiver.whitelist), ae_title, address, certificate)
     except InvalidWhitelistEntry as error:
@@ -170,7 +170,7 @@ def _verdict(
 
 
 def _reasons(entry: WhitelistEntry, ae_title: AETitle, address: Address) -> Iterator[str]:
-    """Say why a line does not let a caller in."""
+    """Yield the reasons why a line does not match a caller."""
     if entry.ae_title is not None and entry.ae_title != ae_title:
         alike = entry.ae_title.casefold() == ae_title.casefold()
         how = "in upper and lower case" if alike else "from the caller's"
@@ -180,7 +180,7 @@ def _reasons(entry: WhitelistEntry, ae_title: AETitle, address: Address) -> Iter
 
 
 def _lint(arguments: argparse.Namespace) -> int:
-    receivers = receivers_named(store_of(arguments).load(), arguments.receivers)
+    receivers = receivers_named(store_of(arguments).load().receivers, arguments.receivers)
     index_file = settings_of(arguments).index_file
     found = [(r.label, *finding) for r in receivers for finding in _findings(r, index_file)]
     heads = ("RECEIVER", "LINE", "TEXT", "FINDING", "MESSAGE")
@@ -193,7 +193,7 @@ def _lint(arguments: argparse.Namespace) -> int:
 
 
 def _findings(receiver: Receiver, index_file: Path) -> list[_Finding]:
-    """Return the oddities of the valid lines, and the invalid lines of a whitelist that is off."""
+    """Return findings about valid lines, and the invalid lines of a whitelist that is off."""
     from engine.index.reader import read_whitelist_uses  # SQLite, which takes a while
 
     lines = receiver.whitelist
@@ -206,14 +206,14 @@ def _findings(receiver: Receiver, index_file: Path) -> list[_Finding]:
     passed_over = {number for number, *_ in invalid}
     valid = ["" if n in passed_over else line for n, line in enumerate(lines, start=1)]
     uses = read_whitelist_uses(index_file, receiver.label) if receiver.whitelist_enabled else None
-    # As long as nobody came in, every line would be reported as never used.
+    # Before the first association, every line would be reported as never used.
     odd = [(f.line, f.text, str(f.oddity), f.message) for f in review(valid, uses or None)]
     found = sorted((*invalid, *odd), key=lambda finding: finding[0])
     return [*found, *_device_certificates(receiver)]
 
 
 def _device_certificates(receiver: Receiver) -> list[_Finding]:
-    """Return which certificates of ``tls_ca`` are no authorities, which is no line's matter."""
+    """Return findings about certificates of ``tls_ca`` that are no authorities."""
     try:
         devices = [one for one in authorities(receiver) if one.is_device]
     except InvalidReceiver as error:
@@ -225,7 +225,7 @@ def _propose(arguments: argparse.Namespace) -> None:
     ae_title, address = _caller(arguments)
     lines = proposals(ae_title, address)
     named = arguments.receiver
-    receiver = receiver_named(store_of(arguments).load(), named) if named else None
+    receiver = receiver_named(store_of(arguments).load().receivers, named) if named else None
     verdict = _verdict(receiver, ae_title, address) if receiver else WhitelistVerdict(None)
     by = verdict.admitted_by
     rows = [(line.text, also_admits(line)) for line in lines]
@@ -240,7 +240,7 @@ def _propose(arguments: argparse.Namespace) -> None:
 
 
 def _say_how(receiver: Receiver, line: WhitelistEntry) -> None:
-    """Tell the command that adds a line and keeps those that are there."""
+    """Print the command that adds a line and keeps the present ones."""
     kept = [f"--whitelist={text}" for text in (*receiver.whitelist, line.text)]
     command = shlex.join(["receivers", "edit", receiver.label, *kept])
     if len(kept) <= _LINES_IN_A_COMMAND:

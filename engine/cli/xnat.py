@@ -1,4 +1,4 @@
-"""`import-xnat` and `export-xnat`: receivers from and for an XNAT."""
+"""`import-xnat` and `export-xnat`: receivers in XNAT's JSON."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 class NotImported(EngineError):
-    """Some records of an import can't become receivers, so that none was imported."""
+    """Some records can't become receivers, so that none was imported."""
 
     title = "Nothing was imported"
     exit_code = 2
 
 
 def add_import_xnat(read: argparse.ArgumentParser) -> None:
-    """Add what the command takes that imports receivers from XNAT."""
+    """Add the options of `import-xnat`."""
     set_run(read, _import)
     what = "the answer of GET /xapi/dicomscp; '-' reads stdin"
     read.add_argument("file", metavar="FILE", help=what)
@@ -43,7 +43,7 @@ def add_import_xnat(read: argparse.ArgumentParser) -> None:
 
 
 def add_export_xnat(write: argparse.ArgumentParser) -> None:
-    """Add what the command takes that prints receivers for XNAT."""
+    """Add the options of `export-xnat`."""
     set_run(write, _export)
     name = "an id, AE:PORT or AE title; default: all"
     write.add_argument("receivers", metavar="RECEIVER", nargs="*", help=name)
@@ -59,7 +59,7 @@ def _import(arguments: argparse.Namespace) -> None:
     wanted = [i.receiver for i in items if i.receiver and i.outcome is not ImportOutcome.EQUAL]
     refused = sum(item.outcome is ImportOutcome.REFUSED for item in items)
     applies = arguments.apply and (not refused or arguments.skip_refused)
-    # Saved before it is printed: what can't be saved must not look as if it were.
+    # Saved before it is printed: a failed import must not look like a good one.
     revision = (store.save_receivers(wanted, actor()) if applies and wanted else before).revision
     _print_plan(arguments, items, revision, applies)
     if refused and not arguments.skip_refused:
@@ -114,7 +114,7 @@ def _say_outcome(arguments: argparse.Namespace, wanted: int, revision: int) -> N
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    receivers = receivers_named(store_of(arguments).load(), arguments.receivers)
+    receivers = receivers_named(store_of(arguments).load().receivers, arguments.receivers)
     records = [to_xnat(receiver) for receiver in receivers]
     content = records[0] if len(arguments.receivers) == 1 else records
     if arguments.output == STANDARD_STREAM:

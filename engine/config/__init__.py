@@ -2,5 +2,6 @@
 
 In: changes of the console, the commands, XNAT's interface or an editor. Out: a valid
 `engine.model.configuration.Configuration`, or a refusal that names field, value and remedy.
-Read `store` first, then `storage` (the file) and `history` (its revisions).
+Read `store` first (the changes), then `revisions` (how a change is made), `storage` (the file) and
+`history` (the kept revisions).
 """

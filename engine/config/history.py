@@ -1,4 +1,4 @@
-"""Earlier revisions of the configuration, and what a lost or broken one can be restored from."""
+"""Earlier revisions of the configuration, and the files that restore a lost or broken one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REVISIONS_KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class PastRevision:
-    """One revision as it was when it was in force."""
+    """The tables of one revision, as they were in force."""
 
     number: int
     tables: Tables
@@ -83,7 +83,7 @@ class History:
         return PastRevision(number, tables)
 
     def file(self, number: int) -> Path:
-        """Return the file of a revision, kept or not."""
+        """Return the path of a revision's file, which need not exist."""
         return self.folder / f"{number:08d}.json"
 
     def _span(self) -> str:
@@ -95,6 +95,7 @@ class History:
             raise OSError(errno.ELOOP, "config.history is a symbolic link")
         with contextlib.suppress(FileExistsError):
             self.folder.mkdir(mode=0o750)
+            # The folder's own name must survive power loss, or its files do not.
             flush_directory(self.folder.parent)
 
     def _is_readable(self, number: int) -> bool:
@@ -109,6 +110,7 @@ class History:
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
                 json.dump(tables, file, indent=1)
                 file.flush()
+                # Before the rename: after power loss the name must not stand for an empty file.
                 os.fsync(descriptor)
             os.replace(name, self.file(number))  # noqa: PTH105 - one rename(2) and nothing else
         except BaseException:
@@ -124,7 +126,7 @@ def history_of(path: Path) -> History:
 
 
 def flush_directory(directory: Path) -> None:
-    """Make what was renamed in a directory survive power loss."""
+    """Make new and renamed names in a directory survive power loss."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -186,7 +188,7 @@ def backup_of_revision(path: Path, number: int) -> Tables | None:
 
 
 def was_configured(path: Path, in_use: Iterable[Path]) -> str:
-    """Name what shows that a missing configuration file was there once; empty if nothing does.
+    """Return the signs that a missing configuration file existed once; empty if there are none.
 
     Args:
         path: the configuration file.

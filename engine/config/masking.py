@@ -1,7 +1,7 @@
-"""Settings as consoles and other clients get them, and what they send back; pure.
+"""Masks secrets in settings for clients, and puts them back into what clients send; pure.
 
-A secret never leaves the engine. What comes back with a mask in it stands for the secret that is
-in force, see `engine.model.secrets`.
+A secret never leaves the engine. A mask in settings of a client stands for the secret in force, see
+`engine.model.secrets`.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def masked_site(site: SiteSettings) -> SiteSettings:
 
 
 def masked_receiver(receiver: Receiver) -> Receiver:
-    """Return a receiver without the secrets that its identifier is told."""
+    """Return a receiver without the secrets in the settings of its identifier."""
     return replace(receiver, identifier_settings=_masked_pairs(receiver.identifier_settings))
 
 
 def masked_processor(processor: Processor) -> Processor:
-    """Return a processor without the secrets that its class is told."""
+    """Return a processor without the secrets in its parameters."""
     return replace(processor, parameters=_masked_pairs(processor.parameters))
 
 
@@ -84,7 +84,8 @@ def revealed_receiver(receiver: Receiver, in_force: Configuration) -> Receiver:
 def revealed_processor(processor: Processor, in_force: Configuration) -> Processor:
     """Return a processor of a client with the secrets that its masks stand for.
 
-    Another class or program gets no secret of the one before.
+    If the class or the program has changed, no secret is put back: the new program could send it
+    elsewhere.
     """
     known = [
         known.parameters
@@ -107,6 +108,7 @@ def mask_problems(place: str, settings: Pairs) -> Iterator[Problem]:
 
 
 def _revealed_target(target: AlertTarget, known: list[dict[str, object]]) -> AlertTarget:
+    # By name; a target with a new name is compared with all others.
     same = [record for record in known if record["name"] == target.name]
     return target_of(with_secrets("target", target.to_record(), *(same or known)))
 

@@ -1,7 +1,7 @@
-"""Reads a configuration file, a backup of it or a kept revision: its tables, or why there are none.
+"""Reads the tables of a configuration file, a backup of it or a kept revision, and checks scripts.
 
-A fault is named by line and column. No text of the file is part of it: what stands at a fault may
-be half of a secret, and faults go into events, alerts and logs.
+A fault is named by line and column, without text of the file: that text may be half of a secret,
+and faults go into events, alerts and logs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Tables = dict[str, dict[str, Any]]
 
 
 class Unreadable(Exception):
-    """Why a file is not a configuration, and where."""
+    """A file is no configuration: the reason, with line and column where there is one."""
 
     def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
         super().__init__(message)
@@ -53,6 +53,7 @@ def read_tables(path: Path) -> Tables | None:
 
 
 def _content(path: Path) -> bytes | None:
+    # No link is followed, and a FIFO of this name does not block the reader.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor
@@ -103,7 +104,7 @@ def _not_a_number(_text: str) -> NoReturn:
 
 _FIELD = "anonymization_script"
 _REMEMBERED = 64
-"""Every command reads the configuration, some with its history."""
+"""Scripts whose result is kept: some commands read the whole history."""
 
 
 def require_script(script: SiteScript) -> None:
@@ -129,7 +130,7 @@ def require_project_script(project: Project) -> None:
 
 
 def require_scripts_in_force(configuration: Configuration) -> None:
-    """Check every script that runs; what is off may be anything.
+    """Check every script that is enabled; one that is off may be invalid.
 
     Raises:
         ConfigurationError: naming table, record, line, column and remedy.

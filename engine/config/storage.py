@@ -1,4 +1,4 @@
-"""The configuration file: JSON that is replaced as a whole or not at all, with backups."""
+"""Storage of the configuration file: JSON that is replaced as a whole, with lock and backups."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class AtomicJSONStorage(Storage):
         *,
         in_use: Sequence[Path] = (),
     ) -> None:
-        """Take the file, and files that exist only where there was a configuration once."""
+        """Take the file, and files that exist only where an engine has run."""
         self.path = Path(path).absolute()
         self._in_use = in_use
         self._lock_path = self.path.with_name(f"{self.path.name}.lock")
@@ -52,12 +52,13 @@ class AtomicJSONStorage(Storage):
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other writers away, and sweep what a killed one left behind.
+        """Hold the lock of the file, and remove temporary files that a killed writer left.
 
         Raises:
             StorageUnusable: if another process holds the lock for longer than the time limit.
         """
         if self._locked:
+            # `write` and `set_aside` are called inside `locked` too: they must not wait for it.
             yield
             return
         descriptor = open_lock_file(self._lock_path)
@@ -71,7 +72,7 @@ class AtomicJSONStorage(Storage):
             os.close(descriptor)
 
     def read(self) -> Tables | None:
-        """Return the tables; None if the file is absent and was never there, and only then.
+        """Return the tables; None only if the file is absent and never existed.
 
         Raises:
             CorruptConfiguration: if the file is lost or broken, naming the place of the fault and
@@ -118,6 +119,7 @@ class AtomicJSONStorage(Storage):
                 ) from error
 
     def _take(self, descriptor: int) -> None:
+        # flock(2) that waits has no time limit, so that it is tried again and again.
         limit = time.monotonic() + self._lock_seconds
         while True:
             try:
@@ -149,6 +151,7 @@ class AtomicJSONStorage(Storage):
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
+                # Before the rename: after power loss the name must not stand for an empty file.
                 os.fsync(descriptor)
             self._rotate()
             os.replace(name, self.path)  # noqa: PTH105 - one rename(2) and nothing else
@@ -159,7 +162,7 @@ class AtomicJSONStorage(Storage):
         flush_directory(directory)
 
     def set_aside(self) -> None:
-        """Give a file that can't be used another name, over that of an earlier one.
+        """Rename a damaged file to ``<name>.damaged``, which replaces an earlier one.
 
         Raises:
             StorageUnusable: if that fails.
@@ -183,7 +186,7 @@ class AtomicJSONStorage(Storage):
         # A link instead of a rename: the file's own name is never missing.
         newest = self.path.with_name(f"{self._temporary_prefix}backup")
         newest.hardlink_to(self.path)
-        newest.chmod(0o600)
+        newest.chmod(0o600)  # it may hold secrets, also if others could read the file
         for older, newer in zip(reversed(backups), reversed(backups[:-1]), strict=False):
             with contextlib.suppress(FileNotFoundError):
                 newer.replace(older)

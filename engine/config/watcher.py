@@ -1,4 +1,4 @@
-"""The configuration watcher: notices that the configuration file was changed by whatever means."""
+"""Watches the configuration file for changes by editors and other processes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POLL_SECONDS = 2.0
-"""How soon a change is noticed where the file system tells of none, such as on NFS."""
+"""Interval of the polls that find changes on file systems without inotify, such as NFS."""
 
 _DEBOUNCE_MS = 500
 _STEP_MS = 200
-"""How often watchfiles wakes to ask its thread for events, and how soon it ends."""
+"""How often watchfiles polls its own thread; a stop takes that long."""
 
 _logger = logging.getLogger(__name__)
 
 
 def watch_file(path: Path, on_change: Callable[[], None]) -> Callable[[], None]:
-    """Watch any other file in the same way; return what ends that."""
+    """Watch another file in the same way; return the function that ends it."""
     watcher = ConfigurationWatcher(path, on_change)
     watcher.start()
     return watcher.stop
@@ -32,8 +32,8 @@ def watch_file(path: Path, on_change: Callable[[], None]) -> Callable[[], None]:
 class ConfigurationWatcher:
     """Calls back, from a thread of its own, after the file was written, replaced or deleted.
 
-    It watches the file and not its directory, where every row of the index would wake it. It says
-    only *that* there is a change: two changes may be one call, and a call may be for nothing.
+    It watches the file, not its directory, where every row of the index would wake it. Two changes
+    may be one call, and a call need not mean a change.
     """
 
     def __init__(self, path: Path, on_change: Callable[[], None]) -> None:
@@ -55,6 +55,7 @@ class ConfigurationWatcher:
     def stop(self) -> None:
         """End the thread; after this there is no further call."""
         self._stopping.set()
+        # The callback may stop its own watcher: a thread can't join itself.
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
 
@@ -66,7 +67,7 @@ class ConfigurationWatcher:
                     self._watch()
                     continue
             except Exception as error:
-                # No inotify watches left, or the callback failed: go on slowly.
+                # No inotify watches left, or the callback failed: poll instead.
                 if failure != repr(error):
                     _logger.exception("watching %s failed; trying again", self._path)
                 failure = repr(error)
@@ -74,7 +75,7 @@ class ConfigurationWatcher:
                 self._look(touched=False)
 
     def _watch(self) -> None:
-        """Watch until something happened to the file, which may be another one afterwards."""
+        """Watch until the file has changed: by then its name may belong to another inode."""
         for changes in watch(
             self._path,
             watch_filter=None,

@@ -68,9 +68,9 @@ class ImportItem:
     label: str
     outcome: ImportOutcome
     receiver: Receiver | None = None
-    """What would be saved; its id is 0 if it is new."""
+    """The receiver to save; its id is 0 if it is new."""
     differences: tuple[FieldDifference, ...] = ()
-    """Of a changed receiver; none if its rules differ in their line ends only."""
+    """Of a changed receiver; empty if only line ends of its rules differ."""
     problems: tuple[Problem, ...] = ()
     """Why it is refused; the fields have XNAT's names."""
 
@@ -101,7 +101,7 @@ def plan_import(
     configuration: Configuration,
     identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS,
 ) -> tuple[ImportItem, ...]:
-    """Say for every record what importing it would do; a receiver is known by AE title and port."""
+    """Return what importing each record would do; AE title and port identify a receiver."""
     items: list[ImportItem] = []
     planned = {r.label: r for r in configuration.receivers}
     seen: set[str] = set()
@@ -126,7 +126,7 @@ def read_receiver(
 
     Args:
         record: what XNAT's ``POST`` and ``PUT`` take.
-        known: the receiver that it replaces; what XNAT has no word for stays as it is there.
+        known: the receiver that it replaces; its settings that XNAT does not have are kept.
         rules: what the receiver must fit.
 
     Raises:
@@ -149,7 +149,7 @@ def to_xnat(receiver: Receiver) -> dict[str, object]:
 
 
 def objections(receiver: Receiver) -> Iterator[Problem]:
-    """Yield what XNAT refuses, reads differently or has no place for (XNAT 1.1, 1.3, 1.5)."""
+    """Yield the settings that XNAT refuses, reads differently or lacks (XNAT 1.1, 1.3, 1.5)."""
     if receiver.identifier_settings:
         settings = masked_receiver(receiver).identifier_settings
         told = ", ".join(f"{name}={value}" for name, value in settings)
@@ -215,7 +215,7 @@ def _plan(
 
 
 def _label(record: Mapping[str, Any]) -> str:
-    """Name a record as the receiver that it describes would be named."""
+    """Return the label of the receiver that a record describes, also if it is invalid."""
     ae_title = str(record.get("aeTitle") or "").strip(" ")[:40]
     port = str(record.get("port") if record.get("port") is not None else "").strip()[:40]
     is_number = port.isascii() and port.isdecimal() and len(port) <= 9
@@ -223,16 +223,16 @@ def _label(record: Mapping[str, Any]) -> str:
 
 
 def _to_raw(record: Mapping[str, Any], known: Receiver | None) -> dict[str, object]:
-    """Return the raw values for `parse_receiver`; what XNAT does not know stays as it is."""
+    """Return the raw values for `parse_receiver`; settings that XNAT lacks stay as they are."""
     raw: dict[str, object] = known.to_record() if known else {}
     for theirs, ours in _NAMES.items():
-        if theirs in record or theirs != _OVERWRITE:  # an older XNAT does not know that one
+        if theirs in record or theirs != _OVERWRITE:  # an older XNAT does not have that one
             raw[ours] = record.get(theirs)
     identifier = raw["identifier"]
     if identifier is None or (isinstance(identifier, str) and not identifier.strip()):
         raw["identifier"] = DEFAULT_IDENTIFIER
     if known is not None and raw["identifier"] != known.identifier:
-        raw["identifier_settings"] = {}  # what the former one was told
+        raw["identifier_settings"] = {}  # those belong to the former identifier
     overwrite = raw.get("direct_archive_append")
     if isinstance(overwrite, str):
         raw["direct_archive_append"] = _APPENDS.get(overwrite.strip().lower(), overwrite)

@@ -170,6 +170,7 @@ def _values(key: LabelKey) -> tuple[str, str, str]:
 SCHEMA_VERSION = 1
 _REMEDY = "check the disk; the received files are not affected"
 _REPLACE = "delete that one first, or add --replace"
+_DELETE = "DELETE FROM study_routes WHERE study_instance_uid = ?"
 
 _ROUTES_SCHEMA = """
 CREATE TABLE IF NOT EXISTS study_routes (
@@ -276,17 +277,16 @@ class StudyRoutes(PrivateTables):
         Raises:
             NotFound: if the study has none.
         """
-        statement = "DELETE FROM study_routes WHERE study_instance_uid = ? RETURNING *"
         with self._changing() as connection:
-            row = connection.execute(statement, (study_instance_uid,)).fetchone()
+            row = connection.execute(f"{_DELETE} RETURNING *", (study_instance_uid,)).fetchone()
         if row is None:
             raise _unknown(study_instance_uid)
         return _route(row)
 
     def fulfil(self, study_instance_uid: str) -> None:
         """Forget the route of a study that is where it was to go, if it has one."""
-        with suppress(NotFound):
-            self.delete(study_instance_uid)
+        with self._changing() as connection:
+            connection.execute(_DELETE, (study_instance_uid,))
 
 
 def read_study_routes(path: Path) -> tuple[StudyRoute, ...]:

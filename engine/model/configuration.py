@@ -12,7 +12,7 @@ from engine.errors import ConfigurationError, CorruptConfiguration, NotFound, Pr
 from engine.model.processor import ProcessorRules, parse_processor
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import ReceiverRules, parse_receiver, tls_conflicts
-from engine.model.secrets import without_secrets
+from engine.model.secrets import unknown_members, without_secrets
 from engine.model.site import SITE_MEMBERS, SiteSettings
 
 if TYPE_CHECKING:
@@ -40,6 +40,11 @@ class Configuration:
     """In the order of the file, which is not that in which they act."""
     changed_by: str = ""
     changed_at: datetime | None = None
+
+    def has_settings_of(self, other: Configuration) -> bool:
+        """Tell whether both say the same; revision, author and time don't count."""
+        of = {name: getattr(other, name) for name in ("revision", "changed_by", "changed_at")}
+        return replace(self, **of) == other
 
     def receiver(self, receiver_id: int) -> Receiver:
         """Return the receiver with this id.
@@ -172,7 +177,7 @@ def _moment(value: object, problems: list[Problem]) -> datetime | None:
 
 def _parse_site(raw: Mapping[str, object], problems: list[Problem]) -> SiteSettings | None:
     record = _only_record(raw, "site", problems)
-    problems.extend(_unknown_members("site", record, SITE_MEMBERS))
+    problems.extend(_at("site", unknown_members(record, SITE_MEMBERS)))
     return _parsed("site", SiteSettings.parse, record, problems)
 
 
@@ -181,7 +186,7 @@ def _parse_projects(raw: Mapping[str, object], problems: list[Problem]) -> tuple
     projects = []
     for record_id, record in _records(raw, "projects", problems):
         where = f"projects[{_shown(record.get('id') or f'#{record_id}')}]"
-        problems.extend(_unknown_members(where, record, known))
+        problems.extend(_at(where, unknown_members(record, known)))
         project = _parsed(where, Project.parse, record, problems)
         if project is not None:
             projects.append(project)
@@ -251,8 +256,12 @@ def _parsed(
     try:
         return parse(record)
     except ConfigurationError as error:
-        problems.extend(replace(p, field=f"{where}.{p.field}") for p in error.problems)
+        problems.extend(_at(where, error.problems))
     return None
+
+
+def _at(where: str, problems: Iterable[Problem]) -> Iterator[Problem]:
+    return (replace(problem, field=f"{where}.{problem.field}") for problem in problems)
 
 
 def _records(
@@ -288,16 +297,6 @@ def _only_record(
             Problem(table, f"{len(records)} records", "may have one record only", "remove the rest")
         )
     return records[0] if records else {}
-
-
-def _unknown_members(
-    where: str, record: Mapping[str, object], known: Iterable[str]
-) -> Iterator[Problem]:
-    for name in record:
-        if name not in known:
-            message = "is not known"
-            value = without_secrets(name, record[name])
-            yield Problem(f"{where}.{name[:40]}", _shown(value), message, "remove it")
 
 
 def _shown(value: object) -> str:

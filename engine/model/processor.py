@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidProcessor, Problem
+from engine.model.secrets import unknown_members
 from engine.model.text import text_faults
 
 if TYPE_CHECKING:
@@ -298,7 +299,8 @@ def parse_processor(raw: Mapping[str, object], rules: ProcessorRules) -> Process
         parameters=reading.parameters(),
     )
     problems = reading.problems
-    problems.extend(_unknown_members(raw))
+    known = {f.name for f in fields(Processor)}
+    problems.extend(unknown_members(raw, known, "is not a processor's field"))
     problems.extend(_conflicts(processor, rules))
     if not problems and rules.check is not None:
         problems.extend(rules.check(processor))
@@ -394,14 +396,6 @@ def _text(value: object) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, str | int) else None
-
-
-def _unknown_members(raw: Mapping[str, object]) -> Iterator[Problem]:
-    known = {f.name for f in fields(Processor)}
-    for name in raw:
-        if name not in known:
-            message = "is not a processor's field"
-            yield Problem(str(name)[:40], str(raw[name])[:40], message, "remove it")
 
 
 def _conflicts(processor: Processor, rules: ProcessorRules) -> Iterator[Problem]:

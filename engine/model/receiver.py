@@ -22,6 +22,7 @@ from engine.model.plugins import (
     identifier_problems,
 )
 from engine.model.routing import RoutingRules
+from engine.model.secrets import unknown_members
 from engine.model.site import DuplicatePolicy, SiteSettings, duplicates_fault
 from engine.model.text import MAX_TEXT_CHARACTERS
 from engine.model.tls import TLS_FILES, ClientCertificates, TlsSettings
@@ -154,7 +155,8 @@ def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
     """
     reader = _Reader(raw)
     values = _read_members(reader, rules)
-    reader.problems.extend(_unknown_members(raw))
+    known = {f.name for f in fields(Receiver) if f.init}
+    reader.problems.extend(unknown_members(raw, known, "is not a receiver's field"))
     reader.problems.extend(_conflicts(values, rules))
     if values["whitelist_enabled"] and values["whitelist"] is not None:
         reader.attempt(parse_whitelist, values["whitelist"])
@@ -360,13 +362,6 @@ def _lines(name: str, value: object) -> tuple[str, ...]:
         fault = f"has {len(lines):,} lines; at most {MOST_LINES:,} are allowed"
         raise _Invalid(fault, "name networks such as 10.1.0.0/16 instead of single addresses")
     return tuple(_text(name, line).strip() for line in lines)
-
-
-def _unknown_members(raw: Mapping[str, object]) -> Iterable[Problem]:
-    known = {f.name for f in fields(Receiver) if f.init}
-    for name in raw:
-        if name not in known:
-            yield Problem(str(name), str(raw[name])[:40], "is not a receiver's field", "remove it")
 
 
 def _conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Problem]:

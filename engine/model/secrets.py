@@ -8,8 +8,13 @@ that is still there by its secret. Pure.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+from engine.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
 
 MASK: Final = "••••••••"
 _SECRET: Final = re.compile(
@@ -56,6 +61,17 @@ def without_secrets(field: str, value: object) -> object:
     if not isinstance(value, str):
         return value
     return _host_of(value) if member == _WEBHOOK else _masked_in_addresses(value)
+
+
+def unknown_members(
+    record: Mapping[str, object], known: Collection[str], message: str = "is not known"
+) -> Iterator[Problem]:
+    """Yield the members of a record that are no settings; one named like a secret is masked."""
+    for name in record:
+        if name not in known:
+            shown = str(without_secrets("", without_secrets(name, record[name])))
+            value = shown if len(shown) <= 40 else shown[:39] + "…"
+            yield Problem(str(name)[:40], value, message, "remove it")
 
 
 def with_secrets(field: str, value: object, *known: object) -> object:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from engine.config.store import ConfigurationStore, Revision
+    from engine.config.revisions import Revision
+    from engine.config.store import ConfigurationStore
     from engine.model.configuration_diff import FieldDifference
 
 # An answer to a console stays small, however long the history and its texts are.

@@ -4,7 +4,7 @@ In: the type hints of `EngineView` and its groups, and requests. Out: JSON, and 
 which does the same from another process. Read `protocol` first: it makes a path of each method.
 
 - `schema`, `failures`: values and errors as JSON, and back
-- `routes`, `openapi`, `xnat`: the ASGI application | `metrics`: metrics and health
-- `server`, `callers`, `sockets`, `host`: the thread that serves it, and what its peers may cost
-- `channel`, `client`: the other end | `attach`, `status`: the engine of a data directory
+- `routes`, `xnat`: the ASGI application | `metrics`: metrics and health
+- `host`, `server`, `sockets`, `callers`: the thread that serves it, its limits, and who asks
+- `channel`, `client`: the other end | `attach`: finds the engine of a data directory
 """

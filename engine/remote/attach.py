@@ -25,7 +25,7 @@ def find_engine(
 
     Raises:
         AlreadyRunning: if one holds the directory and does not answer.
-        StorageUnusable: if there is no telling.
+        StorageUnusable: if the lock file can't be read.
     """
     deadline = time.monotonic() + wait_seconds
     while True:

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection, and what a change made through it is signed with."""
+"""Identifies the caller of a request: its login or address, its token, and the actor of changes."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class ApiCaller:
     """The other end of a connection."""
 
     name: str
-    """A login, as the kernel tells it; the address of a connection from elsewhere."""
+    """The login, from the kernel; of a TCP connection, ``token from <address>``."""
     pid: int = 0
     """0 if it is not a process of this machine."""
     token: str = ""
-    """What it must show; empty if the socket's permissions are enough."""
+    """The bearer token that each request needs; empty on the UNIX socket, whose mode is enough."""
     network: str = ""
-    """Its address as limits count it; empty if it is a process of this machine."""
+    """The address or prefix that limits count; empty on the UNIX socket."""
 
 
 def local_peer(connected: socket.socket) -> ApiCaller:
     """Return the process at the other end of a UNIX socket.
 
     Raises:
-        OSError: if the kernel does not tell.
+        OSError: if the kernel has no credentials of it.
     """
     raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _gid = _CREDENTIALS.unpack(raw)
@@ -47,24 +47,28 @@ def local_peer(connected: socket.socket) -> ApiCaller:
 
 
 def authorized(scope: Scope) -> bool:
-    """Tell whether a request may be looked at; compares tokens in constant time."""
+    """Tell whether a request has the token it needs."""
     peer = _peer_of(scope)
     if peer is None:
         return False
     headers = dict(scope["headers"])
+    # In constant time, so that the answer's delay says nothing of the token.
     return not peer.token or hmac.compare_digest(
-        _shown(headers.get(b"authorization", b"")), peer.token.encode()
+        _token_of(headers.get(b"authorization", b"")), peer.token.encode()
     )
 
 
 def admitted(scope: Scope) -> bool:
-    """Tell whether an authorized request's connection may go on, or there are too many."""
+    """Tell whether the connection of an authorized request is within the limits."""
     entry = scope.get("state", {}).get("entry")
     return not isinstance(entry, TableEntry) or entry.admit()
 
 
-def _shown(header: bytes) -> bytes:
-    """Return the token of a request: a bearer's, or a password, as scripts for XNAT send it."""
+def _token_of(header: bytes) -> bytes:
+    """Return the token of an Authorization header: of Bearer, or the password of Basic.
+
+    Scripts that were written for XNAT send Basic.
+    """
     scheme, _, value = header.partition(b" ")
     if scheme.lower() == b"bearer":
         return value
@@ -77,12 +81,12 @@ def _shown(header: bytes) -> bytes:
 
 
 def actor_of(scope: Scope, said: str = "", *, through: str = "") -> str:
-    """Name who makes a change, as the connection tells.
+    """Return the actor of a change, for history and audit log.
 
     Args:
         scope: of the request.
-        said: what the client says of itself; stands beside the name, marked as said.
-        through: which of our interfaces was used.
+        said: the actor that the client names; it can't be verified, and is marked as such.
+        through: the interface, if it is another than the control API.
     """
     peer = _peer_of(scope)
     name = peer.name if peer is not None else UNKNOWN_USER
@@ -92,7 +96,7 @@ def actor_of(scope: Scope, said: str = "", *, through: str = "") -> str:
 
 
 def origin_of_request(scope: Scope) -> str:
-    """Name where a request that may be refused comes from: a network, or a login."""
+    """Return the network or login that a refused request comes from."""
     peer = _peer_of(scope)
     return (peer.network or peer.name) if peer is not None else UNKNOWN_USER
 

@@ -1,6 +1,6 @@
 """The HTTP client of the control API, over the engine's UNIX socket.
 
-This is httpcore, httpx' lower half: httpx itself loads the terminal libraries of its command.
+It uses httpcore: httpx would also import the terminal libraries of its own command.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class SocketBackend(httpcore.NetworkBackend):
-    """Opens connections to UNIX sockets, however deep these lie, and remembers them."""
+    """Opens connections to UNIX sockets, with paths of any length, and can cut them all."""
 
     def __init__(self) -> None:
         self._plain = httpcore.SyncBackend()
@@ -45,7 +45,7 @@ class SocketBackend(httpcore.NetworkBackend):
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore.NetworkStream:
-        """Connect, as httpcore asks for it."""
+        """Connect; called by httpcore."""
         with reachable(Path(path)) as short:
             stream = self._plain.connect_unix_socket(short, timeout, socket_options)
         with self._lock:
@@ -53,7 +53,7 @@ class SocketBackend(httpcore.NetworkBackend):
         return stream
 
     def cut(self) -> None:
-        """End all connections: to close one does not wake the thread that reads from it."""
+        """Shut down all connections; unlike a close, this wakes a thread that reads from one."""
         with self._lock:
             for opened in self._opened:
                 with suppress(OSError):
@@ -62,10 +62,10 @@ class SocketBackend(httpcore.NetworkBackend):
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 90.0
-"""Longer than anything that an engine does while somebody waits for it."""
+"""Longer than the engine takes for any request."""
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 2.0
-"""Between attempts to reach an engine that is gone."""
+"""The longest pause between attempts to reach an engine that is gone."""
 
 _FAILURES = (
     httpcore.NetworkError,
@@ -77,14 +77,14 @@ _FAILURES = (
 
 @dataclass(frozen=True, slots=True)
 class EngineVersion:
-    """Which dicomdock is at the other end."""
+    """The version of dicomdock at the other end."""
 
     version: str = ""
     protocol: str = ""
 
     @property
     def mismatch(self) -> str:
-        """Why nothing may be changed through this connection; empty if it may."""
+        """The reason to change nothing through this connection; empty if both ends are alike."""
         if not self.protocol or self.protocol == fingerprint():
             return ""
         other = "" if self.version == __version__ else f" {self.version}"
@@ -111,12 +111,12 @@ class HttpChannel:
         """As of the last answer."""
 
     def close(self) -> None:
-        """End every connection; whoever waits for an answer is told that there is none."""
+        """End every connection; a thread that waits for an answer gets `EngineSilent`."""
         self._wire.cut()
         self._pool.close()
 
     def greet(self) -> None:
-        """Find out which dicomdock is at the other end.
+        """Ask for the version at the other end.
 
         Raises:
             EngineSilent: if there is none.
@@ -131,11 +131,11 @@ class HttpChannel:
         Args:
             path: of the method.
             arguments: as JSON.
-            patient: whether to try at all so soon after an attempt that failed.
+            patient: whether to try again even right after a failure.
 
         Raises:
             EngineSilent: if there is no answer.
-            EngineError: whatever the engine raised.
+            EngineError: the error that the engine raised.
         """
         if not patient and time.monotonic() < self._not_before:
             raise EngineSilent("it can't be reached", "it is tried again by itself")
@@ -159,7 +159,7 @@ class HttpChannel:
             yield got
 
     def require_same_protocol(self) -> None:
-        """Refuse to change anything in an engine of another version.
+        """Refuse changes in an engine of another version.
 
         Raises:
             ReadOnly: if it is one.

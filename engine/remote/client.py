@@ -1,4 +1,4 @@
-"""`RemoteEngine`: an engine in another process, polled and followed, as an `EngineView`."""
+"""`RemoteEngine`: the `EngineView` of an engine in another process."""
 
 from __future__ import annotations
 
@@ -29,16 +29,19 @@ if TYPE_CHECKING:
 
 
 POLL_WAIT_SECONDS = 0.3
-"""How long the first look waits for its answer."""
+"""How long the first poll waits for its answer."""
 
 
 class BackgroundPoller:
-    """Asks on a thread of its own; `poll` is for one caller's thread."""
+    """Polls on a thread of its own, so that a late answer does not block the caller.
+
+    `poll` is for one thread.
+    """
 
     def __init__(
         self, ask: Callable[[str, bytes], bytes], patience_seconds: float = POLL_WAIT_SECONDS
     ) -> None:
-        """Take what asks: it gets the path of a method and its arguments, and may take long."""
+        """Take the function that sends a request: path and arguments to answer."""
         self._ask = ask
         self._patience_seconds = patience_seconds
         self._questions: SimpleQueue[tuple[str, bytes, Future[bytes]] | None] = SimpleQueue()
@@ -46,10 +49,10 @@ class BackgroundPoller:
         self._thread: threading.Thread | None = None
 
     def poll(self, path: str, arguments: bytes) -> bytes:
-        """Return an answer if there is one soon enough; it may come from an earlier look.
+        """Return an answer, maybe that of an earlier poll which came late.
 
         Raises:
-            EngineSilent: if the engine has not answered yet; its answer is kept for the next look.
+            EngineSilent: if there is none yet; the next poll returns it.
         """
         asked, future = self._asked.get(path, (None, None))
         patience = 0.0
@@ -64,7 +67,7 @@ class BackgroundPoller:
                 del self._asked[path]
 
     def close(self) -> None:
-        """Ask no more; what is being asked ends when its connection does."""
+        """End the thread after its present request, which ends with its connection."""
         if self._thread is not None:
             self._questions.put(None)
 
@@ -73,6 +76,7 @@ class BackgroundPoller:
             self._thread = threading.Thread(target=self._run, name="looks", daemon=True)
             self._thread.start()
         future: Future[bytes] = Future()
+        # In place of an earlier question with other arguments, whose answer is dropped.
         self._asked[path] = arguments, future
         self._questions.put((path, arguments, future))
         return future
@@ -82,7 +86,7 @@ class BackgroundPoller:
             path, arguments, future = question
             try:
                 future.set_result(self._ask(path, arguments))
-            except Exception as error:  # whatever it is belongs to who looks
+            except Exception as error:  # raised by the `poll` that waits for it
                 future.set_exception(error)
 
 
@@ -98,7 +102,7 @@ class EventSubscription:
     """One subscription; the listener is called from its thread."""
 
     def __init__(self, channel: HttpChannel, listener: Listener) -> None:
-        """Begin to hear."""
+        """Start the thread."""
         self._channel = channel
         self._listener = listener
         self._ended = threading.Event()
@@ -108,9 +112,10 @@ class EventSubscription:
         self._thread.start()
 
     def end(self) -> None:
-        """Hear no more."""
+        """End the subscription and its thread."""
         self._ended.set()
         with self._lock, suppress(OSError):
+            # A close would not wake the thread that reads.
             if self._connected is not None:
                 self._connected.shutdown(socket.SHUT_RDWR)
         self._thread.join(JOIN_SECONDS)
@@ -145,7 +150,7 @@ class EventSubscription:
         try:
             self._listener(NEWS.load(data))
         except Refused:
-            _logger.debug("news of an unknown kind", exc_info=True)
+            _logger.debug("an event of an unknown class", exc_info=True)
 
 
 def _lines_of(response: httpcore.Response) -> Iterator[bytes]:
@@ -153,12 +158,12 @@ def _lines_of(response: httpcore.Response) -> Iterator[bytes]:
     for part in response.iter_stream():
         *lines, begun = (begun + part).split(b"\n")
         yield from lines
-        if len(begun) > MAX_LINE_BYTES:
+        if len(begun) > MAX_LINE_BYTES:  # a line without end must not fill the memory
             return
 
 
 POLLED = frozenset({"snapshot", "events_since"})
-"""What a console asks several times a second, on the thread that draws."""
+"""Methods that a console calls several times a second."""
 
 
 class RemoteEngine:
@@ -169,17 +174,17 @@ class RemoteEngine:
 
         Args:
             socket_file: where the engine listens.
-            patience_seconds: how long a look waits before the engine counts as silent.
+            patience_seconds: how long a poll waits before the engine counts as silent.
         """
         self.channel = HttpChannel(socket_file)
         self._poller = BackgroundPoller(self._ask_with_deadline, patience_seconds)
         self.view = cast("EngineView", _mirror(EngineView, "", self._call, self._subscribe))
 
     def meet(self) -> None:
-        """Look once, for as long as it takes.
+        """Ask for one snapshot, and wait for the answer without the deadline of a poll.
 
         Raises:
-            EngineSilent: if there is no answer, or none that is understood.
+            EngineSilent: if there is no answer, or it can't be read.
         """
         method = methods()["snapshot"]
         self._read(method, self.channel.ask(method.path, method.arguments.dump({})))

@@ -1,4 +1,4 @@
-"""Errors as JSON, and back: the same class where it is known, the same words everywhere."""
+"""Errors as JSON, and back to the same class, or to `EngineError` if that is unknown."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def status_of(error: EngineError) -> int:
 
 
 def dump_error(error: EngineError) -> bytes:
-    """Return an error as JSON: its class, its words, and what else it carries."""
+    """Return an error as JSON: class, texts, and its other public attributes."""
     carried = {n: v for n, v in vars(error).items() if n not in _WORDS and not n.startswith("_")}
     record = {
         "error": type(error).__name__,
@@ -71,16 +71,17 @@ def dump_error(error: EngineError) -> bytes:
 
 
 def load_error(content: bytes) -> EngineError:
-    """Return the error that JSON describes; of class `EngineError` if its own is not known here.
+    """Return the error that JSON describes; an `EngineError` if its class is not known here.
 
     Raises:
-        ValueError: if it describes none.
+        ValueError: if it is no such JSON.
     """
     record = json.loads(content)
     if not isinstance(record, dict) or not isinstance(record.get("error"), str):
         raise ValueError("not an error")  # noqa: TRY004 - of what was received, not of a caller
     known = {cls.__name__: cls for cls in _classes(EngineError)}
     cls = known.get(record["error"], EngineError)
+    # Not by its own constructor: that takes arguments which are not part of the JSON.
     error = cls.__new__(cls)
     EngineError.__init__(error, str(record.get("detail", "")), str(record.get("remedy", "")))
     error.title = str(record.get("title", cls.title))

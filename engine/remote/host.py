@@ -45,7 +45,7 @@ def serve(
     more: Sequence[BaseRoute] = (),
     report: Callable[[Event], object] = lambda _event: None,
 ) -> Callable[[], None]:
-    """Serve an engine that has started; return how to end that.
+    """Serve an engine that has started; return the function that ends it.
 
     Args:
         engine: what is served; it holds the lock of its data directory.
@@ -84,7 +84,7 @@ def serve(
 
 
 def token_of(file: Path) -> str:
-    """Return the token that a file holds; a file that is not there is made, with a new one.
+    """Return the token of a file; a missing file is made, with a new token.
 
     Raises:
         ConfigurationError: if others may read the file, or it holds no token.
@@ -127,10 +127,10 @@ def address_of(text: str) -> tuple[str, int]:
 
 
 def require_tls(settings: EngineSettings) -> None:
-    """Refuse a TCP port that others could listen in on.
+    """Refuse a TCP port without TLS that others can reach: the token would be readable.
 
     Raises:
-        ConfigurationError: if it is beyond the loopback and has no certificate, or is no address.
+        ConfigurationError: if it is beyond the loopback without a certificate, or no address.
     """
     if not settings.control_tcp or settings.control_certificate:
         return

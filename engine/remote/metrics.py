@@ -1,7 +1,7 @@
-"""Metrics and health over HTTP: routes of the control API, and a server of them alone.
+"""Metrics and health over HTTP: as routes of the control API, and by a server of their own.
 
-That server, on the loopback, has a thread, a loop and limits of its own, so that monitoring works
-while the control API is busy. Nobody is asked who they are: it reads, and can change nothing.
+The server, on the loopback, has its own thread, loop and limits, so that monitoring works while the
+control API is busy. It has no authentication: it only reads.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 REQUESTS_AT_ONCE = 4
 REQUEST_SECONDS = 5.0
-"""From accept to the last byte of a request, and again for a peer that leaves its answer."""
+"""From accept to the last byte of a request, and again for a peer that does not read."""
 _BACKLOG = 128
 _HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::[0-9]{1,5})?")
 
@@ -66,7 +66,7 @@ def metrics_routes() -> tuple[BaseRoute, ...]:
 async def _metrics(request: Request) -> Response:
     engine: EngineView = request.app.state.engine
     text = await run_in_threadpool(engine.monitoring.metrics)
-    # Said in full, for Starlette would add a character set of its own.
+    # As a header, because Starlette would add a character set to `media_type`.
     return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
 
@@ -81,12 +81,14 @@ async def _health(request: Request) -> Response:
 def serve_metrics(
     engine: EngineView, address: str, report: Callable[[Event], object] = lambda _event: None
 ) -> Callable[[], None]:
-    """Serve metrics and health; return how to end that. No reception depends on it.
+    """Serve metrics and health; return the function that ends it.
+
+    If the address is taken, that is an event and no error: reception must not depend on it.
 
     Args:
-        engine: what is asked.
+        engine: is asked for metrics and health.
         address: on the loopback, such as ``127.0.0.1:9404``; empty for none.
-        report: records an event if nobody can listen there.
+        report: records the event.
 
     Raises:
         ConfigurationError: if it is no such address.
@@ -118,7 +120,7 @@ class MetricsServer(HttpServer):
     """Answers a few clients at a time; if more connect, the oldest silent one is closed."""
 
     def __init__(self, engine: EngineView, listening: socket.socket) -> None:
-        """Take what is asked, and a listening socket on the loopback."""
+        """Take the engine, and a listening socket on the loopback."""
         super().__init__("metrics", [listening])
         self._engine = engine
         self._listening = listening
@@ -137,7 +139,7 @@ class _Connection(ControlConnection):
     """One connection on the loopback."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Count the time of whoever leaves even a part of an answer: it holds one of few places."""
+        """Buffer nothing, so that the deadline applies to each peer that does not read."""
         transport.set_write_buffer_limits(high=0)
         super().connection_made(transport)
 
@@ -150,11 +152,11 @@ def _connection(
 
 
 class _Guarded:
-    """Refuses what is not answered; each connection has one answer."""
+    """Rejects all other requests; each connection gets one answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        # Beside the table: who goes away before the answer leaves that, and the work goes on.
+        # Beside the table of connections: a peer that disconnects leaves it while the work goes on.
         self._answering = asyncio.Semaphore(REQUESTS_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -175,14 +177,14 @@ class _Guarded:
             return await self._app(scope, receive, stamped)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Return why a request is not answered, if it is not."""
+        """Return the answer that rejects a request; None if it is to be served."""
         if scope["method"] not in {"GET", "HEAD"}:
             return PlainTextResponse("only GET and HEAD are answered\n", HTTPStatus.NOT_IMPLEMENTED)
         if self._answering.locked() or not admitted(scope):
             many = "too many connections are open\n"
             return PlainTextResponse(many, HTTPStatus.SERVICE_UNAVAILABLE)
         if not _is_ours(dict(scope["headers"]).get(b"host")):
-            # A page that a browser loaded elsewhere must not read here under another name.
+            # Against DNS rebinding: a web page must not read here under a name of its own.
             return PlainTextResponse("this host is not served\n", HTTPStatus.MISDIRECTED_REQUEST)
         if scope["path"] not in {"/metrics", "/health"}:
             return PlainTextResponse("see /metrics and /health\n", HTTPStatus.NOT_FOUND)
@@ -190,7 +192,7 @@ class _Guarded:
 
 
 def _is_ours(host: bytes | None) -> bool:
-    """Tell whether a request means this machine; HTTP/1.0 may leave open whom it means."""
+    """Tell whether a Host header names this machine; HTTP/1.0 may have none."""
     if host is None:
         return True
     found = _HOST.fullmatch(host.decode("latin-1"))

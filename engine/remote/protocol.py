@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 ACTOR = "actor"
-"""The parameter of commands, and of answers with nothing masked, that says who asks for it."""
+"""The parameter that names the caller: of commands, and of answers with nothing masked."""
 STREAMED = frozenset({"subscribe"})
-"""What is no question with one answer; see `stream`."""
+"""Methods that have no single answer; see `engine.remote.routes.EventStream`."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """One method of the view, as it is seen from outside."""
+    """One method of the view, with its path and JSON forms."""
 
     path: str
     """Its name, after those of the groups that lead to it, such as ``sessions/show``."""
@@ -37,7 +37,7 @@ class Method:
 
     @property
     def changes(self) -> bool:
-        """Whether it is signed: by who commands something, or sees whom an object is of."""
+        """Whether the caller is recorded: for changes, and for access to identifying values."""
         return ACTOR in self.signature.parameters
 
     @property
@@ -95,7 +95,7 @@ def groups(protocol: type) -> Mapping[str, type]:
 
 @cache
 def fingerprint() -> str:
-    """Return what tells this protocol from one with other methods, arguments or values."""
+    """Return a hash of all methods, arguments and values; it differs between protocols."""
     schemas = Schemas()
     lines = []
     for path, method in sorted(methods().items()):
@@ -143,19 +143,19 @@ PROTOCOL_HEADER = "dicomdock-protocol"
 
 
 BEAT_SECONDS = 10.0
-"""How often a stream without news says that it is alive."""
+"""Interval of the comments that show that a stream without events is alive."""
 SILENT_SECONDS = 3 * BEAT_SECONDS
-"""After so long without a beat it is not."""
+"""A stream that was silent for so long is dead."""
 NEWS = Codec(lambda schemas: schemas.of(RecordedEvent), lenient=True)
 BEAT = b": alive\n\n"
 _DATA = b"data: "
 
 
 def written(recorded: RecordedEvent) -> bytes:
-    """Return the lines of one event."""
+    """Return an event as lines of the stream (server-sent events)."""
     return b"id: %d\n" % recorded.sequence + _DATA + NEWS.dump(recorded) + b"\n\n"
 
 
 def event_of(line: bytes) -> bytes | None:
-    """Return the JSON of an event that a line brings; None if it brings none."""
+    """Return the JSON of an event from a line of the stream; None for other lines."""
     return line.removeprefix(_DATA) if line.startswith(_DATA) else None

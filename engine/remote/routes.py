@@ -111,10 +111,10 @@ def _described(method: Method, made: dict[Any, Any]) -> dict[str, Any]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Says what every tool understands; defaults of fields are left out, the engine has them."""
+    """Writes only JSON Schema that all tools understand; defaults of fields are left out."""
 
     def tuple_schema(self, schema: Any) -> dict[str, Any]:
-        """Describe a tuple without ``prefixItems``, which not every tool knows."""
+        """Describe a tuple without ``prefixItems``, which some tools do not know."""
         if schema.get("variadic_item_index") is not None:
             return super().tuple_schema(schema)
         kinds = [self.generate_inner(item) for item in schema["items_schema"]]
@@ -123,12 +123,12 @@ class _Generator(GenerateJsonSchema):
         return {"type": "array", "items": items, "minItems": len(kinds), "maxItems": len(kinds)}
 
     def default_schema(self, schema: Any) -> dict[str, Any]:
-        """Describe a field that may be left out."""
+        """Describe an optional field."""
         return self.generate_inner(schema["schema"])
 
 
 REFUSALS_PER_HOUR = 20
-"""Reports of refusals, whatever their number: strangers must not fill the audit log."""
+"""Most events about refused requests per hour: strangers must not fill the audit log."""
 _HOUR_SECONDS = 3_600.0
 
 
@@ -164,7 +164,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
 class Fault(EngineError):
-    """A failure that nobody foresaw."""
+    """An unexpected failure of the engine (HTTP 500)."""
 
     http_status = 500
 
@@ -173,7 +173,7 @@ class Fault(EngineError):
 
 
 class RequestRefused(EngineError):
-    """A request that is not even looked at."""
+    """A request that is rejected before its method is called."""
 
     title = "The request is not valid"
     exit_code = 2
@@ -184,7 +184,7 @@ class RequestRefused(EngineError):
 
 
 MAX_WAITING = 200
-"""News that a slow reader has not taken yet; more are left out, `events_since` has them all."""
+"""Events that wait for a slow reader; further ones are left out, `events_since` has them."""
 
 
 class EventStream:
@@ -249,11 +249,11 @@ def application(
     """Return the application that serves an engine.
 
     Args:
-        engine: what is asked and commanded.
+        engine: serves the methods.
         more: further routes, such as those of another API; they find the engine in
             ``request.app.state.engine`` and who asks by `engine.remote.callers.actor_of`.
-        news: where the stream of urgent events comes from.
-        report: records in the engine's journal who uses the API and who is refused.
+        news: the stream of urgent events, if there is to be one.
+        report: records in the journal who uses the API and who is rejected.
     """
     routes: list[BaseRoute] = [
         Route(f"{PREFIX}/hello", _hello),
@@ -270,7 +270,7 @@ def application(
 
 
 class _Guarded:
-    """Lets in who may come in, and tells versions with every answer."""
+    """Checks token and limits of each request, and adds the version headers to each answer."""
 
     def __init__(self, app: ASGIApp, log: AccessLog) -> None:
         self._app = app
@@ -296,7 +296,7 @@ class _Guarded:
 
 
 def _refusal(scope: Scope) -> RequestRefused | None:
-    """Return why a request is not even read, if it is not."""
+    """Return the reason to reject a request before it is read; None if there is none."""
     names = {name for name, _ in scope["headers"]}
     if {b"content-length", b"transfer-encoding"} <= names:
         both = "Content-Length and Transfer-Encoding contradict each other"
@@ -338,7 +338,7 @@ def _call(engine: EngineView, method: Method, arguments: dict[str, Any]) -> byte
         return method.result.dump(method.of(engine)(**arguments))
     except EngineError:
         raise
-    except Exception as error:  # the border: a fault is told, and the server goes on
+    except Exception as error:  # the border: the server goes on
         _logger.exception("%s failed", method.path)
         raise Fault(terminal.fault(error)) from error
 
@@ -368,8 +368,8 @@ async def read_body(request: Request) -> bytes:
             if len(content) > MAX_BODY_BYTES:
                 limit = f"the body is longer than {MAX_BODY_BYTES:,} bytes"
                 raise RequestRefused(413, limit, "send less")
-    # Only now: a client whose body is not taken may lose the answer to it.
-    # A web page can send other kinds, or none, to an address of its reader's network.
+    # After the body: a client whose body is not read may lose the answer. Only JSON, because a web
+    # page can make a browser send other types here without asking first (CORS).
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
         raise RequestRefused(415, f"Content-Type {kind[:80]!r} is not {JSON}", f"send {JSON}")
@@ -405,6 +405,6 @@ async def _http_error_response(_request: Request, error: Exception) -> Response:
 
 
 def _response(error: EngineError) -> Response:
-    # What is left of the body of a refused request is not waited for.
+    # The rest of the body of a rejected request is not read.
     headers = {"connection": "close"} if isinstance(error, RequestRefused) else None
     return Response(dump_error(error), status_of(error), headers, JSON)

@@ -1,4 +1,4 @@
-"""How types are written as JSON: pydantic-core schemas made from hints, without a model of ours.
+"""JSON forms of types: pydantic-core schemas made from type hints.
 
 Values are frozen dataclasses, enums, texts, numbers, moments, paths, bytes, and tuples, lists and
 mappings of these. A dataclass that others are derived from stands for any of them, and so does a
@@ -95,7 +95,7 @@ class NotPlain(TypeError):
 
 
 class Schemas:
-    """Makes the schemas of some types; a dataclass is described once and may contain itself."""
+    """Makes the schemas of types; each dataclass is described once and may contain itself."""
 
     def __init__(self, *, lenient: bool = False) -> None:
         """Begin with nothing.
@@ -109,7 +109,7 @@ class Schemas:
 
     @property
     def shape(self) -> str:
-        """What the types are made of, in a stable order and without a word of description."""
+        """The fields of all dataclasses, in a stable order, for the fingerprint."""
         return "\n".join(sorted(self._shapes))
 
     def of(self, hint: Any) -> core.CoreSchema:
@@ -183,7 +183,7 @@ class Schemas:
         name = f"{cls.__module__}.{cls.__qualname__}"
         name = f"{name}OfKind" if tagged else name
         if name not in self._definitions:
-            self._definitions[name] = core.none_schema()  # it may contain itself
+            self._definitions[name] = core.none_schema()  # before its fields: it may contain itself
             self._definitions[name] = self._dataclass(cls, name, tagged=tagged)
         return core.definition_reference_schema(name)
 
@@ -231,7 +231,7 @@ def modules_of(package: str) -> Sequence[types.ModuleType]:
 
 
 def _carried(cls: type) -> Iterator[Field[Any]]:
-    """Yield the fields that make a value, not those that follow from others."""
+    """Yield the fields of the constructor, not those that are computed from them."""
     return (field for field in fields(cls) if field.init)
 
 

@@ -90,7 +90,7 @@ class ControlListener:
             self._loop.add_reader(self._listening, self._accept)
 
     def _accept(self) -> None:
-        """Accept who waits, up to a number: then the open connections have their turn."""
+        """Accept waiting connections, up to a number, so that open ones have their turn."""
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 connected, _ = self._listening.accept()
@@ -103,7 +103,7 @@ class ControlListener:
             task.add_done_callback(self._serving.discard)
 
     def _rest(self, error: OSError) -> None:
-        """Accept nobody for a moment: who waits to be accepted keeps waiting."""
+        """Pause accepting; waiting connections stay in the backlog."""
         _logger.warning("no connection accepted: %s", error.strerror)
         self._loop.remove_reader(self._listening)
         self._loop.call_later(REST_SECONDS, self._listen)
@@ -122,7 +122,7 @@ class ControlListener:
             await self._connect(connected, connection)
             await connection.until_lost()
         except (OSError, asyncio.CancelledError):
-            pass  # the peer is gone or too slow, or gave way to another; there is nobody to tell
+            pass  # the peer is gone or too slow, or was closed in favour of another
         finally:
             entry.leave()
 
@@ -169,7 +169,7 @@ def _resolve(future: asyncio.Future[None]) -> None:
 REQUEST_SECONDS = 10.0
 """From the first byte of a request, or from connecting, to its last byte."""
 READER_SECONDS = 20.0
-"""How long a client may leave its answer where it is."""
+"""How long a client may leave its answer unread."""
 IDLE_SECONDS = 30
 
 
@@ -184,7 +184,7 @@ class Deadlines:
 
 
 class ControlConnection(H11Protocol):
-    """Ends itself when its peer is too slow; lives in the server's event loop."""
+    """Ends when its peer is too slow; lives in the server's event loop."""
 
     def __init__(
         self,
@@ -194,7 +194,7 @@ class ControlConnection(H11Protocol):
         deadlines: Deadlines,
         **named: Any,
     ) -> None:
-        """Take what uvicorn gives, who is at the other end, its place in the table, its time."""
+        """Take uvicorn's arguments, the caller, its entry of the table, and its deadlines."""
         super().__init__(*arguments, **named)
         self._deadlines = deadlines
         # uvicorn gives each request a copy.
@@ -204,14 +204,14 @@ class ControlConnection(H11Protocol):
         self._writing: asyncio.TimerHandle | None = None
 
     async def until_lost(self) -> None:
-        """Wait until the connection has ended; to cancel that ends it."""
+        """Wait until the connection has ended; cancelling ends it."""
         try:
             await self._lost
         finally:
             self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to count the time of the first request."""
+        """Start the deadline of the first request."""
         super().connection_made(transport)
         self._expect_request()
 
@@ -233,12 +233,12 @@ class ControlConnection(H11Protocol):
             self._lost.set_result(None)
 
     def pause_writing(self) -> None:
-        """Begin to count how long nothing is read."""
+        """Start the deadline for a peer that does not read."""
         super().pause_writing()
         self._writing = self.loop.call_later(self._deadlines.reader, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Stop counting."""
+        """Cancel that deadline."""
         _cancel(self._writing)
         super().resume_writing()
 
@@ -262,7 +262,7 @@ class HttpServer(ABC):
     """Serves listening sockets; `start` and `stop` may be called from any thread."""
 
     def __init__(self, name: str, sockets: Sequence[socket.socket]) -> None:
-        """Take the name of the thread, and sockets that listen; they are closed at the end."""
+        """Take the name of the thread, and listening sockets, which are closed at the end."""
         self._name = name
         self._sockets = sockets
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -322,9 +322,9 @@ class ControlServer(HttpServer):
         """Take what is served and where.
 
         Args:
-            engine: answers from any thread.
-            local: a listening UNIX socket; its permissions say who may come.
-            remote: a listening TCP socket, for clients that show the token.
+            engine: is called from several threads.
+            local: a listening UNIX socket; its mode decides who may connect.
+            remote: a listening TCP socket, for clients with the token.
             token: for clients of `remote`.
             tls: for clients of `remote`; None speaks plain HTTP.
             more: further routes, see `application`.
@@ -341,7 +341,7 @@ class ControlServer(HttpServer):
 
     def _listen(self, state: ServerState, ending: ExitStack) -> None:
         news = EventStream(self._engine)
-        ending.callback(news.end)  # its answers would go on for ever
+        ending.callback(news.end)  # else its answers would never end
         app = application(self._engine, more=self._more, news=news, report=self._report)
         connection = partial(_connection, configure(app), state)
         ending.callback(ControlListener(self._local, _table(), connection).close)
@@ -353,7 +353,7 @@ class ControlServer(HttpServer):
 
 
 async def _finish(state: ServerState) -> None:
-    """Take no more requests; those that are served may go on for a moment."""
+    """Take no more requests; give those in progress `GRACE_SECONDS`."""
     for connection in list(state.connections):
         connection.shutdown()
     tasks = set(state.tasks)

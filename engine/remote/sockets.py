@@ -1,4 +1,4 @@
-"""The control socket: made ready under another name, so that nobody ever meets it half made."""
+"""Makes the control socket under a temporary name, and gives socket paths of any length."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODE = 0o660
-"""For the owner and its group: who may connect may do everything."""
+"""Owner and group: a process that can connect has full control of the engine."""
 BACKLOG = 1024
-"""Connections that wait to be accepted; a flood must not fill it faster than they are."""
+"""Connections that may wait to be accepted, also during a flood."""
 _LONGEST_PATH_BYTES = 107
 """``sun_path`` of Linux, without the NUL."""
 
 
 def listen_at(path: Path) -> socket.socket:
-    """Return a listening UNIX socket; one that an engine before left behind is replaced.
+    """Return a listening UNIX socket; one that an earlier engine left is replaced.
 
     Raises:
         OSError: if it can't be made.
@@ -33,6 +33,7 @@ def listen_at(path: Path) -> socket.socket:
             listening.bind(short)
         fresh.chmod(MODE)
         listening.listen(BACKLOG)
+        # Last: no client meets a socket with another mode, or one that does not listen yet.
         fresh.replace(path)
     except BaseException:
         listening.close()
@@ -44,7 +45,7 @@ def listen_at(path: Path) -> socket.socket:
 
 @contextmanager
 def reachable(path: Path) -> Iterator[str]:
-    """Give a name of a socket that is short enough for the kernel, however deep it lies."""
+    """Give a name of a socket that fits into ``sun_path``, for a path of any length."""
     if len(os.fsencode(path)) <= _LONGEST_PATH_BYTES:
         yield str(path)
         return

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def current_status(settings: EngineSettings) -> EngineStatus:
-    """Ask the engine that runs; if none answers, return what its files say."""
+    """Return the status from the running engine, or from its files if none answers."""
     try:
         engine = find_engine(settings, wait_seconds=0)
         if engine is None:

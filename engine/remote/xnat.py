@@ -1,4 +1,4 @@
-"""XNAT's own resource for receivers, `/xapi/dicomscp`, so that scripts made for it go on working.
+"""XNAT's resource for receivers, `/xapi/dicomscp`, so that scripts for XNAT work unchanged.
 
 Paths, members and status codes are XNAT's (XNAT 1.2); errors are plain text that contains XNAT's
 words (XNAT 1.3) and says what to do. What changes goes through the same calls as everything else.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -50,7 +51,7 @@ def xnat_message(error: EngineError) -> str:
 
 
 def status_of(error: EngineError) -> int:
-    """Return the HTTP status that XNAT answers such an error with."""
+    """Return the HTTP status with which XNAT answers such an error."""
     if isinstance(error, ConfigurationError):
         return 400
     return 409 if isinstance(error, ChangedMeanwhile) else failures.status_of(error)
@@ -88,16 +89,16 @@ def _whitelist_phrase(item: str) -> str:
 BASE = "/xapi/dicomscp"
 INTERFACE = "XNAT's interface"
 MOST_DIGITS = 18
-"""Of an id: more are no receiver's."""
+"""Most digits of an id that is looked up."""
 
 
 def xnat_routes() -> tuple[BaseRoute, ...]:
-    """Return the resource, to be mounted beside the routes of the control API."""
+    """Return the routes of the resource."""
     routes = [
         _route("/", _list, "GET"),
         _route("/", _create, "POST"),
-        _route("/start", _start, "PUT"),
-        _route("/stop", _stop, "PUT"),
+        _route("/start", partial(_switch, allowed=True), "PUT"),
+        _route("/stop", partial(_switch, allowed=False), "PUT"),
         _route("/identifiers", _identifiers, "GET"),
         _route("/identifiers", _reset, "PUT"),
         _route("/identifiers/{bean}", _identifier, "GET"),
@@ -120,7 +121,7 @@ def _route(path: str, handler: Callable[[Request, bytes], Any], method: str) -> 
         try:
             answer = await run_in_threadpool(handler, request, content)
         except EngineError as error:
-            # What was sent may be no Unicode, and stands in the error.
+            # The error may quote what was sent, which may be no valid Unicode.
             words = xnat_message(error).encode(errors="backslashreplace")
             return PlainTextResponse(words, status_of(error))
         if answer is None:
@@ -175,15 +176,7 @@ def _enable(request: Request, _content: bytes) -> dict[str, object]:
     return _record(saved)
 
 
-def _start(request: Request, _content: bytes) -> list[tuple[str, int, bool]]:
-    return _switch(request, allowed=True)
-
-
-def _stop(request: Request, _content: bytes) -> list[tuple[str, int, bool]]:
-    return _switch(request, allowed=False)
-
-
-def _switch(request: Request, *, allowed: bool) -> list[tuple[str, int, bool]]:
+def _switch(request: Request, _content: bytes, *, allowed: bool) -> list[tuple[str, int, bool]]:
     """Turn the site's switch; which receivers are enabled is not touched (XNAT 3.5)."""
     engine = _engine(request)
     if engine.site().receivers_allowed is not allowed:
@@ -207,7 +200,7 @@ def _identifier(request: Request, _content: bytes) -> str:
 
 
 def _reset(_request: Request, _content: bytes) -> None:
-    """Identifiers keep nothing of former settings, so there is nothing to do."""
+    """Do nothing: identifiers have no state to reset."""
 
 
 def _reset_one(request: Request, content: bytes) -> None:
@@ -252,7 +245,7 @@ def _receivers(engine: EngineView) -> list[Receiver]:
 
 
 def _record(receiver: Receiver) -> dict[str, object]:
-    """Return a record as ``GET`` gives it; when it was made is in the history, not here."""
+    """Return a record as ``GET`` gives it, without times: those are in the history."""
     stamps = {"created": None, "timestamp": None, "disabled": 0}
     return {"id": receiver.id, **stamps, **to_xnat(receiver), "label": receiver.label}
 

@@ -16,7 +16,6 @@ from engine import __version__
 from engine.api import EngineSnapshot, ReceiverState, StorageStatus
 from engine.config.masking import (
     masked_configuration,
-    masked_receiver,
     revealed_receiver,
     revealed_site,
 )
@@ -73,17 +72,17 @@ if TYPE_CHECKING:
 
 WANTED = 65_536
 FEW = 4_096
-"""An association takes up to some twenty: its connection, its object, and folders kept open."""
+"""One association may need 20 descriptors: its connection, its object, and open folders."""
 
 _logger = logging.getLogger(__name__)
 
 
 def raise_limit() -> int:
-    """Raise the limit of this process as far as the system lets it, and return it."""
+    """Raise the limit of open files (RLIMIT_NOFILE) as far as the system allows; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
     if soft != resource.RLIM_INFINITY and soft < allowed:
-        with suppress(OSError, ValueError):  # some systems refuse what they said was allowed
+        with suppress(OSError, ValueError):  # some systems refuse even the hard limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
             soft = allowed
     if soft != resource.RLIM_INFINITY and soft < FEW:
@@ -97,7 +96,7 @@ def raise_limit() -> int:
 
 _ABORT_SECONDS = 5.0
 _ANSWER_SECONDS = 2.0
-"""How long a stop waits for the requests of those who have connected already."""
+"""How long a stop waits for the A-ASSOCIATE-RQ of connections that are open already."""
 
 
 class Engine:
@@ -118,10 +117,10 @@ class Engine:
         """Guards changes of the configuration."""
         self._configuration = Configuration()
         self._shown = Configuration()
-        """The same without its secrets, as every client gets it."""
+        """The same with secrets masked, for clients."""
         self._configuration_problem = ""
         self._plugins = Plugins.load()
-        # Asked for with every object: without a frame of Python.
+        # Called for every object: `partial` of `getattr` needs no frame of Python.
         current = partial(getattr, self, "_configuration")
         self._access = ConfigurationAccess(current, self._changing, self._apply)
         self._started_at = self._clock.now()
@@ -142,6 +141,7 @@ class Engine:
         raise_limit()
         with ExitStack() as resources:
             self._build(resources)
+            # Before the ports are open: what is moved must not get new objects meanwhile.
             self._follow_ups.recover()
             self._apply(self._configuration)
             self._follow_ups.start(resources)
@@ -150,6 +150,7 @@ class Engine:
             resources.callback(self._watcher.stop)
             self._watching.start(resources)
             self._reload()  # the file may have been changed since it was read
+            # Last: a start that fails before this leaves the note of a crash to the next one.
             self._index.confirm_run()
             self._open = resources.pop_all()
         enabled = [r for r in self._configuration.receivers if r.enabled]
@@ -169,7 +170,7 @@ class Engine:
         self._journal.record(EngineStopping(open_associations=len(self._associations.live())))
         self._watcher.stop()
         self._receivers.stop_accepting()
-        # Whoever came in before that is served: with inherited sockets a restart refuses nobody.
+        # Connections accepted before that are served: with inherited sockets a restart loses none.
         self._receivers.answer_pending(min(seconds, _ANSWER_SECONDS))
         self._draining = True
         self._associations.wait_until_none(seconds)
@@ -178,16 +179,16 @@ class Engine:
         self._open.close()
 
     def before_closing(self, end: Callable[[], None]) -> None:
-        """Have something ended by `stop`: after the drain, before any part of the engine closes."""
+        """Let `stop` call `end` after the drain and before any part of the engine closes."""
         self._open.callback(end)
 
     @property
     def forwarding(self) -> ForwardingView:
-        """Where stored objects are sent on to."""
+        """Destinations to which stored objects are forwarded."""
         return self._follow_ups.forwarding.desk
 
     def snapshot(self) -> EngineSnapshot:
-        """Return everything the dashboard shows."""
+        """Return the state of the engine at this moment, with secrets masked."""
         associations = self._associations.statuses()
         open_by_receiver = Counter(association.receiver for association in associations)
         configuration = self._configuration
@@ -225,11 +226,11 @@ class Engine:
         return self._journal.events_since(sequence, limit)
 
     def record(self, event: Event) -> None:
-        """Add an event to the journal: for what serves this engine to others."""
+        """Add an event to the journal; for servers of this engine, such as the control API."""
         self._journal.record(event)
 
     def audited(self, limit: int = 1000) -> tuple[RecordedEvent, ...]:
-        """Return what people did, from the audit log and oldest first."""
+        """Return the newest events of the audit log, oldest first."""
         return audited(self._settings.audit_log, limit)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
@@ -257,14 +258,15 @@ class Engine:
     ) -> Receiver:
         """Store a new (id 0) or changed receiver and bring it into force."""
         with self._changing() as store:
+            # Clients have masks in place of secrets; the file has the secrets.
             meant = revealed_receiver(receiver, self._configuration)
             seen = replacing and revealed_receiver(replacing, self._configuration)
             configuration, saved = store.save_receiver(meant, actor, replacing=seen)
             self._apply(configuration)
-        return masked_receiver(saved)
+            return self._shown.receiver(saved.id)
 
     def receiver_notes(self, receiver_id: int) -> tuple[str, ...]:
-        """Say what an administrator must know of a receiver that is no error."""
+        """Return hints for the administrator about a receiver, such as an expiring certificate."""
         return tuple(tls_notes(self._configuration.receiver(receiver_id), self._clock.now()))
 
     def set_enabled(self, receiver_id: int, enabled: bool, actor: str) -> Receiver:
@@ -272,7 +274,7 @@ class Engine:
         with self._changing() as store:
             configuration, saved = store.set_enabled(receiver_id, enabled, actor)
             self._apply(configuration)
-        return masked_receiver(saved)
+            return self._shown.receiver(saved.id)
 
     def delete_receiver(self, receiver_id: int, actor: str) -> None:
         """Remove a receiver; open associations may finish."""
@@ -289,7 +291,7 @@ class Engine:
         return saved
 
     def delete_project(self, project_id: str, actor: str) -> None:
-        """Remove a project; what was received for it stays where it is."""
+        """Remove a project; its sessions stay where they are."""
         with self._changing() as store:
             self._apply(store.delete_project(project_id, actor))
 
@@ -303,7 +305,7 @@ class Engine:
             self._apply(store.set_site(meant, actor, replacing=seen))
 
     def undo(self, actor: str) -> None:
-        """Take back the newest change of the configuration, as a new revision."""
+        """Undo the newest change of the configuration, as a new revision."""
         with self._changing() as store:
             self._apply(store.undo(actor))
 
@@ -328,13 +330,13 @@ class Engine:
     def preview_routing(
         self, receiver: Receiver, site: SiteSettings | None = None
     ) -> tuple[RoutingPreview, ...]:
-        """Identify the last objects anew, as saved and as by settings that are not saved."""
+        """Identify recent objects by the saved settings and by unsaved ones; values are masked."""
         return self._intake.router.preview(self._revealed(receiver), site)
 
     def shown_routing(
         self, receiver: Receiver, actor: str, site: SiteSettings | None = None
     ) -> tuple[RoutingPreview, ...]:
-        """Return what `preview_routing` does with nothing masked, and note who saw it."""
+        """Return the same with nothing masked, and record the access in the audit log."""
         previews = self._intake.router.preview(self._revealed(receiver), site, shown=True)
         self._intake.phi_access_log.note_all(actor, (one.sop_instance_uid for one in previews))
         return previews
@@ -347,7 +349,7 @@ class Engine:
         return probe(port, self.site().bind_address, self._receivers.listening_on(port))
 
     def reload(self) -> None:
-        """Look at the configuration file now, and try again to listen where that failed."""
+        """Read the configuration file now, and retry the receivers that failed to listen."""
         self._reload()
         self._receivers.retry_all()
 
@@ -396,7 +398,7 @@ class Engine:
 
     @contextmanager
     def _changing(self) -> Iterator[ConfigurationStore]:
-        """Hold off other changes, and refuse while the file on disk is not the one in force."""
+        """Take the lock of the configuration; fail while the file on disk is invalid."""
         with self._lock:
             if self._configuration_problem:
                 raise CorruptConfiguration(
@@ -411,25 +413,27 @@ class Engine:
             yield self._store
 
     def _apply(self, configuration: Configuration) -> None:
-        self._intake.processors.processing.apply(configuration)
-        before, self._configuration = self._configuration, configuration
+        """Bring a configuration into force; a part that it does not change is left alone."""
+        before = None if configuration is self._configuration else self._configuration
+        if before is None or before.processors != configuration.processors:
+            # First, so that the next object finds them prepared.
+            self._intake.processors.processing.apply(configuration)
+        self._configuration = configuration
         self._shown = masked_configuration(configuration)
         served = self._intake.faults.sort_out(configuration.receivers)
         self._receivers.apply(served, configuration.site)
         self._publish_states()
-        self._follow_ups.apply(configuration)
-        enabled = sum(receiver.enabled for receiver in configuration.receivers)
-        if before is configuration or before != configuration:  # a start, or a new revision
+        self._follow_ups.apply(before, configuration)
+        if before != configuration:
             self._journal.record(
                 ConfigurationApplied(
                     revision=configuration.revision,
                     receivers=len(configuration.receivers),
-                    enabled=enabled,
+                    enabled=sum(receiver.enabled for receiver in configuration.receivers),
                     by=configuration.changed_by,
                 )
             )
-        known = None if before is configuration else before
-        for event in settings_without_effect(known, configuration, self._plugins.file_namer_infos):
+        for event in settings_without_effect(before, configuration, self._plugins.file_namer_infos):
             self._journal.record(event)
         self._intake.start_ahead(configuration)
 
@@ -458,7 +462,7 @@ class Engine:
         )
 
     def _dead(self) -> tuple[str, ...]:
-        """Name the parts that should run and do not; waits for no disk."""
+        """Return the names of threads that have died; reads nothing from disk."""
         if self._stopping:
             return ()
         parts = (
@@ -469,5 +473,5 @@ class Engine:
         return (*self._receivers.dead(), *(name for name, alive in parts if not alive))
 
     def _publish_states(self) -> None:
-        """Let `dicomdock status` know what the receivers really do."""
+        """Write the states of the receivers to the index, for `dicomdock status`."""
         self._states.publish(self._configuration.receivers)

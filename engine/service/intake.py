@@ -1,4 +1,4 @@
-"""The way of an object from its bytes to its file, connected for one engine."""
+"""Builds the parts that take objects in: identification, processors, pipeline, quarantine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ QUARANTINE_BYTES: Final = 1024**3
 
 
 class Intake:
-    """What takes objects in, and what decides about them."""
+    """The parts of one engine through which an object passes."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Intake:
         access: ConfigurationAccess,
         resources: ExitStack,
     ) -> None:
-        """Connect it; `opened` closes it."""
+        """Build the parts; `resources` closes them."""
         self._settings, self._storage, self._clock = settings, storage, clock
         self.metrics = Metrics(clock)
         self.metrics.resume_today(storage.index.today(local_midnight(clock.now())))
@@ -62,7 +62,7 @@ class Intake:
         self.pipeline = self._pipeline(resources)
 
     def start_ahead(self, configuration: Configuration) -> None:
-        """Let the first object find the processes that it will need; waits for none of them."""
+        """Start the worker processes that the first object will need; returns at once."""
         if configuration.anonymizes:
             self._storage.runner.start_ahead()
         self.processors.processing.start_ahead(configuration)
@@ -81,7 +81,7 @@ class Intake:
     def _router(
         self, plugins: Plugins, access: ConfigurationAccess, resources: ExitStack
     ) -> ObjectRouter:
-        """Connect what identifies objects with what is known of their studies."""
+        """Build the router; it asks the study routes and labels by connections of its own."""
         studies = KnownStudies(self._settings.study_routes_file, self._settings.index_file)
         resources.callback(studies.close)
         journal = self._storage.journal

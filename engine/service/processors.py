@@ -1,4 +1,4 @@
-"""Custom processing of one engine: its parts put together, and what a console asks of them."""
+"""Custom processing of one engine: builds its parts, and answers the console."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class ProcessorService:
         access: ConfigurationAccess,
         phi_access_log: PhiAccessLog,
     ) -> None:
-        """Take the installed classes, where objects lie on their way, and the configuration.
+        """Take the installed classes, the incoming area, and access to the configuration.
 
-        The showings keep who saw values of objects.
+        `phi_access_log` records who saw identifying values.
         """
         self._plugins = plugins
         self._area = area
@@ -81,7 +81,7 @@ class ProcessorService:
         self._router: ObjectRouter | None = None
 
     def custom(self, router: ObjectRouter) -> CustomProcessing:
-        """Return what takes arriving objects through their receivers' processors."""
+        """Return the step of the pipeline that runs processors on arriving objects."""
         self._router = router
         return CustomProcessing(self.processing, router)
 
@@ -94,7 +94,7 @@ class ProcessorService:
         return classes_of(self._plugins)
 
     def list(self) -> tuple[ProcessorStatus, ...]:
-        """Return the processors in the order in which they act, with what they did."""
+        """Return the processors in the order in which they act, with their counts and problems."""
         configuration = self._access.current()
         ordered = sorted(configuration.processors, key=lambda processor: processor.order)
         return tuple(self._status(processor, configuration) for processor in ordered)
@@ -107,28 +107,28 @@ class ProcessorService:
             in_force = self._access.current()
             meant = revealed_processor(processor, in_force)
             seen = replacing and revealed_processor(replacing, in_force)
-            saved = store.processors.save(meant, actor, replacing=seen)
-            self._access.apply(saved[0])
-        return masked_processor(saved[1])
+            configuration, saved = store.save_processor(meant, actor, replacing=seen)
+            self._access.apply(configuration)
+        return masked_processor(saved)
 
     def set_enabled(self, processor_id: int, enabled: bool, actor: str) -> Processor:
         """Enable or disable a processor, from the next object on."""
         with self._access.changing() as store:
-            saved = store.processors.set_enabled(processor_id, enabled, actor)
-            self._access.apply(saved[0])
-        return masked_processor(saved[1])
+            configuration, saved = store.set_processor_enabled(processor_id, enabled, actor)
+            self._access.apply(configuration)
+        return masked_processor(saved)
 
     def delete(self, processor_id: int, actor: str) -> None:
         """Remove a processor."""
         with self._access.changing() as store:
-            self._access.apply(store.processors.delete(processor_id, actor))
+            self._access.apply(store.delete_processor(processor_id, actor))
 
     def test(self, processor: Processor, receiver: str = "") -> ProcessorTrial:
-        """Try a processor, as it might be saved, on the newest object, with values masked."""
+        """Try an unsaved processor on the newest object, with values masked."""
         return self._tried(processor, receiver, shown=False)
 
     def shown_test(self, processor: Processor, actor: str, receiver: str = "") -> ProcessorTrial:
-        """Try a processor likewise with nothing masked, and note who saw it."""
+        """Try a processor with nothing masked, and record the access in the audit log."""
         trial = self._tried(processor, receiver, shown=True)
         if trial.steps:
             self._phi_access_log.note(actor, trial.sop_instance_uid)

@@ -1,4 +1,4 @@
-"""What answers a console about objects, scripts, sessions, history and senders."""
+"""Builds the groups that answer questions about objects, scripts, sessions and history."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ViewGroups:
         access: ConfigurationAccess,
         resources: ExitStack,
     ) -> None:
-        """Connect them; `opened` closes them."""
+        """Build them; `resources` closes them."""
         reader = IndexReader(settings.index_file)
         resources.callback(reader.close)
         router, journal, current = intake.router, storage.journal, access.current

@@ -1,4 +1,4 @@
-"""Where peers come in: the listeners, and the associations that they ask for."""
+"""Builds the listeners and the table of associations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def associations_of(storage: Storage, intake: Intake, clock: Clock) -> Associations:
-    """Return the book of the associations, with none yet."""
+    """Return the table of associations, still empty."""
     index = storage.index
     known = index.known_callers()
     return Associations(clock, storage.journal, index.record, intake.metrics, known)
@@ -44,15 +44,15 @@ def receivers_of(
     inherited: InheritedSockets,
     resources: ExitStack,
 ) -> Receivers:
-    """Return the receivers, none of which listens yet; `opened` ends them.
+    """Return the receivers, none of which listens yet; `resources` ends them.
 
     Args:
         settings: of the engine.
         storage: its open data directory.
-        intake: what takes the objects in.
-        associations: the book of the associations.
+        intake: takes the objects in.
+        associations: the table of associations.
         clock: the engine's.
-        load: says how much there is to do.
+        load: returns the present load, for accepting or rejecting.
         changed: is called when a receiver's state has changed.
         inherited: the listening sockets that the parent process handed over.
         resources: ends what is begun here.

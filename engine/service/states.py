@@ -1,4 +1,4 @@
-"""What receivers and storage are doing just now, and settings that have no effect."""
+"""States of receivers for the console and `status`, and settings that have no effect."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ReceiverStates:
-    """Puts together what listeners, identifiers and metrics say; for all threads."""
+    """Combines the states of listeners, identifiers and metrics; for any thread."""
 
     receivers: Receivers
     faults: IdentifierFaults
@@ -38,14 +38,14 @@ class ReceiverStates:
     index: SessionIndex
 
     def observed(self, receiver: Receiver) -> ObservedState:
-        """Return what a receiver does, or why it does not."""
+        """Return whether a receiver listens, or why not."""
         failure = self.faults.of(receiver)
         if failure is not None:
             return ObservedState(ReceiverState.FAILED, failure.since, failure=failure)
         return self.receivers.state_of(receiver)
 
     def status(self, receiver: Receiver, open_associations: int) -> ReceiverStatus:
-        """Return all that a console shows of a receiver."""
+        """Return the state and today's counts of a receiver."""
         observed = self.observed(receiver)
         drains = observed.state is ReceiverState.DISABLED and open_associations
         today = self.metrics.today(receiver.label)
@@ -66,7 +66,7 @@ class ReceiverStates:
         )
 
     def publish(self, receivers: Iterable[Receiver]) -> None:
-        """Let `dicomdock status` know what the receivers really do."""
+        """Write the states of the receivers to the index, for `dicomdock status`."""
         observed = []
         for receiver in receivers:
             state = self.observed(receiver)
@@ -75,7 +75,7 @@ class ReceiverStates:
         try:
             self.index.observe(tuple(observed))
         except StorageUnusable as error:
-            # What is said of a configuration must not keep it from being in force.
+            # A full index must not stop a new configuration.
             _logger.warning("`status` does not know the states of the receivers: %s", error)
 
 
@@ -88,12 +88,12 @@ class _Option(NamedTuple):
 def settings_without_effect(
     before: Configuration | None, after: Configuration, file_namers: Sequence[FileNamerInfo]
 ) -> Iterator[Event]:
-    """Yield what there is to tell of a configuration that comes into force.
+    """Yield events about settings without effect that the former configuration did not have.
 
     Args:
-        before: the one that was in force; None at the start.
-        after: the one that comes.
-        file_namers: what is installed.
+        before: the former configuration; None at the start.
+        after: the new one.
+        file_namers: those that are installed.
     """
     known = set(_options(before, file_namers)) if before is not None else set()
     for found in _options(after, file_namers):
@@ -117,9 +117,9 @@ def _options(
 
 
 def _anonymization(before: Configuration | None, after: Configuration) -> Iterator[Event]:
-    """Yield one event for all receivers whose objects are not anonymized any more, or not yet.
+    """Yield one event for all receivers that want anonymization while there is nothing to do it.
 
-    On a new installation that is nothing to worry about; that a script is gone is.
+    It is a warning only if a script or profile was in force before.
     """
     known = set() if before is None else set(_left_as_received(before))
     receivers = tuple(label for label in _left_as_received(after) if label not in known)
@@ -132,6 +132,6 @@ def _anonymization(before: Configuration | None, after: Configuration) -> Iterat
 
 
 def _left_as_received(configuration: Configuration) -> Iterator[str]:
-    """Yield the receivers that want their objects anonymized, if nothing does that."""
+    """Yield the receivers that want anonymization, if no script or profile is in force."""
     if not configuration.has_anonymization:
         yield from (r.label for r in configuration.receivers if r.anonymization)

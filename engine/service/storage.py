@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """What an engine has open in its data directory."""
+    """The open files and services of a data directory."""
 
     store: ConfigurationStore
     configuration: Configuration
-    """As the file has it at the start."""
+    """As of the start."""
     journal: Journal
     expiry: ExpiryClock
     prearchive_fd: int
@@ -55,7 +55,7 @@ class Storage:
 def open_storage(
     settings: EngineSettings, clock: Clock, plugins: Plugins, resources: ExitStack
 ) -> Storage:
-    """Take a data directory and open what is in it; `opened` closes it, also after an error.
+    """Lock a data directory and open its files; `resources` closes them, also after an error.
 
     Raises:
         AlreadyRunning: if another engine holds the data directory.
@@ -109,22 +109,21 @@ class Plugins:
     processors: Sequence[Plugin[ProcessorType]]
     file_namers: Sequence[Plugin[FileNamerInfo]]
 
+    identifier_infos: tuple[IdentifierInfo, ...]
+    """For the dialog of a receiver."""
+    file_namer_infos: tuple[FileNamerInfo, ...]
+    """Likewise."""
+
     @classmethod
     def load(cls) -> Self:
-        """Return what is installed; what can't be used says why."""
-        return cls(load_identifiers(), load_processors(), load_file_namers())
-
-    @property
-    def identifier_infos(self) -> tuple[IdentifierInfo, ...]:
-        """What the dialog must know about the identifiers."""
-        return infos_of(self.identifiers)
-
-    @property
-    def file_namer_infos(self) -> tuple[FileNamerInfo, ...]:
-        """What the dialog must know about the file namers."""
-        return file_namers_of(self.file_namers)
+        """Return the installed plugins; one that can't be used has its error."""
+        identifiers, file_namers = load_identifiers(), load_file_namers()
+        return cls(
+            *(identifiers, load_processors(), file_namers),
+            *(infos_of(identifiers), file_namers_of(file_namers)),
+        )
 
     @property
     def processor_rules(self) -> ProcessorRules:
-        """What processors must be like with these classes."""
+        """The rules for processors of these classes."""
         return rules_of(self.processors)

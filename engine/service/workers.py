@@ -1,4 +1,4 @@
-"""Builds what runs beside reception: sessions, forwarding, programs, metrics, alerts."""
+"""Builds the threads beside reception: sessions, forwarding, commands, metrics, alerts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PostStoreWorkers:
         configuration: Callable[[], Configuration],
         resources: ExitStack,
     ) -> None:
-        """Open their queues; `opened` closes them."""
+        """Open their queues; `resources` closes them."""
         self._storage = storage
         index, journal, areas = storage.index, storage.journal, areas_of(settings)
         self.session_service = SessionService(
@@ -62,29 +62,31 @@ class PostStoreWorkers:
             record(ObjectsAdopted(objects=recovered.objects, sessions=recovered.sessions))
 
     def start(self, resources: ExitStack) -> None:
-        """Start the threads; `opened` ends them."""
+        """Start the threads; `resources` ends them."""
         for part in (self.session_service, self.forwarding, self.programs):
             part.start()
             resources.callback(part.stop)
 
-    def apply(self, configuration: Configuration) -> None:
-        """Follow a configuration that came into force."""
-        self.forwarding.apply(configuration)
-        self.programs.notify()
-        self.session_service.notify()
+    def apply(self, before: Configuration | None, now: Configuration) -> None:
+        """Follow a configuration that came into force; `before` is None at the start."""
+        if before is None or before.processors != now.processors:
+            self.forwarding.apply(now)
+            self.programs.notify()
+        if before is None or (before.site, before.projects) != (now.site, now.projects):
+            self.session_service.notify()
 
 
 def start_alerts(
     journal: Journal, clock: Clock, configuration: Callable[[], Configuration], resources: ExitStack
 ) -> None:
-    """Tell others of what goes wrong from now on; `opened` ends that."""
+    """Start the delivery of alerts; `resources` ends it."""
     alerts = AlertDispatcher(journal, clock, lambda: configuration().site.alerts)
     alerts.start()
     resources.callback(alerts.stop)
 
 
 class MonitoringService:
-    """Looks at the other parts; every method is called by the engine."""
+    """Metrics, health and silent senders; every method is called by the engine."""
 
     def __init__(
         self,
@@ -97,7 +99,7 @@ class MonitoringService:
         dead: Callable[[], tuple[str, ...]],
         configuration: Callable[[], Configuration],
     ) -> None:
-        """Connect it; nothing is looked at yet."""
+        """Build the parts; nothing runs yet."""
         self.monitoring = Monitoring(
             intake.metrics,
             storage.index,
@@ -116,6 +118,6 @@ class MonitoringService:
         )
 
     def start(self, resources: ExitStack) -> None:
-        """Begin to look; `opened` ends that."""
+        """Start the thread; `resources` ends it."""
         self._watch.start()
         resources.callback(self._watch.stop)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from engine.errors import SessionConflict, SessionError
 from engine.index.operations import OperationKind, Plan
 from engine.model.identity import safe_part, timestamp
-from engine.model.project import FIRST_ARCHIVE_FOLDER, PetMr
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions.folders.documents import BuiltSession
 from engine.sessions.folders.transfer import with_free_names
@@ -18,15 +17,13 @@ from engine.storage.areas import archive_folder
 from engine.storage.scans import SCANS, free_name, free_scan_id, scans_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from engine.host.clock import Clock
     from engine.index.operations import Request
     from engine.model.session import Session
+    from engine.sessions.context import SessionContext
     from engine.sessions.folders.staging import Staged
-    from engine.sessions.ledger import SessionRepository
-    from engine.storage.areas import Areas
-    from engine.storage.scans import Entry, ReadStored, Resource, Scan
+    from engine.storage.scans import Entry, Resource, Scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,22 +154,9 @@ _FOLDER_TRIES = 1000
 class Planner:
     """Makes plans; changes nothing."""
 
-    def __init__(
-        self,
-        areas: Areas,
-        ledger: SessionRepository,
-        read: ReadStored,
-        clock: Clock,
-        current: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER,
-        pet_mr: Callable[[str | None], PetMr] = lambda _: PetMr.PETMR,
-    ) -> None:
+    def __init__(self, session_context: SessionContext) -> None:
         """Take where sessions and rows are, and what projects want just now."""
-        self._areas = areas
-        self._ledger = ledger
-        self._read = read
-        self._clock = clock
-        self._current = current
-        self._pet_mr = pet_mr
+        self._context = session_context
 
     def plan(self, session: Session, request: Request, staged: Staged | None = None) -> Plan:
         """Decide on every step of a request.
@@ -208,14 +192,14 @@ class Planner:
 
     def describe(self, session: Session, staged: Staged | None = None) -> BuiltSession:
         """Return what a session is, from the headers of its objects, or of their copies."""
-        folder = self._areas.folder(session)
-        files = self._ledger.stored_files(session.id)
+        folder = self._context.areas.folder(session)
+        files = self._context.ledger.stored_files(session.id)
         if staged is None:
-            objects = [self._read(folder, file) for file in files]
+            objects = [self._context.read(folder, file) for file in files]
         else:
             kept = (file for file in files if file not in staged.rejected)
             objects = [
-                self._read(staged.folder if file in staged.edited else folder, file)
+                self._context.read(staged.folder if file in staged.edited else folder, file)
                 for file in kept
             ]
         return BuiltSession(
@@ -224,7 +208,7 @@ class Planner:
             session.label,
             session.study_instance_uid,
             scans_of(objects),
-            self._pet_mr(session.project),
+            self._context.pet_mr(session.project),
         )
 
     def _archive(self, session: Session, request: Request, staged: Staged | None) -> Plan:
@@ -238,11 +222,11 @@ class Planner:
         if not incoming.scans:
             raise SessionError(EMPTY, "delete it")
         reasons = list(conflicts_within(incoming, overwrite=request.overwrite))
-        existing = self._ledger.archived_as(session.project, session.label)
-        current = self._current(session.project)
+        existing = self._context.ledger.archived_as(session.project, session.label)
+        current = self._context.archive_folder(session.project)
         folder = "/".join(archive_folder(session.project, session.label, current))
         # A session is never moved into a folder without a row: it may hold anything.
-        if existing is None and self._areas.is_archived(session.project, session.label):
+        if existing is None and self._context.areas.is_archived(session.project, session.label):
             reasons.append(self._folder_owner(folder))
         if existing is not None:
             return self._merge(incoming, existing, request, reasons, session)
@@ -252,7 +236,7 @@ class Planner:
 
     def _folder_owner(self, folder: str) -> str:
         """Return in words why a folder of the archive is taken, without an archived session."""
-        if any(plan.folder == folder for plan in self._ledger.plans()):
+        if any(plan.folder == folder for plan in self._context.ledger.plans()):
             return "another session of this label is just being archived, retry after it"
         return "the archive has a folder of this name that the index does not know"
 
@@ -267,7 +251,7 @@ class Planner:
         if existing.status is not SessionStatus.ARCHIVED:
             raise SessionConflict(*reasons, f"the archived session is {existing.status} just now")
         # The other merge gives scans and names that this plan would have to know.
-        if any(plan.into == existing.id for plan in self._ledger.plans()):
+        if any(plan.into == existing.id for plan in self._context.ledger.plans()):
             raise SessionConflict(*reasons, BEING_MERGED)
         archived = self.describe(existing)
         reasons += conflicts_between(
@@ -286,7 +270,7 @@ class Planner:
             replaced=merge.replaced,
             trash=f"{self._trash(session)}/replaced",
         )
-        return with_free_names(self._areas, session, plan)
+        return with_free_names(self._context.areas, session, plan)
 
     def _to_prearchive(self, session: Session, request: Request) -> Plan:
         """Plan a move to another project, or out of the archive after a failure there."""
@@ -332,8 +316,8 @@ class Planner:
         for suffix in marks:
             folder = "/".join(filter(None, (project, f"{stamp}{suffix}", label)))
             # The index alone does not do: a folder may be there that no row names.
-            on_disk = self._areas.path(SessionArea.PREARCHIVE, folder).exists()
-            if not on_disk and not self._ledger.is_folder_in_use(folder):
+            on_disk = self._context.areas.path(SessionArea.PREARCHIVE, folder).exists()
+            if not on_disk and not self._context.ledger.is_folder_in_use(folder):
                 return folder
         raise SessionError("no free folder in the prearchive", "move away what is there")
 
@@ -341,4 +325,4 @@ class Planner:
         return f"{self._stamp()}_{session.id}"
 
     def _stamp(self) -> str:
-        return timestamp(self._clock.now())
+        return timestamp(self._context.clock.now())

@@ -16,8 +16,8 @@ from engine.index.database import stamp
 from engine.index.schema import NEXT_SESSION
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions import reconcile
-from engine.sessions.folders.building import document_of
 from engine.sessions.folders.documents import XNAT_NAMESPACE
+from engine.storage.areas import document_of
 from engine.storage.files import holds_files, object_files
 
 if TYPE_CHECKING:

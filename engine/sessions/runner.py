@@ -146,14 +146,13 @@ class OperationRunner:
             raise
 
     def _begin(self, session: Session, request: Request) -> Plan | None:
-        """Decide on a plan and keep it; return None if the request is refused."""
+        """Decide on a plan and keep it; a refusal ends the request."""
+        plan = None
         try:
             plan = self._decide(session, request)
-        except Exception:
-            self._remove_staging(session)
-            raise
-        if plan is None:
-            self._remove_staging(session)
+        finally:
+            if plan is None:
+                remove_staging(self._context.areas.folder(session), roots=self._context.areas.roots)
         return plan
 
     def _decide(self, session: Session, request: Request) -> Plan | None:
@@ -199,9 +198,6 @@ class OperationRunner:
         return stage(
             self._context.scripts, step, session, folder, files, roots=self._context.areas.roots
         )
-
-    def _remove_staging(self, session: Session) -> None:
-        remove_staging(self._context.areas.folder(session), roots=self._context.areas.roots)
 
     def _require_known_objects(self, session: Session) -> None:
         """Refuse to archive objects without a row: the project's script would not see them."""

@@ -145,10 +145,8 @@ class SessionService:
         return self._session_context.read(folder, file)
 
     def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
-        """Return the plan for the archive, or the conflicts; raises as `Planner.plan` does."""
-        at = self._session_context
-        planner = Planner(at.areas, at.ledger, at.read, at.clock, at.archive_folder, at.pet_mr)
-        return planner.preview(session, request)
+        """Return what archiving a session would come to; raises as `Planner.plan` does."""
+        return Planner(self._session_context).preview(session, request)
 
     def run_requests(self) -> None:
         """Carry out queued requests on this thread."""

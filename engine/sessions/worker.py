@@ -96,23 +96,11 @@ class Lifecycle:
         self._policy = policy
         self._silence = IdleTimes(session_context.clock)
         self._trash = Trash(
-            *(
-                session_context.areas,
-                session_context.ledger,
-                session_context.journal,
-                session_context.clock,
-            ),
+            *(session_context.areas, session_context.ledger),
+            *(session_context.journal, session_context.clock),
             expiry or ExpiryClock(session_context.clock, session_context.journal),
         )
-        planner = Planner(
-            *(
-                session_context.areas,
-                session_context.ledger,
-                session_context.read,
-                session_context.clock,
-            ),
-            *(session_context.archive_folder, session_context.pet_mr),
-        )
+        planner = Planner(session_context)
         self._operator = OperationRunner(session_context, planner)
         self._builder = Builder(session_context, planner, self._operator, self._archived_by_itself)
 

@@ -80,6 +80,11 @@ class Areas:
         return any((folder / safe_part(label)).exists() for folder in folders)
 
 
+def document_of(folder: Path) -> Path:
+    """Return where a session's document is: beside its folder (XNAT 9.1)."""
+    return folder.with_name(f"{folder.name}.xml")
+
+
 def _find_link(root_fd: int, parts: tuple[str, ...], depth: int = 2) -> tuple[str, ...] | None:
     """Return the first link or file in place of a folder, on a path or below its end.
 

@@ -47,7 +47,7 @@ def settings(tmp_path: Path) -> EngineSettings:
     store.set_site(replace(store.load().site, alerts=AlertSettings((HOOK, MAIL))), "anna")
     parameters = (("program", "/bin/true"), ("arguments", ARGUMENTS))
     location = Location.AFTER_SESSION_COMPLETE
-    store.processors.save(
+    store.save_processor(
         Processor(0, "Run", "command", location=location, parameters=parameters), "anna"
     )
     return EngineSettings(data, durability=Durability.NONE)

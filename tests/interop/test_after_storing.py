@@ -54,7 +54,7 @@ def configure_with(data: Path, port: int, *processors: dict[str, object]) -> Non
     store = ConfigurationStore(data / "config.json", clock=SystemClock(), processors=rules)
     store.set_site(replace(LOOPBACK_SITE, sessions=SessionSettings(idle_seconds=1)), "test")
     for processor in processors:
-        store.processors.save(parse_processor(processor, rules), "test")
+        store.save_processor(parse_processor(processor, rules), "test")
 
 
 def send(port: int, objects: Iterable[Dataset]) -> set[str]:

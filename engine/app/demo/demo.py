@@ -39,7 +39,7 @@ class Demo:
     def __init__(self) -> None:
         self._open = ExitStack()
         self.sent: dict[str, int] = {}
-        """What the senders did; filled when they have stopped."""
+        """Counts of the senders; filled when they have stopped."""
         self.engine: Engine
         self._sender: subprocess.Popen[str]
 
@@ -70,7 +70,7 @@ class Demo:
         self._open.close()
 
     def stop_sending(self) -> None:
-        """Let the senders finish their objects, and read what they did."""
+        """Let the senders finish their objects, and read their counts."""
         if self._sender.returncode is not None:
             return
         try:
@@ -83,7 +83,7 @@ class Demo:
 
 
 def run_headless(seconds: float) -> dict[str, object]:
-    """Run the demonstration without a screen and return what it came to."""
+    """Run the demonstration without a screen and return its result."""
     started = time.monotonic()
     with Demo() as demo:
         time.sleep(seconds)

@@ -1,6 +1,6 @@
 """The demonstration's second process: scanners that send studies until standard input ends.
 
-It prints one JSON line with what it did when it has stopped.
+It prints one JSON line with its counts when it has stopped.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def study(scanner: Scanner, number: int, project: str, acquired_at: datetime) ->
     """Yield the objects of one study, series by series.
 
     Args:
-        scanner: what the study is acquired on.
-        number: makes subject and session of the study.
+        scanner: the modality that acquires it.
+        number: gives subject and session their names.
         project: a project id, written where XNAT's default rules find it.
         acquired_at: study date and time.
     """
@@ -199,7 +199,7 @@ class Demonstration:
             thread.start()
 
     def stop(self) -> dict[str, int]:
-        """Let every scanner finish its object and release; return what they did."""
+        """Let every scanner finish its object and release; return the counts."""
         self._stop.set()
         for thread in self._threads:
             thread.join(_JOIN_SECONDS)
@@ -226,7 +226,7 @@ class Demonstration:
                 self._stop.wait(_OBJECT_PAUSE_SECONDS)
 
     def _knock(self) -> None:
-        """Ask again and again for what the whitelist does not allow."""
+        """Request associations that the whitelist rejects, again and again."""
         while not self._stop.is_set():
             try:
                 with self._call(MR_SCANNER, UNKNOWN_CALLER):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class SelfTestStep(StrEnum):
-    """One thing that is looked at, in the order of an object's way."""
+    """A step of the self-test, in the order of the way of an object."""
 
     ENGINE = "engine"
     RECEIVER = "receiver"
@@ -47,18 +47,18 @@ class SelfTestStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What was found at one step."""
+    """The result of one step."""
 
     step: SelfTestStep
     is_good: bool
     detail: str
     remedy: str = ""
     exit_code: int = 0
-    """What a command says that ends here; 0 if it is good."""
+    """The exit code of a command whose test ends here; 0 for success."""
 
 
 ROW_SECONDS = 10.0
-"""How long the object's row may take, which is written with its batch."""
+"""How long the object's row may take; rows are written in batches."""
 REMOVAL_SECONDS = 30.0
 """How long the engine may take to delete a session."""
 _LOOK_SECONDS = 0.05
@@ -78,7 +78,7 @@ class FiledObject:
 def find_filed(
     settings: EngineSettings, arrivals: Arrivals, before: int, uid: str, clock: Clock
 ) -> FiledObject | StepResult:
-    """Wait for the object's row and return where the object is, or what went wrong."""
+    """Wait for the object's row; return the filed object, or the failed step."""
     row = _wait(ROW_SECONDS, lambda: arrivals.first_of(uid, before))
     if row is None:
         detail = f"the index has no row of the object after {ROW_SECONDS:g} s"
@@ -97,7 +97,7 @@ def find_filed(
 
 
 def route(found: FiledObject) -> StepResult:
-    """Say where the object was filed; Unassigned is what most sites' rules make of it."""
+    """Return the step that names the session; most sites' rules make it Unassigned."""
     session = found.session
     names = [
         f"project {session.project or UNASSIGNED}",
@@ -111,7 +111,7 @@ def route(found: FiledObject) -> StepResult:
 
 
 def on_disk(settings: EngineSettings, found: FiledObject, content: bytes) -> StepResult:
-    """Compare what is on the disk with what was sent."""
+    """Compare the stored file with the object that was sent."""
     place = found.place
     path = areas_of(settings).path(place.area, str(place.folder)) / place.file
     try:
@@ -131,7 +131,7 @@ def on_disk(settings: EngineSettings, found: FiledObject, content: bytes) -> Ste
 
 
 def remove(settings: EngineSettings, found: FiledObject, by: str, clock: Clock) -> StepResult:
-    """Let the engine delete the object's session, and take it out of the trash at once."""
+    """Let the engine delete the object's session, and remove it from the trash at once."""
     session = found.session
     try:
         with IndexFile(settings.index_file) as index:
@@ -167,7 +167,7 @@ def _in_trash(ledger: SessionRepository, number: int) -> Session | None:
 
 
 def _wait(seconds: float, look: Callable[[], _T | None]) -> _T | None:
-    """Look again and again, as another process can't tell us; return what is found, if it is."""
+    """Poll for a result, as another process can't notify this one; None if there is none."""
     until = time.monotonic() + seconds
     while (found := look()) is None and time.monotonic() < until:
         time.sleep(_LOOK_SECONDS)

@@ -93,7 +93,7 @@ _CONTEXTS = (
 
 
 class SelfTest:
-    """Tests one receiver of a running engine as a caller would; used once."""
+    """Tests one receiver of a running engine over the network; used once."""
 
     def __init__(
         self,
@@ -111,10 +111,10 @@ class SelfTest:
         self._peer = Peer(self._host, receiver.port, str(receiver.ae_title), calling_ae_title)
 
     def run(self) -> Iterator[StepResult]:
-        """Take one step after the other and yield what is found at each.
+        """Run the steps and yield the result of each.
 
         Raises:
-            EngineError: if a step can't even be taken; those before it have been told.
+            EngineError: if a step can't be run; the results before it have been yielded.
         """
         if not EngineLock.holder(self._settings.lock_file):
             yield _bad(SelfTestStep.ENGINE, "no engine runs on this data directory", "start it", 8)
@@ -132,7 +132,7 @@ class SelfTest:
             yield _bad(SelfTestStep.ASSOCIATION, error.detail, error.remedy, error.exit_code)
 
     def _whitelisted(self) -> StepResult:
-        """Say what the whitelist makes of the caller; the listener itself decides afterwards."""
+        """Check the caller against the whitelist, as a hint; the listener decides later."""
         receiver, caller = self._receiver, self._peer.calling_ae_title
         if not receiver.whitelist_enabled:
             return _good(SelfTestStep.WHITELIST, "is off: everybody may call")
@@ -182,7 +182,7 @@ class SelfTest:
     def _followed(
         self, arrivals: Arrivals, before: int, uid: str, content: bytes
     ) -> Iterator[StepResult]:
-        """Find the object where the engine has filed it, and remove it."""
+        """Find the object, compare it, and remove it."""
         found = find_filed(self._settings, arrivals, before, uid, self._clock)
         if not isinstance(found, FiledObject):
             yield found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from engine.model.project import PetMr
 from engine.sessions.folders.documents import BuiltSession, catalog, catalog_name, session_xml
+from engine.storage.areas import document_of
 from engine.storage.files import (
     flush_folder,
     make_folder,
@@ -74,11 +75,6 @@ def build(
             write_atomically(path, content, roots=roots)
     write_atomically(document_of(folder), session_xml(built), roots=roots)
     return built
-
-
-def document_of(folder: Path) -> Path:
-    """Return where a session's document is: beside its folder (XNAT 9.1)."""
-    return folder.with_name(f"{folder.name}.xml")
 
 
 def _place(folder: Path, scan: Scan, moved: list[Moved], roots: Collection[Path]) -> Scan:

@@ -9,8 +9,8 @@ from os.path import lexists
 from typing import TYPE_CHECKING
 
 from engine.model.session import SessionArea, SessionStatus
-from engine.sessions.folders.building import document_of
 from engine.sessions.folders.staging import remove_staging
+from engine.storage.areas import document_of
 from engine.storage.files import (
     flush_folder,
     is_there,
@@ -68,6 +68,8 @@ def with_free_names(areas: Areas, session: Session, plan: Plan) -> Plan:
 
     The index need not know that file. Objects that have moved already keep their names.
     """
+    if plan.into is None:
+        return plan
     source, target = areas.folder(session), areas.path(plan.area, plan.folder)
     trash = areas.path(SessionArea.TRASH, plan.trash)
     leaving = {f for f in plan.replaced if _is_to_be_put_aside(target / f, trash / f)}

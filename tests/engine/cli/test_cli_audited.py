@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tests.engine.cli.outcome import Run
 
+SCRIPT = 'script=version "6.6"\n(0010,0010) := "New^Name"\n'
 ADD = ("receivers", "add", "--ae-title", "CT9", "--port", "11999")
 
 
@@ -32,7 +33,13 @@ def audited(data: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "command", [ADD, ("projects", "add", "NEURO")], ids=["receiver", "project"]
+    "command",
+    [
+        ADD,
+        ("projects", "add", "NEURO"),
+        ("processors", "add", "--label", "A", "--class", "setElements", "--set", SCRIPT),
+    ],
+    ids=["receiver", "project", "processor"],
 )
 def test_a_saved_configuration_is_audited(run: Run, data: Path, command: tuple[str, ...]) -> None:
     assert run(*command).code == 0

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.config.store import BY_HAND, ConfigurationStore
+from engine.config.revisions import BY_HAND
+from engine.config.store import ConfigurationStore
 from engine.errors import StorageUnusable
 from engine.host import terminal
 from engine.model.peer import AETitle

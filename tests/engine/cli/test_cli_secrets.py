@@ -39,7 +39,7 @@ def configured(data: Path, store: ConfigurationStore) -> ConfigurationStore:
     store.set_site(replace(site, alerts=AlertSettings(TARGETS)), "anna")
     parameters = (("program", "/bin/true"), ("arguments", "--token\nARGSECRET"))
     location = Location.AFTER_SESSION_COMPLETE
-    store.processors.save(
+    store.save_processor(
         Processor(0, "Run", "command", location=location, parameters=parameters), "anna"
     )
     changed = replace(TARGETS[0], webhook="https://u:NEWSECRET@hooks.example/services/T0KEN")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine.config.history import REVISIONS_KEPT, History, flush_directory
-from engine.config.store import BY_HAND, ConfigurationStore
+from engine.config.revisions import BY_HAND
+from engine.config.store import ConfigurationStore
 from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound
 from engine.model.peer import AETitle
 from engine.model.project import Project

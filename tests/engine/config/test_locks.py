@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.config import store as store_module
+from engine.config import revisions as revisions_module
 from engine.config.storage import AtomicJSONStorage
 from engine.config.store import ConfigurationStore
 from engine.errors import StorageUnusable
@@ -49,8 +49,8 @@ def test_what_is_changed_is_read_once_no_other_process_changes_it(
 ) -> None:
     read: list[str] = []
     monkeypatch.setattr(AtomicJSONStorage, "read", lambda _: read.append("the file"))
-    monkeypatch.setattr(store_module, "recoverable", lambda _: iter(read))
-    monkeypatch.setattr(store_module, "newest_number", lambda _: len(read))
+    monkeypatch.setattr(revisions_module, "recoverable", lambda _: iter(read))
+    monkeypatch.setattr(revisions_module, "newest_number", lambda _: len(read))
     store = ConfigurationStore(path, clock=FixedClock())
     monkeypatch.setattr(store, "_storage", lambda: AtomicJSONStorage(path, lock_seconds=0))
     with (

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tinydb import TinyDB
 
-from engine.config.draft import Draft
 from engine.config.history import PastRevision
+from engine.config.revisions import Draft
 from engine.config.storage import AtomicJSONStorage
 from engine.config.store import ConfigurationStore
 from engine.errors import (
@@ -26,7 +26,7 @@ from engine.errors import (
     StorageUnusable,
 )
 from engine.model.anonymization import SiteScript
-from engine.model.configuration import Configuration
+from engine.model.configuration import Configuration, parse_configuration
 from engine.model.peer import AETitle
 from engine.model.plugins import IdentifierInfo
 from engine.model.project import AutoArchive, Project
@@ -37,6 +37,8 @@ from tests.fakes import FixedClock
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from engine.config.reading import Tables
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 CT1 = Receiver(0, AETitle("CT1"), 8105)
@@ -411,7 +413,7 @@ def test_a_change_waits_for_another_and_is_made_on_top_of_it(
         waits.set()
         may_write.wait(20)
 
-    monkeypatch.setattr("engine.config.store.Draft", HeldDraft)
+    monkeypatch.setattr("engine.config.revisions.Draft", HeldDraft)
     monkeypatch.setattr("engine.config.storage.time.sleep", pause)
     other = store if same else ConfigurationStore(path, clock=FixedClock(NOW))
     first = threading.Thread(target=store.save_receiver, args=(CT1, "anna"))
@@ -446,3 +448,53 @@ def test_of_a_file_with_other_faults_the_fields_are_named_and_not_the_file(
     with pytest.raises(ConfigurationError) as refused:
         store.load()
     assert [problem.field for problem in refused.value.problems] == ["site.limits.associations"]
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"site": {"1": {"api_token": "s3cret"}}},
+        {"projects": {"1": {"id": "P1", "api_token": "s3cret"}}},
+        {"receivers": {"1": {"ae_title": "A", "port": 8104, "tls_key_password": "s3cret"}}},
+        {"processors": {"1": {"label": "A", "processor_class": "b", "password": "s3cret"}}},
+    ],
+    ids=lambda tables: next(iter(tables)),
+)
+def test_an_error_about_an_unknown_member_shows_no_secret(
+    store: ConfigurationStore, path: Path, tables: dict[str, Any]
+) -> None:
+    path.write_text(json.dumps(tables))
+    with pytest.raises(ConfigurationError, match="remove it") as caught:
+        store.load()
+    assert "s3cret" not in f"{caught.value}{caught.value.problems}"
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[Tables]:
+    """Collect the tables that are checked from now on."""
+    checked: list[Tables] = []
+
+    def parse(tables: Tables) -> Configuration:
+        checked.append(tables)
+        return parse_configuration(tables)
+
+    monkeypatch.setattr("engine.config.revisions.parse_configuration", parse)
+    return checked
+
+
+def test_a_change_checks_the_file_as_it_was_and_as_it_becomes(
+    store: ConfigurationStore, checks: list[Tables]
+) -> None:
+    _, saved = store.save_receiver(CT1, "anna")
+    checks.clear()
+    store.save_receiver(replace(saved, port=8106), "anna", replacing=saved)
+    assert len(checks) == 2
+
+
+def test_a_file_that_is_as_this_program_wrote_it_is_adopted_with_one_check(
+    store: ConfigurationStore, checks: list[Tables]
+) -> None:
+    configuration, _ = store.save_receiver(CT1, "anna")
+    checks.clear()
+    assert store.adopt() == configuration
+    assert len(checks) == 1

@@ -315,7 +315,7 @@ def test_a_preview_says_every_reason_against_the_archive_or_what_would_be_done(
 ) -> None:
     archived(depot, SOPInstanceUID="1.2.3.900")
     second = depot.session(ready(depot, SOPInstanceUID="1.2.3.900", Modality="MR"))
-    planner = Planner(depot.areas, depot.ledger, depot.session_context.read, depot.clock)
+    planner = Planner(depot.session_context)
     reasons = planner.preview(second, Request(ARCHIVE, "admin"))
     assert reasons == (
         "session already exists, retry with merge or overwrite",
@@ -326,7 +326,7 @@ def test_a_preview_says_every_reason_against_the_archive_or_what_would_be_done(
 
 def test_sessions_that_fall_back_at_one_time_get_a_folder_each(depot: Depot) -> None:
     session = depot.session(depot.receive(direct=True))
-    planner = Planner(depot.areas, depot.ledger, depot.session_context.read, depot.clock)
+    planner = Planner(depot.session_context)
     stamp = timestamp(depot.clock.now())
     for mark in ("", "_DA", "_DA2", "_DA3"):
         plan = planner.plan(session, Request(OperationKind.FALL_BACK, "direct archive"))

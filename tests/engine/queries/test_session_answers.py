@@ -44,8 +44,7 @@ class IdleKeeping:
         return self.depot.session_context.read(folder, file)
 
     def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
-        at = self.depot.session_context
-        return Planner(at.areas, at.ledger, at.read, at.clock).preview(session, request)
+        return Planner(self.depot.session_context).preview(session, request)
 
     def notify(self) -> None:
         self.rung += 1

@@ -13,9 +13,10 @@ from engine.dicom.part10 import FileMeta
 from engine.errors import UnreadableObject
 from engine.model.session import Session, SessionStatus
 from engine.sessions.folders import building
-from engine.sessions.folders.building import Moved, build, document_of
+from engine.sessions.folders.building import Moved, build
 from engine.sessions.folders.stored_objects import read_stored
 from engine.storage import files
+from engine.storage.areas import document_of
 from tests import dicom
 
 if TYPE_CHECKING:

@@ -1,0 +1,406 @@
+"""Revisions of the configuration file: making, reading, undoing and recovering them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tinydb import TinyDB, where
+from tinydb.middlewares import CachingMiddleware
+from tinydb.table import Document
+
+from engine.config.history import (
+    PastRevision,
+    backup_of_revision,
+    history_of,
+    newest_number,
+    recoverable,
+)
+from engine.config.reading import require_scripts_in_force
+from engine.config.storage import AtomicJSONStorage
+from engine.errors import ConfigurationError, CorruptConfiguration, NotFound
+from engine.model.anonymization import REVISION, SITE_SCRIPT
+from engine.model.configuration import SCHEMA_VERSION, Configuration, parse_configuration
+from engine.model.configuration_diff import differences
+from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT, ReceiverRules, parse_receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, MutableMapping, Sequence
+    from pathlib import Path
+
+    from tinydb.table import Table
+
+    from engine.config.history import RecoveryCandidate
+    from engine.config.reading import Tables
+    from engine.host.clock import Clock
+    from engine.model.configuration_diff import FieldDifference
+    from engine.model.processor import Processor
+    from engine.model.project import Project
+    from engine.model.receiver import Receiver
+
+BY_HAND = "an editor"
+"""The author of a revision that was made without this program."""
+
+_logger = logging.getLogger(__name__)
+
+_LAST_ID = {"receivers": "last_receiver_id", "processors": "last_processor_id"}
+"""The members of table `meta` that hold the highest id ever given in another table."""
+
+
+class Draft:
+    """The file, a TinyDB database, as one change makes it under its lock.
+
+    Nothing is written before `save`, and then the whole at once.
+    """
+
+    def __init__(
+        self,
+        storage: AtomicJSONStorage,
+        newest: PastRevision,
+        parse: Callable[[Tables], Configuration],
+        tables: Tables | None = None,
+    ) -> None:
+        """Open the file, or take `tables` in place of a lost or broken one.
+
+        The numbers of the newest kept revision count too, so that none is given twice.
+        """
+        self._file = CachingMiddleware(lambda: storage)
+        self._file.WRITE_CACHE_SIZE = sys.maxsize  # a change of any length is one write: `save`
+        self._database = TinyDB(storage=self._file)
+        if tables is not None or self._file.read() is None:
+            self._file.write(tables or {})
+        self.configuration = parse(self.tables)
+        self._newest = newest.number
+        metas = [*self.table("meta"), *newest.tables.get("meta", {}).values()]
+        self._last_ids = {}
+        for name, last in _LAST_ID.items():
+            ids = (record.doc_id for record in self.table(name))
+            self._last_ids[name] = max([0, *ids, *(_number(meta, last) for meta in metas)])
+
+    @property
+    def next_revision(self) -> int:
+        """The number of the revision that this change becomes."""
+        return max(self.configuration.revision, self._newest) + 1
+
+    @property
+    def had_receivers(self) -> bool:
+        """Whether a receiver exists or existed once."""
+        return self._last_ids["receivers"] > 0
+
+    @property
+    def tables(self) -> Tables:
+        """The tables with all changes so far."""
+        tables: Tables = self._file.read()
+        return tables
+
+    def save(self) -> None:
+        """Replace the file's content by the tables; `StorageUnusable` if that fails."""
+        self._file.flush()
+
+    def table(self, name: str) -> Table:
+        """Return one of TinyDB's tables."""
+        return self._database.table(name)
+
+    def put_receiver(self, receiver: Receiver) -> int:
+        """Insert or replace a receiver and return its id."""
+        if receiver.id:
+            self.configuration.receiver(receiver.id)
+        return self._put("receivers", receiver.to_record())
+
+    def put_processor(self, processor: Processor) -> int:
+        """Insert or replace a processor and return its id."""
+        if processor.id:
+            self.configuration.processor(processor.id)
+        return self._put("processors", processor.to_record())
+
+    def _put(self, name: str, record: dict[str, Any]) -> int:
+        # An id is never used twice, so that a dialog that was opened before a deletion can't
+        # overwrite what was added after it.
+        number: int = record.pop("id")
+        if number:
+            self.table(name).update(record, doc_ids=[number])
+            return number
+        self._last_ids[name] += 1
+        return self.table(name).insert(Document(record, self._last_ids[name]))
+
+    def put_project(self, project: Project) -> None:
+        """Insert a project, or replace the one with its id."""
+        self.table("projects").upsert(project.to_record(), where("id") == project.id)
+
+    def replace_tables(self, tables: Tables) -> None:
+        """Take the tables of another revision, except `meta`, which counts revisions."""
+        self._file.write({**tables, "meta": self.tables.get("meta", {})})
+
+    def put_single(self, name: str, record: Mapping[str, Any]) -> None:
+        """Set the members of a table's only record."""
+        table = self.table(name)
+        if not table.update(record):
+            table.insert(record)
+
+    def stamp(self, actor: str, clock: Clock, before: Configuration) -> None:
+        """Give the draft its revision, author and time.
+
+        A script that differs from the one in `before` gets the new revision too, others keep
+        theirs. A revision that a record itself gives for its script is ignored.
+        """
+        record = {
+            "schema": SCHEMA_VERSION,
+            "revision": self.next_revision,
+            "changed_by": actor,
+            "changed_at": clock.now().isoformat(timespec="seconds"),
+            **{_LAST_ID[name]: number for name, number in self._last_ids.items()},
+        }
+        self.put_single("meta", record)
+        site = (before.site.script.text, before.site.script.revision)
+        projects = {
+            project.id: (project.anonymization_script, project.anonymization_script_revision)
+            for project in before.projects.projects
+        }
+        self._stamp_scripts("site", lambda _: site)
+        self._stamp_scripts("projects", lambda record: projects.get(record["id"], ("", 0)))
+
+    def _stamp_scripts(
+        self, table: str, former: Callable[[Mapping[str, Any]], tuple[str, int]]
+    ) -> None:
+        def stamp(record: MutableMapping[str, Any]) -> None:
+            text, revision = former(record)
+            is_same = (record.get(SITE_SCRIPT) or "") == text
+            record[REVISION] = revision if is_same else self.next_revision
+
+        self.table(table).update(stamp)
+
+
+def _number(meta: object, name: str) -> int:
+    """Return a number of a record that may be invalid, such as one of a kept revision; else 0."""
+    value = meta.get(name) if isinstance(meta, Mapping) else None
+    return value if isinstance(value, int) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision, and its differences from the one before."""
+
+    configuration: Configuration
+    made: tuple[FieldDifference, ...]
+
+
+class RevisionedFile:
+    """The configuration file with its history; for any thread and any process."""
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        in_use: Sequence[Path],
+        saved: Callable[[Configuration], None],
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._in_use = in_use
+        self._saved = saved
+        self.history = history_of(path)
+
+    def load(self) -> Configuration:
+        """Return what the file says; the defaults if there has never been one.
+
+        Raises:
+            ConfigurationError: if the file is lost, can't be read or is not acceptable.
+        """
+        return self._parse(self._storage().read() or {})
+
+    def adopt(self) -> Configuration:
+        """Make a revision of changes made by hand; return the configuration of the file."""
+        if not self._path.exists():
+            return self.load()  # and make no file
+        with self._open() as draft:
+            return draft.configuration
+
+    def restore(self, number: int, actor: str) -> Configuration:
+        """Restore an earlier revision, as a new revision.
+
+        Raises:
+            NotFound: if that revision is not kept.
+            ConfigurationError: if it is not acceptable any more.
+        """
+        past = self._past(number)
+        with self._change(actor) as draft:
+            self._parse(past.tables)
+            draft.replace_tables(past.tables)
+        return draft.configuration
+
+    def undo(self, actor: str) -> Configuration:
+        """Undo the newest change, as a new revision.
+
+        Raises:
+            NotFound: if there is no earlier revision.
+        """
+        # First, so that a change made by hand is what is undone, not the change before it.
+        current = self.adopt().revision
+        earlier = [number for number in self.history.numbers() if number < current]
+        if not earlier:
+            raise NotFound("there is nothing to undo", "earlier revisions are kept from now on")
+        return self.restore(earlier[0], actor)
+
+    def revisions(self, older_than: int | None = None) -> Iterator[Revision]:
+        """Yield the kept revisions, newest first, each with what it changed."""
+        later: Configuration | None = None
+        for past in self.history.revisions(older_than):
+            with suppress(ConfigurationError):
+                configuration = self._parse(past.tables)
+                if later is not None:
+                    yield Revision(later, differences(configuration, later))
+                later = configuration
+        if later is not None:
+            yield Revision(later, differences(Configuration(), later))
+
+    def revision(self, number: int) -> Configuration:
+        """Return the configuration of a revision.
+
+        Raises:
+            NotFound: if it is not kept.
+            ConfigurationError: if it is not acceptable any more.
+        """
+        return self._parse(self._past(number).tables)
+
+    def recoverable(self) -> Iterator[RecoveryCandidate]:
+        """Yield the revisions and backups that can restore the file, newest first."""
+        return recoverable(self._path)
+
+    def recover(self, chosen: RecoveryCandidate | None, actor: str) -> Configuration:
+        """Replace a lost or broken file; a broken one is kept under another name.
+
+        The newest revision comes back with its number and author. An earlier one, and the defaults,
+        become a new revision.
+
+        Args:
+            chosen: one of `recoverable`; None for the defaults.
+            actor: who does it.
+
+        Raises:
+            StorageUnusable: if it can't be written.
+        """
+        storage = self._storage()
+        with storage.locked():
+            known = next(self.recoverable(), None)
+            newest = PastRevision(newest_number(self._path), known.tables if known else {})
+            tables = chosen.tables if chosen else {}
+            draft = Draft(storage, newest, self._parse, tables)
+            if chosen is None:
+                draft.put_receiver(first_receiver())
+            if not self._is_acceptable():
+                storage.set_aside()
+            if chosen and draft.configuration.revision == newest.number:
+                draft.save()
+                self._keep(newest.number, tables)
+            else:
+                self._write(draft, self._stamped(draft, actor, draft.configuration))
+        return draft.configuration
+
+    @contextmanager
+    def _change(self, actor: str) -> Iterator[Draft]:
+        """Give a draft for one change; it becomes a revision unless it changes nothing."""
+        with self._open() as draft:
+            before = draft.configuration
+            yield draft
+            after = self._stamped(draft, actor, before)
+            if not after.has_settings_of(before):
+                self._write(draft, after)
+
+    @contextmanager
+    def _open(self) -> Iterator[Draft]:
+        """Lock and read the file; a change made by hand becomes a revision first."""
+        storage = self._storage()
+        with storage.locked():
+            newest = self._newest_kept()
+            draft = Draft(storage, newest, self._parse)
+            # Equal tables are what this program wrote and kept: nothing to compare or to keep.
+            if draft.tables != newest.tables:
+                self._adopt(draft, newest)
+            yield draft
+
+    def _adopt(self, draft: Draft, newest: PastRevision) -> None:
+        replaced = self._replaced(draft.configuration, newest)
+        if replaced is not None:
+            self._write(draft, self._stamped(draft, BY_HAND, replaced))
+        elif draft.tables:
+            self._keep(draft.configuration.revision, draft.tables)
+
+    def _stamped(self, draft: Draft, actor: str, before: Configuration) -> Configuration:
+        draft.stamp(actor, self._clock, before)
+        return self._parse(draft.tables)
+
+    def _write(self, draft: Draft, configuration: Configuration) -> None:
+        """Save a draft, whose tables are this configuration, and keep it for undo."""
+        draft.configuration = configuration
+        draft.save()
+        self._keep(configuration.revision, draft.tables)
+        self._saved(configuration)
+
+    def _keep(self, number: int, tables: Tables) -> None:
+        try:
+            self.history.keep(number, tables)
+        except OSError as error:
+            # The change is in force: to fail now would be wrong, though it can't be undone.
+            _logger.warning("revision %d is not kept: %s", number, error)
+
+    def _newest_kept(self) -> PastRevision:
+        """Return the newest kept revision; without tables if there is none or it is damaged."""
+        number = next(iter(self.history.numbers()), 0)
+        try:
+            return self.history.revision(number)
+        except NotFound:
+            return PastRevision(number, {})
+
+    def _replaced(self, now: Configuration, newest: PastRevision) -> Configuration | None:
+        """Return the newest kept revision if the file was changed without this program; else None.
+
+        It was edited, or a backup was copied over it. A file with a higher number than any kept
+        revision was written by this program, but could not be kept.
+        """
+        if now.revision > newest.number:
+            return None
+        try:
+            kept = self._parse(newest.tables) if newest.tables else now
+        except ConfigurationError:
+            kept = now
+        return kept if now.revision < newest.number or differences(kept, now) else None
+
+    def _past(self, number: int) -> PastRevision:
+        """Return a kept revision; if its file is damaged, a backup replaces that file."""
+        try:
+            return self.history.revision(number)
+        except NotFound:
+            backup = backup_of_revision(self._path, number)
+            if backup is None:
+                raise
+            self._keep(number, backup)
+            return PastRevision(number, backup)
+
+    def _is_acceptable(self) -> bool:
+        try:
+            self.load()
+        except ConfigurationError:
+            return False
+        return True
+
+    def _storage(self) -> AtomicJSONStorage:
+        return AtomicJSONStorage(self._path, in_use=self._in_use)
+
+    def _parse(self, tables: Tables) -> Configuration:
+        try:
+            configuration = parse_configuration(tables)
+        except CorruptConfiguration as error:  # it is of a newer program
+            problems = (replace(p, field=f"{self._path} {p.field}") for p in error.problems)
+            raise CorruptConfiguration(*problems) from error
+        require_scripts_in_force(configuration)
+        return configuration
+
+
+def first_receiver() -> Receiver:
+    """Return the receiver of a new installation."""
+    fresh = {"ae_title": DEFAULT_AE_TITLE, "port": DEFAULT_PORT}
+    return parse_receiver(fresh, ReceiverRules())
