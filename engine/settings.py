@@ -12,6 +12,13 @@ import platformdirs
 from engine.events import Severity
 
 DATA_VARIABLE = "DICOMDOCK_DATA"
+EARLIER_STATE_FILES = (
+    "study-routes.sqlite",
+    "uid-maps.sqlite",
+    "forwarding.sqlite",
+    "commands.sqlite",
+)
+"""In which earlier versions kept what is in the state database."""
 
 
 class Durability(StrEnum):
@@ -82,8 +89,8 @@ class EngineSettings:
 
     @property
     def in_use_files(self) -> tuple[Path, ...]:
-        """Files that exist only if an engine has run here, which had a configuration then."""
-        return (self.index_file, self.forwarding_file, self.commands_file)
+        """Files that exist only where an engine has run, and so had a configuration."""
+        return (self.index_file, self.state_file, *self.earlier_state_files)
 
     @property
     def lock_file(self) -> Path:
@@ -106,24 +113,14 @@ class EngineSettings:
         return self.data_dir / "sessions.bell"
 
     @property
-    def study_routes_file(self) -> Path:
-        """The SQLite file of study routes."""
-        return self.data_dir / "study-routes.sqlite"
+    def state_file(self) -> Path:
+        """The SQLite database of what can't be derived from other files."""
+        return self.data_dir / "state.sqlite"
 
     @property
-    def uid_maps_file(self) -> Path:
-        """The SQLite file of UIDs that scripts have replaced, with their replacements."""
-        return self.data_dir / "uid-maps.sqlite"
-
-    @property
-    def forwarding_file(self) -> Path:
-        """The SQLite queue of forward copies."""
-        return self.data_dir / "forwarding.sqlite"
-
-    @property
-    def commands_file(self) -> Path:
-        """The SQLite queue of external programs."""
-        return self.data_dir / "commands.sqlite"
+    def earlier_state_files(self) -> tuple[Path, ...]:
+        """Files of earlier versions that are taken over when the state database is opened."""
+        return tuple(self.data_dir / name for name in EARLIER_STATE_FILES)
 
     @property
     def incoming_dir(self) -> Path:

@@ -25,7 +25,7 @@ COMMAND_SECONDS = 20 * 60.0
 _UNITS = (f"{NAME}.socket", f"{NAME}.service")
 _ROOTS_HOME = Path("/root")
 _OF_NEW_STORAGE = {"lost+found"}
-_MARKS = {"config.history", "engine.lock", "index.sqlite"}
+_MARKS = {"config.history", "engine.lock", "index.sqlite", "state.sqlite"}
 """A directory with a configuration and one of these is a data directory."""
 _MADE_ANEW = (Path("/home"), Path("/run/user"))
 """The unit gives the service its own directories below these, so that it can enter them."""

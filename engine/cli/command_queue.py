@@ -34,10 +34,10 @@ def add_queue(command: argparse.ArgumentParser) -> None:
 def _queue(arguments: argparse.Namespace) -> Iterator[RunQueue]:
     from engine.processing.command.queue import RunQueue
 
-    path = settings_of(arguments).commands_file
-    if not path.exists():
+    settings = settings_of(arguments)
+    if not any(file.exists() for file in (settings.state_file, *settings.earlier_state_files)):
         raise NotFound("there is no queue of commands", "an engine makes it when it starts")
-    with RunQueue(path) as queue:
+    with RunQueue(settings.state_file) as queue:
         yield queue
 
 
@@ -62,7 +62,7 @@ def _list(arguments: argparse.Namespace) -> None:
     known = _processors(arguments)
     chosen = _named(known, arguments.processor).id if arguments.processor else None
     with _queue(arguments) as queue:
-        runs = [run for run in queue.waiting() if chosen in {None, run.processor}]
+        runs = [run for run in queue.items() if chosen in {None, run.processor}]
     if arguments.json:
         return terminal.print_json({"runs": [_record(run, known) for run in runs]})
     heads = ("RUN", "PROCESSOR", "SESSION", "BECAME", "AT", "BEGUN")
@@ -88,7 +88,7 @@ def _drop(arguments: argparse.Namespace) -> None:
     processor = _named(_processors(arguments), arguments.processor)
     terminal.confirm(f"Forget what {processor.label} has to run?", already=arguments.yes)
     with _queue(arguments) as queue:
-        count = queue.drop(processor.id, arguments.runs)
+        count = queue.drop(processor.id, arguments.runs, waiting=True)
     if count:
         record(
             settings_of(arguments), RunsDropped(runs=count, processor=processor.label, by=actor())

@@ -73,7 +73,7 @@ def _queue(settings: EngineSettings, configuration: Configuration) -> Iterator[F
     from engine.processing.forward.queue import ForwardingQueue
     from engine.processing.forward.service import ForwardingControl
 
-    with ForwardingQueue(settings.forwarding_file) as queue, journal_of(settings) as journal:
+    with ForwardingQueue(settings.state_file) as queue, journal_of(settings) as journal:
         yield ForwardingControl(queue, lambda: configuration, SystemClock(), journal.record)
 
 

@@ -185,7 +185,6 @@ def _rebuild(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
     Studies keep their labels and sessions their numbers, for queues and people use them.
     """
     from engine.index.reader import read_session_numbers, restore_session_numbers
-    from engine.index.studies import carry_over
     from engine.processing.command.queue import highest_session
     from engine.sessions.service import set_index_aside
 
@@ -193,10 +192,9 @@ def _rebuild(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
     aside = settings.index_file.with_name(name)
     terminal.say(f"the old index is {name} now")
     _, adopted = _adopt(settings)
-    carry_over(aside, settings.index_file)
     given = read_session_numbers(aside)
     # A number that a queued command names must not be given to another session.
-    highest = max(given.highest, highest_session(settings.commands_file))
+    highest = max(given.highest, highest_session(settings.state_file))
     restore_session_numbers(settings.index_file, replace(given, highest=highest))
     return run_audit(settings), adopted
 

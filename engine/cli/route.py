@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
-    from engine.index.studies import Studies
     from engine.intake.rehearsal import RoutingDryRun
     from engine.model.identity import Identification, Step
     from engine.model.processing import ProcessorStep, RoutingPreview
     from engine.model.receiver import Receiver
     from engine.processing.chain import Processing
     from engine.routing import Application, Rule
+    from engine.state.studies import Studies
 
 
 _FOUND = 1
@@ -164,10 +164,10 @@ def _processing(receiver: Receiver) -> Iterator[Processing | None]:
 
 
 def _studies(arguments: argparse.Namespace) -> Studies:
-    from engine.index.studies import ReadOnlyStudies
+    from engine.state.studies import ReadOnlyStudies
 
     settings = settings_of(arguments)
-    return ReadOnlyStudies(settings.study_routes_file, settings.index_file)
+    return ReadOnlyStudies(settings.state_file, settings.index_file)
 
 
 def _files(names: Iterable[str], faults: list[OSError]) -> Iterator[Path]:

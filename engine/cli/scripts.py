@@ -228,14 +228,14 @@ def _anonymize(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _surroundings(arguments: argparse.Namespace) -> Iterator[ScriptContext]:
     from engine.anonymize import LookupTable, ScriptContext
-    from engine.index.uid_maps import SqliteUidMaps
+    from engine.state.uid_maps import SqliteUidMaps, open_own_file
 
     lines = read_text(arguments.lookup).splitlines() if arguments.lookup else ()
     around = ScriptContext(lookup=LookupTable.parse(lines))
     if arguments.uid_map is None:
         yield around
         return
-    with closing(SqliteUidMaps(arguments.uid_map)) as maps:
+    with closing(SqliteUidMaps(arguments.uid_map, open_own_file)) as maps:
         yield replace(around, uid_maps=maps)
 
 

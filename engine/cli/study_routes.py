@@ -44,9 +44,9 @@ def add_study_routes(command: argparse.ArgumentParser) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from engine.index.studies import read_study_routes
+    from engine.state.routes import read_study_routes
 
-    routes = read_study_routes(settings_of(arguments).study_routes_file)
+    routes = read_study_routes(settings_of(arguments).state_file)
     if arguments.json:
         return terminal.print_json({"study_routes": [route.to_record() for route in routes]})
     return _print(routes)
@@ -64,10 +64,10 @@ def _import(arguments: argparse.Namespace) -> None:
 
 def _delete(arguments: argparse.Namespace) -> None:
     from engine.events import StudyRouteChanged
-    from engine.index.studies import StudyRoutes
+    from engine.state.routes import StudyRoutes, read_study_routes
 
-    file = settings_of(arguments).study_routes_file
-    if not file.exists():
+    file = settings_of(arguments).state_file
+    if not read_study_routes(file):
         raise NotFound("there are no study routes", "add them with: study-routes add")
     with StudyRoutes(file) as table:
         gone = table.delete(arguments.study)
@@ -76,10 +76,10 @@ def _delete(arguments: argparse.Namespace) -> None:
 
 
 def _save(arguments: argparse.Namespace, routes: Sequence[StudyRoute]) -> None:
-    from engine.index.studies import StudyRoutes
+    from engine.state.routes import StudyRoutes
 
     now = SystemClock().now()
-    with StudyRoutes(settings_of(arguments).study_routes_file) as table:
+    with StudyRoutes(settings_of(arguments).state_file) as table:
         fresh = table.add(routes, actor(), now, replace=arguments.replace)
     _record_saved(arguments, routes)
     told = [replace(route, added_by=actor(), added_at=now) for route in routes]

@@ -131,12 +131,15 @@ class QueueSetAside(
     severity=Severity.ERROR,
     topic="forward",
     urgent=True,
-    template="a queue was damaged, and what waited in it is lost; kept as {self.kept_as}",
+    template="a database was damaged and is kept as {self.kept_as};"
+    " {self.rows:,} rows of it could be read and are used on, any others are lost",
 ):
-    """A queue on disk was damaged; an empty one takes its place."""
+    """A file with queues, study routes, labels or UIDs was damaged; a new one takes its place."""
 
     kept_as: str
     """The name of the damaged file now."""
+    rows: int = 0
+    """How many of its rows the new file has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

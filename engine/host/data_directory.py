@@ -141,6 +141,7 @@ def _entries(settings: EngineSettings) -> Iterator[Path]:
     """Yield all paths of the settings, and the existing files beside them that belong to those."""
     named = _named(settings)
     yield from named.values()
+    yield from settings.earlier_state_files
     files = {path for name, path in named.items() if not name.endswith("_dir")}
     for folder in {path.parent for path in files}:
         with suppress(OSError):

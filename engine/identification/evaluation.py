@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from pydicom.datadict import keyword_for_tag
 
 from engine.errors import RoutingFailed
-from engine.index.studies import LabelKey
 from engine.model.identity import (
     DEFAULT_SESSION_LABEL,
     Attribute,
@@ -21,6 +20,7 @@ from engine.model.identity import (
 )
 from engine.model.project import requested
 from engine.routing import Application, RuleError, RulesTimeout, RuleSuspended
+from engine.state.studies import LabelKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydicom.datadict import keyword_for_tag
 
-from engine.index.studies import NO_STUDIES
 from engine.model.identity import Attribute, Source, element_number
 from engine.routing import Application
+from engine.state.studies import NO_STUDIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from engine.index.studies import Studies
     from engine.model.project import ProjectRegistry
     from engine.model.receiver import Receiver
     from engine.model.routing import RoutingRules, SiteRouting
     from engine.routing import Rule
+    from engine.state.studies import Studies
 
 
 # The line breaks that "." of a Java pattern does not match (XNAT 6.6).

@@ -7,7 +7,6 @@ keeps the number of its last row misses no object, whenever it is killed.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from contextlib import contextmanager
 from pathlib import PurePosixPath
@@ -15,8 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.index.database import translate_sqlite_errors
 from engine.model.session import ObjectState, SessionArea, SessionStatus
+from engine.state.database import open_to_read
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
@@ -75,11 +76,7 @@ class Arrivals:
         """
         self._lock = threading.Lock()
         with translate_sqlite_errors():
-            # as_uri quotes ? and #, which would end the path.
-            uri = f"{index_file.absolute().as_uri()}?mode=ro"
-            self._connection = sqlite3.connect(
-                uri, timeout=10, check_same_thread=False, uri=True, isolation_level=None
-            )
+            self._connection = open_to_read(index_file)
 
     def after(self, sequence: int, limit: int) -> tuple[Arrived, ...]:
         """Return the rows behind one, oldest first.

@@ -7,11 +7,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.api.sessions import Amount, AreaCounts, SessionOrder, SessionPage, StatusCount
-from engine.index.database import stamp
 from engine.index.store import SESSION_COLUMNS, session_of
 from engine.model.identity import UNASSIGNED
 from engine.model.queries import SessionQuery
 from engine.model.session import SessionArea, SessionStatus
+from engine.state.database import stamp
 
 if TYPE_CHECKING:
     import sqlite3

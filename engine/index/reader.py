@@ -14,26 +14,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Self
 
 from engine.errors import NotFound, StorageUnusable
-from engine.index.database import stamp, translate_sqlite_errors
+from engine.index.database import translate_sqlite_errors
 from engine.index.schema import SCHEMA_VERSION
 from engine.model.session import SessionStatus
+from engine.state.database import LOCK_WAIT_SECONDS, open_to_read, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-
-
-READ_WAIT_SECONDS = 5.0
-
-
-def open_to_read(path: Path) -> sqlite3.Connection:
-    """Return a connection that changes nothing, for one thread; the caller closes it.
-
-    Raises:
-        sqlite3.Error: if there is no index, or it can't be opened.
-    """
-    address = f"{path.resolve().as_uri()}?mode=ro"
-    return sqlite3.connect(address, uri=True, timeout=READ_WAIT_SECONDS)
 
 
 class IndexReader:
@@ -41,16 +29,7 @@ class IndexReader:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        address = f"{path.absolute().as_uri()}?mode=ro"
-        self._connection = sqlite3.connect(
-            address,
-            uri=True,
-            timeout=READ_WAIT_SECONDS,
-            check_same_thread=False,
-            # The module begins no transaction by itself: `reading` does, for one state of the
-            # index.
-            isolation_level=None,
-        )
+        self._connection = open_to_read(path)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -72,10 +51,6 @@ class IndexReader:
             self._connection.close()
 
 
-WRITE_WAIT_SECONDS = 10.0
-"""Longest wait for an engine that is writing."""
-
-
 class IndexFile:
     """A connection to an existing index; used by one thread, in a `with` block."""
 
@@ -83,7 +58,7 @@ class IndexFile:
         if not path.exists():
             raise NotFound("there is no session index", "nothing was received here yet")
         with translate_sqlite_errors():
-            self._connection = sqlite3.connect(path, timeout=WRITE_WAIT_SECONDS)
+            self._connection = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS)
             version = self._version()
         if version != SCHEMA_VERSION:
             self._connection.close()
@@ -228,7 +203,7 @@ def restore_session_numbers(index_file: Path, given: SessionNumbers) -> None:
         index_file: the new index, which no other process uses.
         given: what the old index gave, or else the highest number that any queue names.
     """
-    with closing(sqlite3.connect(index_file, timeout=10)) as connection, connection:
+    with closing(sqlite3.connect(index_file, timeout=LOCK_WAIT_SECONDS)) as connection, connection:
         rows = connection.execute("SELECT id, area, folder FROM sessions ORDER BY id").fetchall()
         unused = count(given.highest + 1)
         chosen = {

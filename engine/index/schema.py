@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import StorageUnusable
-from engine.index.database import LOCK_WAIT_SECONDS, PrivateFile
+from engine.state.database import LOCK_WAIT_SECONDS, PrivateFile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ from engine.api.senders import (
     SenderOrder,
 )
 from engine.errors import NotFound
-from engine.index.database import stamp
+from engine.state.database import stamp
 
 if TYPE_CHECKING:
     import sqlite3

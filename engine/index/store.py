@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
 from engine.host.wakeup import ChangeSignal
-from engine.index.database import stamp, storage_unusable, translate_sqlite_errors
+from engine.index.database import storage_unusable, translate_sqlite_errors
 from engine.index.schema import NEXT_SESSION, open_index
 from engine.index.writer import OBJECT_COLUMNS, ObjectRow, RowWriter
 from engine.metrics import Today
@@ -29,6 +29,7 @@ from engine.model.session import (
     SessionStatus,
     status_on_arrival,
 )
+from engine.state.database import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

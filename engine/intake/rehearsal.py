@@ -187,7 +187,7 @@ def processing_without_engine(plugins: Sequence[Plugin[ProcessorType]]) -> Itera
         processing = Processing(
             plugins,
             area,
-            Path(folder, "uid-maps.sqlite"),
+            Path(folder, "state.sqlite"),
             LabelTables(),
             ProcessorWorkers(),
             ProcessorStates(SystemClock()),

@@ -19,11 +19,11 @@ from engine.identification.caches import (
 from engine.identification.evaluation import RoutingEvaluation
 from engine.identification.identifiers import MissingIdentifier, explain
 from engine.identification.sources import Routing
-from engine.index.studies import NO_STUDIES
 from engine.intake.receiver_policy import ReceiverPolicy
 from engine.intake.trial import DryRun, try_recent
 from engine.model.identity import UNASSIGNED, Identification, Trace
 from engine.model.processing import ProcessorTrial, RoutingPreview
+from engine.state.studies import NO_STUDIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from engine.host.clock import Clock
     from engine.identification.evaluation import RoutingFailure
     from engine.identification.identifiers import Identifier
-    from engine.index.studies import Studies
     from engine.intake.object import AssociationContext
     from engine.model.configuration import Configuration
     from engine.model.identity import Identity
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
     from engine.processing.chain import Processing
+    from engine.state.studies import Studies
 
 
 PREVIEW_SECONDS = 5.0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from engine.api.study_routes import MOST_ROUTES, StudyRoutePage
 from engine.errors import InvalidStudyRoute, Problem
 from engine.events import StudyRouteChanged
-from engine.index.studies import StudyRoutes
 from engine.model.study_route import FIELDS, parse_study_route
+from engine.state.routes import StudyRoutes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -362,7 +362,7 @@ class Engine:
         self._runner = storage.runner
         self._follow_ups = PostStoreWorkers(settings, storage, clock, access.current, resources)
         self._session_service = self._follow_ups.session_service
-        start_alerts(self._journal, clock, access.current, resources)
+        start_alerts(settings, self._journal, clock, access.current, resources)
         self._intake = Intake(settings, storage, clock, self._plugins, access, resources)
         self._metrics, self._guard = self._intake.metrics, self._intake.guard
         self._associations = associations_of(storage, self._intake, clock)

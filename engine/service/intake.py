@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from engine.host.clock import local_midnight
 from engine.identification.installed import IdentifierFaults, usable
-from engine.index.studies import KnownStudies
 from engine.index.traces import TraceIndex, TraceKey
 from engine.inspection.showings import PhiAccessLog
 from engine.intake.pipeline import Pipeline, StorageAreas
@@ -14,6 +13,7 @@ from engine.intake.rules import ObjectRouter
 from engine.metrics import Metrics
 from engine.plugins.file_namers import templates_of
 from engine.service.processors import ProcessorService
+from engine.state.studies import KnownStudies
 from engine.storage.guard import StorageGuard
 from engine.storage.quarantine import Quarantine
 from engine.workers.scripts import Anonymizer
@@ -52,7 +52,7 @@ class Intake:
         self.phi_access_log = PhiAccessLog(report, self.trace_key, clock)
         """Records whose identifying values were shown."""
         self.processors = ProcessorService(
-            *(plugins.processors, storage.incoming, settings.uid_maps_file, report, clock, access),
+            *(plugins.processors, storage.incoming, settings.state_file, report, clock, access),
             self.phi_access_log,
         )
         resources.callback(self.processors.close)
@@ -82,7 +82,7 @@ class Intake:
         self, plugins: Plugins, access: ConfigurationAccess, resources: ExitStack
     ) -> ObjectRouter:
         """Build the router; it asks the study routes and labels by connections of its own."""
-        studies = KnownStudies(self._settings.study_routes_file, self._settings.index_file)
+        studies = KnownStudies(self._settings.state_file, self._settings.index_file)
         resources.callback(studies.close)
         journal = self._storage.journal
         return ObjectRouter(

@@ -48,6 +48,4 @@ class ViewGroups:
         self.sessions = SessionQueries(session_service, reader, journal, current)
         self.history = HistoryQueries(storage.store, current, access.changing, access.apply)
         self.senders = SenderQueries(reader, associations, clock)
-        self.study_routes = StudyRouteQueries(
-            settings.study_routes_file, current, clock, journal.record
-        )
+        self.study_routes = StudyRouteQueries(settings.state_file, current, clock, journal.record)

@@ -18,6 +18,7 @@ from engine.plugins.file_namers import file_namers_of, load_file_namers
 from engine.processing.installed import load_processors, rules_of
 from engine.sessions.trash import ExpiryClock
 from engine.settings import Durability
+from engine.state.schema import repair
 from engine.storage.incoming import IncomingArea
 from engine.workers.scripts import ScriptRunner
 
@@ -75,9 +76,11 @@ def open_storage(
     incoming = IncomingArea(settings.incoming_dir, uuid.uuid4().hex[:12])
     resources.callback(incoming.close)
     data_directory.require_one_file_system(settings)
+    # First: what earlier versions kept of studies in the index is taken over from there.
+    repair(settings.state_file)
     index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)
     resources.callback(index.close)
-    runner = ScriptRunner(settings.uid_maps_file)
+    runner = ScriptRunner(settings.state_file)
     resources.callback(runner.close)
     folders = (prearchive_fd, archive_fd)
     expiry = ExpiryClock(clock, journal, settings.clock_file)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.events import LeftoversSwept, ObjectsAdopted
+from engine.events.delivery import QueueSetAside
 from engine.monitoring.alerts.dispatcher import AlertDispatcher
+from engine.monitoring.alerts.waiting import WaitingAlerts
 from engine.monitoring.monitoring import Monitoring
 from engine.monitoring.watch import SilenceDetector, WatchThread
 from engine.processing.command.commands import Programs
 from engine.processing.forward.forwarding import Forwarding
 from engine.sessions.service import SessionService, areas_of
+from engine.state.schema import Damages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +41,7 @@ class PostStoreWorkers:
     ) -> None:
         """Open their queues; `resources` closes them."""
         self._storage = storage
+        self._state_file = settings.state_file
         index, journal, areas = storage.index, storage.journal, areas_of(settings)
         self.session_service = SessionService(
             settings, index, journal, clock, configuration, storage.runner, storage.expiry
@@ -63,9 +67,19 @@ class PostStoreWorkers:
 
     def start(self, resources: ExitStack) -> None:
         """Start the threads; `resources` ends them."""
+        self._tell_damages()
         for part in (self.session_service, self.forwarding, self.programs):
             part.start()
             resources.callback(part.stop)
+
+    def _tell_damages(self) -> None:
+        """Tell what was found damaged since the last start, perhaps by a command."""
+        with Damages(self._state_file) as damages:
+            for damage in damages.all():
+                self._storage.journal.record(
+                    QueueSetAside(kept_as=damage.kept_as, rows=damage.rows)
+                )
+                damages.forget(damage)
 
     def apply(self, before: Configuration | None, now: Configuration) -> None:
         """Follow a configuration that came into force; `before` is None at the start."""
@@ -77,10 +91,15 @@ class PostStoreWorkers:
 
 
 def start_alerts(
-    journal: Journal, clock: Clock, configuration: Callable[[], Configuration], resources: ExitStack
+    settings: EngineSettings,
+    journal: Journal,
+    clock: Clock,
+    configuration: Callable[[], Configuration],
+    resources: ExitStack,
 ) -> None:
     """Start the delivery of alerts; `resources` ends it."""
-    alerts = AlertDispatcher(journal, clock, lambda: configuration().site.alerts)
+    outbox = resources.enter_context(WaitingAlerts(settings.state_file))
+    alerts = AlertDispatcher(journal, clock, lambda: configuration().site.alerts, outbox)
     alerts.start()
     resources.callback(alerts.stop)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from engine.errors import NotFound, SessionConflict, SessionError
 from engine.host.wakeup import ChangeSignal
 from engine.index.arrivals import note_finished
-from engine.index.database import stamp
 from engine.index.operations import QUEUED_STATUS, WORKING_STATUS, Plan, Request
 from engine.index.session_reader import (
     Connection,
@@ -41,6 +40,7 @@ from engine.sessions.object_changes import (
     rename,
 )
 from engine.sessions.separation import close_second, note_separation, open_second
+from engine.state.database import stamp
 
 if TYPE_CHECKING:
     import sqlite3

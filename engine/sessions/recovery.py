@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from engine.errors import UnreadableObject
-from engine.index.database import stamp
 from engine.index.schema import NEXT_SESSION
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions import reconcile
 from engine.sessions.folders.documents import XNAT_NAMESPACE
+from engine.state.database import stamp
 from engine.storage.areas import document_of
 from engine.storage.files import holds_files, object_files
 

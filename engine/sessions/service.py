@@ -16,7 +16,6 @@ from engine.host.lock import EngineLock
 from engine.host.wakeup import WakeupPipe
 from engine.index.database import translate_sqlite_errors
 from engine.index.store import SessionIndex
-from engine.index.studies import StudyRoutes
 from engine.model.identity import timestamp
 from engine.sessions.context import SessionContext, SessionPolicy
 from engine.sessions.folders.staging import Interrupted
@@ -27,6 +26,8 @@ from engine.sessions.reconcile import audit
 from engine.sessions.recovery import adopt, adopt_findings
 from engine.sessions.worker import Lifecycle, SessionWorker
 from engine.settings import Durability
+from engine.state.routes import StudyRoutes
+from engine.state.schema import repair
 from engine.storage.areas import Areas
 from engine.workers.scripts import ScriptRunner
 
@@ -105,7 +106,7 @@ class SessionService:
         expiry: ExpiryClock | None = None,
     ) -> None:
         self._configuration = configuration
-        self._study_routes_file = settings.study_routes_file
+        self._state_file = settings.state_file
         self.ledger = SessionRepository(index, clock)
         self._scripts = ProjectScripts(runner, configuration)
         self._session_context = SessionContext(
@@ -190,7 +191,7 @@ class SessionService:
 
     def _forget_route(self, session: Session) -> None:
         """Remove the route of a study whose last session is archived: it has served its purpose."""
-        study, path = session.study_instance_uid, self._study_routes_file
+        study, path = session.study_instance_uid, self._state_file
         if not path.exists() or self.ledger.waits_in_prearchive(study):
             return
         try:
@@ -229,9 +230,10 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
             clock, settings.event_log, settings.log_level, audit_file=settings.audit_log
         )
         resources.callback(journal.close)
+        repair(settings.state_file)
         index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)
         resources.callback(index.close)
-        runner = ScriptRunner(settings.uid_maps_file)
+        runner = ScriptRunner(settings.state_file)
         resources.callback(runner.close)
         session_service = SessionService(
             settings, index, journal, clock, lambda: configuration, runner
@@ -247,10 +249,12 @@ def set_index_aside(settings: EngineSettings, clock: Clock) -> str:
 
     Raises:
         AlreadyRunning: if an engine uses it.
-        StorageUnusable: if it can't be renamed.
+        StorageUnusable: if it can't be renamed, or the state database can't be used.
     """
     lock = EngineLock.acquire(settings.lock_file, clock)
     try:
+        # Earlier versions kept the labels of studies in the index: they are taken over before.
+        repair(settings.state_file)
         name = f"{settings.index_file.name}.{timestamp(clock.now())}"
         # The database last: SQLite would take a log that stays behind for that of the new index.
         for suffix in ("-wal", "-shm", ""):

@@ -15,7 +15,7 @@ detach_from_terminal()
 with suppress(Exception):
     from engine.anonymize import Script
     from engine.anonymize.profile import table
-    from engine.index import uid_maps  # noqa: F401
+    from engine.state import uid_maps  # noqa: F401
 
     Script.parse('version "6.1"\n')
     table()

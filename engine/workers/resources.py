@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.anonymize import Script
-    from engine.index.uid_maps import SqliteUidMaps
+    from engine.state.uid_maps import SqliteUidMaps
 
 TARGET_FLAGS: Final = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
 """For the file that a job leaves, which its engine has made."""
@@ -71,6 +71,6 @@ def parsed_script(text: str, name: str) -> Script:
 @lru_cache(1)
 def uid_maps_in(path: str) -> SqliteUidMaps:
     """Return the UID map of a file, opened once per process."""
-    from engine.index.uid_maps import SqliteUidMaps
+    from engine.state.uid_maps import SqliteUidMaps
 
     return SqliteUidMaps(Path(path))

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from engine.api.sessions import SessionOrder
 from engine.host.clock import SystemClock
-from engine.index.database import stamp
 from engine.index.listing import find_sessions, session_page
 from engine.index.reader import IndexReader
 from engine.index.store import SessionIndex
 from engine.model.queries import parse_query
 from engine.model.session import SessionStatus
 from engine.sessions.ledger import SessionRepository
+from engine.state.database import stamp
 from tests.bench.report import aligned
 
 if TYPE_CHECKING:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.config.store import ConfigurationStore
 from engine.host.clock import SystemClock
 from engine.identification.installed import infos_of, load_identifiers
+from engine.index.arrivals import Finished
 from engine.model.anonymization import SiteScript
 from engine.model.limits import Limits
 from engine.model.peer import AETitle
+from engine.model.processor import Location, Processor
 from engine.model.project import AutoArchive, Project
 from engine.model.receiver import Receiver
+from engine.model.session import SessionStatus
 from engine.model.site import DuplicatePolicy, SiteSettings
+from engine.model.study_route import StudyRoute
+from engine.processing.command.queue import RunQueue
+from engine.processing.forward.queue import ForwardingQueue
+from engine.state.outbox import Position
+from engine.state.studies import LabelKey, StudyLabels
+from engine.state.uid_maps import SqliteUidMaps
 from tests.crash.dock import A_DAY, BEFORE_ARCHIVE, ON_RECEIPT, make
+from tests.engine.state.earlier_files import FILES, LABELS, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,11 +203,75 @@ def edit(file: Path, before: str, after: str) -> None:
     beside.replace(file)
 
 
+def nothing(_dock: Dock) -> None:
+    """Do nothing."""
+
+
+def processors(dock: Dock) -> None:
+    """Let there be a destination and a program, which wait: nothing is sent or run."""
+    engine: Any = dock.engine
+    peer = (("ae_title", "PACS"), ("host", "127.0.0.1"), ("port", "1"))
+    program = (("program", "/bin/true"),)
+    for name, kind, where, told in (
+        ("copies", "forwardCopy", Location.AFTER_STORED, peer),
+        ("program", "command", Location.AFTER_SESSION_COMPLETE, program),
+    ):
+        processor = Processor(0, name, kind, location=where, parameters=told, enabled=False)
+        engine.processors.save(processor, "test")
+
+
+def state(dock: Dock) -> None:
+    """Rows of the state database, of which some may be made again and others not."""
+    file, index = dock.data / "state.sqlite", dock.data / "index.sqlite"
+    copies, program = (p.id for p in dock.engine._configuration.processors)
+    with (
+        closing(SqliteUidMaps(file)) as maps,
+        closing(StudyLabels(file, index)) as labels,
+        ForwardingQueue(file) as queue,
+        RunQueue(file) as runs,
+    ):
+        for number in range(20, 25):
+            uid = f"1.2.{number}"
+            dock.engine.study_routes.save(StudyRoute(uid, "NEURO"), "anna")
+            dock.note(f"kept route {uid} NEURO")
+            queue.put([(copies, number, uid)], Position(number, "then"), [copies], "2026-01-01")
+            label = labels.label(LabelKey("NEURO", "S1", uid), "MR")
+            dock.note(f"kept label {uid} {label}")
+            queue.put([(copies, -number, uid)], Position(number, "then"), [copies], "2026-01-01")
+            new = maps.uid_for("a", uid, lambda uid=uid: f"9.{uid}")  # type: ignore[misc]
+            dock.note(f"kept uid {uid} {new}")
+            runs.put([(program, Finished(number, 1, SessionStatus.READY, "2026-01-01"), uid)])
+            dock.note(f"kept command {program} {number}")
+        (target,) = (item.id for item in queue.items()[-1:])
+        queue.sent(copies, [target], 100, dock.clock.now())
+
+
+def make_earlier(data: Path) -> tuple[str, ...]:
+    """Make of a data directory one of a version before the state database; say what is in it."""
+    (data / "state.sqlite").unlink()
+    for name, script in FILES.items():
+        write(data / name, script, leave_log=True)
+    write(data / "index.sqlite", LABELS)
+    write(data / "forwarding.sqlite", "UPDATE items SET destination = 1", leave_log=True)
+    write(data / "commands.sqlite", "UPDATE runs SET processor = 2", leave_log=True)
+    return (
+        "route 1.2.3 P",
+        "label 1.2.3 S1_MR1",
+        "uid 1.2 9.1",
+        "forward 1 1.2.11",
+        "command 2 21",
+    )
+
+
 class Scenario(NamedTuple):
     """A kind of work, and whether an engine has used the data directory before."""
 
     work: Callable[[Dock], None]
     is_first_start: bool = False
+    prepare: Callable[[Dock], None] = nothing
+    """What the engine before it does."""
+    is_upgrade: bool = False
+    """Whether that engine was of a version before the state database."""
 
 
 SCENARIOS = {
@@ -207,4 +282,6 @@ SCENARIOS = {
     "trash": Scenario(trash),
     "anonymizing": Scenario(anonymizing),
     "configuration": Scenario(configuration),
+    "state": Scenario(state, prepare=processors),
+    "upgrade": Scenario(state, prepare=processors, is_upgrade=True),
 }

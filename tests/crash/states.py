@@ -34,6 +34,8 @@ class Told(NamedTuple):
     """The last revision of the configuration that was answered; 0 for none."""
     now: datetime
     """What time it was."""
+    kept: frozenset[str] = frozenset()
+    """What the state database has to have, in the words of `verdict.in_state`."""
 
 
 class State(NamedTuple):
@@ -84,6 +86,8 @@ def after(told: Told, note: str) -> Told:
             return told._replace(may_go=told.may_go | {bytes.fromhex(token)})
         case ["clock", now]:
             return told._replace(now=datetime.fromisoformat(now))
+        case ["kept", *words]:
+            return told._replace(kept=told.kept | {" ".join(words)})
         case ["revision", number]:
             return told._replace(revision=int(number))
         case _:

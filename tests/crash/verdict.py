@@ -88,7 +88,25 @@ def faults_after(
             faults += _undocumented(session_service)
     except (EngineError, OSError, sqlite3.Error) as error:
         return [f"the start fails: {type(error).__name__}: {error}"]
+    lost = told.kept - in_state(data)
+    faults += [f"the state database has lost: {what}" for what in sorted(lost)]
     return faults + list(faults_of_objects(data, told, sent)) + list(_faults_of_documents(data))
+
+
+_KEPT = (
+    "SELECT 'route ' || study_instance_uid || ' ' || project FROM study_routes",
+    "SELECT 'label ' || study_instance_uid || ' ' || label FROM study_labels",
+    "SELECT 'uid ' || value || ' ' || uid FROM uid_maps",
+    # Another index has other rows for the same objects.
+    "SELECT kind || ' ' || target || ' ' || CASE kind WHEN 'forward' THEN what ELSE row END"
+    " FROM outbox",
+)
+
+
+def in_state(data: Path) -> frozenset[str]:
+    """Return what is in the state database, a few words for each row."""
+    with closing(sqlite3.connect(data / "state.sqlite")) as state:
+        return frozenset(word for query in _KEPT for (word,) in state.execute(query))
 
 
 def _faults_of_configuration(

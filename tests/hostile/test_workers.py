@@ -36,7 +36,7 @@ def edit(folder: Path, script: str, workers: ScriptWorkers | None = None) -> Pat
     target.touch()
     steps = (Anonymization(ScriptScope.SITE, script, 1),)
     with (
-        closing(ScriptRunner(folder / "uid-maps.sqlite", workers)) as runner,
+        closing(ScriptRunner(folder / "state.sqlite", workers)) as runner,
         source.open("rb") as original,
         target.open("rb+") as copy,
     ):
@@ -96,7 +96,7 @@ def test_a_result_that_is_too_large_is_the_scripts_fault(
             str(tmp_path / "target.dcm"),
             (Anonymization(ScriptScope.SITE, text, 1),),
             LABELS,
-            str(tmp_path / "uid-maps.sqlite"),
+            str(tmp_path / "state.sqlite"),
         )
     )
     assert (result.verdict, result.why) == (

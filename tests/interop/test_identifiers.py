@@ -20,11 +20,11 @@ from engine.api import ReceiverState
 from engine.app.demo.sender import CT_SCANNER, study
 from engine.cli import main
 from engine.events import ObjectRefused, ReceiverFailed
-from engine.index.studies import StudyRoutes
 from engine.model.project import Project
 from engine.model.study_route import StudyRoute
 from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
+from engine.state.routes import StudyRoutes
 from tests.engine.cli.outcome import Outcome
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import (
@@ -135,7 +135,7 @@ def test_an_announced_study_is_relabelled_and_others_wait_as_unassigned(
     engine: Engine, settings: EngineSettings, port: int
 ) -> None:
     (announced,), (stranger,) = images(1), images(2, PatientName="Doe^Jane", StudyID="V7")
-    with StudyRoutes(settings.study_routes_file) as routes:
+    with StudyRoutes(settings.state_file) as routes:
         route = StudyRoute(announced.StudyInstanceUID, "neuro", "S042", "S042_v01")
         routes.add([route], "anna", NOW)
     assert send(port, "ROUTED", announced, stranger) == [0, 0]
@@ -149,7 +149,7 @@ def test_a_route_that_is_announced_between_two_objects_counts_from_then(
 ) -> None:
     first, second = images(1, 2, PatientName="Doe^Jane", StudyID="V7")
     assert send(port, "ROUTED", first) == [0]
-    with StudyRoutes(settings.study_routes_file) as routes:
+    with StudyRoutes(settings.state_file) as routes:
         routes.add([StudyRoute(first.StudyInstanceUID, "CARDIO")], "anna", NOW)
     assert send(port, "ROUTED", second) == [0]
     assert filed(settings) == {(None, "Doe_Jane", "V7"), ("CARDIO", "Doe_Jane", "V7")}

@@ -18,13 +18,13 @@ from engine.config.store import ConfigurationStore
 from engine.events.sessions import SessionConflicts
 from engine.host.clock import SystemClock
 from engine.index.operations import OperationKind, Request
-from engine.index.studies import StudyRoutes, read_study_routes
 from engine.index.traces import TraceKey, trace
 from engine.model.project import AutoArchive, Project
 from engine.model.site import DuplicatePolicy, SessionSettings, SiteSettings
 from engine.model.study_route import StudyRoute
 from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
+from engine.state.routes import StudyRoutes, read_study_routes
 from tests import dicom
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver
@@ -375,7 +375,7 @@ def _is_conflict(event: object) -> bool:
 
 def test_the_route_of_a_study_is_gone_once_its_last_session_is_archived(hospital: Hospital) -> None:
     study, now = "1.2.77", hospital._clock.now()
-    path = hospital.data_dir / "study-routes.sqlite"
+    path = hospital.data_dir / "state.sqlite"
     with StudyRoutes(path) as routes:
         routes.add([StudyRoute(study, "MANUAL")], "anna", now)
     first = make_object("MANUAL", StudyInstanceUID=study, PatientID="E1")

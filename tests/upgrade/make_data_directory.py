@@ -119,7 +119,7 @@ def live(dock: Dock) -> None:
     engine.sessions.archive(dock.session("Q1").id, "anna")
     engine.save_project(Project("LATER", title="added last"), "berta")
     engine.undo("anna")
-    engine._watching._watch.look()
+    engine._watching._watch.check()
     engine._index.flush(10)
 
 
@@ -156,16 +156,16 @@ def said_by(data: Path) -> dict[str, object]:
         "requests": rows(
             data / "index.sqlite", "SELECT kind, asked_by FROM operations ORDER BY session"
         ),
-        "study labels": rows(data / "index.sqlite", "SELECT project, label FROM study_labels"),
+        "study labels": rows(
+            state(data, "index.sqlite"), "SELECT project, label FROM study_labels"
+        ),
         "traces": rows(data / "index.sqlite", "SELECT COUNT(*) FROM traces"),
-        "forwarding": rows(
-            data / "forwarding.sqlite", "SELECT destination, sop_instance_uid, failed FROM items"
+        "forwarding": waiting_copies(data),
+        "commands": waiting_runs(data),
+        "routes": rows(
+            state(data, "study-routes.sqlite"), "SELECT study_instance_uid FROM study_routes"
         ),
-        "commands": rows(
-            data / "commands.sqlite", "SELECT processor, session, study FROM runs ORDER BY 1, 2"
-        ),
-        "routes": rows(data / "study-routes.sqlite", "SELECT study_instance_uid FROM study_routes"),
-        "uids": rows(data / "uid-maps.sqlite", "SELECT * FROM uid_maps ORDER BY 1, 2, 3"),
+        "uids": rows(state(data, "uid-maps.sqlite"), "SELECT * FROM uid_maps ORDER BY 1, 2, 3"),
         "configuration": json.loads((data / "config.json").read_text()),
         "revisions": sorted(path.name for path in (data / "config.history").iterdir()),
         "files": {
@@ -175,6 +175,30 @@ def said_by(data: Path) -> dict[str, object]:
             if path.is_file()
         },
     }
+
+
+def waiting_copies(data: Path) -> list[list[Any]]:
+    state = data / "state.sqlite"
+    if state.exists():
+        return rows(state, "SELECT target, what, failed FROM outbox WHERE kind = 'forward'")
+    earlier = data / "forwarding.sqlite"
+    return rows(earlier, "SELECT destination, sop_instance_uid, failed FROM items")
+
+
+def waiting_runs(data: Path) -> list[list[Any]]:
+    state = data / "state.sqlite"
+    if state.exists():
+        found = rows(state, "SELECT target, what FROM outbox WHERE kind = 'command'")
+        whats = [(target, json.loads(what)) for target, what in found]
+        return sorted([target, str(what["session"]), what["study"]] for target, what in whats)
+    earlier = data / "commands.sqlite"
+    return rows(earlier, "SELECT processor, session, study FROM runs ORDER BY 1, 2")
+
+
+def state(data: Path, earlier: str) -> Path:
+    """Return the state database, or where a version before it kept the same."""
+    file = data / "state.sqlite"
+    return file if file.exists() else data / earlier
 
 
 def rows(file: Path, query: str) -> list[list[Any]]:

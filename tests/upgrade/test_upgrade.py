@@ -1,6 +1,7 @@
 """A data directory of an earlier version: all of it is as it was, and work goes on in it.
 
-`december` was made by the version of December 2026, with everything in it that an engine keeps.
+Each was made by the version before a change of what is kept, with everything in it that an engine
+keeps: `december` by that of December 2026, `before-state` by the last one without a state database.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.model.session import SessionStatus
+from engine.settings import EngineSettings
 from tests.crash.dock import make, running
 from tests.crash.verdict import faults_of_index
 from tests.fakes import FixedClock
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 S = SessionStatus
-VERSIONS = ("december",)
+VERSIONS = ("december", "before-state")
 
 
 @pytest.fixture(params=VERSIONS)
@@ -62,11 +64,14 @@ def test_what_is_packed_is_what_was_said_of_it(data: Path, said: dict[str, Any])
 def test_everything_is_as_it_was_once_a_later_engine_has_run(
     data: Path, said: dict[str, Any], clock: FixedClock
 ) -> None:
+    earlier = [file for file in EngineSettings(data).earlier_state_files if file.exists()]
     with running(data, clock, lambda _: None) as dock:
         assert list(faults_of_index(keeping(dock), live=False)) == []
     found = said_by(data)
     for kind in said:
         assert found[kind] == said[kind], kind
+    assert all(file.with_name(f"{file.name}.before-state").exists() for file in earlier)
+    assert not any(file.exists() for file in earlier)
 
 
 def test_what_had_begun_goes_on_under_a_later_engine(data: Path, clock: FixedClock) -> None:

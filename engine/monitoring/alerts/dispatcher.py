@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import logging
 import queue
+import random
 import threading
+from collections import Counter
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from engine.errors import NotDelivered
+from engine.errors import NotDelivered, StorageUnusable
 from engine.events.monitoring import AlertFailed
 from engine.monitoring.alerts.delivery import deliver
 from engine.monitoring.alerts.throttle import AlertThrottle, concerns
+from engine.monitoring.alerts.waiting import ALL, MOST_WAITING, matter_of
+from engine.state.outbox import RetryRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from engine.events import RecordedEvent
     from engine.events.journal import Journal
     from engine.host.clock import Clock
     from engine.model.alerts import AlertSettings, AlertTarget
     from engine.monitoring.alerts.throttle import Alert
+    from engine.monitoring.alerts.waiting import Matter, WaitingAlert, WaitingAlerts
 
 EVENTS_WAITING = 1_000
 """Further ones are dropped: alerts must not cost memory."""
 RETRY_SECONDS = (1.0, 5.0)
-"""How long after a failure it is tried again, before it is given up."""
+"""How long after a failure a new alert is tried again, before the failure is told."""
+LONGEST_SECONDS = 3600.0
+"""How long at most it waits then for further attempts."""
+MAX_AGE = timedelta(days=1)
+"""How long it is tried."""
+PASS_SECONDS = 60.0
+"""Between two attempts at a target that fails, whatever else waits for it."""
 MOMENT_SECONDS = 2.0
 """How long a stop waits for what is being told."""
 _END = None
@@ -33,14 +47,23 @@ _logger = logging.getLogger(__name__)
 
 
 class AlertDispatcher:
-    """Listens to a journal and tells what the settings in force say."""
+    """Listens to a journal and tells what the settings in force say.
+
+    An alert that can't be delivered waits in the outbox, also over a restart. After a kill in the
+    middle of it, it is delivered twice.
+    """
 
     def __init__(
-        self, journal: Journal, clock: Clock, settings: Callable[[], AlertSettings]
+        self,
+        journal: Journal,
+        clock: Clock,
+        settings: Callable[[], AlertSettings],
+        outbox: WaitingAlerts,
     ) -> None:
         self._journal = journal
         self._clock = clock
         self._settings = settings
+        self._outbox = outbox
         self._ledger = AlertThrottle()
         self._waiting: queue.Queue[RecordedEvent | None] = queue.Queue(EVENTS_WAITING)
         self._stopping, self._cut_off = threading.Event(), threading.Event()
@@ -71,12 +94,52 @@ class AlertDispatcher:
                 _logger.warning("too many events at once, one is not looked at for alerts")
 
     def _run(self) -> None:
-        while (recorded := self._waiting.get()) is not _END and not self._stopping.is_set():
-            try:
-                self._take(recorded)
-            except Exception:
-                # What one alert does must not silence all others.
-                _logger.exception("an alert failed")
+        next_pass = self._attempt(self._begin)
+        while not self._stopping.is_set():
+            recorded, is_due = self._next_event(next_pass)
+            if is_due:
+                next_pass = self._attempt(self._deliver_due)
+            elif recorded is _END:
+                return
+            else:
+                taken = self._attempt(partial(self._take, recorded))
+                next_pass = min(filter(None, (taken, next_pass)), default=None)
+
+    def _next_event(self, next_pass: float | None) -> tuple[RecordedEvent | None, bool]:
+        """Wait for an event, and for a moment; return whether that has come, however many wait."""
+        left = None if next_pass is None else next_pass - self._clock.monotonic()
+        if left is not None and left <= 0:
+            return _END, True
+        try:
+            return self._waiting.get(timeout=left), False
+        except queue.Empty:
+            return _END, True
+
+    def _attempt(self, step: Callable[[], object]) -> float | None:
+        """Do something, and return when something is due next, monotonic; None if nothing waits."""
+        seconds: float | None = PASS_SECONDS
+        try:
+            step()
+            seconds = self._idle_seconds()
+        except StorageUnusable as error:
+            _logger.warning("alerts that wait can't be looked at: %s", error.detail)
+        except Exception:
+            # What one alert does must not silence all others.
+            _logger.exception("an alert failed")
+        return None if seconds is None else self._clock.monotonic() + seconds
+
+    def _idle_seconds(self) -> float | None:
+        if not self._outbox.items():
+            return None
+        due_at = self._outbox.next_due(ALL)
+        left = (due_at - self._clock.now()).total_seconds() if due_at else 0.0
+        # A time further ahead was noted by a clock that was ahead.
+        return min(left, LONGEST_SECONDS) if left > 0 else PASS_SECONDS
+
+    def _begin(self) -> None:
+        """Try at once what an earlier run could not deliver."""
+        self._outbox.forget_waits()
+        self._deliver_due()
 
     def _take(self, recorded: RecordedEvent) -> None:
         settings = self._settings()
@@ -89,11 +152,78 @@ class AlertDispatcher:
                 self._report(target, alert)
 
     def _report(self, target: AlertTarget, alert: Alert) -> None:
-        for wait in (*RETRY_SECONDS, None):
+        """Deliver a new alert; before it what waits of the same matter, such as what it ends."""
+        try:
+            dropped = self._outbox.put(target.name, alert, self._clock.now())
+        except StorageUnusable as error:
+            # The disk may be what the alert is about.
+            _logger.warning("an alert is tried now only: %s", error.detail)
+            why = self._try(target, alert, RETRY_SECONDS)
+        else:
+            for gone in dropped:
+                self._note_failure(gone.target, "too many alerts wait, the oldest was dropped")
+            matter = matter_of(target.name, alert)
+            waiting = (w for w in self._outbox.items() if matter_of(w.target, w.alert) == matter)
+            why = next(filter(None, (self._deliver(target, w, RETRY_SECONDS) for w in waiting)), "")
+        if why:
+            self._note_failure(target.name, why)
+
+    def _deliver_due(self) -> None:
+        """Try what is due: all of a target until one fails, and nothing before what it follows."""
+        now = self._clock.now()
+        self._give_up(now)
+        targets = {target.name: target for target in self._settings().targets}
+        latest = now + timedelta(seconds=LONGEST_SECONDS)
+        due = {waiting.id for waiting in self._outbox.due(ALL, now, MOST_WAITING, latest)}
+        failing: set[str] = set()
+        held_up: set[Matter] = set()
+        for waiting in self._outbox.items():
+            target, matter = targets.get(waiting.target), matter_of(waiting.target, waiting.alert)
+            if self._stopping.is_set():
+                return
+            if target is None or waiting.alert.kind not in target.kinds:
+                self._outbox.end(waiting.id)
+            elif waiting.id not in due or target.name in failing or matter in held_up:
+                held_up.add(matter)
+            elif self._deliver(target, waiting):
+                failing.add(target.name)
+                held_up.add(matter)
+
+    def _give_up(self, now: datetime) -> None:
+        """Drop what is too old, and tell so once of each target."""
+        if not self._outbox.expire(ALL, now - MAX_AGE, "too old", now):
+            return
+        counts = Counter(waiting.target for waiting in self._outbox.failed(ALL, MOST_WAITING))
+        self._outbox.drop(ALL)
+        hours = MAX_AGE.total_seconds() / 3600
+        for target, count in counts.items():
+            self._note_failure(target, f"{count} of its alerts dropped after {hours:.0f} hours")
+
+    def _deliver(
+        self, target: AlertTarget, waiting: WaitingAlert, waits: tuple[float, ...] = ()
+    ) -> str:
+        """Deliver an alert of the outbox, or let it wait; return why it could not be delivered."""
+        why = self._try(target, waiting.alert, waits)
+        if why:
+            now, rule = self._clock.now(), RetryRule(LONGEST_SECONDS)
+            self._outbox.try_again(
+                waiting.id, waiting.attempts + 1, why, now, rule, random.random()
+            )
+        else:
+            self._outbox.end(waiting.id)
+        return why
+
+    def _try(self, target: AlertTarget, alert: Alert, waits: tuple[float, ...]) -> str:
+        """Tell a target, again after each of some seconds; return why it could not be told."""
+        for wait in (*waits, None):
             try:
-                return deliver(target, alert, self._cut_off.is_set)
+                deliver(target, alert, self._cut_off.is_set)
             except NotDelivered as error:
                 if wait is None or self._stopping.wait(wait):
-                    self._journal.record(AlertFailed(target=target.name, why=error.detail))
-                    return None
-        return None
+                    return error.detail
+            else:
+                break
+        return ""
+
+    def _note_failure(self, target: str, why: str) -> None:
+        self._journal.record(AlertFailed(target=target, why=why))

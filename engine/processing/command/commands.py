@@ -9,9 +9,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from engine.errors import NotFound, StorageUnusable
-from engine.events.delivery import CommandsResumed, ProgramFailed, QueueSetAside, RunsDropped
+from engine.events.delivery import CommandsResumed, ProgramFailed, RunsDropped
 from engine.index.arrivals import FinishedSessions
-from engine.index.database import open_or_recreate
 from engine.model.processing import is_test_object
 from engine.processing.command.processor import CLASS_ID, Command, Program, program_of
 from engine.processing.command.queue import RunQueue
@@ -85,7 +84,7 @@ class Programs:
         self._thread = threading.Thread(target=self._follow, name="commands")
         # What is open is closed again if a later step fails.
         with ExitStack() as resources:
-            self._queue, self._set_aside = open_or_recreate(RunQueue, settings.commands_file)
+            self._queue = RunQueue(settings.state_file)
             resources.callback(self._queue.close)
             stop_fd, self._stop_writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             resources.callback(os.close, stop_fd)
@@ -98,8 +97,6 @@ class Programs:
 
     def start(self) -> None:
         """Begin to follow and to run."""
-        if self._set_aside:
-            self._journal.record(QueueSetAside(kept_as=self._set_aside))
         self.notify()
         self._thread.start()
 

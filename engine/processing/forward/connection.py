@@ -11,6 +11,7 @@ from engine.dimse.acse import MAX_CONTEXTS
 from engine.dimse.scu import call
 from engine.errors import AssociationBroken
 from engine.model.peer import OWN_AE_TITLE, CallingTls, Peer, PeerDeadlines, make_peer
+from engine.state.outbox import RetryRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,6 +97,11 @@ class Destination:
     max_age: timedelta
     """How long an object is tried after it was queued."""
     deadlines: PeerDeadlines = field(default=PeerDeadlines())
+
+    @property
+    def retries(self) -> RetryRule:
+        """How often and when one object is tried again."""
+        return RetryRule(self.longest_wait_seconds, self.max_attempts)
 
 
 def destination_of(processor: Processor, settings: Settings) -> Destination:

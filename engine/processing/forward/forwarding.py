@@ -13,17 +13,17 @@ from engine.events.delivery import (
     ForwardingHalted,
     ForwardingResumed,
     ForwardsDropped,
-    QueueSetAside,
 )
 from engine.index.arrivals import Arrivals
-from engine.index.database import open_or_recreate, stamp
 from engine.model.processing import is_test_object
 from engine.processing.forward.connection import destination_of
 from engine.processing.forward.processor import ForwardCopy
-from engine.processing.forward.queue import ForwardingQueue, Position
+from engine.processing.forward.queue import ForwardingQueue
 from engine.processing.forward.sender import DestinationSender, ForwardingContext
 from engine.processing.forward.service import ForwardingControl, forward_copies
 from engine.processing.installed import settings_of
+from engine.state.database import stamp
+from engine.state.outbox import Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -93,9 +93,7 @@ class Follower:
         for item in self._queue.items():
             if item.sop_instance_uid not in known:
                 known[item.sop_instance_uid] = self._arrivals.latest_of(item.sop_instance_uid)
-        self._queue.refer(
-            (known[item.sop_instance_uid] or -item.id, item.id) for item in self._queue.items()
-        )
+        self._queue.refer((known[item.sop_instance_uid], item.id) for item in self._queue.items())
         return True
 
     def newest(self) -> Position:
@@ -165,9 +163,7 @@ class Forwarding:
         self._thread = threading.Thread(target=self._run, name="forwarding")
         # What is open is closed again if a later step fails.
         with ExitStack() as resources:
-            self._queue, self._set_aside = open_or_recreate(
-                ForwardingQueue, settings.forwarding_file
-            )
+            self._queue = ForwardingQueue(settings.state_file)
             resources.callback(self._queue.close)
             arrivals = Arrivals(settings.index_file)
             resources.callback(arrivals.close)
@@ -193,8 +189,6 @@ class Forwarding:
 
     def start(self) -> None:
         """Begin to follow and to send."""
-        if self._set_aside:
-            self._journal.record(QueueSetAside(kept_as=self._set_aside))
         self._thread.start()
 
     def stop(self) -> None:
@@ -212,7 +206,7 @@ class Forwarding:
     def _register(self, configuration: Configuration) -> None:
         self._is_registered = False
         copies = forward_copies(configuration)
-        dropped = self._queue.set_destinations(
+        dropped = self._queue.set_targets(
             [processor.id for processor in copies],
             [processor.id for processor in copies if processor.enabled],
             self._follower.newest(),

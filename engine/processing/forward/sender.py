@@ -32,6 +32,7 @@ from engine.events.delivery import (
 from engine.events.journal import should_report_repeat
 from engine.model.session import QUEUED, WORKING, SessionArea, SessionStatus
 from engine.processing.forward.connection import DestinationConnection
+from engine.state.outbox import delay_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,23 +48,6 @@ if TYPE_CHECKING:
     from engine.processing.forward.queue import ForwardingQueue, QueuedObject
     from engine.sessions.trash import ExpiryClock
     from engine.storage.areas import Areas
-
-
-FIRST_SECONDS = 2.0
-# Beyond any longest wait; a float would overflow after a thousand failures.
-_MOST_DOUBLINGS = 30
-
-
-def delay_seconds(failures: int, longest_seconds: float, chance: float) -> float:
-    """Return how long to wait after some failures in a row.
-
-    Args:
-        failures: how many there were, from 1 on; each doubles the time.
-        longest_seconds: what it never exceeds.
-        chance: from 0 to 1; half of the time depends on it, so that not all try at once.
-    """
-    doubled = FIRST_SECONDS * 2.0 ** min(failures - 1, _MOST_DOUBLINGS)
-    return min(doubled, longest_seconds) * (0.5 + 0.5 * chance)
 
 
 BUSY_SECONDS = 2.0
@@ -102,7 +86,7 @@ def locate(arrivals: Arrivals, areas: Areas, item: QueuedObject) -> Located:
 
 def _place(arrivals: Arrivals, item: QueuedObject) -> ObjectPlace | None:
     """Return an object's place; rows of an index that was made anew have other numbers."""
-    place = arrivals.place(item.object)
+    place = None if item.object is None else arrivals.place(item.object)
     if place is not None and place.sop_instance_uid == item.sop_instance_uid:
         return place
     newest = arrivals.latest_of(item.sop_instance_uid)
@@ -219,11 +203,10 @@ class Delivery:
 
     def _repeat(self, item: QueuedObject, reason: str, told: str = "") -> None:
         """Try an object again later, unless it was tried often enough."""
-        attempts, longest = item.attempts + 1, self._destination.longest_wait_seconds
-        if attempts >= self._destination.max_attempts:
-            self._give_up(item, reason, told)
-        else:
-            self._postpone(item, delay_seconds(attempts, longest, self._context.chance()), reason)
+        at, rule = self._context, self._destination.retries
+        now, chance = at.clock.now(), at.chance()
+        if at.queue.try_again(item.id, item.attempts + 1, reason, now, rule, chance):
+            self._note_given_up(reason, told)
 
     def _postpone(
         self, item: QueuedObject, seconds: float, reason: str, *, attempts: int = 1
@@ -234,6 +217,9 @@ class Delivery:
     def _give_up(self, item: QueuedObject, reason: str, told: str = "") -> None:
         """Give up an object until a person retries it; `told` is the reason without peer text."""
         self._context.queue.fail(item.id, reason)
+        self._note_given_up(reason, told)
+
+    def _note_given_up(self, reason: str, told: str) -> None:
         self._context.queue.note_trouble(
             self._destination.id, reason, self._context.clock.now(), None
         )
@@ -472,5 +458,5 @@ class DestinationSender:
             )
 
     def _queued(self) -> int:
-        row = self._context.queue.destinations().get(self.destination.id)
+        row = self._context.queue.targets().get(self.destination.id)
         return row.queued if row else 0

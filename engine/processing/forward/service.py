@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from engine.host.clock import Clock
     from engine.model.configuration import Configuration
     from engine.model.processor import Processor
-    from engine.processing.forward.queue import DestinationRow, ForwardingQueue
+    from engine.processing.forward.queue import ForwardingQueue
+    from engine.state.outbox import TargetRow
 
 _NOTHING = (0, 0, "", "", "", "", 0, 0, 0, "")
 
@@ -61,7 +62,7 @@ class ForwardingControl:
 
     def destinations(self) -> tuple[DestinationStatus, ...]:
         """Return all destinations in the order of their processors."""
-        rows = self._queue.destinations()
+        rows = self._queue.targets()
         return tuple(
             self._status(processor, rows.get(processor.id))
             for processor in forward_copies(self._configuration())
@@ -102,7 +103,8 @@ class ForwardingControl:
     ) -> int:
         """Remove objects from the queue: those given up, or those that wait; stored files stay."""
         label = self._label(destination)
-        count = self._queue.drop(destination, items, waiting=waiting)
+        # What waits is dropped as a whole.
+        count = self._queue.drop(destination, () if waiting else items, waiting=waiting)
         self._report(ForwardsDropped(destination=label, objects=count, by=actor))
         self._notify()
         return count
@@ -114,7 +116,7 @@ class ForwardingControl:
         detail = f"there is no destination {destination}"
         raise NotFound(detail, "list them with: forwarding list")
 
-    def _status(self, processor: Processor, row: DestinationRow | None) -> DestinationStatus:
+    def _status(self, processor: Processor, row: TargetRow | None) -> DestinationStatus:
         settings = settings_of(ForwardCopy.info, processor)
         sent, size, sent_at, error, error_at, next_at, _, queued, failed, oldest = (
             row[1:] if row else _NOTHING

@@ -11,11 +11,11 @@ import pytest
 from engine.host.clock import SystemClock
 from engine.host.lock import EngineLock
 from engine.index.arrivals import Finished
-from engine.index.studies import LabelKey, StudyLabels
 from engine.model.project import AutoArchive
 from engine.model.session import SessionStatus
 from engine.processing.command.queue import RunQueue
 from engine.settings import EngineSettings
+from engine.state.studies import LabelKey, StudyLabels
 from engine.storage import files
 from tests.engine.index.depot import depot_in, open_depot
 from tests.fakes import FixedClock
@@ -180,11 +180,11 @@ def test_an_index_is_rebuilt_from_the_trees_alone(run: Run, data: Path) -> None:
 
 
 def test_a_new_index_keeps_the_labels_that_studies_were_given(run: Run, data: Path) -> None:
-    labels = StudyLabels(data / "index.sqlite")
+    labels = StudyLabels(data / "state.sqlite", data / "index.sqlite")
     assert labels.label(LabelKey("NEURO-02", "S1", "1.3"), "MR") == "S1_MR1"
     labels.close()
     assert run("check", "--rebuild-index").code == 0
-    labels = StudyLabels(data / "index.sqlite")
+    labels = StudyLabels(data / "state.sqlite", data / "index.sqlite")
     assert labels.label(LabelKey("NEURO-02", "S1", "1.4"), "MR") == "S1_MR2"
     assert labels.label(LabelKey("NEURO-02", "S1", "1.3"), "MR") == "S1_MR1"
     labels.close()
@@ -217,7 +217,7 @@ def test_without_an_old_index_numbers_that_wait_in_the_queue_of_commands_are_giv
     run: Run, data: Path
 ) -> None:
     (data / "index.sqlite").write_bytes(b"not a database at all")
-    with RunQueue(data / "commands.sqlite") as queue:
+    with RunQueue(data / "state.sqlite") as queue:
         queue.put([(1, Finished(1, 40, SessionStatus.READY, "2026-01-01"), "1.2.3")])
     assert run("check", "--rebuild-index").code == 0
     assert set(numbers(run).values()) == {41, 42, 43}

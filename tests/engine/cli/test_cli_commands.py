@@ -22,7 +22,7 @@ def runs(run: Run, data: Path) -> None:
     for label in ("notify", "copy"):
         words = ("--label", label, "--class", "command", "--set", "program=/bin/true")
         assert run("processors", "add", *words).code == 0
-    with RunQueue(data / "commands.sqlite") as queue:
+    with RunQueue(data / "state.sqlite") as queue:
         for processor, session in ((1, 7), (1, 8), (2, 7)):
             finished = Finished(session, session, SessionStatus.READY, "2026-01-01T00:00:00+00:00")
             queue.put([(processor, finished, "1.2.3")])

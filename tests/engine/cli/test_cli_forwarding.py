@@ -9,10 +9,11 @@ import pytest
 from engine.cli.context import actor
 from engine.events.delivery import ForwardsDropped
 from engine.host.clock import SystemClock
-from engine.processing.forward.queue import ForwardingQueue, Position
+from engine.processing.forward.queue import ForwardingQueue
 from engine.remote.host import serve
 from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
+from engine.state.outbox import Position
 from tests.running import free_port
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ def queue(run: Run, data: Path) -> Path:
     told = [f"--set={name}" for name in ("ae_title=PACS", "host=127.0.0.1", f"port={port}")]
     added = run("processors", "add", "--label", "PACS 1", "--class", "forwardCopy", *told)
     assert added.code == 0
-    file = EngineSettings(data).forwarding_file
+    file = EngineSettings(data).state_file
     with ForwardingQueue(file) as queue:
-        queue.set_destinations([1], [1], Position(0, ""))
+        queue.set_targets([1], [1], Position(0, ""))
         objects = [(1, number, uid) for number, uid in enumerate(UIDS, start=1)]
         queue.put(objects, Position(3, "2026-01-01"), [1], "2026-01-01T00:00:00+00:00")
         for item, reason in ((1, "no room"), (2, "no\x1b[2J")):

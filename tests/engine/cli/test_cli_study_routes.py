@@ -42,7 +42,7 @@ def test_a_route_is_added_listed_and_deleted(run: Run) -> None:
 def test_without_any_route_there_is_nothing_to_list_or_delete(run: Run, data: Path) -> None:
     assert run("study-routes", "list", "--json").data == {"study_routes": []}
     assert run("study-routes", "delete", "1.2.3").code == 4
-    assert not (data / "study-routes.sqlite").exists()
+    assert not (data / "state.sqlite").exists()
 
 
 @pytest.mark.parametrize(

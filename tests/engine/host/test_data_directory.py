@@ -36,7 +36,7 @@ def test_a_directory_that_was_just_made_is_its_owners_alone(settings: EngineSett
              "config.json", "index.sqlite", "index.sqlite-wal", "control.token",
              "trace.key", "logs/events.jsonl", "control.sock", "sessions.bell", "config.json.lock",
              "config.json.bak.1", "logs/events.jsonl.1", "logs/metrics.prom", "logs/commands",
-             "study-routes.sqlite-journal"],
+             "state.sqlite-wal", "study-routes.sqlite"],
 )  # fmt: skip
 def test_a_link_in_the_place_of_what_is_opened_by_name_is_refused(
     settings: EngineSettings, tmp_path: Path, name: str

@@ -10,16 +10,16 @@ import pytest
 from engine.identification.builtin import FixedProjectSubject, StudyRouting
 from engine.identification.evaluation import RoutingEvaluation
 from engine.identification.identifiers import explain
-from engine.index.studies import NO_STUDIES
 from engine.model.project import Project, ProjectRegistry
 from engine.model.study_route import StudyRoute
+from engine.state.studies import NO_STUDIES
 from tests.engine.identification.identifying import header_of, routing_of
 
 if TYPE_CHECKING:
     from engine.identification.identifiers import Identifier
     from engine.identification.sources import Routing
-    from engine.index.studies import LabelKey
     from engine.model.identity import Identification, Identity
+    from engine.state.studies import LabelKey
 
 PROJECTS = ProjectRegistry((Project("P", aliases=("alias",)), Project("Q")))
 FIXED: dict[str, Any] = {"project": "alias", "subject": "S1"}

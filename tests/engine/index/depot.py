@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from engine.dicom.part10 import FileMeta
 from engine.events.journal import Journal
-from engine.index.database import stamp
 from engine.index.store import SessionIndex, SessionKey, SessionOrigin
 from engine.index.writer import REPLACES, ObjectRow
 from engine.model.identity import scan_name, timestamp
@@ -19,6 +18,7 @@ from engine.sessions.folders.staging import NoScripts
 from engine.sessions.folders.stored_objects import read_stored
 from engine.sessions.ledger import SessionRepository
 from engine.sessions.worker import Lifecycle
+from engine.state.database import stamp
 from engine.storage.areas import Areas, archive_folder
 from tests import dicom
 from tests.fakes import FixedClock

@@ -11,9 +11,9 @@ from engine.api.objects import ObjectReference
 from engine.api.sessions import SessionWarning, StateAmount
 from engine.errors import NotFound
 from engine.index import contents
-from engine.index.database import stamp
 from engine.index.reader import IndexReader
 from engine.index.writer import ObjectRow
+from engine.state.database import stamp
 from tests.dicom import CT_IMAGE_STORAGE
 from tests.engine.index.depot import depot_in
 from tests.fakes import NOW

@@ -13,8 +13,9 @@ from engine.host.wakeup import ChangeSignal, WakeupPipe
 from engine.index.arrivals import Arrivals
 from engine.index.reader import IndexReader
 from engine.index.store import SessionIndex, SessionWriters
-from engine.index.studies import LabelKey, StudyLabels, StudyRoutes
-from engine.index.uid_maps import SqliteUidMaps
+from engine.state.routes import StudyRoutes
+from engine.state.studies import LabelKey, StudyLabels
+from engine.state.uid_maps import SqliteUidMaps
 from engine.storage.folders import FlushedFolders
 from tests.engine.index.test_index import KEY, NOW, ORIGIN, folder
 from tests.guarded import guarded
@@ -143,7 +144,7 @@ def test_a_reader_of_the_index(path: Path, call: Callable[[IndexReader], object]
 
 @pytest.mark.usefixtures("index")
 def test_the_labels_of_studies(path: Path) -> None:
-    with closing(StudyLabels(path)) as labels:
+    with closing(StudyLabels(path.with_name("state.sqlite"), path)) as labels:
         with guarded(labels, "_known", *CONNECTION, by=labels._lock):
             labels.label(LabelKey("NEURO-01", "S1", "1.2.3"), "MR")
         with guarded(labels, *CONNECTION, by=labels._lock):

@@ -151,7 +151,7 @@ def open_bench(
         metrics,
         clock,
         router,
-        Anonymizer(incoming, ScriptRunner(tmp_path / "uid-maps.sqlite", workers), journal),
+        Anonymizer(incoming, ScriptRunner(tmp_path / "state.sqlite", workers), journal),
         custom=CustomProcessing(processing, router) if processing else None,
     )
     with ExitStack() as sources:

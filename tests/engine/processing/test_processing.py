@@ -145,7 +145,7 @@ def opened(tmp_path: Path, workers: ProcessorWorkers) -> Iterator[Opened]:
             ]
 
             def processed(area: IncomingArea, journal: Journal) -> Processing:
-                uid_maps = tmp_path / "uid-maps.sqlite"
+                uid_maps = tmp_path / "state.sqlite"
                 tables = LabelTables()
                 made.append(
                     Processing(plugins, area, uid_maps, tables, workers, states, journal.record)

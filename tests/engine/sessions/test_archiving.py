@@ -36,7 +36,7 @@ def step(text: str) -> Anonymization:
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptRunner]:
     with closing(Workers(run_script, processes=1)) as workers:
-        yield ScriptRunner(tmp_path_factory.mktemp("maps") / "uid-maps.sqlite", workers)
+        yield ScriptRunner(tmp_path_factory.mktemp("maps") / "state.sqlite", workers)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_a_forked_process_has_everything_loaded_and_can_say_nothing(
 ) -> None:
     load_ahead()
     with closing(Workers(scripted.loaded, processes=1, start=Start.FORKED)) as workers:
-        assert {"pydicom", "lark", "engine.index.uid_maps"} <= workers.run(1)
+        assert {"pydicom", "lark", "engine.state.uid_maps"} <= workers.run(1)
         assert "engine.service.engine" not in workers.run(1)
     assert capfd.readouterr() == ("", "")
 

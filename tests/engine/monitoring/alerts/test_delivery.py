@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import ssl
 import threading
@@ -16,16 +15,11 @@ import pytest
 
 from engine.errors import NotDelivered
 from engine.events import ReceiverFailed
-from engine.events.journal import Journal
-from engine.events.monitoring import AlertFailed
-from engine.host.clock import SystemClock
-from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
-from engine.monitoring.alerts import delivery, dispatcher
+from engine.model.alerts import AlertTarget
+from engine.monitoring.alerts import delivery
 from engine.monitoring.alerts.delivery import deliver
-from engine.monitoring.alerts.dispatcher import AlertDispatcher
 from engine.monitoring.alerts.throttle import Alert
 from tests.certificates import Authority
-from tests.running import WatchedJournal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -235,63 +229,3 @@ def test_a_webhook_over_tls_must_show_a_certificate_that_we_trust(tmp_path: Path
         with pytest.raises(NotDelivered, match="certificate verify failed"):
             deliver(target, ALERT)
         thread.join()
-
-
-def test_targets_are_told_of_what_they_want_to_hear_and_a_failure_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(dispatcher, "RETRY_SECONDS", (0.01, 0.01))
-    journal = WatchedJournal(SystemClock())
-    with hook(500, 500, 204) as server:
-        settings = AlertSettings((
-            AlertTarget("quiet", ("/nowhere",), kinds=(AlertKind.STORAGE,)),
-            AlertTarget("ops", webhook=server.url),
-            AlertTarget("gone", ("/nowhere",)),
-        ))  # fmt: skip
-        alerts = AlertDispatcher(journal, SystemClock(), lambda: settings)
-        alerts.start()
-        journal.record(FAILED)
-        with journal.changed:
-            assert journal.changed.wait_for(lambda: told(journal), 20)
-        alerts.stop()
-        assert len(server.told) == 3
-    (failed,) = told(journal)
-    assert failed.target == "gone"
-
-
-def test_a_stop_gives_a_command_a_moment_and_then_ends_it_with_all_that_it_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dispatcher, "MOMENT_SECONDS", 0.1)
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    target = command(f"exec >{fifo}; echo begun; sleep 60 & wait")
-    journal = WatchedJournal(SystemClock())
-    alerts = AlertDispatcher(journal, SystemClock(), lambda: AlertSettings((target,)))
-    alerts.start()
-    journal.record(FAILED)
-    with fifo.open() as output:
-        assert output.readline() == "begun\n"
-        alerts.stop()
-        assert output.read() == ""  # nobody has it open any more
-    with journal.changed:
-        assert journal.changed.wait_for(lambda: told(journal), 20)
-    (failed,) = told(journal)
-    assert failed.why == "the engine stops"
-
-
-def told(journal: Journal) -> list[AlertFailed]:
-    page = journal.events_since(1, 99)
-    return [r.event for r in page.events if isinstance(r.event, AlertFailed)]
-
-
-def test_more_events_than_can_wait_are_dropped_and_hold_up_nobody(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(dispatcher, "EVENTS_WAITING", 2)
-    journal = Journal(SystemClock())
-    alerts = AlertDispatcher(journal, SystemClock(), AlertSettings)
-    journal.follow(alerts._offer)  # without its thread, so that nothing is taken out
-    for _ in range(3):
-        journal.record(FAILED)
-    assert "too many events" in caplog.text

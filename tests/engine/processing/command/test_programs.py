@@ -27,6 +27,7 @@ from engine.processing.command.queue import QueuedRun, RunQueue, highest_session
 from engine.processing.command.runner import Outputs
 from engine.processing.contract import Settings
 from engine.settings import EngineSettings
+from engine.state.outbox import NewItem
 from tests.engine.index.depot import open_depot
 from tests.engine.processing.forward.yard import RECEIVER
 from tests.fakes import FixedClock
@@ -253,7 +254,7 @@ def test_a_session_that_was_deleted_before_its_program_ran_is_told(tmp_path: Pat
         working.depot.index.flush()
         working.depot.ledger.ask(number, Request(OperationKind.DELETE, "admin"))
         working.depot.lifecycle.run_requests()
-        with RunQueue(tmp_path / "commands.sqlite") as queue:
+        with RunQueue(tmp_path / "state.sqlite") as queue:
             queue.put([(1, Finished(99, number, SessionStatus.READY, "2026-01-01"), "")])
             queue.put([(1, Finished(98, 4711, SessionStatus.READY, "2026-01-01"), "")])
         working.programs.notify()
@@ -268,7 +269,7 @@ def test_a_run_whose_number_means_another_session_by_now_is_told_and_runs_for_ne
     with at_work(tmp_path, command()) as working:
         number = working.depot.receive()
         working.depot.index.flush()
-        with RunQueue(tmp_path / "commands.sqlite") as queue:
+        with RunQueue(tmp_path / "state.sqlite") as queue:
             finished = Finished(99, number, SessionStatus.READY, "2026-01-01")
             queue.put([(1, finished, "1.2.99")])
         working.programs.notify()
@@ -277,19 +278,27 @@ def test_a_run_whose_number_means_another_session_by_now_is_told_and_runs_for_ne
         assert working.told(ProgramEnded) == []
 
 
-def test_a_queue_of_the_first_version_goes_on(tmp_path: Path) -> None:
-    file = tmp_path / "commands.sqlite"
+def test_a_run_that_damage_has_changed_is_told_and_holds_up_no_other(tmp_path: Path) -> None:
+    with RunQueue(tmp_path / "state.sqlite") as queue:
+        for number, what in enumerate(("{", "[]", '{"session": 1, "status": "odd"}')):
+            queue.add([NewItem(1, number, "then", what, "2026-01-01")])
+    with at_work(tmp_path, command()) as working:
+        told = working.wait_until_told(ProgramFailed, 3)
+        assert all(sentence.endswith("removed before it could run") for sentence in told)
+        working.depot.receive()
+        working.depot.fall_silent()
+        working.wait_until_told(ProgramEnded)
+
+
+def test_the_highest_number_that_waits_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "state.sqlite"
+    assert highest_session(file) == 0
     with RunQueue(file) as queue:
-        queue._connection.executescript(
-            "ALTER TABLE runs DROP COLUMN study; PRAGMA user_version = 1;"
-            "INSERT INTO runs (processor, finished, finished_at, session, status)"
-            " VALUES (1, 1, '2026-01-01', 7, 'READY');"
-        )
-    assert highest_session(file) == 7
-    with RunQueue(file) as queue:
-        run = queue.begin(1, ())
-    assert run is not None
-    assert (run.session, run.study) == (7, "")
+        assert highest_session(file) == 0
+        for session in (7, 9, 8):
+            finished = Finished(session, session, SessionStatus.READY, "2026-01-01")
+            queue.put([(1, finished, "1.2.3")])
+    assert highest_session(file) == 9
 
 
 def test_queues_that_fail_for_a_while_are_told_and_lose_nothing(
@@ -327,7 +336,7 @@ def test_queues_that_fail_for_a_while_are_told_and_lose_nothing(
 def test_what_a_removed_command_had_to_do_is_dropped(tmp_path: Path) -> None:
     with at_work(tmp_path, command(1)) as working:
         working.depot.receive()
-        with RunQueue(tmp_path / "commands.sqlite") as queue:
+        with RunQueue(tmp_path / "state.sqlite") as queue:
             queue.put([(2, Finished(99, 1, SessionStatus.READY, "2026-01-01"), "")])
         working.configure()
         assert working.wait_until_told(RunsDropped) == [
@@ -457,7 +466,7 @@ def test_a_runner_whose_queue_fails_tells_it_once_and_again_when_it_works(
 
 
 def test_a_queue_of_a_later_version_is_refused(tmp_path: Path) -> None:
-    with RunQueue(tmp_path / "commands.sqlite") as queue:
+    with RunQueue(tmp_path / "state.sqlite") as queue:
         queue._connection.execute("PRAGMA user_version = 99")
     with pytest.raises(StorageUnusable, match="schema 99"):
-        RunQueue(tmp_path / "commands.sqlite")
+        RunQueue(tmp_path / "state.sqlite")

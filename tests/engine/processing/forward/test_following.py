@@ -15,8 +15,9 @@ from engine.model.configuration import Configuration
 from engine.model.processing import TEST_ROOT
 from engine.model.project import Project, ProjectRegistry
 from engine.processing.forward.forwarding import forwards_to_processor
-from engine.processing.forward.queue import ForwardingQueue, Position
-from engine.processing.forward.sender import delay_seconds, locate
+from engine.processing.forward.queue import ForwardingQueue
+from engine.processing.forward.sender import locate
+from engine.state.outbox import Position
 from tests.engine.processing.forward.yard import RECEIVER, Yard, forward_copy, yard_in
 from tests.fakes import FixedClock
 
@@ -97,7 +98,7 @@ def test_what_waits_for_a_removed_destination_is_dropped(yard: Yard) -> None:
     yard.depot.receive()
     yard.follow()
     mark = yard.follower().newest()
-    assert yard.queue.set_destinations([2], [2], mark) == 1
+    assert yard.queue.set_targets([2], [2], mark) == 1
     assert [item.destination for item in yard.queue.items()] == [2]
 
 
@@ -120,7 +121,7 @@ def test_an_index_that_was_replaced_is_followed_from_its_end(tmp_path: Path) -> 
         yard.follow()
         assert not yard.follower().begin()
     (tmp_path / "two").mkdir()
-    (tmp_path / "one" / "forwarding.sqlite").rename(tmp_path / "two" / "forwarding.sqlite")
+    (tmp_path / "one" / "state.sqlite").rename(tmp_path / "two" / "state.sqlite")
     with yard_in(tmp_path / "two") as yard:
         yard.depot.clock.advance(10)
         yard.depot.receive(SOPInstanceUID="1.2.3.2")
@@ -132,7 +133,7 @@ def test_an_index_that_was_replaced_is_followed_from_its_end(tmp_path: Path) -> 
         assert queued == ["1.2.3.1", "1.2.3.2", "1.2.3.3", "1.2.3.9"]
         rows = {item.sop_instance_uid: item.object for item in yard.queue.items()}
     assert rows["1.2.3.2"] == 1
-    assert rows["1.2.3.1"] < 0
+    assert rows["1.2.3.1"] is None
     assert rows["1.2.3.9"] == 2
 
 
@@ -147,7 +148,7 @@ def test_what_waits_for_a_destination_that_is_paused_is_found_in_another_index_t
             yard.depot.receive()
         yard.follow()
         yard.configure(replace(forward_copy(), enabled=False))
-    (tmp_path / "one" / "forwarding.sqlite").rename(tmp_path / "two" / "forwarding.sqlite")
+    (tmp_path / "one" / "state.sqlite").rename(tmp_path / "two" / "state.sqlite")
     with yard_in(tmp_path / "two") as yard:
         yard.depot.receive(SOPInstanceUID="1.2.3.2")
         yard.depot.receive(SOPInstanceUID="1.2.3.3")
@@ -173,7 +174,7 @@ def test_a_power_cut_that_took_the_last_rows_makes_what_is_adopted_new(tmp_path:
 def test_a_queue_of_a_later_version_or_no_queue_at_all_is_refused_in_words(
     tmp_path: Path,
 ) -> None:
-    file = tmp_path / "forwarding.sqlite"
+    file = tmp_path / "state.sqlite"
     with ForwardingQueue(file) as queue:
         queue._connection.execute("PRAGMA user_version = 99")
     with pytest.raises(StorageUnusable, match="schema 99"):
@@ -181,12 +182,6 @@ def test_a_queue_of_a_later_version_or_no_queue_at_all_is_refused_in_words(
     file.write_bytes(b"no database at all, but long enough to be looked at" * 100)
     with pytest.raises(StorageUnusable, match="can't be used"):
         ForwardingQueue(file)
-
-
-def test_waits_double_up_to_the_longest_and_are_uneven() -> None:
-    assert [delay_seconds(n, 600, 1.0) for n in (1, 2, 3, 4)] == [2, 4, 8, 16]
-    assert delay_seconds(10**6, 600, 1.0) == 600
-    assert delay_seconds(3, 600, 0.0) == 4
 
 
 def test_what_was_queued_by_a_clock_that_was_ahead_counts_as_queued_now(yard: Yard) -> None:

@@ -26,7 +26,7 @@ from engine.host.clock import SystemClock
 from engine.index.operations import OperationKind, Request
 from engine.model.project import AutoArchive
 from engine.model.session import SessionStatus
-from engine.processing.forward.queue import ForwardingQueue, Position
+from engine.processing.forward.queue import ForwardingQueue
 from tests import dicom
 from tests.engine.processing.forward.yard import Running, forward_copy
 from tests.peers.scp import Mood, Scp, always
@@ -38,11 +38,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.processing.forward.queue import QueuedObject
+    from engine.state.outbox import Position
 
 
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.processing.forward.sender.FIRST_SECONDS", 0.1)
+    monkeypatch.setattr("engine.state.outbox.FIRST_SECONDS", 0.1)
     monkeypatch.setattr("engine.processing.forward.sender.BUSY_SECONDS", 0.05)
 
 

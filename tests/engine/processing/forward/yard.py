@@ -71,7 +71,7 @@ class Yard:
     def configure(self, *processors: Processor) -> None:
         """Bring destinations into force."""
         self.configuration = replace(self.configuration, processors=processors)
-        self.queue.set_destinations(
+        self.queue.set_targets(
             [p.id for p in processors],
             [p.id for p in processors if p.enabled],
             self.follower().newest(),
@@ -91,7 +91,7 @@ def yard_in(root: Path) -> Iterator[Yard]:
     with ExitStack() as resources:
         depot = open_depot(root, FixedClock())
         resources.callback(depot.index.close)
-        queue = resources.enter_context(ForwardingQueue(root / "forwarding.sqlite"))
+        queue = resources.enter_context(ForwardingQueue(root / "state.sqlite"))
         arrivals = Arrivals(root / "index.sqlite")
         resources.callback(arrivals.close)
         yield Yard(depot, queue, arrivals)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.errors import StorageUnusable
-from engine.index import database
-from engine.index.database import PrivateFile
+from engine.state import database
+from engine.state.database import PrivateFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,12 +119,12 @@ def test_the_copy_is_on_the_disk_before_the_first_step(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[str, int]] = []
-    flush = database._flush
+    flush = database.flush
 
     def noted(what: Path) -> None:
         flush(what)
         seen.append((what.name, content(path)[0]))
 
-    monkeypatch.setattr(database, "_flush", noted)
+    monkeypatch.setattr(database, "flush", noted)
     version(2).open(path).close()
     assert seen == [("file.sqlite.schema.part", 1), (path.parent.name, 1)]

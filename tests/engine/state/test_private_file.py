@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.errors import StorageUnusable
-from engine.index import database, studies
-from engine.index.database import PrivateFile, PrivateTables
 from engine.index.reader import IndexFile
 from engine.index.store import SessionIndex
-from engine.index.studies import LabelKey, StudyLabels, StudyRoutes
-from engine.index.uid_maps import SqliteUidMaps
 from engine.processing.command.queue import RunQueue
 from engine.processing.forward.queue import ForwardingQueue
+from engine.state import database, studies
+from engine.state.database import PrivateFile, PrivateTables
+from engine.state.routes import StudyRoutes
+from engine.state.studies import LabelKey, StudyLabels
+from engine.state.uid_maps import SqliteUidMaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,11 +154,11 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 
 
 def test_what_replaces_uids_and_labels_is_written_beside_its_readers(tmp_path: Path) -> None:
-    path = tmp_path / "index.sqlite"
-    with closing(SqliteUidMaps(tmp_path / "uid-maps.sqlite")) as maps:
-        assert pragmas(maps._connection)[0] == "wal"
-    with closing(SessionIndex(path, durable=True)), closing(StudyLabels(path)) as labels:
-        assert pragmas(labels._connection) == ("wal", NORMAL)
+    path, index = tmp_path / "state.sqlite", tmp_path / "index.sqlite"
+    with closing(SqliteUidMaps(path)) as maps:
+        assert pragmas(maps._connection) == ("wal", FULL)
+    with closing(SessionIndex(index, durable=False)), closing(StudyLabels(path, index)) as labels:
+        assert pragmas(labels._connection) == ("wal", FULL)
 
 
 @pytest.mark.parametrize("how", ["engine", "command"])
@@ -176,7 +177,7 @@ def test_nobody_else_writes_between_the_reading_and_writing_of_the_index(
 def test_nobody_else_writes_between_the_search_for_a_free_label_and_its_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "index.sqlite"
+    path, index = tmp_path / "state.sqlite", tmp_path / "index.sqlite"
     real, refused = studies._looked_up, []
 
     def look_up(*arguments: Any) -> Any:
@@ -188,7 +189,7 @@ def test_nobody_else_writes_between_the_search_for_a_free_label_and_its_use(
         return real(*arguments)
 
     monkeypatch.setattr(studies, "_looked_up", look_up)
-    with closing(SessionIndex(path, durable=False)), closing(StudyLabels(path)) as labels:
+    with closing(SessionIndex(index, durable=False)), closing(StudyLabels(path, index)) as labels:
         assert labels.label(LabelKey("NEURO-01", "S1", "1.2.3"), "MR") == "S1_MR1"
         labels.label(LabelKey("NEURO-01", "S1", "1.2.4"), "MR", take=False)
     assert refused == ["database is locked"]

@@ -13,7 +13,7 @@ import pytest
 
 from engine.anonymize import ScriptContext, UidMaps
 from engine.errors import OutOfResources, StorageUnusable
-from engine.index.uid_maps import SqliteUidMaps
+from engine.state.uid_maps import SqliteUidMaps, open_own_file
 from tests.engine.anonymize.objects import make_object, script, value_at
 
 if TYPE_CHECKING:
@@ -92,18 +92,20 @@ def test_a_table_that_can_not_be_written_is_reported(tmp_path: Path) -> None:
 def test_a_file_that_is_no_table_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "uids.sqlite").write_text("something else, long enough to be read as a header")
     for path in (tmp_path / "uids.sqlite", tmp_path / "missing" / "uids.sqlite"):
-        with pytest.raises(StorageUnusable, match="can't keep UIDs"):
+        with pytest.raises(StorageUnusable, match="can't be used"):
             SqliteUidMaps(path)
+        with pytest.raises(StorageUnusable, match="can't keep UIDs"):
+            SqliteUidMaps(path, open_own_file)
 
 
 def test_a_table_that_can_not_be_written_says_so_when_it_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.index.uid_maps._BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("engine.state.uid_maps.LOCK_WAIT_SECONDS", 0.01)
     path = tmp_path / "uids.sqlite"
-    SqliteUidMaps(path).close()
+    SqliteUidMaps(path, open_own_file).close()
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageUnusable, match="locked"):
-            SqliteUidMaps(path)
-    SqliteUidMaps(path).close()
+            SqliteUidMaps(path, open_own_file)
+    SqliteUidMaps(path, open_own_file).close()

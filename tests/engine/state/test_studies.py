@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.errors import OutOfResources, StorageUnusable
-from engine.index import studies as study_labels
 from engine.index.store import SessionIndex
-from engine.index.studies import KnownStudies, LabelKey, ReadOnlyStudies, StudyRoutes
 from engine.model.study_route import StudyRoute
+from engine.state import studies as study_labels
+from engine.state.routes import StudyRoutes
+from engine.state.studies import KnownStudies, LabelKey, ReadOnlyStudies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,9 +26,9 @@ NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 def files(tmp_path: Path) -> tuple[Path, Path]:
     index = SessionIndex(tmp_path / "index.sqlite", durable=False)
     index.close()
-    with StudyRoutes(tmp_path / "study-routes.sqlite") as routes:
+    with StudyRoutes(tmp_path / "state.sqlite") as routes:
         routes.add([StudyRoute("1.2.3", "P", "S1")], "anna", NOW)
-    return tmp_path / "study-routes.sqlite", tmp_path / "index.sqlite"
+    return tmp_path / "state.sqlite", tmp_path / "index.sqlite"
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_a_dry_run_is_told_the_same_and_leaves_nothing_behind(
 
 
 def test_a_dry_run_makes_no_files(tmp_path: Path) -> None:
-    dry = ReadOnlyStudies(tmp_path / "routes.sqlite", tmp_path / "index.sqlite")
+    dry = ReadOnlyStudies(tmp_path / "state.sqlite", tmp_path / "index.sqlite")
     assert dry.route("1.2.3") is None
     assert dry.label(key("1.2.3"), "MR", take=True) == "S1_MR1"
     assert list(tmp_path.iterdir()) == []
@@ -64,17 +65,18 @@ def test_an_index_that_can_not_be_used_is_said_to_be(tmp_path: Path) -> None:
     broken = tmp_path / "index.sqlite"
     broken.write_text("no database, though it is long enough to be taken for one" * 20)
     with pytest.raises(StorageUnusable, match=r"the session index index\.sqlite can't be used"):
-        KnownStudies(tmp_path / "routes.sqlite", broken)
+        KnownStudies(tmp_path / "state.sqlite", broken)
 
 
 def test_an_index_that_breaks_while_objects_arrive_lets_them_be_sent_again(
     files: tuple[Path, Path], known: KnownStudies
 ) -> None:
-    connection = sqlite3.connect(files[1])
-    connection.execute("DROP TABLE study_labels")
-    connection.close()
-    with pytest.raises(OutOfResources, match="session index: no such table"):
-        known.label(key("1.2.3"), "MR", take=True)
+    for file, table in ((files[1], "sessions"), (files[0], "study_labels")):
+        connection = sqlite3.connect(file)
+        connection.execute(f"DROP TABLE {table}")
+        connection.close()
+        with pytest.raises(OutOfResources, match=f"labels of studies: no such table: {table}"):
+            known.label(key("1.2.3"), "MR", take=True)
 
 
 def test_labels_that_are_not_in_memory_any_more_are_looked_up(

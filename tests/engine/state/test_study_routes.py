@@ -16,8 +16,8 @@ from engine.errors import (
     OutOfResources,
     StorageUnusable,
 )
-from engine.index.studies import StudyRoutes, read_study_routes
 from engine.model.study_route import StudyRoute
+from engine.state.routes import StudyRoutes, read_study_routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ OTHER = StudyRoute("1.2.4", "NEURO-01")
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "study-routes.sqlite"
+    return tmp_path / "state.sqlite"
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_the_file_is_private_and_read_only_if_it_is_there(file: Path) -> None:
 
 def test_a_file_that_can_not_be_used_is_said_to_be(file: Path, tmp_path: Path) -> None:
     file.write_text("no database, though it is long enough to be taken for one" * 20)
-    with pytest.raises(StorageUnusable, match=r"study-routes\.sqlite can't be used"):
+    with pytest.raises(StorageUnusable, match="the state database can't be used"):
         StudyRoutes(file)
     link = tmp_path / "link.sqlite"
     link.symlink_to(tmp_path / "elsewhere")

@@ -11,38 +11,32 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from engine.errors import OutOfResources, StorageUnusable
+from engine.state.database import LOCK_WAIT_SECONDS
+from engine.state.schema import STATE, UID_MAPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_BUSY_SECONDS = 5.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS uid_maps (
-    scope TEXT NOT NULL,
-    value TEXT NOT NULL,
-    is_null INTEGER NOT NULL,
-    uid TEXT NOT NULL,
-    PRIMARY KEY (scope, value, is_null)
-) WITHOUT ROWID
-"""
 _FIND = "SELECT uid FROM uid_maps WHERE scope = ? AND value = ? AND is_null = ?"
 
 
 class SqliteUidMaps:
     """Remembers UIDs by scope and value; every method may be called from any thread."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the table.
+    def __init__(
+        self, path: Path, opening: Callable[[Path], sqlite3.Connection] = STATE.open
+    ) -> None:
+        """Open the table, or make it.
+
+        Args:
+            path: the state database, or another file.
+            opening: opens it, such as `open_own_file`.
 
         Raises:
             StorageUnusable: if the file is none of SQLite's or can't be written.
         """
-        try:
-            self._connection = _open(path)
-        except sqlite3.Error as error:
-            detail = f"{path} can't keep UIDs: {error}"
-            raise StorageUnusable(detail, "name a file that can be written") from error
+        self._connection = opening(path)
         self._lock = threading.Lock()
 
     def uid_for(self, scope: str, value: str | None, make: Callable[[], str]) -> str:
@@ -70,17 +64,26 @@ class SqliteUidMaps:
             self._connection.close()
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
+def open_own_file(path: Path) -> sqlite3.Connection:
+    """Open or make a file with such a table only, for somebody who keeps UIDs of their own.
+
+    Raises:
+        StorageUnusable: if the file is none of SQLite's or can't be written.
+    """
     try:
-        # Several processes may make the file at once: the first lock waits for the others, while
-        # SQLite does not wait to change the mode, which any of them may do later.
-        with connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(_SCHEMA)
-        with suppress(sqlite3.OperationalError):
-            connection.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.Error:
-        connection.close()
-        raise
+        connection = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False)
+        try:
+            # Several processes may make the file at once: this lock waits for the others, while
+            # SQLite does not wait to change the mode, which any of them may do later.
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute(UID_MAPS)
+            with suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.Error:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        detail = f"{path} can't keep UIDs: {error}"
+        raise StorageUnusable(detail, "name a file that can be written") from error
     return connection

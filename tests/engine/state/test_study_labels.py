@@ -11,7 +11,7 @@ import pytest
 
 from engine.errors import OutOfResources
 from engine.index.store import SessionIndex, SessionKey, SessionOrigin
-from engine.index.studies import LabelKey, StudyLabels, read_label
+from engine.state.studies import LabelKey, StudyLabels, read_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def index(file: Path) -> Iterator[SessionIndex]:
 
 @pytest.fixture
 def labels(file: Path, index: SessionIndex) -> Iterator[StudyLabels]:
-    labels = StudyLabels(file)
+    labels = StudyLabels(file.with_name("state.sqlite"), file)
     yield labels
     labels.close()
 
@@ -74,32 +74,32 @@ def test_labels_of_other_sessions_in_the_project_are_not_free(
 
 def test_labels_outlive_the_engine(file: Path, index: SessionIndex) -> None:
     for _ in range(2):
-        labels = StudyLabels(file)
+        labels = StudyLabels(file.with_name("state.sqlite"), file)
         assert labels.label(key("1.1"), "MR") == "S1_MR1"
         labels.close()
 
 
 def test_a_preview_takes_no_label(file: Path, labels: StudyLabels) -> None:
     assert labels.label(key("1.1"), "MR", take=False) == "S1_MR1"
-    assert read_label(file, key("1.2"), "MR") == "S1_MR1"
+    assert read_label(file.with_name("state.sqlite"), file, key("1.2"), "MR") == "S1_MR1"
     assert labels.label(key("1.3"), "MR") == "S1_MR1"
     assert labels.label(key("1.1"), "MR", take=False) == "S1_MR2"
-    assert read_label(file, key("1.3"), "MR") == "S1_MR1"
+    assert read_label(file.with_name("state.sqlite"), file, key("1.3"), "MR") == "S1_MR1"
 
 
 def test_without_an_index_every_study_would_be_the_first(tmp_path: Path) -> None:
-    assert read_label(tmp_path / "none.sqlite", key("1.1"), "MR") == "S1_MR1"
-    assert not (tmp_path / "none.sqlite").exists()
+    assert read_label(tmp_path / "no-state", tmp_path / "none", key("1.1"), "MR") == "S1_MR1"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_index_that_is_none_is_said_to_be(file: Path) -> None:
     file.write_text("no database, though it is long enough to be taken for one" * 20)
-    with pytest.raises(OutOfResources, match="session index"):
-        read_label(file, key("1.1"), "MR")
+    with pytest.raises(OutOfResources, match="labels of studies"):
+        read_label(file.with_name("state.sqlite"), file, key("1.1"), "MR")
 
 
 def test_studies_that_arrive_at_once_get_one_label_each(file: Path, index: SessionIndex) -> None:
-    connections = [StudyLabels(file) for _ in range(2)]
+    connections = [StudyLabels(file.with_name("state.sqlite"), file) for _ in range(2)]
     together = threading.Barrier(8)
 
     def ask(number: int) -> tuple[str, str]:
