@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pydicom.tag import BaseTag
+
     from engine.dicom.elements import Buffer
     from engine.dicom.header import HeaderView
+    from engine.dicom.raw_elements import Elements, RawWalk
 
 
-_PREFIX_BYTES = 128
-_MAGIC = b"DICM"
-_META_GROUP = 0x0002
+PREAMBLE = bytes(128) + b"DICM"  # PS3.10 7.1: 128 bytes for anything, and the prefix
+_PREFIX = slice(128, len(PREAMBLE))
+_META_GROUP, _LAST_META_TAG = 0x0002, 0x0002FFFF
 _TRANSFER_SYNTAX_UID = 0x0010
 
 
@@ -52,9 +55,44 @@ def is_dicom_file(path: Path) -> bool:
     """Tell whether a file begins as PS3.10 7.1 wants it; one that can't be read does not."""
     try:
         with path.open("rb") as file:
-            return file.read(_PREFIX_BYTES + len(_MAGIC)).endswith(_MAGIC)
+            return has_preamble(file.read(len(PREAMBLE)))
     except OSError:
         return False
+
+
+def has_preamble(beginning: Buffer) -> bool:
+    """Tell whether the beginning of a file is as PS3.10 7.1 says."""
+    return bytes(beginning[_PREFIX]) == PREAMBLE[_PREFIX]
+
+
+def read_file_meta(walk: RawWalk) -> Elements:
+    """Return the elements of the file meta, in order; the walk is then where the data set begins.
+
+    Raises:
+        UnreadableObject: if it is no file, or its file meta is not encoded by the rules.
+    """
+    if not has_preamble(walk.window):
+        raise UnreadableObject("is not a DICOM file")
+    walk.begin(len(PREAMBLE))
+    found: Elements = {}
+    walk.take(found, EXPLICIT_LITTLE, _LAST_META_TAG)
+    if not found or next(iter(found)).group != _META_GROUP or walk.long:
+        raise UnreadableObject("the file meta is damaged")
+    walk.begin(walk.reached)
+    return found
+
+
+def uid_in(meta: Elements, tag: BaseTag) -> str:
+    """Return a UID of the file meta, empty if it isn't there.
+
+    Raises:
+        UnreadableObject: if it is no text.
+    """
+    element = meta.get(tag)
+    try:
+        return (element.value or b"").decode("ascii").strip("\0 ") if element is not None else ""
+    except UnicodeDecodeError as fault:
+        raise UnreadableObject("the file meta is damaged") from fault
 
 
 def data_set_of(content: Buffer) -> tuple[str, int]:
@@ -63,8 +101,8 @@ def data_set_of(content: Buffer) -> tuple[str, int]:
     Raises:
         UnreadableObject: if the file has no preamble or no file meta.
     """
-    position = _PREFIX_BYTES + len(_MAGIC)
-    if bytes(content[_PREFIX_BYTES:position]) != _MAGIC:
+    position = len(PREAMBLE)
+    if not has_preamble(content):
         raise UnreadableObject("is not a DICOM file")
     transfer_syntax_uid = ""
     try:
@@ -174,7 +212,7 @@ IMPLEMENTATION_VERSION_NAME = "DICOMDOCK_0.1"
 
 _LENGTH = Struct("<I")
 _ELEMENT = Struct("<HH2sH")
-_HEAD = bytes(_PREFIX_BYTES) + _MAGIC + _ELEMENT.pack(0x0002, 0x0000, b"UL", 4)
+_HEAD = PREAMBLE + _ELEMENT.pack(0x0002, 0x0000, b"UL", 4)
 _LONGEST_UID_BYTES = 64
 _GROUP_LENGTH_END = len(_HEAD) + _LENGTH.size
 

@@ -11,6 +11,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from engine.dicom.part10 import PREAMBLE, has_preamble
 from engine.storage.folders import FlushedFolders, opened, rename_new
 from engine.storage.scans import SCANS
 
@@ -24,7 +25,6 @@ PART_SUFFIX = ".part"
 _PART_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _CATALOG = re.compile(r"scan_.*_catalog\.xml")
-_MAGIC, _MAGIC_OFFSET = b"DICM", 128  # PS3.10 7.1
 
 
 def write_atomically(path: Path, content: bytes, *, roots: Collection[Path] = ()) -> None:
@@ -219,8 +219,7 @@ def is_object(path: Path) -> bool:
         if not stat.S_ISREG(path.lstat().st_mode):
             return False
         with path.open("rb") as file:
-            file.seek(_MAGIC_OFFSET)
-            return file.read(len(_MAGIC)) == _MAGIC
+            return has_preamble(file.read(len(PREAMBLE)))
     except FileNotFoundError:
         return False
 

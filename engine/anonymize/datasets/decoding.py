@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydicom import config
-from pydicom.charset import convert_encodings
+from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 from pydicom.values import convert_string
 
 from engine.anonymize.datasets.reading import BYTES, MULTI_TEXTS, TEXTS, raw_text, vr_of
@@ -22,26 +21,24 @@ from engine.dicom.elements import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
-    MAX_ELEMENTS,
+    ITEM_STARTS,
+    LONG_VRS,
+    PIXEL_VRS,
     UNDEFINED_LENGTH,
-    odd_element,
-    skip_items,
 )
+from engine.dicom.raw_elements import read_items
 from engine.errors import UnreadableObject
 
 if TYPE_CHECKING:
     from engine.dicom.elements import Encoding
+    from engine.dicom.raw_elements import Elements, RawItem
 
     Encodings = str | list[str]
 
 
 MAX_DEPTH: Final = 32
-ITEM_STARTS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
-MAY_HAVE_ITEMS: Final = frozenset((None, *EXPLICIT_VR_LENGTH_32))
+MAY_HAVE_ITEMS: Final = frozenset((None, *LONG_VRS))
 """VRs of elements that may be sequences: those without a length; None is that of Implicit VR."""
-_PIXELS: Final = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
-_DELIMITER_GROUP: Final = 0xFFFE
-_DELIMITER_BYTES: Final = 8
 _CHARACTER_SET: Final = BaseTag(0x00080005)
 _ALL: Final = (IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG)
 
@@ -60,6 +57,8 @@ class Items(NamedTuple):
     encoding: Encoding
     unique: bool
     """Whether no item has an element twice; of two only the last is decoded."""
+    odd: bool
+    """Whether an element has none of the standard's VRs; it is decoded as UN."""
 
 
 def is_declared(element: DataElement | RawDataElement) -> bool:
@@ -84,7 +83,7 @@ def looks_nested(element: DataElement | RawDataElement) -> bool:
     if is_declared(element):
         return isinstance(element, RawDataElement) or isinstance(value, bytes)
     begins = isinstance(value, bytes) and value[:4] in ITEM_STARTS
-    return begins and element.tag not in _PIXELS
+    return begins and element.tag not in PIXEL_VRS
 
 
 def decoded(element: DataElement | RawDataElement, encodings: Encodings) -> Items:
@@ -101,7 +100,7 @@ def decoded(element: DataElement | RawDataElement, encodings: Encodings) -> Item
     for encoding in dict.fromkeys((*_declared_encoding(element), *_ALL)):
         try:
             return _decoded(value, encoding, encodings)
-        except (UnreadableObject, struct.error):
+        except UnreadableObject:
             continue
     raise UnreadableItems(element.tag)
 
@@ -113,107 +112,28 @@ def _declared_encoding(element: DataElement | RawDataElement) -> tuple[Encoding,
 
 
 def _decoded(value: bytes, encoding: Encoding, encodings: Encodings) -> Items:
-    items: list[Dataset] = []
-    unique, position, size = True, 0, len(value)
-    while position < size:
-        key, length = encoding.key_and_length(value, position)
-        position += _DELIMITER_BYTES
-        if key == encoding.sequence_end and position == size:
-            break
-        undefined = length == UNDEFINED_LENGTH
-        end = size if undefined else position + length
-        if key != encoding.item or end > size:
-            raise UnreadableObject("something stands there that is no item")
-        found = _Elements(value, encoding)
-        position = found.read(position, end, open_end=undefined)
-        unique &= found.unique
-        items.append(_item(found.elements, encoding, encodings, undefined=undefined))
-    return Items(items, encoding, unique)
+    found, unique, odd = read_items(value, encoding)
+    return Items([_item(item, encoding, encodings) for item in found], encoding, unique, odd)
 
 
-def _item(
-    elements: dict[BaseTag, RawDataElement | DataElement],
-    encoding: Encoding,
-    encodings: Encodings,
-    *,
-    undefined: bool,
-) -> Dataset:
-    named = elements.get(_CHARACTER_SET)
-    if named is not None:
-        encodings = convert_encodings(convert_string(named.value or b"", True))
+def _item(found: RawItem, encoding: Encoding, encodings: Encodings) -> Dataset:
+    elements, is_undefined_length = found
+    encodings = encodings_of(elements, encodings)
     item = Dataset(elements, parent_encoding=encodings)
     item.set_original_encoding(not encoding.explicit, not encoding.big_endian, encodings)
-    item.is_undefined_length_sequence_item = undefined
+    item.is_undefined_length_sequence_item = is_undefined_length
     return item
 
 
-class _Elements:
-    """The elements of one item."""
-
-    def __init__(self, value: bytes, encoding: Encoding) -> None:
-        self._value = value
-        self._encoding = encoding
-        self.elements: dict[BaseTag, RawDataElement | DataElement] = {}
-        self.unique = True
-
-    def read(self, position: int, end: int, *, open_end: bool) -> int:
-        """Read from a position up to an end or a delimiter; return where the item ends."""
-        value, encoding = self._value, self._encoding
-        item_end, head = encoding.item_end, encoding.key_and_length
-        while position < end:
-            if open_end and head(value, position)[0] == item_end:
-                return position + _DELIMITER_BYTES
-            position = self._element(position, end)
-        if open_end:
-            raise UnreadableObject("an item has no end")
-        return position
-
-    def _element(self, start: int, end: int) -> int:
-        """Add the element at a position; return where the next one is."""
-        encoding, value = self._encoding, self._value
-        number, name, position, length = self._head(start)
-        if number >> 16 == _DELIMITER_GROUP:
-            raise UnreadableObject("a delimiter stands between elements")
-        tag, vr = BaseTag(number), name
-        if length == UNDEFINED_LENGTH:
-            inner = IMPLICIT_LITTLE if name == "UN" else encoding
-            after, _ = skip_items(value, position, number, inner, MAX_ELEMENTS)
-            content: bytes = value[position : after - _DELIMITER_BYTES]
-            vr = "SQ" if name is None and _is_sequence(tag) else name
-            if name == "UN":
-                length = len(content)  # pydicom would write a delimiter of the wrong byte order
-        else:
-            inner, after = encoding, position + length
-            content = value[position:after]
-        if after > end:
-            raise UnreadableObject("an element is longer than its item")
-        self.unique &= tag not in self.elements
-        implicit, little = not inner.explicit, not inner.big_endian
-        self.elements[tag] = RawDataElement(tag, vr, length, content, position, implicit, little)
-        return after
-
-    def _head(self, start: int) -> tuple[int, str | None, int, int]:
-        """Return tag, VR, position and length of the value of an element."""
-        encoding, value = self._encoding, self._value
-        if not encoding.explicit:
-            key, length = encoding.key_and_length(value, start)
-            return encoding.key(key), None, start + 8, length
-        key, vr, length = encoding.head(value, start)
-        if vr in encoding.short_vrs:
-            return encoding.key(key), encoding.vr_names[vr], start + 8, length
-        if vr in encoding.long_vrs:
-            (length,) = encoding.length32(value, start + 8)
-            return encoding.key(key), encoding.vr_names[vr], start + 12, length
-        _, position, length = odd_element(value, start, encoding)
-        return encoding.key(key), "UN", position, length
+def encodings_of(elements: Elements, around: Encodings = default_encoding) -> Encodings:
+    """Return the encodings of the texts among elements: of a Specific Character Set, or around."""
+    named = elements.get(_CHARACTER_SET)
+    return around if named is None else list(_encodings_named(named.value or b""))
 
 
-def _is_sequence(tag: BaseTag) -> bool:
-    """Tell whether a value of undefined length in Implicit VR is a sequence, not pixel data."""
-    try:
-        return dictionary_VR(tag) == "SQ"
-    except KeyError:
-        return tag not in _PIXELS
+@lru_cache(64)
+def _encodings_named(value: bytes) -> tuple[str, ...]:
+    return tuple(convert_encodings(convert_string(value, True)))
 
 
 _PLAIN: Final = TEXTS - {"DS", "IS", "PN", "UI"}

@@ -18,6 +18,7 @@ from engine.anonymize.datasets.reading import UNREADABLE, text_of, vr_of
 from engine.anonymize.datasets.tree import roots, walk
 from engine.anonymize.errors import StatementFailure
 from engine.anonymize.files.values import kept_element, part_of
+from engine.dicom.elements import PIXEL_VRS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from engine.anonymize.datasets.tree import Hit
 
 PIXEL_DATA: Final = BaseTag(0x7FE00010)
-PIXEL_ELEMENTS: Final = (BaseTag(0x7FE00008), BaseTag(0x7FE00009), PIXEL_DATA)
+PIXEL_ELEMENTS: Final = tuple(map(BaseTag, PIXEL_VRS))
 _TRANSFER_SYNTAX: Final = BaseTag(0x00020010)
 _PHOTOMETRIC: Final = BaseTag(0x00280004)
 _PLANAR: Final = BaseTag(0x00280006)

@@ -71,7 +71,7 @@ def vr_of(ds: Dataset, tag: BaseTag) -> str:
     if isinstance(element, RawDataElement) and vr in (None, "UN"):
         known = known_vr(ds, tag) or "UN"
         # Which of two VRs an ambiguous element has, only pydicom knows, from other elements.
-        return known if len(known) == 2 or element.value is None else str(ds[tag].VR)
+        return known if len(known) == 2 or not element.value else str(ds[tag].VR)
     return vr or "UN"
 
 

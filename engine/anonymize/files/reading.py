@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import zlib
 from contextlib import suppress
 from io import BytesIO
@@ -15,26 +14,38 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
-from engine.anonymize.datasets.pixels import PIXEL_ELEMENTS
-from engine.anonymize.datasets.reading import UNREADABLE, text_of
+from engine.anonymize.datasets.decoding import MAY_HAVE_ITEMS, encodings_of
+from engine.anonymize.datasets.reading import BYTES, FLOATS, UNREADABLE, text_of, vr_of
 from engine.anonymize.errors import StatementFailure, UneditableFile
-from engine.anonymize.files.values import FilePart, kept_element
-from engine.anonymize.files.walk import MAX_IN_MEMORY_BYTES, NotRegular, long_value, read_regular
+from engine.anonymize.files.values import FilePart, ReadObject, SourceFile, kept_element
+from engine.dicom.elements import (
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    ITEM_STARTS,
+    LAST_TAG,
+    PIXEL_VRS,
+    UNDEFINED_LENGTH,
+    head_bytes,
+)
+from engine.dicom.part10 import read_file_meta, uid_in
+from engine.dicom.raw_elements import MAX_IN_MEMORY_BYTES, RawWalk, TooManyElements
+from engine.errors import UnreadableObject
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from engine.dicom.elements import Encoding
+    from engine.dicom.raw_elements import Elements, Head
+
 MAX_INFLATED_BYTES: Final = 512 * 1024 * 1024
 _AGAIN: Final = "send or copy it again"
-_UNDEFINED: Final = 0xFFFFFFFF
 _MEDIA_STORAGE_SOP_CLASS: Final = BaseTag(0x00020002)
 _TRANSFER_SYNTAX: Final = BaseTag(0x00020010)
 _META_GROUP: Final = 2
-_FIRST_DELIMITER: Final = 0xFFFE0000
-_SEQUENCE_DELIMITER: Final = 0xFFFEE0DD
-_ITEM: Final = 0xFFFEE000
+_STAY: Final = BYTES | FLOATS.keys() | {"US", "SS", "UL", "SL", "UV", "SV", "AT", "US or OW"}
+"""The VRs of long values that stay in the file: those that are no text and no sequences."""
 
 
 def read_object(file: BinaryIO, *, deflated: bool = False) -> Dataset:
@@ -48,7 +59,7 @@ def read_object(file: BinaryIO, *, deflated: bool = False) -> Dataset:
         UneditableFile: if it is no DICOM file, is cut short, or can't be read.
     """
     try:
-        with suppress(NotRegular):
+        with suppress(UnreadableObject):
             return read_regular(file)
         return _read(file, deflated=deflated)
     except InvalidDicomError as error:
@@ -56,6 +67,71 @@ def read_object(file: BinaryIO, *, deflated: bool = False) -> Dataset:
     except (StatementFailure, *UNREADABLE, zlib.error) as error:
         detail = f"it can't be read as DICOM ({type(error).__name__})"
         raise UneditableFile(detail, "check it with dcmdump") from error
+
+
+def read_regular(file: BinaryIO) -> ReadObject:
+    """Read an object by one walk; the file must stay open as long as the object is used.
+
+    Raises:
+        UnreadableObject: if pydicom must read it, perhaps only to say what is wrong with it.
+        UneditableFile: if it has too many elements.
+        OSError: if the file can't be read.
+    """
+    try:
+        return _walked(RawWalk.of_file(file), file)
+    except TooManyElements as error:
+        raise UneditableFile(f"it has {error}", "leave it out") from error
+
+
+def _walked(walk: RawWalk, file: BinaryIO) -> ReadObject:
+    beginning, meta = walk.window, read_file_meta(walk)
+    uid = uid_in(meta, _TRANSFER_SYNTAX)
+    if not uid or uid_in(meta, _MEDIA_STORAGE_SOP_CLASS) == MediaStorageDirectoryStorage:
+        raise UnreadableObject("it is no object")
+    encoding = walk.encoding(uid)
+    elements: Elements = {}
+    while (pixels := walk.take(elements, encoding)) is not None:
+        elements[pixels.tag] = _left(file, pixels, walk.skip(pixels, encoding))
+    ds = ReadObject(elements.copy())
+    implicit, little = not encoding.explicit, not encoding.big_endian
+    ds.set_original_encoding(implicit, little, encodings_of(elements))
+    for raw in walk.long:
+        elements[raw.tag] = ds[raw.tag] = _long_value(ds, raw, file)
+    ds.file_meta = FileMetaDataset(meta.copy())
+    ds.source = SourceFile(file, beginning, meta, elements)
+    return ds
+
+
+def _left(file: BinaryIO, head: Head, end: int) -> DataElement:
+    """Return an element with a part of the file for its value."""
+    undefined = head.length == UNDEFINED_LENGTH
+    part = FilePart(file, head.start, head.value_start, end, undefined_length=undefined)
+    vr = head.vr or PIXEL_VRS[head.tag]
+    return DataElement(head.tag, vr, part, is_undefined_length=undefined, already_converted=True)
+
+
+def _long_value(
+    ds: Dataset, element: RawDataElement, file: BinaryIO
+) -> RawDataElement | DataElement:
+    """Return an element whose value was not read: with a part of the file for it, or its value.
+
+    Args:
+        ds: the data set that it is in.
+        element: the element, without its value.
+        file: the open file that it stands in.
+
+    Raises:
+        UneditableFile: if the file ends before the value does.
+    """
+    start, end = element.value_tell, element.value_tell + element.length
+    if end > os.fstat(file.fileno()).st_size:
+        raise UneditableFile(f"it ends inside {element.tag}", _AGAIN)
+    vr = vr_of(ds, element.tag)
+    looks_nested = os.pread(file.fileno(), 4, start) in ITEM_STARTS
+    if vr not in _STAY or (looks_nested and element.VR in MAY_HAVE_ITEMS):
+        return element._replace(value=os.pread(file.fileno(), element.length, start))
+    part = FilePart(file, start - head_bytes(element.VR), start, end, undefined_length=False)
+    return DataElement(element.tag, vr, part, already_converted=True)
 
 
 def _read(file: BinaryIO, *, deflated: bool) -> Dataset:
@@ -121,7 +197,7 @@ class _Reader:
         self._binary = file
         self._file = _whole_reads(file)
         self._implicit = implicit
-        self._order = ">" if big_endian else "<"
+        self._big_endian = big_endian
         self._size = os.fstat(file.fileno()).st_size
 
     def read(self) -> Dataset:
@@ -129,72 +205,49 @@ class _Reader:
         ds = self._part(behind_pixels=False)
         self._implicit = bool(ds.original_encoding[0])
         while self._file.tell() < self._size:
-            pixels = self._pixel_data()
+            pixels = self._pixel_data(self._encoding)
             ds[pixels.tag] = pixels
             ds.update(self._part(behind_pixels=True))
         return ds
 
     def _part(self, *, behind_pixels: bool) -> Dataset:
         start = self._file.tell()
-        little = self._order == "<"
         ds = read_dataset(
             self._file,
             self._implicit,
-            little,
+            not self._big_endian,
             at_top_level=not behind_pixels,
-            stop_when=lambda tag, _vr, _length: tag in PIXEL_ELEMENTS,
+            stop_when=lambda tag, _vr, _length: tag in PIXEL_VRS,
             defer_size=MAX_IN_MEMORY_BYTES,
         )
         # pydicom swallows the end of the file inside an element, and all elements with it.
         if not ds and self._file.tell() > start:
             raise UneditableFile("it ends inside an element", _AGAIN)
         for tag in list(ds.keys()):
-            if tag >= _FIRST_DELIMITER:
+            if tag > LAST_TAG:
                 raise UneditableFile(f"{tag} stands outside a sequence", "check it with dcmdump")
             element = kept_element(ds, tag)
             if isinstance(element, RawDataElement) and element.value is None and element.length:
-                ds[tag] = long_value(ds, element, self._binary)
+                ds[tag] = _long_value(ds, element, self._binary)
         return ds
 
-    def _pixel_data(self) -> DataElement:
+    def _pixel_data(self, encoding: Encoding) -> DataElement:
         """Find the end of the pixel data without reading it."""
-        start = self._file.tell()
-        tag, vr, length, head = self._head()
-        if tag not in PIXEL_ELEMENTS:
-            raise UneditableFile(f"{tag} stands outside a sequence", "check it with dcmdump")
-        undefined = length == _UNDEFINED
-        end = self._end_of_items() if undefined else start + head + length
-        if end > self._size:
-            raise UneditableFile(f"it ends inside {tag}", _AGAIN)
+        walk = RawWalk.of_file(self._binary)
+        walk.begin(self._file.tell())
+        try:
+            head = walk.head(encoding)
+            if head.tag not in PIXEL_VRS:
+                detail = f"{head.tag} stands outside a sequence"
+                raise UneditableFile(detail, "check it with dcmdump")
+            end = walk.skip(head, encoding)
+        except UnreadableObject as error:
+            raise UneditableFile(error.detail, _AGAIN) from error
         self._file.seek(end)
-        value = FilePart(self._binary, start, start + head, end, undefined_length=undefined)
-        return DataElement(tag, vr, value, is_undefined_length=undefined, already_converted=True)
+        return _left(self._binary, head, end)
 
-    def _head(self) -> tuple[BaseTag, str, int, int]:
-        """Read tag, VR, length of the value and length of all that."""
-        group, element, vr, length = struct.unpack(f"{self._order}HH2sH", self._file.read(8))
-        tag = BaseTag(group << 16 | element)
+    @property
+    def _encoding(self) -> Encoding:
         if self._implicit:
-            (length,) = struct.unpack(
-                f"{self._order}I", vr + struct.pack(f"{self._order}H", length)
-            )
-            return tag, _PIXEL_VRS.get(tag, "OW"), length, 8
-        name = vr.decode("ascii", "replace")
-        if name not in EXPLICIT_VR_LENGTH_32:
-            return tag, name, length, 8
-        (length,) = struct.unpack(f"{self._order}I", self._file.read(4))
-        return tag, name, length, 12
-
-    def _end_of_items(self) -> int:
-        """Step over the fragments of encapsulated pixel data (PS3.5 A.4)."""
-        while True:
-            group, element, length = struct.unpack(f"{self._order}HHI", self._file.read(8))
-            tag = group << 16 | element
-            if tag == _SEQUENCE_DELIMITER:
-                return self._file.tell()
-            if tag != _ITEM or self._file.tell() + length > self._size:
-                raise UneditableFile("its encapsulated pixel data are broken", "send it again")
-            self._file.seek(length, os.SEEK_CUR)
-
-
-_PIXEL_VRS: Final = dict(zip(PIXEL_ELEMENTS, ("OF", "OD", "OW"), strict=True))
+            return IMPLICIT_LITTLE
+        return EXPLICIT_BIG if self._big_endian else EXPLICIT_LITTLE

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self, cast
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from engine.anonymize.errors import StatementFailure, UneditableFile
-from engine.dicom.elements import UNDEFINED_LENGTH
+from engine.dicom.elements import DELIMITER_BYTES, UNDEFINED_LENGTH, head_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -55,7 +54,7 @@ class FilePart(bytes):
     @property
     def size_bytes(self) -> int:
         """The length of the value."""
-        return self.end - self.start - (8 if self.undefined_length else 0)
+        return self.end - self.start - (DELIMITER_BYTES if self.undefined_length else 0)
 
     def load(self) -> bytes:
         """Read the value."""
@@ -89,9 +88,6 @@ def part_of(element: DataElement | RawDataElement | None) -> FilePart | None:
     """Return what stayed in the file of an element's value."""
     value = element.value if element is not None else None
     return value if isinstance(value, FilePart) else None
-
-
-_DELIMITER_BYTES = 8
 
 
 class SourceFile(NamedTuple):
@@ -173,6 +169,5 @@ def extent(element: Kept, *, implicit: bool) -> tuple[int, int]:
     start = element.value_tell
     end = start + len(value or b"")
     if element.length == UNDEFINED_LENGTH:
-        end += _DELIMITER_BYTES
-    long = not implicit and element.VR in EXPLICIT_VR_LENGTH_32
-    return start - (12 if long else 8), end
+        end += DELIMITER_BYTES
+    return start - head_bytes(None if implicit else element.VR), end

@@ -16,13 +16,13 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_dataset, write_file_meta_info
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from engine.anonymize.datasets.decoding import decode, decode_all
 from engine.anonymize.datasets.reading import TEXTS, UNREADABLE, text_of, vr_of
 from engine.anonymize.errors import StatementFailure, UneditableFile
 from engine.anonymize.files.values import ReadObject, extent, is_unchanged, kept_element, part_of
-from engine.dicom.elements import UNDEFINED_LENGTH
+from engine.dicom.elements import LONG_VRS, UNDEFINED_LENGTH
+from engine.dicom.part10 import PREAMBLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,7 +110,7 @@ def encode_simple(
         return _IMPLICIT[little].pack(group, number, size) + content
     if vr is None:
         return None
-    if vr in EXPLICIT_VR_LENGTH_32:
+    if vr in LONG_VRS:
         head = _EXPLICIT[little].pack(group, number, vr.encode("ascii"), 0)
         return head + _LONG_LENGTH[little].pack(size) + content
     return _EXPLICIT[little].pack(group, number, vr.encode("ascii"), size) + content
@@ -128,8 +128,6 @@ def _content(element: DataElement | RawDataElement) -> bytes | None:
     return content
 
 
-_PREAMBLE: Final = bytes(128) + b"DICM"
-"""The original's preamble may hold anything, so it is not taken over."""
 _TRANSFER_SYNTAX: Final = BaseTag(0x00020010)
 _CHARACTER_SET: Final = BaseTag(0x00080005)
 _GROUP_LENGTH: Final = BaseTag(0x00020000)
@@ -158,7 +156,7 @@ def write_object(ds: Dataset, target: int, *, read_as: UID) -> None:
     """
     syntax = transfer_syntax_of(ds)
     output = _Output(target)
-    output.buffer.write(_PREAMBLE)
+    output.buffer.write(PREAMBLE)  # the original's may hold anything, so it is not taken over
     try:
         if isinstance(ds, ReadObject) and ds.source is not None and syntax == read_as:
             _write_spliced(ds, ds.source, output)

@@ -56,6 +56,9 @@ def test_a_file_is_shown_with_its_file_meta_and_the_scripts_that_ran(tmp_path: P
     assert result.anonymized_by == ("12",)
     syntax = next(row for row in result.elements if row.tag == 0x00020010)
     assert syntax.value == f"{LITTLE} Explicit VR Little Endian"
+    assert (syntax.length, syntax.first_bytes) == (20, LITTLE.encode() + b"\0")
+    length = result.elements[0]
+    assert (length.length, length.first_bytes) == (4, int(length.value).to_bytes(4, "little"))
 
 
 def test_long_values_are_cut_and_binary_ones_shown_by_their_first_bytes(tmp_path: Path) -> None:
@@ -92,6 +95,51 @@ def test_the_first_bytes_are_those_of_the_encoded_value(tmp_path: Path) -> None:
     path.write_bytes(meta + dicom.encode([Element(0x00420011, "OB", b"%PDF" * 50_000)], LITTLE))
     large = read(HeaderJob(str(path))).elements[-1]
     assert large.first_bytes == b"%PDF" * 8
+
+
+def test_every_element_has_its_length_and_first_bytes_also_those_that_decide_on_others() -> None:
+    result = read_elements(
+        element("SpecificCharacterSet", "ISO_IR 192"),
+        Element(0x00081140, "SQ", [[element("Modality", "")]]),
+        element("PixelRepresentation", 1),
+    )
+    assert [(row.length, row.first_bytes) for row in result.elements if not row.depth] == [
+        (10, b"ISO_IR 192"),
+        (16, b""),
+        (2, b"\x01\0"),
+    ]
+
+
+def test_sequences_are_shown_as_items_in_big_endian_and_as_unknown_vr_too() -> None:
+    inner = Element(0x00091002, "SQ", [[element("Modality", "CT")]], undefined_length=True)
+    implicit = dicom.encode([inner], dicom.IMPLICIT_VR_LITTLE_ENDIAN)  # PS3.5 6.2.2
+    unknown = Element(0x00091002, "UN", implicit[8:], undefined_length=True)
+    outer = Element(0x00081140, "SQ", [[element("Modality", "MR"), unknown]])
+    for syntax in (LITTLE, dicom.EXPLICIT_VR_BIG_ENDIAN):
+        rows = {row.path: row for row in read_elements(outer, syntax=syntax).elements}
+        assert rows["(0008,1140)"].value == "1 item"
+        assert rows["(0008,1140)[1].(0008,0060)"].value == "MR"
+        row = rows["(0008,1140)[1].(0009,1002)"]
+        assert (row.vr, row.value, row.length) == ("SQ", "1 item", -1)
+        assert rows["(0008,1140)[1].(0009,1002)[1].(0008,0060)"].value == "CT"
+
+
+def test_whether_numbers_in_items_have_a_sign_is_said_around_them() -> None:
+    item = [element("SmallestImagePixelValue", -5, "SS")]
+    table = Element(0x00283010, "SQ", [item])
+    for representation, number in ((0, "65531"), (1, "-5")):
+        signed = element("PixelRepresentation", representation)
+        rows = read_elements(signed, table, syntax=dicom.IMPLICIT_VR_LITTLE_ENDIAN).elements
+        assert rows[-1].value == number
+        assert rows[0].length == 2
+
+
+@pytest.mark.parametrize("content", ["read by pydicom", "read by the walk"])
+def test_a_vr_that_is_none_is_shown_as_it_stands(content: str) -> None:
+    odd = Element(0x00080060, "XX", b"xy")
+    in_item = Element(0x00081140, "SQ", [[odd]])
+    result = read_elements(odd if content == "read by pydicom" else in_item)
+    assert result.elements[-1].vr == "XX"
 
 
 def test_private_sequences_hide_all_that_is_in_them() -> None:
