@@ -43,8 +43,8 @@ class EngineSettings:
     marker: str = ""
     """A file that must exist in the data directory before anything is received; empty for none.
 
-    For mounted storage: without the mount the file is missing, too, and the engine does not start
-    to fill the mount point.
+    For mounted storage: without the mount the file is missing, so nothing is received into the
+    empty mount point.
     """
     held_header_mib: int = 8
     """The longest header, in MiB, that is kept from the disk until it is anonymized."""

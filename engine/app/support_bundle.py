@@ -116,6 +116,7 @@ class Mask:
         return text
 
     def _sentence(self, text: str, hidden: list[str]) -> str:
+        # The longest first: a shorter one may be a part of it.
         for value in sorted(hidden, key=len, reverse=True):
             if len(value) >= _SHORTEST_REPLACED:
                 text = text.replace(value, self.place(value))

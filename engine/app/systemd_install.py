@@ -264,7 +264,7 @@ def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(text, "utf-8")
-        beside.chmod(0o644)
+        beside.chmod(0o644)  # the umask of commands closes it to others
         beside.replace(path)
     except OSError as error:
         raise StepFailed(f"{path}: {error.strerror}", "check the directory") from error

@@ -144,9 +144,8 @@ class ServiceSettings:
         problems += [_unfit(str(path)) for path in paths if not _is_plain_path(path)]
         words = (*self.program, *self.options)
         problems += [_unfit(word) for word in words if not _is_plain(word)]
-        if not self.program[0].startswith(
-            "/"
-        ):  # another first character would have a meaning (systemd.service(5))
+        # Another first character would have a meaning (systemd.service(5)).
+        if not self.program[0].startswith("/"):
             problems.append(Problem("program", self.program[0][:80], "is no path", "use a path"))
         if problems:
             raise ConfigurationError(*problems)

@@ -30,22 +30,25 @@ _NOT_DELIVERED = 1
 def add_alerts(command: argparse.ArgumentParser) -> None:
     """Add the commands that show, change and test alerts."""
     verbs = add_verbs(command)
-    add_show_secrets(add_verb(verbs, "list", _list, "list who is told what"))
-    change = add_verb(verbs, "set", _set, "add or change who is told, or how often")
-    change.add_argument("name", metavar="NAME", nargs="?", help="what the target is called")
+    add_show_secrets(add_verb(verbs, "list", _list, "list the targets of alerts"))
+    change = add_verb(verbs, "set", _set, "add or change a target, or the repeat time")
+    change.add_argument("name", metavar="NAME", nargs="?", help="the name of the target")
     add = partial(change.add_argument, default=argparse.SUPPRESS)
     add("--kind", dest="kinds", type=AlertKind, action="append", choices=list(AlertKind),
-        help="tell of these only; repeatable (default: all)")  # fmt: skip
+        help="alert of these kinds only; repeatable (default: all)")  # fmt: skip
     where = "where alerts are posted as JSON; @FILE and - (standard input) keep it out of `ps`"
     add("--webhook", type=_secret, metavar="URL|@FILE|-", help=where)
-    often = "the same is told once within that time (default: 3600)"
+    often = "the same alert is sent once within that time (default: 3600)"
     add("--repeat-seconds", type=whole_number, metavar="N", help=often)
     run = "a program with its arguments, last of all; it gets the alert as JSON on its input"
     add("--command", dest="argv", nargs=argparse.REMAINDER, metavar="ARGUMENT", help=run)
-    delete = add_verb(verbs, "delete", _delete, "tell a target no more")
+    delete = add_verb(verbs, "delete", _delete, "remove a target")
     delete.add_argument("name", metavar="NAME")
     test = add_verb(
-        verbs, "test", _test, "let the running engine send a test alert, and say whether it arrived"
+        verbs,
+        "test",
+        _test,
+        "let the running engine send a test alert, and show whether it arrived",
     )
     test.add_argument("name", metavar="NAME", nargs="*", help="whom (default: all)")
 

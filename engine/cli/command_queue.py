@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def add_queue(command: argparse.ArgumentParser) -> None:
     """Add the commands for the queue of Command processors."""
     verbs = add_verbs(command)
-    listed = add_verb(verbs, "list", _list, "list what is to run or runs, the oldest first")
+    listed = add_verb(verbs, "list", _list, "list queued and running commands, the oldest first")
     listed.add_argument("processor", nargs="?", metavar="PROCESSOR", help="an id or label")
-    drop = add_verb(verbs, "drop", _drop, "forget what is to run; what runs already goes on")
+    drop = add_verb(verbs, "drop", _drop, "drop queued runs; a running command goes on")
     drop.add_argument("processor", metavar="PROCESSOR", help="an id or label")
     drop.add_argument("--run", dest="runs", type=whole_number, action="append", default=[],
                       metavar="ID", help="only this one; repeat for more")  # fmt: skip

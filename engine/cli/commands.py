@@ -38,7 +38,7 @@ class CommandEntry(NamedTuple):
 COMMANDS = (
     CommandEntry("engine", "run the engine without a console", "running:add_engine"),
     CommandEntry("receivers", "list and change receivers", "receivers:add_receivers"),
-    CommandEntry("whitelist", "try, review and extend whitelists", "whitelist:add_whitelist"),
+    CommandEntry("whitelist", "test, review and extend whitelists", "whitelist:add_whitelist"),
     CommandEntry("projects", "list and change projects", "projects:add_projects"),
     CommandEntry(
         "processors",
@@ -47,28 +47,28 @@ COMMANDS = (
     ),
     CommandEntry(
         "study-routes",
-        "list and change where announced studies go (identifier studyRouting)",
+        "list and change the routes of announced studies (identifier studyRouting)",
         "study_routes:add_study_routes",
     ),
     CommandEntry("sessions", "show, archive, move and delete sessions", "sessions:add_sessions"),
-    CommandEntry("objects", "look at single objects of the running engine", "objects:add_objects"),
+    CommandEntry("objects", "show single objects of the running engine", "objects:add_objects"),
     CommandEntry(
         "trace",
-        "tell what became of a SOP instance, a study, an accession number or a patient ID",
+        "find a SOP instance, a study, an accession number or a patient ID",
         "sessions:add_trace",
     ),
     CommandEntry(
         "check",
-        "compare the index with the disk and add up what became of every object",
+        "compare the index with the disk, and count the objects by their states",
         "monitoring:add_check",
     ),
     CommandEntry("site", "show and change the site settings", "site:add_site"),
     CommandEntry(
-        "config", "show and bring back revisions of the configuration", "revisions:add_config"
+        "config", "show and restore revisions of the configuration", "revisions:add_config"
     ),
     CommandEntry(
         "import-xnat",
-        "tell what the receivers of an XNAT would change, or import them",
+        "show the changes that importing an XNAT's receivers would make, or import them",
         "xnat:add_import_xnat",
     ),
     CommandEntry(
@@ -85,7 +85,7 @@ COMMANDS = (
         "route", "show where files would be filed and why, without filing them", "route:add_route"
     ),
     CommandEntry(
-        "rule", "explain what one routing rule makes of a value", "route:add_rule", as_caller=True
+        "rule", "explain the result of a routing rule for a value", "route:add_rule", as_caller=True
     ),
     CommandEntry(
         "anonymize",
@@ -96,20 +96,20 @@ COMMANDS = (
     CommandEntry("script", "check and try anonymization scripts", "scripts:add_script"),
     CommandEntry(
         "forwarding",
-        "show and steer the copies that Forward copy processors send on",
+        "show, retry and drop the copies of Forward copy processors",
         "forwarding:add_forwarding",
     ),
     CommandEntry(
         "commands",
-        "show and drop what Command processors have to run",
+        "show and drop the queued runs of Command processors",
         "command_queue:add_queue",
     ),
     CommandEntry(
-        "echo", "ask a peer whether it answers (C-ECHO)", "peers:add_echo", as_caller=True
+        "echo", "test the connection to a peer (C-ECHO)", "peers:add_echo", as_caller=True
     ),
     CommandEntry(
         "send",
-        "send files to a peer as they are encoded (C-STORE)",
+        "send files to a peer without changing their encoding (C-STORE)",
         "peers:add_send",
         as_caller=True,
     ),
@@ -118,25 +118,21 @@ COMMANDS = (
         "send a marked object to a receiver of the running engine, and remove it again",
         "live:add_selftest",
     ),
-    CommandEntry("status", "show what runs and what is configured", "running:add_status"),
-    CommandEntry("events", "show what happened, oldest first", "events:add_events"),
-    CommandEntry(
-        "health", "say whether all is well with the running engine", "monitoring:add_health"
-    ),
+    CommandEntry("status", "show the engine and its receivers", "running:add_status"),
+    CommandEntry("events", "show events, oldest first", "events:add_events"),
+    CommandEntry("health", "check the health of the running engine", "monitoring:add_health"),
     CommandEntry(
         "metrics",
-        "print what the running engine has counted, as Prometheus reads it",
+        "print the metrics of the running engine in Prometheus' format",
         "monitoring:add_metrics",
     ),
-    CommandEntry(
-        "alerts", "tell people, by a command or a webhook, what is wrong", "alerts:add_alerts"
-    ),
+    CommandEntry("alerts", "send alerts by a command or a webhook", "alerts:add_alerts"),
     CommandEntry(
         "associations",
         "show and abort associations of the running engine",
         "live:add_associations",
     ),
-    CommandEntry("senders", "who sends to the running engine", "live:add_senders"),
+    CommandEntry("senders", "show the senders of the running engine", "live:add_senders"),
     CommandEntry("service", "run as a systemd service", "service:add_service", as_caller=True),
     CommandEntry(
         "support-bundle",
@@ -145,7 +141,7 @@ COMMANDS = (
     ),
     CommandEntry(
         "completion",
-        'print what a shell reads to complete commands, such as: eval "$(... bash)"',
+        'print the completion code for a shell, such as: eval "$(... bash)"',
         "commands:add_completion",
         as_caller=True,
     ),

@@ -35,7 +35,7 @@ def add_events(parser: argparse.ArgumentParser) -> None:
     named = ", ".join(f"{field}:" for field in EVENT_FIELDS)
     words = f"{named} with * and commas, such as receiver:CT1 kind:Object*; or words of the message"
     parser.add_argument("filters", metavar="FILTER", nargs="*", help=words)
-    parser.add_argument("--follow", "-f", action="store_true", help="go on with what happens now")
+    parser.add_argument("--follow", "-f", action="store_true", help="then show new events")
     since = "from then on: an age such as 2h, or a time"
     parser.add_argument("--since", type=_moment, metavar="WHEN", help=since)
     least = f"the least severity: {', '.join(Severity)}"

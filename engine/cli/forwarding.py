@@ -27,19 +27,23 @@ _HEADS = ("ID", "DESTINATION", "PEER", "STATE", "QUEUED", "FAILED", "SENT", "LAS
 def add_forwarding(command: argparse.ArgumentParser) -> None:
     """Add the commands for forward copies."""
     verbs = add_verbs(command)
-    add_verb(verbs, "list", _list, "list the destinations, and how each is doing")
-    failed = add_verb(verbs, "failed", _failed, "list objects that were given up, newest first")
+    add_verb(verbs, "list", _list, "list the destinations with their states")
+    failed = add_verb(
+        verbs, "failed", _failed, "list objects that could not be forwarded, newest first"
+    )
     failed.add_argument("destination", nargs="?", metavar="DESTINATION", help="an id or label")
     failed.add_argument("--limit", type=whole_number, default=100, metavar="N",
                         help="how many at most (default: 100)")  # fmt: skip
-    retry = add_verb(verbs, "retry", _retry, "try a destination at once, with what was given up")
-    drop = add_verb(verbs, "drop", _drop, "forget what was given up; the stored objects stay")
+    retry = add_verb(verbs, "retry", _retry, "retry a destination at once, with its failed objects")
+    drop = add_verb(
+        verbs, "drop", _drop, "drop failed objects from the queue; the stored objects stay"
+    )
     for parser in (retry, drop):
         parser.add_argument("destination", metavar="DESTINATION", help="an id or label")
         parser.add_argument("--item", dest="items", type=whole_number, action="append", default=[],
                             metavar="ID", help="only this one; repeat for more")  # fmt: skip
     drop.add_argument("--waiting", action="store_true",
-                      help="forget what waits instead of what was given up")  # fmt: skip
+                      help="drop waiting objects instead of failed ones")  # fmt: skip
     add_yes(drop)
 
 

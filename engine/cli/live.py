@@ -41,9 +41,11 @@ def add_port_verbs(verbs: Commands) -> None:
     """Add the verbs of `receivers` that concern ports."""
     called = add_verb(verbs, "echo", _echo, "send a receiver a C-ECHO, as a peer would")
     called.add_argument("receiver", metavar="RECEIVER", help="AE:PORT, id or AE title")
-    retry = add_verb(verbs, "retry", _retry, "let a failed one try again at once to listen")
+    retry = add_verb(verbs, "retry", _retry, "retry at once a receiver that failed to listen")
     retry.add_argument("receiver", metavar="RECEIVER", help="AE:PORT, id or AE title")
-    port = add_verb(verbs, "test-port", _test_port, "say whether a receiver could listen on a port")
+    port = add_verb(
+        verbs, "test-port", _test_port, "check whether a receiver could listen on a port"
+    )
     port.add_argument("port", type=whole_number, metavar="PORT")
 
 
@@ -190,7 +192,7 @@ _HOURS_OF_A_DAY = 24
 def add_senders(command: argparse.ArgumentParser) -> None:
     """Add the commands that show senders."""
     verbs = add_verbs(command)
-    listed = add_verb(verbs, "list", _list_senders, "list senders, the last heard first")
+    listed = add_verb(verbs, "list", _list_senders, "list senders, the most recent first")
     listed.add_argument("text", metavar="TEXT", nargs="?", default="",
                         help="part of the AE title, address or implementation")  # fmt: skip
     listed.add_argument("--limit", type=whole_number, default=100, metavar="N",

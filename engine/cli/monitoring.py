@@ -109,9 +109,9 @@ def add_check(parser: argparse.ArgumentParser) -> None:
     """Add the command that compares index and disk, and removes leftovers of a killed engine."""
     set_run(parser, _check)
     what = parser.add_mutually_exclusive_group()
-    adopt = "take into the index what is on disk only; no object is removed"
+    adopt = "add objects that are only on disk to the index; no object is removed"
     what.add_argument("--adopt", action="store_true", help=adopt)
-    rebuild = "make a new index from the trees alone; the old one is kept under another name"
+    rebuild = "make a new index from the files; the old one is kept under another name"
     what.add_argument("--rebuild-index", action="store_true", help=rebuild)
 
 

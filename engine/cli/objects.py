@@ -63,7 +63,7 @@ _NO_IMAGE = 1
 def add_objects(command: argparse.ArgumentParser) -> None:
     """Add the commands that show single objects."""
     verbs = add_verbs(command)
-    recent = add_verb(verbs, "recent", _recent, "list what arrived last, newest first")
+    recent = add_verb(verbs, "recent", _recent, "list the last objects, newest first")
     recent.add_argument("--receiver", metavar="AE:PORT", default="", help="of this receiver only")
     recent.add_argument("--caller", metavar="AE", default="", help="of this sender only")
     recent.add_argument("--limit", type=whole_number, default=50, metavar="N",
@@ -73,7 +73,7 @@ def add_objects(command: argparse.ArgumentParser) -> None:
     show.add_argument("--as-received", action="store_true", help=as_received)
     compare = add_verb(verbs, "compare", _compare, "show what changed between arrival and storage")
     compare.add_argument("--all", action="store_true", help="equal elements too")
-    trail = add_verb(verbs, "trail", _trail, "tell where an object went")
+    trail = add_verb(verbs, "trail", _trail, "show the trail of an object")
     image = add_verb(verbs, "image", _image, "write one frame of an object as a small PNG file")
     _add_image_options(image)
     for parser in (show, compare, trail, image):

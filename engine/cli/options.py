@@ -298,8 +298,8 @@ def add_script_switch(parser: argparse.ArgumentParser, member: str, when: str) -
     """
     switch = parser.add_mutually_exclusive_group()
     add = partial(switch.add_argument, dest=member, default=argparse.SUPPRESS)
-    add("--enable-script", action="store_true", help=f"let it run {when}")
-    add("--disable-script", action="store_false", help="keep it, but off")
+    add("--enable-script", action="store_true", help=f"run the script {when}")
+    add("--disable-script", action="store_false", help="keep the script, but do not run it")
 
 
 def add_profile(parser: argparse.ArgumentParser, when: str) -> None:

@@ -87,19 +87,19 @@ _FIELDS = ("label", "processor_class", "enabled", "location", "priority", *_LIST
 def add_processors(command: argparse.ArgumentParser) -> None:
     """Add the commands that list and change processors."""
     verbs = add_verbs(command)
-    add_verb(verbs, "classes", _classes, "list the installed classes and what they are told")
+    add_verb(verbs, "classes", _classes, "list the installed classes and their parameters")
     words = "list all processors in the order in which they act"
     add_show_secrets(add_verb(verbs, "list", _list, words))
     _add_fields(add_verb(verbs, "add", _add, "add a processor"), is_new=True)
     edit = add_verb(verbs, "edit", _edit, "change the given fields of a processor")
     _add_fields(edit, is_new=False)
-    enable = add_verb(verbs, "enable", _switch, "let a processor act")
+    enable = add_verb(verbs, "enable", _switch, "enable a processor")
     enable.set_defaults(enabled=True)
-    disable = add_verb(verbs, "disable", _switch, "keep a processor from acting")
+    disable = add_verb(verbs, "disable", _switch, "disable a processor")
     disable.set_defaults(enabled=False)
     delete = add_verb(verbs, "delete", _delete, "remove a processor")
     add_yes(delete)
-    words = "show what a processor, enabled or not, makes of files or of the newest object"
+    words = "show the effect of a processor, enabled or not, on files or on the newest object"
     test = add_verb(verbs, "test", _test, words)
     for parser in (edit, enable, disable, delete, test):
         parser.add_argument("processor", metavar="PROCESSOR", help="an id or label")
@@ -123,8 +123,8 @@ def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
     add("--priority", metavar="N", help="smaller ones act first at their location")
     enabled = parser.add_mutually_exclusive_group()
     switch = partial(enabled.add_argument, dest="enabled", default=argparse.SUPPRESS)
-    switch("--enabled", action="store_true", help="let it act")
-    switch("--disabled", action="store_false", help="keep it from acting")
+    switch("--enabled", action="store_true", help="enable the processor")
+    switch("--disabled", action="store_false", help="disable the processor")
     many = partial(add, action="append")
     again = "repeat for more; replaces all; '' for none"
     many("--allow", dest="receivers_allowed", metavar="AE:PORT",
@@ -133,7 +133,7 @@ def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
          help=f"never see the objects of this receiver; {again}")  # fmt: skip
     many("--project", dest="projects", metavar="ID",
          help=f"see the objects of this project only; {again}")  # fmt: skip
-    told = "what its class is told; repeatable; NAME=@FILE reads a text; NAME= removes it"
+    told = "a parameter of its class; repeatable; NAME=@FILE reads a text; NAME= removes it"
     many("--set", dest="parameters", metavar="NAME=VALUE", type=_parameter, help=told)
 
 

@@ -46,7 +46,7 @@ _SWITCHES = {
     "direct_archive_append": "add to an archived session by itself",
     "anonymization": "run the site's script on receipt",
     "whitelist_enabled": "admit only callers on the whitelist",
-    "routing_enabled": "let the routing rules decide",
+    "routing_enabled": "use the routing rules",
 }
 _NAMED_FIELDS = (
     "ae_title",
@@ -80,9 +80,9 @@ def add_receivers(command: argparse.ArgumentParser) -> None:
     _add_fields(add_verb(verbs, "add", _add, "add a receiver"), is_new=True)
     edit = add_verb(verbs, "edit", _edit, "change the given fields of a receiver")
     _add_fields(edit, is_new=False)
-    enable = add_verb(verbs, "enable", _switch, "let a receiver listen")
+    enable = add_verb(verbs, "enable", _switch, "enable a receiver")
     enable.set_defaults(enabled=True)
-    disable = add_verb(verbs, "disable", _switch, "stop a receiver from listening")
+    disable = add_verb(verbs, "disable", _switch, "disable a receiver")
     disable.set_defaults(enabled=False)
     add_port_verbs(verbs)
     delete = add_verb(verbs, "delete", _delete, "remove a receiver")
@@ -101,22 +101,26 @@ def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
     add("--bind-address", metavar="ADDRESS", help="where to listen; '' for the site's choice")
     enabled = parser.add_mutually_exclusive_group()
     switch = partial(enabled.add_argument, dest="enabled", default=argparse.SUPPRESS)
-    switch("--enabled", action="store_true", help="let it listen")
-    switch("--disabled", action="store_false", help="keep it from listening")
-    add("--identifier", metavar="ID", help="what finds project, subject and session")
-    told = "what it is told, such as project=NEURO-01; repeatable; NAME= removes it"
+    switch("--enabled", action="store_true", help="enable the receiver")
+    switch("--disabled", action="store_false", help="disable the receiver")
+    add(
+        "--identifier",
+        metavar="ID",
+        help="the identifier of project, subject and session, see: plugins",
+    )
+    told = "a setting of the identifier, such as project=NEURO-01; repeatable; NAME= removes it"
     add("--identifier-setting", dest="identifier_settings", metavar="NAME=VALUE", type=_setting,
         action="append", help=told)  # fmt: skip
     add(
         "--file-namer",
         metavar="ID",
-        help="what names files, see: plugins; '' for the site's template",
+        help="the file namer, see: plugins; '' for the site's template",
     )
     for name, words in _SWITCHES.items():
         add_switch(parser, name, words)
     _add_texts(parser)
     add_tls(parser)
-    add_limits(parser, RECEIVER_LIMITS, "removes it, so that the site's counts")
+    add_limits(parser, RECEIVER_LIMITS, "removes it, so that the site's applies")
 
 
 def _add_texts(parser: argparse.ArgumentParser) -> None:

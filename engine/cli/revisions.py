@@ -148,15 +148,17 @@ def add_config(command: argparse.ArgumentParser) -> None:
     many = f"how many at most (default: {_SHOWN})"
     add_show_secrets(history)
     history.add_argument("--limit", type=whole_number, metavar="N", default=_SHOWN, help=many)
-    show = add_verb(verbs, "show", _show, "show a revision, or what is in force")
-    _add_revision(show, "revision", "a revision's number (default: what is in force)", "?")
+    show = add_verb(verbs, "show", _show, "show a revision, or the present configuration")
+    _add_revision(show, "revision", "a revision's number (default: the present configuration)", "?")
     add_show_secrets(show)
-    diff = add_verb(verbs, "diff", _diff, "tell the newest change, or what differs from A to B")
+    diff = add_verb(verbs, "diff", _diff, "show the newest change, or the differences from A to B")
     _add_revision(diff, "a", "the revision to start from", "?")
-    _add_revision(diff, "b", "the revision to compare with (default: what is in force)", "?")
+    _add_revision(
+        diff, "b", "the revision to compare with (default: the present configuration)", "?"
+    )
     add_show_secrets(diff)
-    add_verb(verbs, "undo", _undo, "take back the newest change, as a new revision")
-    restore = add_verb(verbs, "restore", _restore, "bring back a revision, as a new one")
+    add_verb(verbs, "undo", _undo, "undo the newest change, as a new revision")
+    restore = add_verb(verbs, "restore", _restore, "restore a revision, as a new one")
     _add_revision(restore, "revision", "its number", None)
     add_yes(restore)
     add_recover(verbs)

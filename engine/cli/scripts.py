@@ -35,7 +35,7 @@ _EXIT_CODES = {
 
 def add_try(verbs: Commands) -> None:
     """Add the verb that tries a script."""
-    parser = add_verb(verbs, "try", _try, "show what a script would do to an object")
+    parser = add_verb(verbs, "try", _try, "show the effect of a script on an object")
     parser.add_argument("object", metavar="OBJECT", type=object_name, help=HELP)
     file = "a DicomEdit 6 script, - for standard input (default: the saved one)"
     parser.add_argument("file", metavar="FILE", nargs="?", help=file)
@@ -90,7 +90,7 @@ _FOUND = 1
 def add_script(command: argparse.ArgumentParser) -> None:
     """Add the commands about scripts."""
     verbs = add_verbs(command)
-    check = add_verb(verbs, "check", _check, "check a script and list its traps")
+    check = add_verb(verbs, "check", _check, "check a script, and list probable mistakes")
     check.add_argument("file", metavar="FILE", help="a DicomEdit 6 script; - for standard input")
     add_try(verbs)
     add_verb(verbs, "default", _default, "print XNAT's script for a site, which only relabels")

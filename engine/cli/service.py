@@ -51,7 +51,7 @@ def add_service(command: argparse.ArgumentParser) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
-    add("--user", metavar="NAME", help=f"who it runs as (default: {NAME})")
+    add("--user", metavar="NAME", help=f"the user that it runs as (default: {NAME})")
     ports = "a port, or ADDRESS:PORT, that systemd holds; repeatable (default: the receivers')"
     add("--port", dest="listen", type=_place, action="append", metavar="PORT", help=ports)
     drained = "how long a stop waits for open associations (default: 60)"

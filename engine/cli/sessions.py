@@ -41,7 +41,9 @@ _LONGEST_LOOK_SECONDS = 60.0
 
 def add_objects_verb(verbs: Commands) -> None:
     """Add the verb that lists the objects of a scan."""
-    parser = add_verb(verbs, "objects", _objects, "list the objects of a scan as they arrived")
+    parser = add_verb(
+        verbs, "objects", _objects, "list the objects of a scan in the order of arrival"
+    )
     parser.add_argument("session", metavar="ID", type=whole_number, help="a session's number")
     parser.add_argument("scan", metavar="SCAN", help="a scan's id, see: sessions show ID")
     parser.add_argument("--limit", type=whole_number, default=1000, metavar="N",
@@ -145,32 +147,28 @@ def add_sessions(command: argparse.ArgumentParser) -> None:
     listed.add_argument("filters", metavar="FILTER", nargs="*", help=words)
     many = f"how many at most (default: {_SHOWN})"
     listed.add_argument("--limit", type=whole_number, metavar="N", default=_SHOWN, help=many)
-    _add_one(add_verb(verbs, "show", _show, "show a session and what became of its objects"))
+    _add_one(add_verb(verbs, "show", _show, "show a session and the states of its objects"))
     add_objects_verb(verbs)
     archive = add_verb(verbs, "archive", _archive, "move sessions into the archive")
     merge = "add to a session of that label that is archived already"
     archive.add_argument("--merge", action="store_true", help=merge)
     overwrite = "merge, and replace objects that are there already; the old go to the trash"
     archive.add_argument("--overwrite", action="store_true", help=overwrite)
-    dry = "say what speaks against it and what it would come to, and do nothing"
+    dry = "list conflicts and the result, and change nothing"
     archive.add_argument("--dry-run", action="store_true", help=dry)
     move = add_verb(verbs, "move", _move, "move sessions to another project")
     move.add_argument("--project", metavar="ID", required=True, help="where to")
     delete = add_verb(verbs, "delete", _delete, "move sessions to the trash")
     add_yes(delete)
-    restore = add_verb(
-        verbs, "restore", _restore, "take sessions out of the trash, into the prearchive"
-    )
+    restore = add_verb(verbs, "restore", _restore, "move sessions from the trash to the prearchive")
     rebuild = add_verb(
         verbs, "rebuild", _rebuild, "sort objects into scans and write catalogs anew"
     )
-    cancel = add_verb(
-        verbs, "cancel", _cancel, "take back requests that wait, archiving or separating"
-    )
+    cancel = add_verb(verbs, "cancel", _cancel, "cancel waiting requests, archiving or separating")
     for parser in (archive, move, delete, restore, rebuild, cancel):
         _add_one(parser, "+")
     for parser in (archive, move, delete, restore, rebuild):
-        waits = "wait until the engine has done it, at most N seconds"
+        waits = "wait for the engine to finish, at most N seconds"
         parser.add_argument("--wait", type=seconds, metavar="N", help=waits)
 
 

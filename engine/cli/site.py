@@ -83,8 +83,13 @@ def _add_routing(change: argparse.ArgumentParser) -> None:
     add = partial(change.add_argument, action="append", default=[])
     add("--routing", metavar="NAME=FILE", type=_rules,
         help=f"rules for {_NAMES}; '-' reads stdin, NAME= empties them; repeatable")  # fmt: skip
-    add("--enable-routing", metavar="NAME", type=_attribute, help="let these rules decide")
-    add("--disable-routing", metavar="NAME", type=_attribute, help="keep these rules, but off")
+    add("--enable-routing", metavar="NAME", type=_attribute, help="use these rules")
+    add(
+        "--disable-routing",
+        metavar="NAME",
+        type=_attribute,
+        help="keep these rules, but do not use them",
+    )
     words = "find Project: Subject: Session: in comments of several lines too; not so in XNAT"
     add_switch(change, "tolerant_comments", words)
 

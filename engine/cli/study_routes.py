@@ -27,7 +27,7 @@ def add_study_routes(command: argparse.ArgumentParser) -> None:
     """Add the commands that list and change study routes."""
     verbs = add_verbs(command)
     add_verb(verbs, "list", _list, "list all study routes, the newest first")
-    add = add_verb(verbs, "add", _add, "say where a study goes")
+    add = add_verb(verbs, "add", _add, "add the route of a study")
     add.add_argument("--project", required=True, metavar="ID", help="a project's id or alias")
     add.add_argument("--subject", default="", metavar="LABEL",
                      help="its label; the Patient Name if not given")  # fmt: skip
@@ -40,7 +40,9 @@ def add_study_routes(command: argparse.ArgumentParser) -> None:
     for parser in (add, delete):
         parser.add_argument("study", metavar="UID", help="the Study Instance UID")
     for parser in (add, read):
-        parser.add_argument("--replace", action="store_true", help="also where a study has another")
+        parser.add_argument(
+            "--replace", action="store_true", help="replace another route of the study"
+        )
 
 
 def _list(arguments: argparse.Namespace) -> None:

@@ -48,13 +48,15 @@ class InvalidCaller(ConfigurationError):
 def add_whitelist(command: argparse.ArgumentParser) -> None:
     """Add the commands that try and review whitelists."""
     verbs = add_verbs(command)
-    test = add_verb(verbs, "test", _test, "tell whether a caller would pass, and by which line")
-    lint = add_verb(verbs, "lint", _lint, "list odd lines of one whitelist or of all")
-    propose = add_verb(verbs, "propose", _propose, "list lines that would let a caller in")
+    test = add_verb(
+        verbs, "test", _test, "check whether a caller would be accepted, and by which line"
+    )
+    lint = add_verb(verbs, "lint", _lint, "list questionable lines of one whitelist or of all")
+    propose = add_verb(verbs, "propose", _propose, "list lines that would accept a caller")
     a_name = "an id, AE:PORT or AE title"
     test.add_argument("receiver", metavar="RECEIVER", help=a_name)
     lint.add_argument("receivers", metavar="RECEIVER", nargs="*", help=f"{a_name}; default: all")
-    propose.add_argument("receiver", metavar="RECEIVER", nargs="?", help="the one to be called")
+    propose.add_argument("receiver", metavar="RECEIVER", nargs="?", help="the receiver")
     for parser in (test, propose):
         parser.add_argument("--ae", metavar="AE", required=True, help="the calling AE title")
         parser.add_argument("--ip", metavar="IP", required=True, help="the caller's address")

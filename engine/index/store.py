@@ -333,7 +333,8 @@ class SessionIndex:
                 row = self._connection.execute("SELECT clean_stop FROM engine").fetchone()
                 self._connection.execute("DELETE FROM engine")
                 self._connection.execute("INSERT INTO engine VALUES (0)")
-            # Without FULL durability a power cut would bring the clean stop before this run back.
+            # Without FULL durability a power cut could undo this row: the index would show
+            # the clean stop of the run before.
             self._connection.execute("PRAGMA wal_checkpoint")
         return row is None or bool(row[0])
 

@@ -76,7 +76,7 @@ def file_namer_problems(
         return
     found = next((namer for namer in known if namer.id == file_namer), None)
     usable = ", ".join(namer.id for namer in known if not namer.error) or "none is installed"
-    remedy = f"choose of: {usable}; or leave it empty for the site's template"
+    remedy = f"choose one of: {usable}; or leave it empty for the site's template"
     if found is None:
         yield Problem("file_namer", file_namer[:80], "is not installed", remedy)
     elif found.error:
@@ -191,7 +191,7 @@ def _fault(field: IdentifierField, value: str, projects: ProjectRegistry | None)
     if field.is_project and projects is not None and projects.find(value) is None:
         return "names no project"
     if has_mask(value):
-        return ""  # it stands for a secret that was checked when it was saved
+        return ""  # the secret behind the mask was checked when it was saved
     try:
         return field.check(value) if field.check else ""
     except Exception as error:  # the check is the plugin's own

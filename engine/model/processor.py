@@ -126,7 +126,9 @@ def class_problems(
     found = next((known for known in classes if known.id == class_id), None)
     if found is None:
         usable = ", ".join(known.id for known in classes if not known.error) or "none installed"
-        yield Problem("processor_class", class_id[:80], "is not installed", f"choose of: {usable}")
+        yield Problem(
+            "processor_class", class_id[:80], "is not installed", f"choose one of: {usable}"
+        )
     elif found.error:
         remedy = "mend or reinstall it (see: dicomdock plugins), or choose another class"
         yield Problem("processor_class", class_id, f"can't be used: {found.error}", remedy)

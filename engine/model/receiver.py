@@ -321,7 +321,7 @@ def _plugin_id(name: str, value: object) -> str:
     """Return an id; `identifier_problems` checks whether it is installed."""
     text = _text(name, value)
     if not text.isprintable() or len(text) > MAX_ID_CHARACTERS:
-        raise _Invalid("is not the id of a plugin", "see those that there are: dicomdock plugins")
+        raise _Invalid("is not the id of a plugin", "list the installed ones: dicomdock plugins")
     return text
 
 

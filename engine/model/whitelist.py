@@ -353,7 +353,7 @@ def review(
         by_title.setdefault(entry.ae_title, []).append((number, entry))
     findings = []
     for number, entry in entries:
-        # Only these can mean the same or more.
+        # Only lines for the same or any AE title can mean the same or more.
         related = by_title[None] + (by_title[entry.ae_title] if entry.ae_title else [])
         odd_ones = _oddities(number, entry, sorted(related, key=lambda other: other[0]))
         findings += [WhitelistFinding(number, entry.text, *odd) for odd in odd_ones]

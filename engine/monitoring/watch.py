@@ -214,10 +214,12 @@ class WatchThread:
             try:
                 self.check()
             except OSError as error:
-                _logger.warning("what was learned can't be written: %s", error.strerror)
+                _logger.warning(
+                    "the metrics or the hours of senders can't be written: %s", error.strerror
+                )
             except Exception:
                 # An unforeseen fault must not end the thread.
-                _logger.exception("the look once a minute failed")
+                _logger.exception("the check of each minute failed; trying again")
 
 
 def _read(path: Path) -> dict[str, SenderHours]:

@@ -177,7 +177,7 @@ def _ask(call: PluginCall, job: ProcessorJob, ds: Dataset) -> tuple[ProcessorRes
     try:
         processor = _plugin(call.id, call.target)
         verdict: object = processor.process(context) if processor.accepts(context) else None
-    except BaseException as error:  # the border to code of others, which may even sys.exit()
+    except BaseException as error:  # code of others, which may even call sys.exit()
         # Kind and place only: the message of an exception may quote the patient's data.
         return replace(_failed(place_of(error)), log=lines.shown(source)), ""
     said = ProcessorResult(

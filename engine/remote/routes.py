@@ -297,6 +297,7 @@ class _Guarded:
 
 def _refusal(scope: Scope) -> RequestRefused | None:
     """Return the reason to reject a request before it is read; None if there is none."""
+    # RFC 9112 6.1: two lengths may be an attempt to smuggle a second request past a proxy.
     names = {name for name, _ in scope["headers"]}
     if {b"content-length", b"transfer-encoding"} <= names:
         both = "Content-Length and Transfer-Encoding contradict each other"

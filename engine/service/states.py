@@ -75,7 +75,7 @@ class ReceiverStates:
         try:
             self.index.observe(tuple(observed))
         except StorageUnusable as error:
-            # A full index must not stop a new configuration.
+            # An index that can't be written must not stop a new configuration.
             _logger.warning("`status` does not know the states of the receivers: %s", error)
 
 

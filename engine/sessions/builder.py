@@ -112,7 +112,7 @@ class Builder:
                 *(session, folder, objects, moved),
                 *(self._context.areas.roots, self._context.pet_mr(session.project)),
             )
-        finally:  # an object that joins meanwhile may have the name that another one had
+        finally:  # up to `newest`: an object that joins later may get a name that became free
             self._context.ledger.note_files(session.id, moved, up_to=newest)
 
     def _without_duplicates(
@@ -126,7 +126,7 @@ class Builder:
             first = next((o for o in others if self._context.same(folder / o.file, path)), None)
             if first is None:
                 others.append(stored)
-            else:  # its row goes first: a file without one is only met again
+            else:  # the row first: after a crash the file without a row is found again
                 self._context.ledger.note_duplicate(session.id, stored.file, first.file)
                 remove_file(path, roots=self._context.areas.roots)
                 flush_folder(path.parent)
@@ -203,7 +203,7 @@ class Builder:
     def _carry_out(self, session: Session, request: Request, plan: Plan) -> None:
         try:
             plan = self._context.ledger.begin(session.id, request, plan)
-        except (TransitionNotAllowed, SessionConflict):  # something came between: it is built again
+        except (TransitionNotAllowed, SessionConflict):  # an object joined: it is built again
             self._context.ledger.end_build(session.id, (SessionStatus.RECEIVING, ""))
             return
         self._operator.carry_out(session, request, plan)

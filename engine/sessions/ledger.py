@@ -296,7 +296,7 @@ class SessionRepository(SessionReader):
             "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
             (plan.area, plan.folder, plan.project, session.id),
         )
-        if plan.project != session.project:  # another one's anonymization is no excuse
+        if plan.project != session.project:  # anonymized for the old project, not for the new one
             connection.execute(
                 "UPDATE objects SET project_script = ? WHERE session = ? AND project_script = ?",
                 (ProjectScript.DUE, session.id, ProjectScript.DONE),

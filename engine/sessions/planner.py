@@ -135,7 +135,7 @@ def _with_resource(
     for entry in resource.entries:
         name = free_name(entry.name, used)
         used.add(name)
-        # Where it is: a script may have given it to another scan since the session was built.
+        # The present place: a script may have given it to another scan since the session was built.
         files[entry.stored.file] = f"{SCANS}/{scan_id}/{resource.label}/{name}"
     gone = tuple(f"{SCANS}/{scan_id}/{resource.label}/{name}" for name in sorted(replaced))
     return Merge(files, (*merge.replaced, *gone))

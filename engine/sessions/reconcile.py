@@ -196,7 +196,7 @@ def insert_missing_rows(
     rows = [
         _row(folder / file, session, file, reason, session_context.clock)
         for file in files
-        if _is_text(file)  # nothing of ours has another name
+        if _is_text(file)  # the engine makes no other names
     ]
     session_context.ledger.insert_missing_rows(rows)
     session_context.index.objects_written.notify()
@@ -376,7 +376,7 @@ def _unknown_folders(sessions: list[Session], areas: Areas) -> Iterator[UnknownF
                 folder = scans.parent.relative_to(root)
                 if not _is_session(area, folder) or (area, folder.as_posix()) in known:
                     continue
-                # A crash may leave empty folders: there is nothing in them to be known.
+                # A crash may leave empty folders, which are no findings.
                 unreadable: list[Path] = []
                 if any(object_files(scans.parent, unreadable)) or unreadable:
                     yield UnknownFolder(area, folder.as_posix())

@@ -78,8 +78,8 @@ class OperationRunner:
         if not self._context.wait_for_writers(session.id):
             return
         try:
-            # A cancelled plan is undone before anything else of it is done. What has moved as a
-            # whole is not undone but completed.
+            # A cancelled plan is undone before any further step. If the session has moved as a
+            # whole, the plan is completed instead.
             if plan.withdrawn and self._is_undone(session, plan):
                 return
             self._require_no_link(session, plan)
@@ -96,8 +96,8 @@ class OperationRunner:
         except (EngineError, OSError) as error:
             self._fail(session, plan, error)
             return
-        # The rows after the files: a crash before this line repeats the plan, whose steps find
-        # themselves done.
+        # The rows after the files: after a crash before this line the plan is repeated, and each
+        # step finds that it is done.
         self._context.ledger.finish(session.id, plan)
         self._context.journal.record(_event(session, request, plan))
         if request.kind is OperationKind.ARCHIVE:
@@ -142,7 +142,7 @@ class OperationRunner:
         try:
             undo_move(self._context.areas, session, plan)
         except NotADirectoryError:
-            self._require_no_link(session, plan)  # which says where the link is
+            self._require_no_link(session, plan)  # its error names the link
             raise
 
     def _begin(self, session: Session, request: Request) -> Plan | None:
@@ -157,8 +157,8 @@ class OperationRunner:
 
     def _decide(self, session: Session, request: Request) -> Plan | None:
         try:
-            # Looked for before planning, as planning reads the folder, and again for the places of
-            # the plan.
+            # Checked before planning, as planning reads the folder; the places of the plan are
+            # checked after it.
             self._context.areas.require_no_link(session.area, session.folder)
             plan = self._planner.plan(session, request, self._staged(session, request))
             self._require_no_link(session, plan)
@@ -252,7 +252,7 @@ class OperationRunner:
         archived = self._context.ledger.session(into)
         folder = self._context.areas.folder(archived)
         try:
-            self._build(archived, folder)  # which repairs what a crash left of this very rebuild
+            self._build(archived, folder)  # repairs first what a crash left of such a rebuild
         except (EngineError, OSError) as error:
             if is_full(error):
                 raise

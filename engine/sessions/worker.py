@@ -171,7 +171,7 @@ class Lifecycle:
             try:
                 self._operator.perform(operation)
             except (TransitionNotAllowed, NotFound):
-                if not begun:  # the session has changed, so that the request makes no sense
+                if not begun:  # the session has changed: the request is no longer possible
                     self._context.ledger.drop_request(operation.session)
 
     def _build(self, session_id: int) -> None:
@@ -258,11 +258,11 @@ class SessionWorker:
             try:
                 seconds = self._look()
             except (EngineError, OSError) as error:
-                _logger.warning("the sessions can't be looked after: %s", error)
+                _logger.warning("the work on sessions failed, trying again: %s", error)
                 seconds = RETRY_SECONDS
             except Exception:
                 # An unforeseen fault must not end the thread: all sessions depend on it.
-                _logger.exception("looking after the sessions failed; trying again")
+                _logger.exception("the work on sessions failed; trying again")
                 seconds = RETRY_SECONDS
             if not self._stopping.is_set():
                 self._wakeup_pipe.wait(seconds)

@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.dicom.elements import UNDEFINED_LENGTH, encoding_of, index, value_at
+from engine.dicom.part10 import body_offset
 from engine.errors import UnreadableObject
 from engine.storage.incoming import PartFile, out_of_resources
 
@@ -199,7 +200,7 @@ class HeldPart(PartFile):
         target = self._area.create_part()
         try:
             content = os.pread(edited, os.fstat(edited).st_size, 0)
-            place = self._place_of_empty(content, source)
+            place = self._place_of_empty(content, body_offset(edited) or 0, source)
             if place is None:
                 target.writev((content,))
             else:
@@ -214,12 +215,11 @@ class HeldPart(PartFile):
             raise
         return target
 
-    def _place_of_empty(self, content: bytes, source: WithoutPixels) -> int | None:
+    def _place_of_empty(self, content: bytes, body: int, source: WithoutPixels) -> int | None:
         """Return where the empty element is in the edited object; None if it is there no more."""
         tail = source.empty + source.behind
         if content.endswith(tail):  # as most scripts leave it
             return len(content) - len(tail)
-        body = _body_of(content)
         pixels = _pixels_in(content, body, self._required_encoding, len(content) - body)
         if pixels is None or not content.startswith(source.empty, pixels.element):
             return None
@@ -425,11 +425,6 @@ def _pixels_in(
         if end is None and not found.inside_fragments:
             end = body_offset + found.end
         return PixelData(body_offset + start, body_offset + value, end)
-
-
-def _body_of(content: bytes) -> int:
-    """Return where the data set begins in a file that we have written (PS3.10 7.1)."""
-    return 144 + int.from_bytes(content[140:144], "little")
 
 
 def _append(target: int, source: int, start: int, end: int) -> None:

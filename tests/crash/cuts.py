@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from engine.errors import EngineError
 from tests.crash.disk import Disk, fingerprint, lay_out, tree_of
 from tests.crash.dock import clockwork_stopped, running
-from tests.crash.scenarios import SCENARIOS, configure, make_earlier
+from tests.crash.scenarios import SCENARIOS, configure
 from tests.crash.states import BAREST, OTHERS, states
 from tests.crash.verdict import correct_inodes, faults_after
 from tests.fakes import FixedClock
@@ -47,7 +47,7 @@ class Cuts:
         if not self._scenario.is_first_start:
             with running(data, clock, self._calls.note) as dock:
                 self._scenario.prepare(dock)
-        kept = make_earlier(data) if self._scenario.is_upgrade else ()
+        kept = self._scenario.between(data)
         self._disk = Disk(root)
         self._calls.take()
         self._calls.record(True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import EngineError
 from engine.model.project import Project
 from engine.model.session import SessionArea, SessionStatus
 from tests.crash.dock import A_DAY, BEFORE_ARCHIVE, ON_RECEIPT, make
-from tests.crash.scenarios import SITE, store_all
+from tests.crash.scenarios import SITE, processors, state, store_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,6 +209,13 @@ def edit_and_undo(dock: Dock) -> None:
     dock.announce()
 
 
+def keep_state(dock: Dock) -> None:
+    for _ in range(TRIES):
+        with suppress(EngineError):
+            return state(dock)
+    raise NotDone("the state database can't be written")
+
+
 def merge_later(dock: Dock) -> None:
     built(make(1, **CARDIO), make(2, **CARDIO))(dock)
     store_all(dock, make(1, content=1, **CARDIO), make(3, **CARDIO))
@@ -268,6 +277,7 @@ OPERATIONS = {
     "purge": Operation(old_in_trash, purge, purged),
     "save": Operation(nothing, save, saved),
     "undo": Operation(nothing, edit_and_undo, edit_and_undo),
+    "keep state": Operation(processors, state, keep_state),
 }
 STARTS = {
     "start with one object": lambda dock: store_all(dock, make(1)),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.config.store import ConfigurationStore
+from engine.errors import InvalidStudyRoute
 from engine.host.clock import SystemClock
 from engine.identification.installed import infos_of, load_identifiers
 from engine.index.arrivals import Finished
@@ -26,10 +27,11 @@ from engine.state.outbox import Position
 from engine.state.studies import LabelKey, StudyLabels
 from engine.state.uid_maps import SqliteUidMaps
 from tests.crash.dock import A_DAY, BEFORE_ARCHIVE, ON_RECEIPT, make
+from tests.crash.verdict import in_state
 from tests.engine.state.earlier_files import FILES, LABELS, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from tests.crash.dock import Dock, Sent
@@ -220,7 +222,27 @@ def processors(dock: Dock) -> None:
         engine.processors.save(processor, "test")
 
 
-def state(dock: Dock) -> None:
+def full_state(dock: Dock) -> None:
+    """Have rows of every kind, and UIDs on many pages."""
+    processors(dock)
+    state(dock, range(1, 4))
+    with closing(SqliteUidMaps(dock.data / "state.sqlite")) as maps:
+        for number in range(300):
+            maps.uid_for("many", f"{number:060}", lambda: "9.9")
+
+
+def damage_state(data: Path) -> frozenset[str]:
+    """Destroy a page of UIDs; return what is not on it."""
+    file = data / "state.sqlite"
+    content = bytearray(file.read_bytes())
+    at = content.index(f"{150:060}".encode()) // 4096 * 4096
+    content[at : at + 4096] = b"\xff" * 4096
+    before = in_state(data)
+    file.write_bytes(content)
+    return frozenset(what for what in before if not what.startswith("uid 0"))
+
+
+def state(dock: Dock, numbers: Iterable[int] = range(20, 25)) -> None:
     """Rows of the state database, of which some may be made again and others not."""
     file, index = dock.data / "state.sqlite", dock.data / "index.sqlite"
     copies, program = (p.id for p in dock.engine._configuration.processors)
@@ -230,9 +252,10 @@ def state(dock: Dock) -> None:
         ForwardingQueue(file) as queue,
         RunQueue(file) as runs,
     ):
-        for number in range(20, 25):
+        for number in numbers:
             uid = f"1.2.{number}"
-            dock.engine.study_routes.save(StudyRoute(uid, "NEURO"), "anna")
+            with suppress(InvalidStudyRoute):  # it was done before
+                dock.engine.study_routes.save(StudyRoute(uid, "NEURO"), "anna")
             dock.note(f"kept route {uid} NEURO")
             queue.put([(copies, number, uid)], Position(number, "then"), [copies], "2026-01-01")
             label = labels.label(LabelKey("NEURO", "S1", uid), "MR")
@@ -270,8 +293,8 @@ class Scenario(NamedTuple):
     is_first_start: bool = False
     prepare: Callable[[Dock], None] = nothing
     """What the engine before it does."""
-    is_upgrade: bool = False
-    """Whether that engine was of a version before the state database."""
+    between: Callable[[Path], Iterable[str]] = lambda _: ()
+    """What becomes of the data directory then; says what its state database has to keep."""
 
 
 SCENARIOS = {
@@ -283,5 +306,6 @@ SCENARIOS = {
     "anonymizing": Scenario(anonymizing),
     "configuration": Scenario(configuration),
     "state": Scenario(state, prepare=processors),
-    "upgrade": Scenario(state, prepare=processors, is_upgrade=True),
+    "upgrade": Scenario(state, prepare=processors, between=make_earlier),
+    "repair": Scenario(state, prepare=full_state, between=damage_state),
 }

@@ -170,7 +170,7 @@ def _prune_items(level: Level, tag: BaseTag, kept: _Kept, run: ScriptRun) -> boo
         if is_private(tag):
             return False
         raise
-    # Every item must be pruned, so no short cut at the first one with something kept.
+    # A list: every item must be pruned, also after the first one with something kept.
     return True in [_prune(item, kept, run) for item in items]
 
 

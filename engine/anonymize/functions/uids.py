@@ -61,7 +61,7 @@ def _map_referenced_uids(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     root = run.needed(arguments[0])
     if len(root) > _LONGEST_ROOT or not _ROOT.fullmatch(root):
         remedy = f"write digits and dots, at most {_LONGEST_ROOT} characters"
-        raise StatementFailure("the root of mapReferencedUIDs is none", remedy)
+        raise StatementFailure("the root of mapReferencedUIDs is no UID root", remedy)
     maps = run.script_context.uid_maps
     change_each(
         run,

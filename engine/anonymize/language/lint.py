@@ -89,7 +89,7 @@ def _null_keeps_value(_script: Script, statements: _Statements) -> Iterator[Lint
 
 def _lookup_miss(_script: Script, statements: _Statements) -> Iterator[LintFinding]:
     for call in _calls(statements, "lookup"):
-        message = "a value without a line refuses the object here, and is left as it is by XNAT"
+        message = "a value without a line refuses the object; XNAT would keep the value"
         remedy = "make sure that the table has every value"
         yield LintFinding(call.place.line, Trap.LOOKUP_MISS, message, remedy)
 
@@ -121,7 +121,7 @@ def _blank_short_values(_script: Script, statements: _Statements) -> Iterator[Li
         for value in call.arguments:
             short = isinstance(value, syntax.Text) and len(value.text.strip()) <= _SHORT_VALUE
             if short or (isinstance(value, syntax.PathValue) and _is_short(value.path)):
-                message = "a short value is also that of many harmless elements, which all go"
+                message = "many harmless elements have such a short value too, and all are blanked"
                 remedy = "blank only values that are long enough to be unique"
                 yield LintFinding(call.place.line, Trap.BLANK_SHORT_VALUES, message, remedy)
 
@@ -169,7 +169,7 @@ def _single_backslash(_script: Script, statements: _Statements) -> Iterator[Lint
     for call in _calls(statements, "match", "ismatch"):
         pattern = call.arguments[1]
         if isinstance(pattern, syntax.Text) and any(e in pattern.text for e in ("\\b", "\\f")):
-            message = r"\b and \f mean what they mean in a regular expression, not in a string"
+            message = r"\b and \f are those of regular expressions, not those of strings"
             yield LintFinding(
                 pattern.place.line, Trap.SINGLE_BACKSLASH, message, "double it to be clear"
             )

@@ -131,7 +131,7 @@ def parse_path(text: str) -> Path:
     if len(steps) > MAX_STEPS:
         raise PathFault(0, f"has more than {MAX_STEPS} steps", "use * for any depth")
     if match["wild"] == "*":
-        # At the end it means everything below, not the sequence itself as well (3.2).
+        # At the end it means everything below, but not the sequence itself (dicomedit 3.2).
         steps[-1:] = [Levels.ONE, Levels.ANY]
     return Path(text.strip(), tuple(steps))
 

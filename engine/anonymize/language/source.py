@@ -33,7 +33,7 @@ def needed_changes(lines: Iterable[str], name: str) -> tuple[Problem, ...]:
 
 def _changes(lines: Iterable[str], name: str) -> Iterator[Problem]:
     for number, line in enumerate(lines, start=1):
-        # Strings keep their length, so that columns stay what they are.
+        # Strings keep their length, so that columns stay right.
         code = _STRING.sub(lambda match: '"' * len(match[0]), line).split("//", 1)[0]
         for column, value, message, remedy in sorted(_changes_in(line, code)):
             yield Problem(name, value, message, remedy, number, column + 1)

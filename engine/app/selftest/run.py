@@ -150,7 +150,7 @@ class SelfTest:
 
     def _called(self) -> Iterator[StepResult]:
         with closing(Arrivals(self._settings.index_file)) as arrivals:
-            before = arrivals.newest()
+            before = arrivals.newest()  # the object's row comes after this one
             association = call(self._peer, _CONTEXTS, PeerDeadlines(), self._tls())
             with association:
                 yield self._spoken()

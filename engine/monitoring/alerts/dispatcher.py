@@ -65,6 +65,10 @@ class AlertDispatcher:
         self._settings = settings
         self._outbox = outbox
         self._ledger = AlertThrottle()
+        self._delivered: set[int] = set()
+        """Items that are still in the outbox because the storage fails: nobody is told twice."""
+        self._halted = ""
+        """Why the outbox can't be used, as it was logged last."""
         self._waiting: queue.Queue[RecordedEvent | None] = queue.Queue(EVENTS_WAITING)
         self._stopping, self._cut_off = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
@@ -122,11 +126,17 @@ class AlertDispatcher:
             step()
             seconds = self._idle_seconds()
         except StorageUnusable as error:
-            _logger.warning("alerts that wait can't be looked at: %s", error.detail)
+            self._log_halt(error)
         except Exception:
             # What one alert does must not silence all others.
             _logger.exception("an alert failed")
         return None if seconds is None else self._clock.monotonic() + seconds
+
+    def _log_halt(self, error: StorageUnusable) -> None:
+        """Log once for which reason the outbox can't be used."""
+        if error.detail != self._halted:
+            self._halted = error.detail
+            _logger.warning("alerts that fail are not kept, nor tried again: %s", error.detail)
 
     def _idle_seconds(self) -> float | None:
         if not self._outbox.items():
@@ -153,17 +163,17 @@ class AlertDispatcher:
 
     def _report(self, target: AlertTarget, alert: Alert) -> None:
         """Deliver a new alert; before it what waits of the same matter, such as what it ends."""
+        matter = matter_of(target.name, alert)
         try:
             dropped = self._outbox.put(target.name, alert, self._clock.now())
+            waiting = [w for w in self._items() if matter_of(w.target, w.alert) == matter]
         except StorageUnusable as error:
             # The disk may be what the alert is about.
-            _logger.warning("an alert is tried now only: %s", error.detail)
+            self._log_halt(error)
             why = self._try(target, alert, RETRY_SECONDS)
         else:
             for gone in dropped:
                 self._note_failure(gone.target, "too many alerts wait, the oldest was dropped")
-            matter = matter_of(target.name, alert)
-            waiting = (w for w in self._outbox.items() if matter_of(w.target, w.alert) == matter)
             why = next(filter(None, (self._deliver(target, w, RETRY_SECONDS) for w in waiting)), "")
         if why:
             self._note_failure(target.name, why)
@@ -171,13 +181,15 @@ class AlertDispatcher:
     def _deliver_due(self) -> None:
         """Try what is due: all of a target until one fails, and nothing before what it follows."""
         now = self._clock.now()
+        self._forget_delivered()
         self._give_up(now)
+        self._halted = ""
         targets = {target.name: target for target in self._settings().targets}
         latest = now + timedelta(seconds=LONGEST_SECONDS)
         due = {waiting.id for waiting in self._outbox.due(ALL, now, MOST_WAITING, latest)}
         failing: set[str] = set()
         held_up: set[Matter] = set()
-        for waiting in self._outbox.items():
+        for waiting in self._items():
             target, matter = targets.get(waiting.target), matter_of(waiting.target, waiting.alert)
             if self._stopping.is_set():
                 return
@@ -204,14 +216,25 @@ class AlertDispatcher:
     ) -> str:
         """Deliver an alert of the outbox, or let it wait; return why it could not be delivered."""
         why = self._try(target, waiting.alert, waits)
-        if why:
-            now, rule = self._clock.now(), RetryRule(LONGEST_SECONDS)
-            self._outbox.try_again(
-                waiting.id, waiting.attempts + 1, why, now, rule, random.random()
-            )
-        else:
-            self._outbox.end(waiting.id)
+        try:
+            if why:
+                now, rule = self._clock.now(), RetryRule(LONGEST_SECONDS)
+                attempts, chance = waiting.attempts + 1, random.random()
+                self._outbox.try_again(waiting.id, attempts, why, now, rule, chance)
+            else:
+                self._delivered.add(waiting.id)
+                self._forget_delivered()
+        except StorageUnusable as error:
+            self._log_halt(error)
         return why
+
+    def _items(self) -> list[WaitingAlert]:
+        return [item for item in self._outbox.items() if item.id not in self._delivered]
+
+    def _forget_delivered(self) -> None:
+        if self._delivered:
+            self._outbox.end(*self._delivered)
+            self._delivered.clear()
 
     def _try(self, target: AlertTarget, alert: Alert, waits: tuple[float, ...]) -> str:
         """Tell a target, again after each of some seconds; return why it could not be told."""

@@ -196,7 +196,7 @@ class Programs:
                 continue
             try:
                 yield found, self._ledger.session(found.session)
-            except NotFound:  # merged already; its other session is noted by itself
+            except NotFound:  # merged already; the other session has a note of its own
                 continue
 
     def _bring_to(self, programs: dict[int, Program]) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from engine.storage.areas import Areas
 
 
-# One transaction for so many rows. A stop waits for one of them at most.
+# Rows of one transaction. A stop waits for one transaction at most.
 ROWS_AT_ONCE = 500
 
 
@@ -268,7 +268,7 @@ class Forwarding:
         """End senders whose settings changed or that are not wanted, and begin the others."""
         before = self._senders
         kept = {d.id: before[d.id] for d in wanted if _is_for(before.get(d.id), d)}
-        self._senders = kept  # whatever comes next, none that has ended is taken for one at work
+        self._senders = kept  # first: if the rest fails, no ended sender is left here
         self._end([sender for number, sender in before.items() if number not in kept])
         made = {d.id: DestinationSender(d, self._context) for d in wanted if d.id not in kept}
         self._senders = kept | made

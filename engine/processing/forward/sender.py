@@ -79,7 +79,7 @@ def locate(arrivals: Arrivals, areas: Areas, item: QueuedObject) -> Located:
     if place.area is SessionArea.TRASH or place.status is SessionStatus.DELETED:
         return Located(gone="its session was deleted")
     if place.status in _BEING_REMOVED:
-        return Located(is_moving=True)  # which may be cancelled
+        return Located(is_moving=True)  # the deletion may be cancelled
     path = areas.path(place.area, str(place.folder)) / place.file
     return Located(path, is_moving=place.status in WORKING or place.status in QUEUED)
 

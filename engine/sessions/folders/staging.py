@@ -109,14 +109,14 @@ def stage(
     """
     # What a crash left of an earlier attempt.
     remove_staging(folder, roots=roots)
-    copies = staging_of(folder) / "objects"  # not where an audit looks for sessions
+    copies = staging_of(folder) / "objects"  # an audit does not take this for a session
     parents = sorted({(copies / file).parent for file in files})
     for parent in parents:
         make_folder(parent, roots=roots)
     labels = (session.project or "", session.subject or "", session.label)
     copy = partial(_copy, scripts, step, labels, folder, copies, roots)
     with ThreadPoolExecutor(AT_ONCE, "archive-script") as pool:
-        inodes = list(pool.map(copy, files))  # which begins no more after an exception
+        inodes = list(pool.map(copy, files))  # after an exception no further copy is begun
     for parent in parents:
         flush_folder(parent)
     made = dict(zip(files, inodes, strict=True))

@@ -51,7 +51,7 @@ def read_stored(folder: Path, file: str) -> StoredObject:
     try:
         return _stored(file, path.stat().st_size, _header(path))
     except (ValueError, UnreadableObject) as error:
-        # A file's name may say who the patient is, its scan's does not.
+        # Only the scan is named: the name of a file may identify the patient.
         scan = Path(file).parts[1]
         raise UnreadableObject(f"an object of scan {scan} can't be read: {error}") from error
 
@@ -76,7 +76,7 @@ def same_data_set(one: Path, other: Path) -> bool:
 
 def scripts_of(path: Path) -> tuple[str, ...]:
     """Return the numbers of the scripts that a file says have run on it, if it can be read."""
-    from engine.anonymize.record import recorded  # which brings much along, and is rarely needed
+    from engine.anonymize.record import recorded  # imports much, and is rarely needed
 
     try:
         header = _header(path)
@@ -85,7 +85,7 @@ def scripts_of(path: Path) -> tuple[str, ...]:
         content = BytesIO(b"".join(element for _, element in elements))
         syntax = UID(header.transfer_syntax_uid)
         return recorded(read_dataset(content, syntax.is_implicit_VR, syntax.is_little_endian))
-    except Exception:  # what a hostile file says of itself must not hide its session
+    except Exception:  # a hostile file must not hide its session
         return ()
 
 

@@ -213,6 +213,24 @@ def test_a_state_database_that_can_not_be_used_keeps_no_alert_from_being_told(
             assert server.changed.wait_for(lambda: len(server.told) == 2, 20)
 
 
+def test_an_alert_that_can_not_be_removed_from_the_outbox_is_not_told_again(
+    outbox: WaitingAlerts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    end, tries = WaitingAlerts.end, iter([True] * 4)
+
+    def full(outbox: WaitingAlerts, *items: int) -> None:
+        if next(tries, False):
+            raise StorageUnusable("the disk is full")
+        end(outbox, *items)
+
+    monkeypatch.setattr(WaitingAlerts, "end", full)
+    with hook() as server, listening(outbox, AlertTarget("ops", webhook=server.url)) as journal:
+        journal.record(FAILED)
+        wait_for(lambda: bool(server.told) and not outbox.items())
+    assert len(server.told) == 1
+    assert caplog.text.count("the disk is full") == 1
+
+
 def test_no_secret_of_a_target_is_kept(outbox: WaitingAlerts, tmp_path: Path) -> None:
     with (
         hook(*[500] * 3) as server,
