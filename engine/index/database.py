@@ -16,7 +16,7 @@ def storage_unusable(error: sqlite3.Error) -> StorageUnusable:
     """Return an error of SQLite as ours; neither text holds values of any row."""
     return StorageUnusable(
         f"the session index can't be used: {error}",
-        "look for room on the disk, and try again; the received files are not affected",
+        "check the free space, and try again; the received files are not affected",
     )
 
 

@@ -9,14 +9,12 @@ from engine.errors import Problem
 from engine.model.secrets import has_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from engine.model.file_name_template import FileNameTemplate
+    from engine.model.project import ProjectRegistry
 
     FileNamers = Mapping[str, FileNameTemplate]
-    from collections.abc import Callable, Mapping
-
-    from engine.model.project import ProjectRegistry
 
 
 IDENTIFIERS = "dicomdock.identifiers"

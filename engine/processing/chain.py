@@ -201,7 +201,7 @@ class Processing:
         """Run the stages of a location on an object, until one rejects it.
 
         Raises:
-            Dropped: if a stage rejects it.
+            ObjectFiltered: if a stage rejects it.
             ProcessingFailed: if a stage fails; an event reports it.
             OutOfResources: if the storage fails.
         """

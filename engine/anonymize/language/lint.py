@@ -27,7 +27,6 @@ EXTERNAL_VARIABLES: Final = ("project", "subject", "session")
 _IMAGE_SIZE: Final = frozenset((0x00280010, 0x00280011))
 _FOLLOWED: Final = frozenset((0x00080016, 0x00080018))
 _IDENTIFIERS: Final = frozenset((0x00100020, 0x00080050))
-_REFERENCES: Final = 0x00081155
 _SHORT_VALUE: Final = 3
 _SHORT_VRS: Final = {"SH": 16, "CS": 16, "AE": 16, "AS": 4, "DA": 8, "IS": 12, "DS": 16, "TM": 14}
 
