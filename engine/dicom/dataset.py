@@ -95,6 +95,7 @@ def read_in_parts(
             if goes_on:
                 return None
             rest = rest[position:]
+        # Wanted elements behind the long value: they must be in the view, so all is walked.
         if rest and index(rest, encoding, last_tag, to_end=True).starts:
             return None
     except UnreadableObject:
@@ -160,7 +161,7 @@ def _require_data_set(data: Buffer) -> None:
 def _view(
     data: Buffer, transfer_syntax_uid: str, encoding: Encoding, found: Index, last_tag: int
 ) -> HeaderView:
-    if found.end > _PREFIX_BYTES:
+    if found.end > _PREFIX_BYTES:  # long values are cut: the view stays until the object is filed
         kept, starts = _compact(data, found, encoding)
         return HeaderView(transfer_syntax_uid, encoding, kept, starts, {}, last_tag)
     kept = bytes(data[: found.end])
@@ -173,7 +174,7 @@ def _compact(data: Buffer, found: Index, encoding: Encoding) -> tuple[bytes, dic
     moved = {}
     for key, start in found.starts.items():
         if key in found.odd:
-            continue
+            continue  # its place was found by what follows it, which may be cut
         _, position, length = value_at(data, start, encoding)
         moved[key] = len(kept)
         kept += data[start : position + min(length, MAX_VALUE_BYTES)]
@@ -213,6 +214,7 @@ class ElementIndexCache:
         Raises:
             UnreadableObject: as that does.
         """
+        # One comparison of all heads in C, instead of a walk over them in Python.
         layout = self._known.get(form)
         if layout is not None and layout.heads.unpack_from(data) == layout.contents:
             return layout.found
@@ -223,8 +225,10 @@ class ElementIndexCache:
 
     def _note(self, data: Buffer, form: IndexKey, found: Index) -> None:
         if form not in self._last and len(self._last) >= MOST_KNOWN:
+            # Of a peer that mixes so many nothing can be learned; what it mixes may change.
             self._last.clear()
             self._known.clear()
+        # Learned from the second of two equal ones: to note heads takes longer than to walk.
         last = self._last.setdefault(form, found.starts)
         if last is not None and last is not found.starts:
             is_same = last == found.starts

@@ -174,9 +174,11 @@ def index(
     walk = _walk_explicit if encoding.explicit else _walk_implicit
     limit = end = len(data)
     if size_bytes is not None and size_bytes > end:
+        # A head must be whole to be read: the last bytes of a beginning may hold only part of one.
         limit, end = end - LONG_HEAD_BYTES, size_bytes
     last_group = encoding.key(last_tag) & encoding.group_mask
     found = walk(data, encoding, last_group, to_end, limit, end)
+    # Both checks are here and not in the loops, which would make them for every element.
     first_group = encoding.key(next(iter(found.starts), _ITEM)) >> 16
     if first_group in _HEADER_GROUPS:
         raise UnreadableObject("the data set begins with a command or file header")
@@ -212,6 +214,7 @@ def _walk_explicit(
                         length = length32(data, position + 8)[0]
                         position += 12
                     else:
+                        # Also the heads of items: they have no VR, and are refused in there.
                         value = odd_element(data, start, encoding)
                         budget -= _ODD_COST
                         _, position, length = value
@@ -219,6 +222,7 @@ def _walk_explicit(
                         if key & mask <= last_group:
                             odd[key] = value
                     if length == UNDEFINED_LENGTH:
+                        # PS3.5 6.2.2: of unknown VR it is encoded in Implicit VR Little Endian.
                         inner = IMPLICIT_LITTLE if vr == un else encoding
                         tag = encoding.key(key)
                         if tag == _PIXEL_DATA and end > len(data):
@@ -284,6 +288,7 @@ def skip_items(
     The value is a sequence of items (PS3.5 7.5) or of pixel data fragments (PS3.5 A.4). Items and
     values of defined length are skipped unseen, so only undefined lengths can nest.
     """
+    # The encodings of the sequences around, as UN may change it; a recursion could be exhausted.
     outer: list[Encoding] = []
     in_item = False
     head, short_vrs, item_end = encoding.head, encoding.short_vrs, encoding.item_end
@@ -313,6 +318,7 @@ def skip_items(
                 key, length = encoding.key_and_length(data, position)
                 position += 8
                 if key == encoding.item:
+                    # A defined length is skipped as a whole: only what is open must be walked.
                     in_item = length == UNDEFINED_LENGTH
                     position += 0 if in_item else length
                     continue
@@ -407,6 +413,7 @@ def odd_element(data: Buffer, start: int, encoding: Encoding) -> Value:
         forms = [("UN", start + 12, encoding.length32(data, start + 8)[0]), short]
     else:
         forms = [short]
+    # A wrong form nearly always leads into the middle of a value, where no greater tag stands.
     for form in forms:
         if _continues(data, form, tag, encoding):
             return form
@@ -416,7 +423,7 @@ def odd_element(data: Buffer, start: int, encoding: Encoding) -> Value:
 def _continues(data: Buffer, form: Value, tag: int, encoding: Encoding) -> bool:
     _, position, length = form
     if length == UNDEFINED_LENGTH:
-        return True
+        return True  # its items are checked when they are walked over
     following = position + length
     if following + 8 > len(data):
         return following == len(data)

@@ -90,6 +90,7 @@ def number_text(value: bytes, vr: str, big_endian: bool) -> str | None:
     (first,) = number.unpack_from(value)
     if vr != "FL":
         return str(first)
+    # The shortest decimal that gives the same single-precision number.
     texts = (f"{first:.{digits}g}" for digits in range(6, 9))
     shortest = next((t for t in texts if _single(float(t)) == first), f"{first:.9g}")
     return str(float(shortest))
@@ -238,6 +239,7 @@ class HeaderView:
         Multi-valued elements give their first value, numbers their decimal form, sequences and
         other binary values None.
         """
+        # Rules and templates ask for the same few tags again and again.
         texts = self._texts
         if tag in texts:
             return texts[tag]
@@ -289,6 +291,7 @@ class HeaderView:
 
     def has(self, excerpt: Excerpt) -> bool:
         """Tell whether elements of a header in the same transfer syntax are just the same here."""
+        # Objects of a series mostly share their layout, the very same mapping.
         known = excerpt.is_at(self._starts, self._data)
         return self._has(excerpt) if known is None else known
 
@@ -360,6 +363,7 @@ class HeaderView:
         return vr, self._data[position : position + length]
 
     def _string_text(self, value: bytes, vr: str) -> str | None:
+        # UIDs, dates and numbers, which are most of what is asked for, end here.
         plain = _PLAIN.fullmatch(value)
         if plain:
             return plain[1].decode("ascii")
@@ -377,7 +381,7 @@ class HeaderView:
         if vr == "PN":
             text = text.rstrip("^= ")
         if vr == "UN" and not text.isprintable():
-            return None
+            return None  # binary, which nobody meant as text
         return text or None
 
     def _decoded_text(self, value: bytes, vr: str) -> str:

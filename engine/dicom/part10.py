@@ -44,6 +44,7 @@ def read_file(path: Path, *, last_tag: int) -> HeaderView:
     try:
         with _mapped(path) as content:
             transfer_syntax_uid, begin = data_set_of(content)
+            # Released before the map is closed, which would fail with a view of it open.
             with memoryview(content)[begin:] as data_set:
                 return read_complete(data_set, transfer_syntax_uid, last_tag=last_tag)
     except (OSError, ValueError) as fault:
@@ -106,12 +107,14 @@ def data_set_of(content: Buffer) -> tuple[str, int]:
         raise UnreadableObject("is not a DICOM file")
     transfer_syntax_uid = ""
     try:
+        # Not by `RawWalk`: files to send may have file meta out of order, which it refuses.
         while position < len(content):
             group, element = unpack_from("<HH", content, position)
             if group != _META_GROUP:
                 break
             _, begin, length = value_at(content, position, EXPLICIT_LITTLE)
             if element == _TRANSFER_SYNTAX_UID:
+                # PS3.5 6.2: a UID has at most 64 bytes; a length from outside copies no more.
                 value = bytes(content[begin : begin + min(length, 64)])
                 transfer_syntax_uid = value.decode("ascii", "replace").strip("\0 ")
             position = begin + length
@@ -277,6 +280,7 @@ class FileMeta:
 
 def body_offset(fd: int) -> int | None:
     """Return where the data set begins in a stored file, None if it is no such file."""
+    # Every file of ours begins so: the group length is its first element, with a fixed head.
     beginning = os.pread(fd, _GROUP_LENGTH_END, 0)
     if len(beginning) < _GROUP_LENGTH_END or not beginning.startswith(_HEAD):
         return None

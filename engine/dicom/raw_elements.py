@@ -78,7 +78,7 @@ class _Tags(dict[int, tuple[int, BaseTag]]):
 
     def __missing__(self, key: int) -> tuple[int, BaseTag]:
         if len(self) >= _KNOWN_TAGS:
-            self.clear()
+            self.clear()  # hostile files have other tags each; the usual ones come back at once
         number = self._encoding.key(key)
         found = self[key] = number, BaseTag(number)
         return found
@@ -278,6 +278,7 @@ class RawWalk:
                 return self._base + end
             if is_whole:
                 raise UnreadableObject(f"{head.tag} of undefined length has no end")
+            # It is walked from its beginning again: a third more in all, as windows grow fourfold.
             self._look(_WIDER * len(self.window))
 
     def _end_of_fragments(self, head: Head, encoding: Encoding) -> int:
@@ -286,6 +287,7 @@ class RawWalk:
         data, base = self.window, self._base
         while goes_on:
             if position + DELIMITER_BYTES > base + len(data):
+                # Only the heads of fragments are read, however long these are.
                 data, base = self._read(DELIMITER_BYTES, position), position
                 if len(data) < DELIMITER_BYTES:
                     raise UnreadableObject(f"it ends inside {head.tag}")
@@ -413,7 +415,7 @@ def read_items(value: bytes, encoding: Encoding) -> RawItems:
             key, length = encoding.key_and_length(value, position)
             position += DELIMITER_BYTES
             if key == encoding.sequence_end and position == size:
-                break
+                break  # of a value of defined length, which should have none but may
             is_open = length == UNDEFINED_LENGTH
             end = size if is_open else position + length
             if key != encoding.item or end > size:
@@ -451,6 +453,7 @@ class _ItemElements:
             if is_open and encoding.key_and_length(value, position)[0] == encoding.item_end:
                 return position + DELIMITER_BYTES
             position, number = self._take_any(position, end)
+            # Never less: what follows a smaller tag may be there twice, and must be compared.
             last = max(last, number)
         if is_open:
             raise UnreadableObject("an item has no end")

@@ -58,6 +58,7 @@ def _read(file: BinaryIO, walk: RawWalk, syntax: str) -> HeaderResult:
     try:
         header = _walked(walk, syntax)
     except UnreadableObject:
+        # Damaged files are shown too, as far as pydicom can read them.
         header = _read_by_pydicom(file, UID(syntax) if syntax else None)
     rows, ds = _Rows(file), header.parts[-1]
     elements = [row for part in header.parts for row in rows.of(part)]
@@ -162,7 +163,7 @@ class _Rows:
         """Yield the elements of a data set in order, those of items behind their sequence."""
         # As they were read, before a look at one decodes others that it depends on.
         for tag, raw in sorted(ds.items(), key=lambda each: int(each[0])):
-            if not self._left:
+            if not self._left:  # a header may have more elements than anybody reads
                 self.complete = False
                 return
             self._left -= 1

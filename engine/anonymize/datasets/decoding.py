@@ -97,6 +97,7 @@ def decoded(element: DataElement | RawDataElement, encodings: Encodings) -> Item
         UnreadableItems: if nothing fits.
     """
     value = element.value or b""
+    # Writers put items of another encoding into UN and private elements, or label them wrongly.
     for encoding in dict.fromkeys((*_declared_encoding(element), *_ALL)):
         try:
             return _decoded(value, encoding, encodings)
@@ -107,7 +108,7 @@ def decoded(element: DataElement | RawDataElement, encodings: Encodings) -> Item
 
 def _declared_encoding(element: DataElement | RawDataElement) -> tuple[Encoding, ...]:
     if not isinstance(element, RawDataElement) or element.VR == "UN" or element.is_implicit_VR:
-        return ()
+        return ()  # implicit little endian, which is the first of all anyway
     return (EXPLICIT_LITTLE if element.is_little_endian else EXPLICIT_BIG,)
 
 
@@ -155,6 +156,7 @@ def _decode(ds: Dataset, tag: BaseTag, depth: int) -> DataElement:
         try:
             return unfold(ds, tag, depth)
         except UnreadableItems:
+            # Binary values may begin as an item does by chance; a sequence must be readable.
             if is_declared(kept):
                 raise
     if not isinstance(kept, RawDataElement):
@@ -175,7 +177,7 @@ def unfold(ds: Dataset, tag: BaseTag, depth: int = 0) -> DataElement:
 
     Raises:
         UnreadableItems: if it can't be read to its end.
-        Failure: if items in an encoding of their own are nested too deep.
+        StatementFailure: if items in an encoding of their own are nested too deep.
     """
     kept = kept_element(ds, tag)
     assert kept is not None

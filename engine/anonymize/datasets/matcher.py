@@ -114,6 +114,7 @@ class _Matcher:
         value = element.value
         if not self._encoded_tags or not isinstance(element, RawDataElement) or value is None:
             return True
+        # A search for bytes in C: most sequences have no such element and stay undecoded.
         return any(encoded in value for encoded in self._encoded_tags)
 
     def _visit_items(
@@ -181,6 +182,7 @@ def _encoded_tags(last: Step) -> tuple[bytes, ...]:
     if last.item is not None or last.every_item:
         return ()
     group, element = last.tag >> 16, last.tag & 0xFFFF
+    # In both byte orders: items of UN are little endian in big endian objects too.
     return struct.pack("<HH", group, element), struct.pack(">HH", group, element)
 
 

@@ -57,7 +57,7 @@ class Rectangle:
         """Read ``l=0, t=0, r=9, b=9``; swapped corners reach as far from left and top (9.8).
 
         Raises:
-            Failure: if a side is missing, doubled or no whole number.
+            StatementFailure: if a side is missing, doubled or no whole number.
         """
         sides: dict[str, int] = {}
         for part in text.split(","):
@@ -115,7 +115,7 @@ def blacken(ds: Dataset, rectangle: Rectangle, tick: Callable[[], None]) -> None
     """Set a rectangle to 0, or to black where 0 is another colour; no image, no change.
 
     Raises:
-        Failure: if the image can't be decoded or is not what its header says.
+        StatementFailure: if the image can't be decoded or is not what its header says.
     """
     tag = next((t for t in PIXEL_ELEMENTS if t in ds), None)
     if tag is None:
@@ -144,6 +144,7 @@ def _make_explicit_little_endian(ds: Dataset, tick: Callable[[], None]) -> None:
     if syntax.is_transfer_syntax and syntax.is_encapsulated:
         _decompress(ds)
     elif syntax == ExplicitVRBigEndian:
+        # Not the file meta, which are little endian in every transfer syntax (PS3.10 7.1).
         for hit in list(walk(roots(ds)[-1], tick)):
             _swap(ds, hit)
     ds.file_meta[_TRANSFER_SYNTAX] = DataElement(_TRANSFER_SYNTAX, "UI", ExplicitVRLittleEndian)
@@ -244,16 +245,16 @@ def _number(ds: Dataset, tag: int, default: int | None = None) -> int:
 def _fill(ds: Dataset, tag: BaseTag, rectangle: Rectangle, tick: Callable[[], None]) -> None:
     image = _image(ds, tag)
     pixels = bytearray(ds[tag].value or b"")
-    if len(pixels) < image.size_bytes:
+    if len(pixels) < image.size_bytes:  # else a rectangle might miss what it should hide
         raise StatementFailure("the pixel data are shorter than rows, columns and frames say")
     columns, rows = rectangle.within(image.columns, image.rows)
     for frame in range(image.frames):
-        tick()
+        tick()  # a time limit holds for thousands of frames too
         for plane, black in enumerate(image.black):
             start = (frame * len(image.black) + plane) * image.rows * image.columns
             for row in rows:
                 _blacken_row(pixels, start + row * image.columns, columns, black)
-    pixels += b"\0" * (len(pixels) % 2)
+    pixels += b"\0" * (len(pixels) % 2)  # PS3.5 8.1.1: an even length
     ds[tag] = DataElement(tag, _vr_of_pixels(tag, image), bytes(pixels), already_converted=True)
 
 

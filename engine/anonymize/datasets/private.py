@@ -43,12 +43,13 @@ def reserve(ds: Dataset, group: int, creator: str) -> int:
     """Return a creator's block, after making it its own if it has none (3.4).
 
     Raises:
-        Failure: if all blocks of the group are taken.
+        StatementFailure: if all blocks of the group are taken.
     """
     own = blocks_of(ds, group, creator)
     if own:
         return own[0]
     taken = {tag & 0xFFFF for tag in ds.keys() if tag >> 16 == group}  # noqa: SIM118
+    # Also blocks without a creator: their elements would get one.
     taken |= {element >> 8 for element in taken}
     for block in range(_FIRST_BLOCK, _LAST_BLOCK + 1):
         if block not in taken:

@@ -51,7 +51,7 @@ def text_of(ds: Dataset, tag: BaseTag) -> str | None:
     """Return the text of an element, None if it is absent.
 
     Raises:
-        Failure: if it is a sequence or can't be decoded.
+        StatementFailure: if it is a sequence or can't be decoded.
     """
     element = kept_element(ds, tag)
     if element is None:

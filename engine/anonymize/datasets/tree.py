@@ -49,6 +49,7 @@ class Level:
         found = self.ds.items()
         if named is None:
             return sorted(found, key=_number)
+        # Filtered before it is sorted: a path names few of an object's hundreds of elements.
         may = MAY_HAVE_ITEMS if with_items else ()
         return sorted([e for e in found if e[1].VR in may or e[0] in named], key=_number)
 
@@ -61,6 +62,7 @@ class Level:
         element = kept_element(self.ds, tag)
         if element is None:
             return None
+        # pydicom would leave items in UN as bytes, with all that identifies in them.
         if looks_nested(element):
             element = unfold(self.ds, tag)
         if element.VR != "SQ":

@@ -96,7 +96,7 @@ def assign(ds: Dataset, path: Path, text: str) -> None:
     """Store a text in the element that a singular path names; create what is missing.
 
     Raises:
-        Failure: if the text is no value for the element, or the path leads nowhere.
+        StatementFailure: if the text is no value for the element, or the path leads nowhere.
     """
     *outer, last = path.tag_steps
     level: Level | None = None
@@ -110,11 +110,11 @@ def store(hit: Hit, text: str) -> None:
     """Store a text in an element, which keeps its VR if it exists.
 
     Raises:
-        Failure: if the text is no value for the VR.
+        StatementFailure: if the text is no value for the VR.
     """
     level, tag = hit.level, hit.tag
     if tag == SPECIFIC_CHARACTER_SET:
-        keep_text(level)
+        keep_text(level)  # before the bytes get another meaning
     vr = vr_of(level.ds, tag) if tag in level.ds else _new_vr(level.ds, tag)
     if vr in OF_CHARACTER_SET:
         make_writable(level, text)
@@ -152,7 +152,7 @@ def _enter(level: Level, step: TagStep) -> Level:
         level.ds[tag] = DataElement(tag, "SQ", Sequence())
         items = level.ds[tag].value
     item = step.item or 0
-    if item - len(items) > MAX_MISSING_ITEMS:
+    if item - len(items) > MAX_MISSING_ITEMS:  # an index in a script must not fill the memory
         raise StatementFailure(
             f"item {item} of {tag} is more than {MAX_MISSING_ITEMS} beyond the last"
         )

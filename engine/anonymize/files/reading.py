@@ -91,10 +91,13 @@ def _walked(walk: RawWalk, file: BinaryIO) -> ReadObject:
     encoding = walk.encoding(uid)
     elements: Elements = {}
     while (pixels := walk.take(elements, encoding)) is not None:
+        # What stands behind pixel data may identify as well, and is edited too.
         elements[pixels.tag] = _left(file, pixels, walk.skip(pixels, encoding))
+    # Copies: what was read stays as it was, so that the writer sees what has changed.
     ds = ReadObject(elements.copy())
     implicit, little = not encoding.explicit, not encoding.big_endian
     ds.set_original_encoding(implicit, little, encodings_of(elements))
+    # After the walk, as a VR may depend on other elements of the data set.
     for raw in walk.long:
         elements[raw.tag] = ds[raw.tag] = _long_value(ds, raw, file)
     ds.file_meta = FileMetaDataset(meta.copy())
@@ -159,6 +162,7 @@ def _is_behind_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
 def _read_deflated(file: BinaryIO, *, allowed: bool) -> Dataset:
     if not allowed:
         raise UneditableFile("its data set is deflated", "inflate it with dcmconv first")
+    # Bounded: a megabyte can inflate to a gigabyte.
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     content = inflater.decompress(file.read(), MAX_INFLATED_BYTES)
     if inflater.unconsumed_tail:
@@ -203,6 +207,7 @@ class _Reader:
     def read(self) -> Dataset:
         """Return the data set, with the elements behind the pixel data as well."""
         ds = self._part(behind_pixels=False)
+        # pydicom may have found that the transfer syntax is wrong about it.
         self._implicit = bool(ds.original_encoding[0])
         while self._file.tell() < self._size:
             pixels = self._pixel_data(self._encoding)

@@ -49,7 +49,7 @@ class FilePart(bytes):
 
     def __deepcopy__(self, memo: object) -> Self:
         """A copy stands for the same part."""
-        return self
+        return self  # bytes are copied by their content, which is empty
 
     @property
     def size_bytes(self) -> int:
@@ -70,7 +70,7 @@ class FilePart(bytes):
         """Read the value if it may be text.
 
         Raises:
-            Failure: if it is too long to be compared or hashed.
+            StatementFailure: if it is too long to be compared or hashed.
         """
         if self.size_bytes > MAX_TEXT_BYTES:
             raise StatementFailure(
@@ -136,6 +136,7 @@ class ReadSequence(Sequence):
         """
         super().__init__(items)
         self.source = source
+        # Shallow: raw elements can't change, only be replaced by what was decoded from them.
         self._items = tuple((item, dict(item.items())) for item in self)
 
     def is_untouched(self) -> bool:

@@ -62,7 +62,7 @@ def pieces(
         was_read = at < len(numbers) and numbers[at] == tag
         copied = at + was_read
         if tag not in now or _is_retired(tag):
-            continue
+            continue  # a group length would be wrong as soon as one element changes
         if was_read and is_unchanged(now[tag], places[at]):
             yield from _between(places, at, copied, implicit=implicit)
         else:
@@ -209,6 +209,7 @@ class _Output:
 
 def _copy(source: int, target: int, start: int, end: int) -> None:
     """Copy bytes from one file to another inside the kernel."""
+    # Pixel data never come into memory, and some file systems share the blocks.
     offset, move = start, _by_range
     while offset < end:
         try:
@@ -249,7 +250,7 @@ def _write_spliced(ds: Dataset, source: SourceFile, output: _Output) -> None:
 def _encoded_meta(meta: Dataset, source: SourceFile) -> bytes:
     """Return the file meta information but for its length, which must stand before it."""
     output = _Output(target=-1)
-    meta.pop(_GROUP_LENGTH, None)
+    meta.pop(_GROUP_LENGTH, None)  # it is written last, when the length is known
     for piece in pieces(dict(meta.items()), source.meta, implicit=False):
         if isinstance(piece, Range):
             output.buffer.write(source.read(*piece))
@@ -269,6 +270,7 @@ def _write_edited(ds: Dataset, source: SourceFile, output: _Output) -> None:
 
 def _append(piece: Range, source: SourceFile, output: _Output) -> None:
     """Append a part of the file, from memory as far as it was read at its beginning."""
+    # The beginning is in memory anyway: one write instead of a system call for each range.
     there = min(piece.end, len(source.beginning))
     if piece.start < there:
         output.buffer.write(source.beginning[piece.start : there])

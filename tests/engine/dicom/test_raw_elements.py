@@ -176,6 +176,71 @@ def test_whatever_the_bytes_items_are_read_or_refused(value: bytes, syntax: str)
         read_items(value, encoding_of(syntax))
 
 
+def item(content: bytes, *, is_open: bool = False) -> bytes:
+    length = dicom.UNDEFINED_LENGTH if is_open else len(content)
+    return dicom.head(0xFFFEE000, "", length, LITTLE) + content
+
+
+ITEM_END = dicom.head(0xFFFEE00D, "", 0, LITTLE)
+ROWS = dicom.encode([element("Rows", 4)], LITTLE)
+MODALITY = dicom.encode([element("Modality", "CT")], LITTLE)
+ODD = dicom.head(0x00100010, "XX", 2, LITTLE) + b"xy"
+
+
+@pytest.mark.parametrize(
+    ("content", "unique", "odd"),
+    [
+        (MODALITY + ROWS, True, False),
+        (ROWS + MODALITY, True, False),
+        (ROWS + MODALITY + ROWS, False, False),
+        (ROWS + ROWS, False, False),
+        (ODD + ROWS, True, True),
+    ],
+)
+@pytest.mark.parametrize("is_open", [False, True])
+def test_in_items_elements_may_be_odd_or_out_of_order_or_twice(
+    content: bytes, unique: bool, odd: bool, is_open: bool
+) -> None:
+    value = item(content + ITEM_END * is_open, is_open=is_open)
+    found = read_items(value, EXPLICIT_LITTLE)
+    assert (found.unique, found.odd) == (unique, odd)
+    (only,) = found.items
+    assert only.is_undefined_length == is_open
+    assert raw(only.elements)[Tag("Rows")].value == b"\x04\0"
+    assert raw(only.elements)[Tag("Rows")].value_tell == value.rindex(ROWS) + 8
+    assert {kept.VR for kept in only.elements.values()} <= {"CS", "US", "UN"}
+
+
+def test_a_long_value_in_an_item_is_read_as_any_other() -> None:
+    value = item(dicom.encode([element("TextValue", "x" * 200_000)], LITTLE))
+    (only,) = read_items(value, EXPLICIT_LITTLE).items
+    assert [len(kept.value or b"") for kept in raw(only.elements).values()] == [200_000]
+
+
+@pytest.mark.parametrize(
+    ("value", "detail"),
+    [
+        (ROWS, "no item"),
+        (item(ROWS)[:-1], "no item"),
+        (item(ROWS)[:4], "cut short"),
+        (item(ROWS, is_open=True), "no end"),
+        (item(ROWS[:-1]), "longer than its item"),
+        (item(ROWS[:6]), "cut short"),
+        (item(ROWS + ITEM_END), "between elements"),
+        (item(dicom.head(0x00081140, "SQ", dicom.UNDEFINED_LENGTH, LITTLE)), "has no end"),
+    ],
+)
+def test_what_is_no_item_is_refused(value: bytes, detail: str) -> None:
+    with pytest.raises(UnreadableObject, match=detail):
+        read_items(value, EXPLICIT_LITTLE)
+
+
+def test_a_data_set_with_vrs_is_not_read_as_an_implicit_one() -> None:
+    with pytest.raises(UnreadableObject, match="explicit VR"):
+        RawWalk.of_bytes(MODALITY).encoding(dicom.IMPLICIT_VR_LITTLE_ENDIAN)
+    assert RawWalk.of_bytes(MODALITY).encoding(LITTLE) is EXPLICIT_LITTLE
+
+
 def test_pixel_data_of_every_kind_end_the_walk_and_can_be_stepped_over() -> None:
     elements = [
         element("Rows", 4),
@@ -238,6 +303,13 @@ def test_where_a_window_ends_makes_no_difference(
         (dicom.head(0xFFFEE00D, "", 0, LITTLE), "(FFFE,E00D) stands outside a sequence"),
         (dicom.head(0x00081140, "OB", dicom.UNDEFINED_LENGTH, LITTLE), "is no sequence"),
         (dicom.head(0x00081140, "SQ", dicom.UNDEFINED_LENGTH, LITTLE), "has no end"),
+        (
+            dicom.head(0x00081140, "SQ", dicom.UNDEFINED_LENGTH, LITTLE)
+            + item(ROWS, is_open=True)
+            + ITEM_END
+            + item(b"ab")[:-1],
+            "(0008,1140) of undefined length has no end",
+        ),
     ],
 )
 def test_what_is_not_encoded_by_the_rules_is_refused_with_a_tag(data: bytes, detail: str) -> None:
