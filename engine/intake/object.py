@@ -134,7 +134,7 @@ class IncomingObject:
         self._preamble = meta.preamble(sop_instance_uid)
         self.body_offset = len(self._preamble)
         if isinstance(part, HeldPart):
-            part.expect(self.body_offset, transfer_syntax_uid)
+            part.expect(self.body_offset, transfer_syntax_uid, self.arrival.source.layouts)
 
     def write(self, segments: Sequence[Buffer], size_bytes: int) -> None:
         """Append to the data set; after a failure the bytes are counted and discarded."""

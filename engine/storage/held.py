@@ -12,7 +12,15 @@ import mmap
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from engine.dicom.elements import UNDEFINED_LENGTH, encoding_of, index, value_at
+from engine.dicom.dataset import ElementIndexCache, IndexKey
+from engine.dicom.elements import (
+    LONG_HEAD_BYTES,
+    PIXEL_VRS,
+    UNDEFINED_LENGTH,
+    encoding_of,
+    index,
+    value_at,
+)
 from engine.dicom.part10 import body_offset
 from engine.errors import UnreadableObject
 from engine.storage.incoming import PartFile, out_of_resources
@@ -20,7 +28,7 @@ from engine.storage.incoming import PartFile, out_of_resources
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.dicom.elements import Buffer, Encoding
+    from engine.dicom.elements import Buffer, Encoding, Index
     from engine.storage.incoming import IncomingArea
 
 IN_MEMORY_BYTES: Final = 1024 * 1024
@@ -29,9 +37,9 @@ MOST_HEADER_BYTES: Final = 8 * 1024 * 1024
 """A longer header is written to the disk as it comes."""
 _LEAST_PIXEL_BYTES: Final = 64 * 1024
 """Shorter pixel data go with the header: to leave them out would cost more than it saves."""
-_PIXEL_GROUP: Final = 0x7FE0
-_PIXEL_DATA: Final = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 _LAST_TAG: Final = 0x7FE00010
+_BEGINNING_BYTES: Final = 16_000
+"""Most headers are shorter."""
 _ITEM_HEAD_BYTES: Final = 8
 _ANY_SIZE: Final = 1 << 48
 """For a data set whose length is not known yet."""
@@ -101,17 +109,29 @@ class HeldPart(PartFile):
         """At which length the pixel data are looked for."""
         self._pixels: PixelData | None = None
         """Known as soon as they are on the disk."""
+        self._transfer_syntax_uid = ""
+        self._layouts = ElementIndexCache()
+        self._found: tuple[int, PixelData | None] = (0, None)
+        """Where the pixel data are in memory, and how much had come when they were looked for."""
         self._fragments: _Fragments | None = None
         self._disk: PartFile | None = None
         """Holds the pixel data, if they are not in memory with the rest."""
 
-    def expect(self, body_offset: int, transfer_syntax_uid: str) -> None:
-        """Note what comes: where the data set begins and how it is encoded.
+    def expect(
+        self, body_offset: int, transfer_syntax_uid: str, layouts: ElementIndexCache
+    ) -> None:
+        """Note what comes.
+
+        Args:
+            body_offset: where the data set begins.
+            transfer_syntax_uid: how it is encoded.
+            layouts: the layouts of objects that came before, if some may be the same.
 
         Raises:
             UnreadableObject: if the whole data set is deflated.
         """
         self._body_offset, self._encoding = body_offset, encoding_of(transfer_syntax_uid)
+        self._transfer_syntax_uid, self._layouts = transfer_syntax_uid, layouts
 
     @property
     def is_split(self) -> bool:
@@ -239,6 +259,23 @@ class HeldPart(PartFile):
             self._next_look = min(2 * self._length, self._most_header_bytes)
 
     def _found_in_memory(self) -> PixelData | None:
+        if self._found[0] != self._length:
+            self._found = self._length, self._found_by_layout() or self._found_by_walk()
+        return self._found[1]
+
+    def _found_by_layout(self) -> PixelData | None:
+        """Look at the beginning only, which has the layout of the object before most often."""
+        beginning = os.pread(self.fd, _BEGINNING_BYTES, self._body_offset)
+        size_bytes = self._length - self._body_offset
+        form = IndexKey(self._transfer_syntax_uid, _LAST_TAG, len(beginning), size_bytes)
+        try:
+            found = self._layouts.index(beginning, form)
+        except UnreadableObject:
+            return None
+        place = _place_in(found, beginning, self._body_offset, self._required_encoding)
+        return None if place is None or place.end is None else place
+
+    def _found_by_walk(self) -> PixelData | None:
         with (
             mmap.mmap(self.fd, self._length, access=mmap.ACCESS_READ) as pages,
             memoryview(pages) as content,
@@ -414,17 +451,21 @@ def _pixels_in(
     """
     with memoryview(content)[body_offset:] as data:
         found = index(data, encoding, _LAST_TAG, to_end=False, size_bytes=size_bytes)
-        keys = [key for key in found.starts if encoding.key(key) >> 16 == _PIXEL_GROUP]
-        if not keys or encoding.key(keys[-1]) not in _PIXEL_DATA:
-            return None
-        start = found.starts[keys[-1]]
-        if keys[-1] in found.odd or start + 12 > len(data):
-            return None
-        _, value, length = value_at(data, start, encoding)
-        end = None if length == UNDEFINED_LENGTH else body_offset + value + length
-        if end is None and not found.inside_fragments:
-            end = body_offset + found.end
-        return PixelData(body_offset + start, body_offset + value, end)
+        return _place_in(found, data, body_offset, encoding)
+
+
+def _place_in(found: Index, data: Buffer, body_offset: int, encoding: Encoding) -> PixelData | None:
+    # The walk ends behind the group of pixel data, so that they are last if they are there.
+    key = next(reversed(found.starts), 0)
+    start = found.starts.get(key, 0)
+    is_there = encoding.key(key) in PIXEL_VRS and key not in found.odd
+    if not is_there or start + LONG_HEAD_BYTES > len(data):
+        return None
+    _, value, length = value_at(data, start, encoding)
+    end = None if length == UNDEFINED_LENGTH else body_offset + value + length
+    if end is None and not found.inside_fragments:
+        end = body_offset + found.end
+    return PixelData(body_offset + start, body_offset + value, end)
 
 
 def _append(target: int, source: int, start: int, end: int) -> None:
