@@ -73,6 +73,7 @@ def may_identify(tag: int, vr: str, text: str, path: str) -> bool:
         text: its text as it is.
         path: where it is in its object.
     """
+    # An empty value tells nothing, also one of several.
     if not text.strip("\\ "):
         return False
     if is_identifying(tag, vr) or any(other.fits(tag) for other in _OTHERS):

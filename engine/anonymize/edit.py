@@ -65,6 +65,7 @@ def edit_file(
     """
     with source.open("rb") as file:
         ds = read_object(file, deflated=deflated)
+        # Before any step: one of them may write to (0002,0010).
         read_as = transfer_syntax_of(ds)
         for step in steps:
             if (

@@ -125,6 +125,7 @@ _TIME_ZONE: Final = BaseTag(0x00080201)
 _TIME_OF_DAY: Final = re.compile(r"[0-9:.\- ]*")
 _UNREAD: Final = (ProfileAction.REMOVE, ProfileAction.EMPTY)
 _TIMES: Final = frozenset(("DA", "DT", "TM"))
+# Values that are valid for their VR, as action D asks for (PS3.15 E.1).
 _DUMMIES: Final = {
     "DA": "19000101",
     "DT": "19000101000000",

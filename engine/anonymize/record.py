@@ -60,6 +60,7 @@ def _code(script_id: int) -> str:
 
 
 def _item(code: str) -> Dataset:
+    # dicomedit 10: as XNAT writes and reads it.
     meaning = "XNAT DicomEdit 6 Script"
     item = _coded({_CODE_VALUE: code, _CODING_SCHEME: CODING_SCHEME, _MEANING: meaning})
     item[_SCHEME_VERSION] = DataElement(_SCHEME_VERSION, "SH", "1.0")

@@ -103,6 +103,7 @@ def _assign(statement: syntax.Assign, run: ScriptRun) -> None:
 
 
 def _assign_existing(statement: syntax.AssignExisting, run: ScriptRun) -> None:
+    # dicomedit 4.4: unlike `:=`, null empties the elements. It is evaluated once for all.
     text = scalar(_evaluate(statement.value, run)) or ""
     for hit in run.find(statement.path):
         if hit.item is None and hit.tag in hit.level.ds:
@@ -130,6 +131,7 @@ def _echo(statement: syntax.Echo, run: ScriptRun) -> None:
     value = _evaluate(statement.value, run) if statement.value else None
     if value is VOID:
         raise StatementFailure("a function without a result is used as a value")
+    # XNAT writes this to its log, where it may be patient data.
     if run.script_context.echo is not None:
         run.script_context.echo(str(value))
 
@@ -306,6 +308,7 @@ class Script:
         except Rejected:
             return ScriptOutcome.REJECTED
         self._follow_instance(run)
+        # dicomedit 10: the numbers of stored scripts begin at 1.
         if script_id:
             record(ds, [script_id])
         return ScriptOutcome.OK

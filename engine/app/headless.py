@@ -55,6 +55,7 @@ class Signals:
     def install(self) -> None:
         """Take the signals from now on; main thread only."""
         self._waking.setblocking(False)
+        # A full buffer loses nothing: one byte is enough to wake, the signals are in the queue.
         signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
         for number in (*STOP_SIGNALS, signal.SIGHUP):
             signal.signal(number, self._take)

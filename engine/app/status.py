@@ -54,6 +54,7 @@ def read_status(settings: EngineSettings) -> EngineStatus:
         configuration, problem = store.load(), ""
     except ConfigurationError as error:
         configuration, problem = Configuration(), error.detail
+    # Without a running engine the index has the states of the last one.
     observed = {o.receiver: o for o in read_observed(settings.index_file)} if running else {}
     otherwise = "not applied yet" if running else "not running"
     receivers = tuple(

@@ -51,6 +51,7 @@ _HIDDEN = frozenset(("parameters", "identifier_settings"))
 _HASH_CHARACTERS = 10
 _SHORTEST_REPLACED = 3
 _PERHAPS_ADDRESSES = re.compile(r"(?<![0-9A-Za-z.:])[0-9a-fA-F]*[.:][0-9a-fA-F.:]*")
+# At least five numbers: versions and IPv4 addresses have fewer.
 _UIDS = re.compile(r"(?<![0-9.])[0-9]+(?:\.[0-9]+){4,}(?![0-9])")
 
 
@@ -70,6 +71,7 @@ class Mask:
     def place(self, text: str) -> str:
         """Return the hash of an address or other text; a port stays."""
         host, colon, port = text.rpartition(":")
+        # An IPv6 address without a port has colons too.
         if host and port.isdecimal() and not _is_address(text):
             return f"{self.hashed(host)}{colon}{port}"
         return self.hashed(text)
@@ -116,7 +118,7 @@ class Mask:
         return text
 
     def _sentence(self, text: str, hidden: list[str]) -> str:
-        # The longest first: a shorter one may be a part of it.
+        # The longest first: a shorter one may be part of it.
         for value in sorted(hidden, key=len, reverse=True):
             if len(value) >= _SHORTEST_REPLACED:
                 text = text.replace(value, self.place(value))
@@ -151,6 +153,7 @@ def write_bundle(path: Path, files: Mapping[str, bytes], now: datetime) -> None:
     Raises:
         StorageUnusable: if it can't be written.
     """
+    # An existing file, or a link that another user put there, is not written to.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with (
@@ -205,6 +208,7 @@ def _packages() -> Iterator[tuple[str, str]]:
     for requirement in requires("dicomdock") or ():
         if "extra ==" in requirement:
             continue
+        # PEP 508: the name ends where its version, extra or marker begins.
         name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
         try:
             yield name, version(name)

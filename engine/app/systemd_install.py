@@ -83,6 +83,7 @@ def steps(settings: ServiceSettings, root: Path = Path("/")) -> tuple[Unit | Com
         service,
         socket,
         user,
+        # Before the directory, which becomes this user's.
         CommandStep(("systemd-sysusers", str(user.path))),
         *_data_directory(settings, root),
         CommandStep(("systemctl", "daemon-reload")),
@@ -143,7 +144,7 @@ def install(
     root: Path = Path("/"),
     run: Callable[[tuple[str, ...]], None] | None = None,
 ) -> None:
-    """Do all steps, each said before it is done.
+    """Do all steps; each is printed before it is done.
 
     Raises:
         StepFailed: if one can't be done.
@@ -176,7 +177,7 @@ def uninstall(
 
 
 def describe_step(step: Unit | CommandStep | RemovalStep) -> str:
-    """Say what a step does."""
+    """Return a sentence on what a step does."""
     if isinstance(step, CommandStep):
         return f"run {step}"
     return f"{'remove' if isinstance(step, RemovalStep) else 'write'} {step.path}"
@@ -226,6 +227,7 @@ def _data_directory(settings: ServiceSettings, root: Path) -> Iterator[CommandSt
     """
     directory, wanted = settings.data_dir, _below(root, settings.data_dir)
     owner = identity_for(wanted, ROOT) or user(ROOT)
+    # Not `exists`: a link that leads nowhere is there as well.
     if os.path.lexists(wanted):
         if not _is_data_directory_or_empty(wanted):
             raise NotInstallable(

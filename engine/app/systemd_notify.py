@@ -31,6 +31,7 @@ class Notifier:
             address: empty if nobody listens.
             watchdog_seconds: the longest time between two pings that the manager accepts.
         """
+        # unix(7): the name of an abstract socket begins with a NUL.
         self._address = address.replace("@", "\0", 1) if address.startswith("@") else address
         self._watchdog_seconds = watchdog_seconds
         self._status = ""
@@ -46,6 +47,7 @@ class Notifier:
         address = variables.pop("NOTIFY_SOCKET", "")
         period, wanted_of = variables.pop("WATCHDOG_USEC", ""), variables.pop("WATCHDOG_PID", "")
         ours = wanted_of in ("", str(os.getpid() if pid is None else pid))
+        # Cut, as int() refuses thousands of digits.
         watched = ours and period.isascii() and period.isdecimal() and int(period[:15]) > 0
         if not address.startswith(("/", "@")):
             return cls()
@@ -57,6 +59,7 @@ class Notifier:
 
     def reloading(self) -> None:
         """Send RELOADING=1: the configuration is being read; `ready` follows."""
+        # sd_notify(3): a reload must name its begin by this clock.
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
 
@@ -80,7 +83,7 @@ class Notifier:
             threading.Thread(target=self._ping, args=(is_alive, period), daemon=True).start()
 
     def close(self) -> None:
-        """Tell nothing more."""
+        """Stop the watchdog pings and the status."""
         self._stopping.set()
 
     def _ping(self, is_alive: Callable[[], bool], period: float) -> None:

@@ -92,7 +92,9 @@ _SYSTEM_TREES = frozenset(map(Path, (
     "/sbin", "/sys", "/usr/bin", "/usr/lib", "/usr/sbin", "/usr/share",
 )))  # fmt: skip
 """What is the system's, with all that is below."""
+# systemd-tmpfiles removes old files there.
 _CLEANED = (Path("/tmp"), Path("/var/tmp"))
+# For what a stop does after the drain, before systemd kills the engine.
 _STOP_MARGIN_SECONDS = 30
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
 _SAFE = re.compile(r"[A-Za-z0-9._/@:+,=%$-]+")
@@ -134,6 +136,7 @@ class ServiceSettings:
         if not {*_CLEANED}.isdisjoint(self.data_dir.parents):
             remedy = "choose another with --data, such as /var/lib/dicomdock"
             problems.append(Problem("data", str(self.data_dir), "is cleaned by the system", remedy))
+        # The directory is given to the service's user, with all that is in it.
         if self.data_dir in _SYSTEM or not _SYSTEM_TREES.isdisjoint(_with_parents(self.data_dir)):
             remedy = "choose another with --data, such as /var/lib/dicomdock"
             problems.append(Problem("data", str(self.data_dir), "belongs to the system", remedy))

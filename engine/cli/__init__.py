@@ -50,9 +50,11 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     arguments = parser.parse_args(argv)
     as_json = getattr(arguments, "json", False)
     try:
+        # Else root would follow links and run programs that the owner has chosen.
         if not getattr(arguments, "as_caller", False):
             become_owner(settings_of(arguments).data_dir)
         code = arguments.run(arguments)
+        # Here, where it is caught: a closed pipe is noticed only when the output is flushed.
         terminal.flush()
     except NotTheOwner as error:  # import nothing: this user may be unable to read our code
         terminal.print_error(error, as_json=as_json)
@@ -64,6 +66,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     except BrokenPipeError:
         code = terminal.stop_writing()
     except KeyboardInterrupt:
+        # As shells report a program that a signal has ended.
         code = 128 + signal.SIGINT
     except Exception as error:
         _logger.debug("a command failed", exc_info=True)

@@ -41,6 +41,7 @@ def add_alerts(command: argparse.ArgumentParser) -> None:
     often = "the same alert is sent once within that time (default: 3600)"
     add("--repeat-seconds", type=whole_number, metavar="N", help=often)
     run = "a program with its arguments, last of all; it gets the alert as JSON on its input"
+    # REMAINDER: options of the program are not taken for ours.
     add("--command", dest="argv", nargs=argparse.REMAINDER, metavar="ARGUMENT", help=run)
     delete = add_verb(verbs, "delete", _delete, "remove a target")
     delete.add_argument("name", metavar="NAME")

@@ -35,6 +35,7 @@ def _queue(arguments: argparse.Namespace) -> Iterator[RunQueue]:
     from engine.processing.command.queue import RunQueue
 
     settings = settings_of(arguments)
+    # To open the queue would make its file.
     if not any(file.exists() for file in (settings.state_file, *settings.earlier_state_files)):
         raise NotFound("there is no queue of commands", "an engine makes it when it starts")
     with RunQueue(settings.state_file) as queue:

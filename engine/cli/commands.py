@@ -179,6 +179,7 @@ def is_asked() -> bool:
 def complete(parser: argparse.ArgumentParser) -> None:
     """Answer a shell that asks for completions, and exit; return at once if none does."""
     if is_asked():
+        # Only for a shell that asks: every command would have to wait for it.
         import argcomplete
 
         argcomplete.autocomplete(parser)

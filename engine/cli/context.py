@@ -103,6 +103,7 @@ def receiver_named(receivers: Sequence[Receiver], name: str) -> Receiver:
     Raises:
         NotFound: if there is none, or more than one.
     """
+    # AE:PORT first: it is unique, while several receivers may share an AE title.
     found = [r for r in receivers if r.label == name] or [
         r for r in receivers if name in {str(r.id), r.ae_title}
     ]
@@ -122,7 +123,7 @@ def receivers_named(receivers: Sequence[Receiver], names: list[str]) -> list[Rec
 
 @contextmanager
 def attached(settings: EngineSettings) -> Iterator[EngineView | None]:
-    """Give the engine that runs on the data directory; None if none runs.
+    """Yield the engine that runs on the data directory; None if none runs.
 
     Raises:
         AlreadyRunning: if one runs and does not answer.
@@ -139,7 +140,7 @@ def attached(settings: EngineSettings) -> Iterator[EngineView | None]:
 
 @contextmanager
 def journal_of(settings: EngineSettings) -> Iterator[Journal]:
-    """Give the journal to a command that works without an engine.
+    """Yield a journal for a command that works without an engine.
 
     The umask of commands keeps folder and files private.
     """
@@ -185,6 +186,7 @@ def shows_secrets(arguments: argparse.Namespace, command: str) -> bool:
     settings = settings_of(arguments)
     with attached(settings) as engine:
         if engine is not None:
+            # Before anything is shown: if this fails, the command ends.
             engine.monitoring.note_secrets_shown(command, actor())
             return True
     from engine.events import SecretsShown
@@ -234,4 +236,5 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _is_denied(error: BaseException, directory: Path) -> bool:
     if isinstance(error, PermissionError):
         return error.filename is None or str(error.filename).startswith(str(directory))
+    # Extended codes have the primary one in their last byte.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE_DENIED

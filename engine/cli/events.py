@@ -74,6 +74,7 @@ def _log_file(arguments: argparse.Namespace) -> Path:
 
 def _follow(log: EventLog, arguments: argparse.Namespace, query: EventQuery) -> None:
     """Show new events until the command is interrupted or its output is closed."""
+    # watchfiles, which only this option needs.
     from engine.config.watcher import ConfigurationWatcher
 
     changed = threading.Event()
@@ -83,6 +84,7 @@ def _follow(log: EventLog, arguments: argparse.Namespace, query: EventQuery) -> 
         while True:
             _show(filter(query.matches, log.added()), arguments.json)
             changed.wait()
+            # Before the next look at the log: a change during it wakes this thread again.
             changed.clear()
     finally:
         watcher.stop()
@@ -100,6 +102,7 @@ def _line(record: Record) -> str:
     about = ("receiver", "calling_ae_title", "association")
     cells.extend(str(record[name]) for name in about if record.get(name))
     message = str(record.get("message", ""))
+    # One line for each event, also if a damaged log has line breaks in a text.
     return "  ".join(" ".join(cell.splitlines()) for cell in (*cells, message))
 
 

@@ -51,7 +51,7 @@ def add_forwarding(command: argparse.ArgumentParser) -> None:
 def _forwarding_control(
     arguments: argparse.Namespace,
 ) -> Iterator[tuple[ForwardingView, Configuration, bool]]:
-    """Give the forward copies of the data directory, and whether an engine sends them.
+    """Yield the forward copies of the data directory, and whether an engine sends them.
 
     Raises:
         NotFound: if there is no destination.

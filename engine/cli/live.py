@@ -51,7 +51,7 @@ def add_port_verbs(verbs: Commands) -> None:
 
 @contextmanager
 def running_engine(arguments: argparse.Namespace) -> Iterator[EngineView]:
-    """Give the engine that runs on the data directory.
+    """Yield the engine that runs on the data directory.
 
     Raises:
         NotFound: if none does.
@@ -166,6 +166,7 @@ def add_selftest(parser: argparse.ArgumentParser) -> None:
 
 
 def _selftest(arguments: argparse.Namespace) -> int:
+    # pydicom, which no other command of this module needs.
     from engine.app.selftest.run import SelfTest
 
     calling = AETitle.parse(arguments.calling, "as")

@@ -117,6 +117,7 @@ def add_check(parser: argparse.ArgumentParser) -> None:
 
 def _check(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
+    # First, so that the parts are not among the differences.
     swept = _sweep(settings)
     if arguments.rebuild_index:
         found, adopted = _rebuild(settings)

@@ -259,10 +259,12 @@ def png(width: int, height: int, samples: int, pixels: bytes) -> bytes:
     colours = _GREY if samples == 1 else _COLOURS
     header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
     row = width * samples
+    # PNG 9.2: each row begins with its filter type, 0 for none.
     rows = b"".join(b"\0" + pixels[at : at + row] for at in range(0, row * height, row))
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
+    # PNG 5.3: the CRC is of type and data, without the length.
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -52,6 +52,7 @@ def read_text(name: str) -> str:
             "name the right file, or split it",
         )
     try:
+        # Some editors write a byte order mark.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
@@ -105,6 +106,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the error and exit with code 2."""
+        # argparse quotes what was given, control characters included.
         super().error(terminal.visible(message))
 
 
@@ -137,7 +139,7 @@ def set_run(parser: argparse.ArgumentParser, run: object) -> None:
 
 
 def add_verbs(command: argparse.ArgumentParser) -> Commands:
-    """Give a command verbs; return the group to add them to."""
+    """Let a command have subcommands; return the group that they are added to."""
     return command.add_subparsers(metavar="VERB", required=True)
 
 
@@ -151,6 +153,7 @@ def add_switch(parser: argparse.ArgumentParser, name: str, words: str) -> None:
     parser.add_argument(
         f"--{name.replace('_', '-')}",
         action=argparse.BooleanOptionalAction,
+        # Then argparse sets no attribute unless the option is given, and the field stays.
         default=argparse.SUPPRESS,
         help=words,
     )
@@ -233,12 +236,13 @@ def auto_archive(text: str) -> int:
 
 
 def lines_in_words(text: str) -> str:
-    """Say how many lines a text has."""
+    """Return the number of lines of a text, in words."""
     return terminal.counted(len(text.splitlines()), "line") if text else "none"
 
 
 def whole_number(text: str) -> int:
     """Read a whole number from 1."""
+    # isdecimal alone takes digits of other scripts; int() refuses thousands of digits.
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text)):
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1")
     return int(text)
@@ -259,6 +263,7 @@ def seconds(text: str) -> float:
         duration = float(text)
     except ValueError:
         duration = -1
+    # Refuses nan too, with which every comparison is false.
     if not 0 <= duration <= 86_400:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no duration; use 0 to 86400 seconds")
     return duration

@@ -119,6 +119,7 @@ def _send(arguments: argparse.Namespace) -> int:
         terminal.print_json({"peer": str(peer), **report.to_record(broken)})
     else:
         _print(peer, report)
+    # After the report: what was stored before stays with the peer.
     if broken is not None:
         raise broken
     return 0 if report.is_complete else NOT_ACCEPTED
@@ -131,6 +132,7 @@ def _found(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             yield from sorted(p for p in path.rglob("*") if p.is_file() and is_dicom_file(p))
+        # A file that is named is tried, whatever it is; folders may hold other files as well.
         elif path.exists():
             yield path
         else:

@@ -370,6 +370,7 @@ def trials(
         ]
     if not arguments.mask:
         return tried
+    # File names may be made of labels or patients' names.
     return [one.masked(f"file {number}") for number, one in enumerate(tried, start=1)]
 
 

@@ -171,6 +171,7 @@ def _save(
         identifiers,
         before.receivers,
         before.projects,
+        # Only if one is chosen: it loads the code of plugins.
         installed_file_namers() if fields.get("file_namer") else None,
     )
     receiver = parse_receiver(record | fields, rules)

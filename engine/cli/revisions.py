@@ -174,6 +174,7 @@ def _history(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
     with suppress(ConfigurationError):  # a broken file has a history too
         _in_force(store)
+    # One more than are shown, to tell whether there are earlier ones.
     found = list(islice(store.revisions(), arguments.limit + 1))
     listed = found[: arguments.limit]
     secrets = shows_secrets(arguments, "config history")

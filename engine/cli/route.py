@@ -152,7 +152,7 @@ def _rehearsal(arguments: argparse.Namespace) -> Iterator[RoutingDryRun]:
 
 @contextmanager
 def _processing(receiver: Receiver) -> Iterator[Processing | None]:
-    """Give the processors, if the receiver has custom processing; else None."""
+    """Yield the processors, or None if the receiver has no custom processing."""
     if not receiver.custom_processing:
         yield None
         return
@@ -177,6 +177,7 @@ def _files(names: Iterable[str], faults: list[OSError]) -> Iterator[Path]:
             yield Path(name)
             continue
         for folder, below, files in os.walk(name, onerror=faults.append):
+            # In place: os.walk goes on by this very list.
             below.sort()
             yield from (Path(folder, file) for file in sorted(files))
 

@@ -95,6 +95,7 @@ def _file_name(text: str) -> str:
 
 
 def _engine(arguments: argparse.Namespace) -> None:
+    # The whole engine: neither the help nor `status` must wait for it.
     from engine import Engine
     from engine.app.headless import Signals, run
     from engine.app.systemd_notify import Notifier
@@ -103,6 +104,7 @@ def _engine(arguments: argparse.Namespace) -> None:
     from engine.remote.metrics import serve_metrics
 
     signals, notifier = Signals(), Notifier.from_environment()
+    # Before the start, which may take a while: a signal in it is not lost.
     signals.install()
     settings = settings_of(arguments)
     require_tls(settings)  # before any port is opened

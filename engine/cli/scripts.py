@@ -287,6 +287,7 @@ def _edit(
             script_context=script_context,
             script_ids=[arguments.script_id] if arguments.script_id else (),
             mark=arguments.mark,
+            # In memory, which a command may take; reception refuses deflated objects.
             deflated=True,
         )
         found = _differences(source, target, arguments) if outcome is ScriptOutcome.OK else ()

@@ -138,6 +138,7 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
 def _configured(arguments: argparse.Namespace) -> tuple[ListenPlace, ...]:
     """Return the addresses of the configured receivers; none if the configuration is unreadable."""
     try:
+        # The command stays root, for the units; in this directory root never works as root.
         with as_owner(arguments.data):
             configuration = store_of(arguments).load()
     except ConfigurationError as error:
@@ -152,6 +153,7 @@ def _program() -> tuple[str, ...]:
     """Return the command line of this installation."""
     beside = Path(sys.executable).with_name("dicomdock")
     found = str(beside) if beside.exists() else shutil.which("dicomdock")
+    # -P: no code of the present directory.
     return (found,) if found else (sys.executable, "-P", "-m", "tui")
 
 

@@ -179,6 +179,7 @@ def _add_one(parser: argparse.ArgumentParser, count: str | None = None) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
+    # SQLite and the index, here and below: the help must not wait for them.
     from engine.index.listing import find_sessions
     from engine.index.reader import IndexFile
 
@@ -299,9 +300,11 @@ def _ask(arguments: argparse.Namespace, request: Ask) -> int:
 
     settings, clock = settings_of(arguments), SystemClock()
     with IndexFile(settings.index_file) as index:
+        # A running engine does the work; the command only asks for it.
         if EngineLock.holder(settings.lock_file):
             ledger = SessionRepository(index, clock)
             refused = _ask_each(arguments.session, ledger, request)
+            # Once all rows are there: a single look of the engine finds them.
             notify(settings.wakeup_file)
             late = not _waited(arguments, refused)
             return _print_outcome(arguments, ledger, refused) or int(late)
@@ -381,6 +384,7 @@ def _trace(arguments: argparse.Namespace) -> None:
     settings = settings_of(arguments)
     with IndexFile(settings.index_file) as index:
         path = settings.trace_key_file
+        # `TraceKey` would make a key; without one nothing was hashed.
         found = trace(index, TraceKey(path) if path.exists() else None, arguments.value)
     if not found.sessions and not found.objects:
         raise NotFound("nothing of that was received", "check the value; letter case is ignored")

@@ -69,6 +69,7 @@ def _delete(arguments: argparse.Namespace) -> None:
     from engine.state.routes import StudyRoutes, read_study_routes
 
     file = settings_of(arguments).state_file
+    # To open the table would make the file.
     if not read_study_routes(file):
         raise NotFound("there are no study routes", "add them with: study-routes add")
     with StudyRoutes(file) as table:

@@ -91,6 +91,7 @@ class History:
         return f"kept revisions: {kept[-1]} to {kept[0]}" if kept else "no revision is kept"
 
     def _make_folder(self) -> None:
+        # A command of root would write where the link leads.
         if self.folder.is_symlink():
             raise OSError(errno.ELOOP, "config.history is a symbolic link")
         with contextlib.suppress(FileExistsError):
@@ -169,6 +170,7 @@ def recoverable(path: Path) -> Iterator[RecoveryCandidate]:
     kept = _acceptable((past.tables, history.file(past.number)) for past in history.revisions())
     backups = sorted(_acceptable(_backups(path)), key=_age)
     seen = set()
+    # merge is lazy: the newest candidate is found without a look at all revisions.
     for found in merge(kept, backups, key=_age):
         if found.configuration not in seen:
             seen.add(found.configuration)
@@ -201,7 +203,7 @@ def was_configured(path: Path, in_use: Iterable[Path]) -> str:
 
 
 def remedy(path: Path) -> str:
-    """Say how to restore a configuration file."""
+    """Return a sentence on how to restore a configuration file."""
     command = shlex.join(["dicomdock", "--data", str(path.parent), "config", "recover"])
     newest = next(recoverable(path), None)
     if newest is None:

@@ -72,6 +72,7 @@ def revealed_target(target: AlertTarget, in_force: SiteSettings) -> AlertTarget:
 
 def revealed_receiver(receiver: Receiver, in_force: Configuration) -> Receiver:
     """Return a receiver of a client with the secrets that its masks stand for."""
+    # Another identifier gets no secrets of the former one.
     known = [
         known.identifier_settings
         for known in in_force.receivers

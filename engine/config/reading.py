@@ -62,6 +62,7 @@ def _content(path: Path) -> bytes | None:
                 raise Unreadable("is not a regular file")
             if status.st_size > LARGEST_FILE_BYTES:
                 raise Unreadable(f"is larger than {LARGEST_FILE_BYTES:,} bytes")
+            # Bounded as well: the file may grow after its size was checked.
             return file.read(LARGEST_FILE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -75,15 +76,19 @@ def _tables(content: bytes) -> Tables:
     if not content.strip():
         raise Unreadable(f"is empty ({len(content)} bytes), which no configuration is")
     try:
+        # Some editors write a byte order mark.
         text = content.decode("utf-8-sig")
+        # By itself Python's json takes NaN, Infinity, and one name twice.
         tables = json.loads(text, object_pairs_hook=_members, parse_constant=_not_a_number)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise Unreadable(f"is not UTF-8 text (byte {error.start})", line) from error
     except JSONDecodeError as error:
         raise Unreadable(f"is not JSON: {error.msg}", error.lineno, error.colno) from error
+    # Python's json calls itself for each level.
     except RecursionError as error:
         raise Unreadable("is not acceptable JSON: it is nested too deeply") from error
+    # int() refuses more digits than sys.get_int_max_str_digits().
     except ValueError as error:
         raise Unreadable("is not acceptable JSON: a number has too many digits") from error
     if not isinstance(tables, dict):

@@ -125,6 +125,7 @@ class Draft:
             self.table(name).update(record, doc_ids=[number])
             return number
         self._last_ids[name] += 1
+        # TinyDB itself would give the highest number that is left, plus one.
         return self.table(name).insert(Document(record, self._last_ids[name]))
 
     def put_project(self, project: Project) -> None:
@@ -132,7 +133,7 @@ class Draft:
         self.table("projects").upsert(project.to_record(), where("id") == project.id)
 
     def replace_tables(self, tables: Tables) -> None:
-        """Take the tables of another revision, except `meta`, which counts revisions."""
+        """Use the tables of another revision, except `meta`, which counts revisions."""
         self._file.write({**tables, "meta": self.tables.get("meta", {})})
 
     def put_single(self, name: str, record: Mapping[str, Any]) -> None:
@@ -228,6 +229,7 @@ class RevisionedFile:
         """
         past = self._past(number)
         with self._change(actor) as draft:
+            # Raises before anything is changed: an old revision may not be acceptable any more.
             self._parse(past.tables)
             draft.replace_tables(past.tables)
         return draft.configuration
@@ -302,7 +304,7 @@ class RevisionedFile:
 
     @contextmanager
     def _change(self, actor: str) -> Iterator[Draft]:
-        """Give a draft for one change; it becomes a revision unless it changes nothing."""
+        """Yield a draft for one change; it becomes a revision unless it changes nothing."""
         with self._open() as draft:
             before = draft.configuration
             yield draft

@@ -46,6 +46,7 @@ class AtomicJSONStorage(Storage):
         """Take the file, and files that exist only where an engine has run."""
         self.path = Path(path).absolute()
         self._in_use = in_use
+        # A file of its own: a lock on the file itself would stay with the old inode after a rename.
         self._lock_path = self.path.with_name(f"{self.path.name}.lock")
         self._lock_seconds = lock_seconds
         self._locked = False
@@ -79,6 +80,7 @@ class AtomicJSONStorage(Storage):
                 what restores it.
         """
         tables = self._tables()
+        # A lost file must not become the defaults: a receiver for every caller, and no site script.
         signs = was_configured(self.path, self._in_use) if tables is None else ""
         if signs:
             # Another process may have made the first file, and its history, since we looked.
@@ -100,6 +102,7 @@ class AtomicJSONStorage(Storage):
         Raises:
             StorageUnusable: if that fails; the file is never half old and half new.
         """
+        # No NaN: JSON has none, and `read_tables` would refuse the file.
         text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         # A lone surrogate becomes \udXXX, which is JSON's own way to write it.
         content = text.encode("utf-8", "backslashreplace")

@@ -132,6 +132,7 @@ class ConfigurationStore(RevisionedFile):
             NotFound: if it does not exist any more.
         """
         with self._change(actor) as draft:
+            # Raises `NotFound`: TinyDB removes an unknown number without an error.
             draft.configuration.receiver(receiver_id)
             draft.table("receivers").remove(doc_ids=[receiver_id])
         return draft.configuration
@@ -236,6 +237,7 @@ class ConfigurationStore(RevisionedFile):
             NotFound: if it does not exist any more.
         """
         with self._change(actor) as draft:
+            # Raises `NotFound`: TinyDB removes an unknown number without an error.
             draft.configuration.processor(processor_id)
             draft.table("processors").remove(doc_ids=[processor_id])
         return draft.configuration

@@ -78,10 +78,12 @@ class ConfigurationWatcher:
         """Watch until the file has changed: by then its name may belong to another inode."""
         for changes in watch(
             self._path,
+            # The default filter ignores whatever is below folders such as .venv or node_modules.
             watch_filter=None,
             debounce=_DEBOUNCE_MS,
             step=_STEP_MS,
             rust_timeout=round(POLL_SECONDS * 1000),
+            # Without events too: file systems such as NFS send none.
             yield_on_timeout=True,
             stop_event=self._stopping,
             raise_interrupt=False,

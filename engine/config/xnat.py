@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST_RECORDS = 1000
 
+# id, created, timestamp, disabled and label are missing: they mean nothing elsewhere (XNAT 1.2).
 _NAMES = {
     "aeTitle": "ae_title",
     "port": "port",
@@ -81,6 +82,7 @@ def read_records(text: str) -> tuple[Mapping[str, Any], ...]:
     Raises:
         InvalidImport: naming line and column of what is not JSON, or the member that is none.
     """
+    # Some editors write a byte order mark, which json.loads refuses.
     content = _parsed(text.removeprefix("\ufeff"))
     records = content if isinstance(content, list) else [content]
     if len(records) > MOST_RECORDS:
@@ -114,6 +116,7 @@ def plan_import(
             item = ImportItem(item.label, ImportOutcome.REFUSED, problems=(*item.problems, problem))
         seen.add(item.label)
         if item.receiver is not None:
+            # The next record must fit what this one would make.
             planned[item.label] = item.receiver
         items.append(item)
     return tuple(items)
@@ -144,6 +147,7 @@ def to_xnat(receiver: Receiver) -> dict[str, object]:
     exported: dict[str, object] = {theirs: record[ours] for theirs, ours in _NAMES.items()}
     for name in _NULLABLE:
         exported[name] = exported[name] or None
+    # Newer versions of XNAT write a boolean, and read all of these.
     exported[_OVERWRITE] = "append" if receiver.direct_archive_append else "delete"
     return exported
 
@@ -162,8 +166,10 @@ def objections(receiver: Receiver) -> Iterator[Problem]:
 
 
 def _objection(line: str) -> tuple[str, str]:
+    # XNAT 1.5: digits alone are an address there, 10 is 0.0.0.10.
     if line.isdecimal():
         return "is an address to XNAT, not an AE title", "write it as AE@network"
+    # XNAT 1.5: Java's split drops empty parts at the end, so that CT1@ has one part.
     if "@" in line.rstrip("@").partition("@")[2]:
         return "has more than one @, which XNAT refuses", "remove the line"
     try:
@@ -227,9 +233,11 @@ def _to_raw(record: Mapping[str, Any], known: Receiver | None) -> dict[str, obje
     raw: dict[str, object] = known.to_record() if known else {}
     for theirs, ours in _NAMES.items():
         if theirs in record or theirs != _OVERWRITE:  # an older XNAT does not have that one
+            # Absent members get their default; newer versions of XNAT keep them in a PUT.
             raw[ours] = record.get(theirs)
     identifier = raw["identifier"]
     if identifier is None or (isinstance(identifier, str) and not identifier.strip()):
+        # XNAT refuses such a record, though the example of its API has no identifier.
         raw["identifier"] = DEFAULT_IDENTIFIER
     if known is not None and raw["identifier"] != known.identifier:
         raw["identifier_settings"] = {}  # those belong to the former identifier

@@ -70,7 +70,7 @@ def read_in_parts(
     last_tag: int = DEFAULT_LAST_TAG,
     layouts: ElementIndexCache | None = None,
 ) -> HeaderView | None:
-    """Do as `read_complete` does, without a look at one long value, which pixel data mostly is.
+    """Do as `read_complete` does, without reading one long value, mostly pixel data.
 
     Args:
         beginning: what comes before that value, and perhaps more.
@@ -154,6 +154,7 @@ def _require_data_set(data: Buffer) -> None:
     """PS3.8: what travels is the data set alone, without the preamble and file meta of a file."""
     if len(data) == 0:
         raise UnreadableObject("the data set is empty")
+    # A whole file, or one without its preamble (PS3.10 7.1).
     if bytes(data[128:134]) == b"DICM\x02\x00" or bytes(data[:2]) in {b"\x02\x00", b"\x00\x02"}:
         raise UnreadableObject("the data set begins with a file header")
 
@@ -219,6 +220,7 @@ class ElementIndexCache:
         if layout is not None and layout.heads.unpack_from(data) == layout.contents:
             return layout.found
         found = _walk(data, form, encoding_of(form.transfer_syntax_uid))
+        # A peer that sends long headers must not fill the cache.
         if len(found.starts) <= MOST_HEADS:
             self._note(data, form, found)
         return found

@@ -179,7 +179,7 @@ class Excerpt:
     __slots__ = ("_at", "elements")
 
     def __init__(self, elements: tuple[tuple[int, bytes], ...]) -> None:
-        """Take each element with its key; what is empty must not be there."""
+        """Take each element with its key; an empty one stands for an element that is absent."""
         self.elements = elements
         self._at: tuple[Mapping[int, int], Struct, tuple[bytes, ...]] | None = None
         """Where they were last, how to take them out from there, and what that must give."""
@@ -284,6 +284,7 @@ class HeaderView:
                 elements.append((key, b""))
                 continue
             _, position, length = value_at(self._data, start, self._encoding)
+            # Excerpts are kept in caches, which a peer must not fill.
             if length > _MAX_COMPARED_BYTES:
                 return None
             elements.append((key, self._data[start : position + length]))
@@ -379,6 +380,7 @@ class HeaderView:
                 text = text[: text.index("\\")]
             text = text.strip(" \0")
         if vr == "PN":
+            # PS3.5 6.2.1: empty components at the end may be written or left out.
             text = text.rstrip("^= ")
         if vr == "UN" and not text.isprintable():
             return None  # binary, which nobody meant as text
@@ -394,6 +396,7 @@ class HeaderView:
     def _character_set(self) -> tuple[str, ...]:
         key = self._encoding.key(SPECIFIC_CHARACTER_SET)
         start = self._starts.get(key)
+        # Read as bytes, not by `text`, which needs the character set itself.
         terms = b"" if start is None else self._value(key, start)[1]
         return encodings_of(terms[:1024].decode("ascii", "replace"))
 

@@ -251,6 +251,7 @@ class FileMeta:
             _element(0x0010, b"UI", transfer_syntax_uid)
             + _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
             + _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME)
+            # PS3.10 7.1: Source and Receiving Application Entity Title.
             + _element(0x0016, b"AE", calling_ae_title[:16])
             + _element(0x0018, b"AE", called_ae_title[:16])
             + (b"" if anonymization else _EXEMPT)
@@ -305,6 +306,7 @@ def _head(element: int, vr: bytes, length: int) -> bytes:
     return _ELEMENT.pack(0x0002, element, vr, length)
 
 
+# PS3.10 7.1: version 1 of the file meta.
 _VERSION = _long_element(0x0001, b"\0\1")
 _EXEMPT = _element(CREATOR_ELEMENT & 0xFFFF, b"UI", CREATOR_UID) + _long_element(
     NOTE_ELEMENT & 0xFFFF, EXEMPT

@@ -224,7 +224,7 @@ class RawWalk:
         return self.reached + LONG_HEAD_BYTES > self._window_end < self._size
 
     def _look(self, size_bytes: int) -> None:
-        """Move the window to where the walk is."""
+        """Read a window from where the walk is."""
         self._base = self.reached
         self.window = self._read(size_bytes, self._base)
         if len(self.window) < min(size_bytes, self._size - self._base):

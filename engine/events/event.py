@@ -76,6 +76,7 @@ class Event:
 
         Events that DICOM peers cause are never in it, so that peers can't fill it.
         """
+        # Most events have no such field: peers or the engine cause them.
         by = getattr(self, "by", "")
         return self.audited or (by != "" and by not in AUTOMATIC)
 

@@ -51,6 +51,7 @@ class Budget:
         self._seconds = seconds
         self._monotonic = monotonic
         self._lock = threading.Lock()
+        # As long as the limit: its first entry is the oldest report that still counts.
         self._reported: deque[float] = deque(maxlen=reports)
         self._left_out = 0
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# LEFT JOIN: an object that was not stored has no session, but the reader must pass its row.
 _AFTER = (
     "SELECT o.sequence, o.at, o.state, o.receiver, s.project, o.sop_instance_uid"
     " FROM objects o LEFT JOIN sessions s ON s.id = o.session"

@@ -62,6 +62,7 @@ def session_row(connection: sqlite3.Connection, session_id: int) -> Session:
 def scan_rows(connection: sqlite3.Connection, session_id: int) -> tuple[ScanRow, ...]:
     """Return the scans of a session in the natural order of their ids."""
     # A replaced object has several rows, of which the newest one counts.
+    # With one MAX or MIN, SQLite takes the other columns from that very row.
     files = f"SELECT file, bytes, MAX(sequence) AS newest FROM objects WHERE {_STORED}"
     sql = (
         f"SELECT {_SCAN}, COUNT(*), SUM(bytes), file, MIN(newest) FROM ({files} GROUP BY file)"

@@ -107,6 +107,7 @@ class Plan:
 
 def plan_from_json(text: str) -> Plan:
     """Return the plan that an index kept."""
+    # JSON has no enums and no tuples.
     raw: dict[str, Any] = json.loads(text)
     raw["area"] = SessionArea(raw["area"])
     raw["status"] = SessionStatus(raw["status"])

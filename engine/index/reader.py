@@ -33,7 +33,7 @@ class IndexReader:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for questions about one state of the index.
+        """Yield the connection for queries that all see the same state of the index.
 
         Raises:
             StorageUnusable: if the index can't be read.
@@ -55,11 +55,13 @@ class IndexFile:
     """A connection to an existing index; used by one thread, in a `with` block."""
 
     def __init__(self, path: Path) -> None:
+        # To connect would make an empty file.
         if not path.exists():
             raise NotFound("there is no session index", "nothing was received here yet")
         with translate_sqlite_errors():
             self._connection = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS)
             version = self._version()
+        # Not migrated here: only an engine brings the index to its version.
         if version != SCHEMA_VERSION:
             self._connection.close()
             raise StorageUnusable(
@@ -84,7 +86,7 @@ class IndexFile:
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for one transaction; no other writer comes between.
+        """Yield the connection for one transaction; others can't write meanwhile.
 
         Raises:
             StorageUnusable: if the index can't be read or written.
@@ -189,6 +191,7 @@ class SessionNumbers:
 
 def read_session_numbers(index_file: Path) -> SessionNumbers:
     """Return the numbers that an index has given, as far as it can be read."""
+    # Damage may be why the index is made anew.
     with suppress(sqlite3.Error), closing(open_to_read(index_file)) as connection:
         (highest,) = connection.execute(_HIGHEST).fetchone()
         rows = connection.execute("SELECT id, area, folder FROM sessions").fetchall()
@@ -214,6 +217,7 @@ def restore_session_numbers(index_file: Path, given: SessionNumbers) -> None:
         connection.executemany("INSERT INTO chosen VALUES (?, ?)", chosen.items())
         for table, column in _REFERENCES:
             _renumber(connection, table, column)
+        # Last: the other tables refer to its numbers.
         _renumber(connection, "sessions", "id")
         connection.execute(
             "UPDATE session_numbers SET highest = MAX(highest, ?)", (next(unused) - 1,)

@@ -33,12 +33,14 @@ _STEPS = {
             plan TEXT
         );
     """,
+    # objects_by_place begins with the session, as objects_by_session did.
     3: """
         CREATE TABLE traces (hash BLOB, session INTEGER, PRIMARY KEY (hash, session)) WITHOUT ROWID;
         CREATE INDEX objects_by_instance ON objects (sop_instance_uid);
         CREATE INDEX objects_by_place ON objects (session, file);
         DROP INDEX IF EXISTS objects_by_session;
     """,
+    # sessions_by_area covers the totals of the areas: no row of the table is read for them.
     4: """
         CREATE INDEX sessions_by_area ON sessions (area, status, objects, bytes);
         CREATE TABLE senders (
@@ -79,6 +81,7 @@ _STEPS = {
     5: """
         ALTER TABLE objects ADD COLUMN project_script TEXT NOT NULL DEFAULT 'due';
     """,
+    # Unlike objects, sessions have no AUTOINCREMENT: the trigger keeps a removed row's number.
     6: """
         CREATE TABLE session_numbers (highest INTEGER NOT NULL);
         INSERT INTO session_numbers SELECT MAX(

@@ -237,6 +237,7 @@ def sender_detail(
 
 
 def _receivers(connection: sqlite3.Connection, sender: Sender) -> tuple[str, ...]:
+    # A sender's row has only the last receiver; sessions know the earlier ones.
     sql = "SELECT DISTINCT receiver FROM sessions WHERE calling_ae_title = ? ORDER BY receiver"
     found = (receiver for (receiver,) in connection.execute(sql, (sender.calling_ae_title,)))
     return tuple(dict.fromkeys(filter(None, (sender.receiver, *found))))

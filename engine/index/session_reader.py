@@ -57,7 +57,7 @@ class Connection(Protocol):
     """The index, in the process of its engine or beside it."""
 
     def changing(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Give the connection for one transaction."""
+        """Return a context manager that yields the connection for one transaction."""
         ...
 
     def forget_place(self, session_id: int) -> None:

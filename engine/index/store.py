@@ -218,7 +218,7 @@ class SessionIndex:
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for one transaction, to the other modules of this package."""
+        """Yield the connection for one transaction, to the other modules of this package."""
         with self._lock, self._connection:
             # Commands write to the index too: nothing may change between our reading and writing.
             self._connection.execute("BEGIN IMMEDIATE")
@@ -339,7 +339,7 @@ class SessionIndex:
         return row is None or bool(row[0])
 
     def confirm_run(self) -> None:
-        """Let `close` note a clean stop: every object has its row, and the start succeeded."""
+        """Allow `close` to note a clean stop: the start succeeded, and every object has its row."""
         self._run_is_confirmed = True
 
     def close(self) -> None:
@@ -472,7 +472,7 @@ class SessionWriters:
             self._counts[session_id] = self._counts.get(session_id, 0) + 1
 
     def release(self, session_id: int) -> None:
-        """Take an object from the count: it is stored and its row is queued, or it failed."""
+        """Remove an object from the count: it is stored and its row is queued, or it failed."""
         with self._lock:
             left = self._counts.pop(session_id) - 1
             if left:

@@ -61,6 +61,7 @@ class TraceKey:
         """Return the hash of an element's value, surrounding blanks and case apart."""
         # PS3.5 6.2: blanks around an LO or SH do not count. A value may hold lone surrogates, which
         # strict UTF-8 refuses.
+        # With the tag: an accession number and a patient ID of one text have different hashes.
         message = f"{tag:08X}:{value.strip().casefold()}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, message, "sha256")[:_HASH_BYTES]
 

@@ -176,6 +176,7 @@ class RowWriter:
                 self._wake.wait()
             # At the end there is no reason to wait for further rows.
             if not self._closing:
+                # A row costs 4 µs in a batch, and 30 to 80 µs with a commit of its own.
                 self._wake.wait_for(lambda: self._closing, timeout=BATCH_SECONDS)
             batch, self._waiting = self._waiting, []
             self._writing = batch
@@ -215,6 +216,7 @@ class RowWriter:
             self.lost_rows += max(0, len(rows) - MAX_WAITING_ROWS)
             self._waiting = rows[-MAX_WAITING_ROWS:]
             if self._closing:
+                # No later try comes. After lost rows the next start looks for files without one.
                 self.lost_rows += len(self._waiting)
                 self._waiting = []
             else:
@@ -268,5 +270,6 @@ def _session_changes(batch: Sequence[ObjectRow]) -> list[tuple[int, int, str, in
             continue
         stored = row.state == ObjectState.STORED
         objects, size, _ = changes.get(row.session, (0, 0, ""))
+        # Also of an object that was not stored: the session is not idle.
         changes[row.session] = (objects + stored, size + row.bytes * stored, row.at)
     return [(objects, size, at, session) for session, (objects, size, at) in changes.items()]

@@ -170,6 +170,7 @@ class _Rows:
             path = f"{above}{element_number(int(tag))}"
             row, items = self._row(ds, raw, (depth, item, path), private)
             yield row
+            # The walk calls itself for each level.
             if items and depth >= DEEPEST:
                 self.complete = False
                 continue
@@ -199,6 +200,7 @@ class _Rows:
 
     def _first_bytes(self, raw: Kept) -> bytes:
         if isinstance(raw, RawDataElement) and raw.value is None and raw.length:
+            # A long value stays in the file; only its beginning is shown.
             self._file.seek(raw.value_tell)
             return self._file.read(min(_RAW_BYTES, raw.length))
         return raw.value[:_RAW_BYTES] if isinstance(raw.value, bytes) else b""

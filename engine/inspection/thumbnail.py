@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from engine.inspection.job import ThumbnailJob
 
 LARGEST_SIDE: Final = 512
+# A header may name any size: a decoder would take that much memory.
 LARGEST_FRAME_BYTES: Final = 128 * 1024**2
 _PIXELS: Final = {
     0x7FE00008: "FloatPixelData",

@@ -170,6 +170,7 @@ def _target_faults(raw: object) -> Iterator[Problem]:
         remedy = "use 1 to 32 letters, digits, dots and hyphens"
         yield Problem("alerts.name", str(name)[:40], "is no name", remedy)
     command, webhook = raw.get("command") or [], raw.get("webhook") or ""
+    # With both or neither it is not clear where an alert goes.
     if bool(command) == bool(webhook):
         remedy = "give a command or a webhook"
         yield Problem("alerts.targets", str(name)[:40], "has not exactly one of them", remedy)
@@ -203,6 +204,7 @@ def _webhook_faults(webhook: object) -> Iterator[Problem]:
     text = str(webhook)
     try:
         parts = urlsplit(text)
+        # Raises ValueError beyond 65535; urlsplit itself does not look at it.
         port = parts.port
     except ValueError:
         yield Problem("alerts.webhook", "…", "is no address", remedy)

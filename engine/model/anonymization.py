@@ -98,6 +98,7 @@ def in_force(
     """Return the anonymization that is switched on; None if nothing is."""
     if not (enabled or profile.enabled):
         return None
+    # A script that is off keeps its text, which must not run beside the profile.
     script = (text, revision) if enabled else ("", 0)
     return Anonymization(scope, *script, profile if profile.enabled else None)
 
@@ -141,6 +142,7 @@ def _shift_problems(record: Mapping[str, object]) -> Iterator[Problem]:
     if isinstance(days, bool) or not isinstance(days, int) or not 0 < abs(days) <= MAX_SHIFT_DAYS:
         remedy = f"use 1 to {MAX_SHIFT_DAYS:,} or a negative number, or remove it"
         yield Problem(name, str(days)[:40], "is not a number of days", remedy)
+    # PS3.15 E.3.6: full dates and modified dates are two options that exclude each other.
     elif Retain.DATES in ProfileSettings.of(record).retain:
         remedy = "either keep dates as they are, or move them"
         yield Problem(name, str(days), "contradicts the option dates", remedy)
@@ -220,4 +222,5 @@ def script_state(note: bytes, project: str | None) -> ProjectScript:
         return ProjectScript.EXEMPT
     if project is not None and note == done_for(project):
         return ProjectScript.DONE
+    # Also the note of another project: the session was moved, and has another script to pass.
     return ProjectScript.DUE

@@ -43,6 +43,7 @@ class Configuration:
 
     def has_settings_of(self, other: Configuration) -> bool:
         """Tell whether both say the same; revision, author and time don't count."""
+        # Copied from the other, so that only settings are left to differ.
         of = {name: getattr(other, name) for name in ("revision", "changed_by", "changed_at")}
         return replace(self, **of) == other
 
@@ -70,6 +71,7 @@ class Configuration:
 
     def processors_of(self, receiver: Receiver) -> tuple[Processor, ...]:
         """Return the processors of a receiver, in the order in which they act (XNAT 10.2)."""
+        # XNAT runs processors at two places all the same, by mistake (XNAT 8.2).
         if not receiver.custom_processing:
             return ()
         admitted = (p for p in self.processors if p.enabled and p.admits_receiver(receiver.label))
@@ -82,7 +84,7 @@ class Configuration:
 
     @property
     def anonymizes(self) -> bool:
-        """Whether objects will be anonymized, as far as the settings tell."""
+        """Whether objects will be anonymized, as far as the settings show."""
         wanted = any(r.enabled and r.anonymization for r in self.receivers)
         return wanted and self.has_anonymization
 
@@ -168,6 +170,7 @@ def _moment(value: object, problems: list[Problem]) -> datetime | None:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
+        # Without a zone it can't be compared with other times.
         remedy = "write a time such as 2026-01-31T12:00:00+00:00"
         problems.append(
             Problem("meta.changed_at", _shown(value), "is not a time with its zone", remedy)
@@ -207,6 +210,7 @@ def _parse_receivers(
         if record.get("id", record_id) != record_id:
             message = f"differs from the record's key {record_id}"
             problems.append(Problem(f"{where}.id", _shown(record["id"]), message, "remove it"))
+        # Not left to `parse_receiver`, which can't compare with a record that has another fault.
         first = places.setdefault((ae_title, port), record_id)
         if first != record_id and ae_title:
             message = f"this AE title and port are record {first}'s already"
@@ -224,6 +228,7 @@ def _parse_processors(raw: Mapping[str, object], problems: list[Problem]) -> tup
     processors: list[Processor] = []
     for record_id, record in _records(raw, "processors", problems):
         where = f"processors[{_shown(record.get('label') or f'#{record_id}')}]"
+        # Only those before: of two with one label the later one is reported.
         rules = ProcessorRules(others=tuple(processors))
         if record.get("id", record_id) != record_id:
             message = f"differs from the record's key {record_id}"
@@ -300,5 +305,6 @@ def _only_record(
 
 
 def _shown(value: object) -> str:
+    # A faulty record may hold a secret, and problems go into logs.
     text = str(without_secrets("", value))
     return text if len(text) <= 40 else text[:39] + "…"

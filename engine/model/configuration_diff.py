@@ -76,6 +76,7 @@ def masked(made: Iterable[FieldDifference]) -> Iterator[FieldDifference]:
     for difference in by_member(made):
         name, old, new = difference.field, difference.before, difference.after
         before, after = without_secrets(name, old), without_secrets(name, new)
+        # Two secrets look alike when masked, but that one was changed must show.
         if old != new and before == after:
             before = after = MASK
         yield replace(difference, before=before, after=after)
@@ -105,6 +106,7 @@ def _records(kind: str, before: Records, after: Records) -> Iterator[FieldDiffer
         if key not in before:
             yield FieldDifference(f"{kind} {name}", Change.ADDED)
         else:
+            # By id, under the former name: a new label or AE title is a change, not another record.
             yield from _fields(f"{kind} {before[key][0]}", before[key][1], fields)
 
 

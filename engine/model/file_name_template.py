@@ -112,6 +112,7 @@ class FileNameTemplate:
         stem = "".join(texts)
         # Nearly all names are plain, which one match tells.
         if not _PLAIN.fullmatch(stem):
+            # XNAT makes a folder of a value with a slash; here text of a peer is no path.
             stem = _NOT_IN_NAME.sub("_", stem).lstrip(".")
             if not stem or stem.startswith("-"):
                 stem = "_" + stem[1:]
@@ -133,6 +134,7 @@ def parse_template(text: str) -> FileNameTemplate:
     dot = text.rfind(".")
     has_extension = dot >= 0 and _EXTENSION.fullmatch(text, dot) is not None
     stem, extension = (text[:dot], text[dot:]) if has_extension else (text, EXTENSION)
+    # Such an object would be taken for a catalog, or swept as a part that a crash left.
     if extension.lower() in _RESERVED_EXTENSIONS or not _LITERAL.fullmatch(extension):
         raise _fault(extension, "can't be the extension of objects", "use .dcm")
     parts = tuple(_parts(stem))
@@ -237,6 +239,7 @@ def _java_hash(text: str) -> int:
     shared, dot, last = text.rpartition(".")
     if len(text) > _LONGEST_UID or not last.isascii():
         return _hash_units(text)
+    # hash(a + b) = hash(a) * 31**len(b) + hash(b).
     shifted: int = _shared_hash(shared + dot) * _POWERS[-len(last) - 1]
     return (shifted + _hash_units(last)) & _MASK
 

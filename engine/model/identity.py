@@ -64,6 +64,7 @@ def is_identifying(tag: int, vr: str) -> bool:
     if is_private(tag):
         # PS3.5 7.8.1: these name the creator of a private block.
         return not 0x10 <= element <= 0xFF
+    # Whatever the element: free text may quote the patient's name.
     if vr == "PN" or vr in _LONG_TEXTS:
         return True
     if group == _PATIENT_GROUP:
@@ -322,6 +323,7 @@ class Identification:
             known: the identifying values of the object; a reason in words may quote them.
         """
         identity = self.identity
+        # The project stays readable: it is one of the site's names, not a value of the object.
         if identity is not None:
             subject = replace(identity.subject, value=masked(identity.subject.value))
             session = replace(identity.session, value=masked(identity.session.value))
@@ -334,6 +336,7 @@ def to_label(text: str) -> str:
     return _NOT_LABEL.sub("_", text)
 
 
+# No dot in front (`..`, hidden files) or at the end (Windows drops it), no hyphen (an option).
 _SAFE = re.compile(r"(?![.-])[A-Za-z0-9._-]{1,64}(?<!\.)")
 DEVICE_NAME = re.compile(
     r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORECASE | re.DOTALL
@@ -346,6 +349,7 @@ def safe_part(text: str) -> str:
     if _SAFE.fullmatch(text) and not is_device(text):
         return text
     # 20 characters are 100 bits: two texts have the same ones never by chance.
+    # Text of a peer may hold lone surrogates, which strict UTF-8 refuses.
     digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
     return "h-" + b32encode(digest)[:20].decode("ascii").lower()
 

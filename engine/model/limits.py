@@ -17,6 +17,7 @@ GIB = 1024**3
 class Limits:
     """The limits of the site; a receiver may have its own for those in `RECEIVER_LIMITS`."""
 
+    # dcm4che, and so XNAT, admits 50, pynetdicom 10.
     associations: int = 200
     """Open at once, over all receivers."""
     associations_per_receiver: int = 50
@@ -28,14 +29,17 @@ class Limits:
     """As many may come at once after a rest."""
     association_seconds: int = 43_200
     """An association that has been open for this long ends before its next message."""
+    # A hostile proposal may have thousands, in each of 128 contexts.
     transfer_syntaxes_per_context: int = 64
     """Further ones in a proposed presentation context are ignored."""
     user_items: int = 64
     """Further items of the user information of a request are ignored (PS3.8 9.3.2.3)."""
+    # As in dcm4che 2 and pynetdicom.
     idle_seconds: int = 60
     """An association on which nothing arrives for this long is aborted."""
     message_seconds: int = 1800
     """One DIMSE message, from its first fragment to its last, may take this long."""
+    # The most that DCMTK sends or takes; its least is the least here.
     pdu_bytes: int = 131_072
     """Maximum length received (PS3.8 D.1), as offered to the peer."""
     data_set_bytes: int = 4 * GIB

@@ -33,6 +33,7 @@ class AETitle(str):
         Raises:
             InvalidAETitle: naming `field`, the text and what is wrong with it.
         """
+        # PS3.5 6.2: leading and trailing spaces of an AE are not significant.
         trimmed = text.strip(" ")
         if _VALID.fullmatch(trimmed):
             return cls(trimmed)
@@ -201,6 +202,7 @@ class MetricsAddress(NamedTuple):
             address = ip_address("127.0.0.1" if name == "localhost" else name)
         except ValueError as error:
             raise _wrong(text, "is no address", "use such as 127.0.0.1:9404") from error
+        # Nobody is asked who they are there.
         if not address.is_loopback:
             remedy = "listen on 127.0.0.1 behind a proxy that asks who is there"
             raise _wrong(text, "is not on the loopback, and anybody could read there", remedy)

@@ -191,6 +191,7 @@ def _fault(field: IdentifierField, value: str, projects: ProjectRegistry | None)
     if has_mask(value):
         return ""  # the secret behind the mask was checked when it was saved
     try:
+        # Last: the plugin's own code sees only values of a reasonable length.
         return field.check(value) if field.check else ""
     except Exception as error:  # the check is the plugin's own
         return f"can't be checked ({type(error).__name__})"

@@ -217,6 +217,7 @@ class RoutingPreview:
         """Return the same without values of the object; `known` is what it says of its patient."""
         return replace(
             self,
+            # `differs` is decided before: with masks, two labels of one length look the same.
             saved=self.saved.masked(known),
             draft=self.draft.masked(known),
             saved_processing=tuple(step.masked(known) for step in self.saved_processing),

@@ -116,6 +116,7 @@ class ProcessorClass:
 
     def complete(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return every parameter with its value: the given one, or else its default."""
+        # An empty text counts as not given, as a dialog leaves it.
         return {p.name: given.get(p.name) or p.default for p in self.parameters}
 
 
@@ -141,6 +142,7 @@ def parameter_problems(
     parameters: Sequence[ProcessorParameter], given: Mapping[str, str]
 ) -> Iterator[Problem]:
     """Yield what is wrong with the parameters of an instance."""
+    # A wrong name must not be ignored: its value would silently be the default.
     known = {parameter.name: parameter for parameter in parameters}
     for name, value in given.items():
         if name not in known:
@@ -304,6 +306,7 @@ def parse_processor(raw: Mapping[str, object], rules: ProcessorRules) -> Process
     known = {f.name for f in fields(Processor)}
     problems.extend(unknown_members(raw, known, "is not a processor's field"))
     problems.extend(_conflicts(processor, rules))
+    # Last: code of the class sees only parameters that fit their descriptions.
     if not problems and rules.check is not None:
         problems.extend(rules.check(processor))
     if problems:
@@ -404,6 +407,7 @@ def _conflicts(processor: Processor, rules: ProcessorRules) -> Iterator[Problem]
     for other in rules.others:
         if other.id != processor.id and other.label == processor.label:
             yield Problem("label", other.label, "names another processor", "choose another label")
+    # XNAT 8.2: the project is found after this location.
     if processor.projects and processor.location is Location.AFTER_DICOM_READ:
         shown, message = ", ".join(processor.projects)[:60], "no project is known after_dicom_read"
         yield Problem("projects", shown, message, "name none, or choose a later location")

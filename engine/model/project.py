@@ -38,6 +38,7 @@ _WORDS = {"t": True, "true": True, "f": False, "false": False}
 
 def requested(text: str) -> bool | None:
     """Return what a header asks for, None if it is no clear word (XNAT 5.2)."""
+    # XNAT 5.2: any other text leaves the decision to the project.
     return _WORDS.get(text.lower())
 
 
@@ -82,6 +83,7 @@ class Project:
     id: str
     title: str = ""
     aliases: tuple[str, ...] = ()
+    # XNAT's own default (`defaultProjectAutoArchiveSetting`).
     auto_archive: AutoArchive = AutoArchive.ARCHIVE
     anonymization_script: str = ""
     """DicomEdit, for sessions on their way into the archive."""
@@ -189,11 +191,13 @@ def _alias_fault(alias: object) -> tuple[str, str] | None:
     if len(alias) > MAX_NAME_CHARACTERS:
         return "is too long", f"use at most {MAX_NAME_CHARACTERS} characters"
     if alias != alias.strip():
+        # Values of elements are compared without their padding (PS3.5 6.2).
         return "begins or ends with a blank, so that no value can match it", "remove the blank"
     return None
 
 
 def _auto_archive_faults(value: object) -> Iterator[Problem]:
+    # A bool is an int in Python: true would be taken for 1.
     if isinstance(value, bool) or not isinstance(value, int) or value not in set(AutoArchive):
         remedy = "use 0 (manual), 4 (archive) or 5 (archive and overwrite)"
         yield Problem("auto_archive", str(value)[:40], "is not an auto-archive code", remedy)
@@ -259,6 +263,7 @@ class ProjectRegistry:
                 # A name of two projects finds none of them.
                 known = by_name.get(name, project.id)
                 by_name[name] = project.id if known == project.id else None
+        # Computed once for each revision, as every object is looked up. The class is frozen.
         object.__setattr__(self, "_by_name", by_name)
         filters = {p.id: p.series_import_filter for p in self.projects if p.series_import_filter}
         object.__setattr__(self, "series_filters", filters)
@@ -282,6 +287,7 @@ class ProjectRegistry:
 
     def archive_code(self, project_id: str) -> AutoArchive:
         """Return the code for complete sessions of a project; MANUAL if the project is gone."""
+        # A session can outlive its project: MANUAL leaves it to a person.
         codes = (p.auto_archive for p in self.projects if p.id == project_id)
         return next(codes, AutoArchive.MANUAL)
 

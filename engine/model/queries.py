@@ -85,6 +85,7 @@ def parse_event_query(
             fields.append((name, tuple(value.casefold().split(","))))
         else:
             known = ", ".join(f"{field}:" for field in EVENT_FIELDS)
+            # No plain word: a misspelt filter would find nothing, without a reason.
             problems.append(Problem(name[:40], word[:80], "is no filter", f"use {known}"))
     if problems:
         raise InvalidEventQuery(*problems)

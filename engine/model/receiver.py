@@ -59,6 +59,7 @@ class Receiver:
     custom_processing: bool = False
     direct_archive: bool = False
     anonymization: bool = True
+    # XNAT's default (1.1): a receiver that is only switched on admits every caller.
     whitelist_enabled: bool = False
     whitelist: tuple[str, ...] = ()
     """The lines as written; checked whenever the whitelist is enabled."""
@@ -116,6 +117,7 @@ class Receiver:
 
     def to_record(self) -> dict[str, object]:
         """Return the JSON form that `parse_receiver` reads."""
+        # Only constructor fields: the others are derived from these.
         record: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         record["ae_title"] = str(self.ae_title)
         record["whitelist"] = list(self.whitelist)
@@ -154,12 +156,15 @@ def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
         InvalidReceiver: with every problem at once, each naming field, value and remedy.
     """
     reader = _Reader(raw)
+    # XNAT stops at the first fault (1.3). Here all are reported at once, as in a dialog.
     values = _read_members(reader, rules)
     known = {f.name for f in fields(Receiver) if f.init}
     reader.problems.extend(unknown_members(raw, known, "is not a receiver's field"))
     reader.problems.extend(_conflicts(values, rules))
+    # XNAT checks the lines also while the whitelist is off (1.3); here they are kept as a draft.
     if values["whitelist_enabled"] and values["whitelist"] is not None:
         reader.attempt(parse_whitelist, values["whitelist"])
+    # XNAT 1.3: rules are checked only while routing is enabled.
     for name in ROUTING_FIELDS if values["routing_enabled"] else ():
         reader.attempt(partial(parse_rules, field=name), values[name] or "")
     tls = {name.removeprefix("tls_"): values[name] for name in _TLS}
@@ -181,6 +186,7 @@ def tls_conflicts(
 ) -> Iterable[Problem]:
     """Yield a conflict of TLS: all receivers of one port must have the same TLS settings."""
     for other in others:
+        # A disabled receiver opens no socket, so it may have other settings.
         if other.id == receiver.id or not (receiver.enabled and other.enabled):
             continue
         here, there = (r.bind_address or site.bind_address for r in (receiver, other))
@@ -269,6 +275,7 @@ def _ae_title(name: str, value: object) -> AETitle:
 
 
 def _whole_number(_name: str, value: object) -> int:
+    # A bool is an int in Python: true would be taken for 1.
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise _Invalid("is not a whole number", "use 0 for a new receiver")
     return value
@@ -366,6 +373,7 @@ def _lines(name: str, value: object) -> tuple[str, ...]:
 
 def _conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Problem]:
     for other in rules.others:
+        # XNAT 1.1: the pair is unique among enabled and disabled receivers alike.
         same = (other.ae_title, other.port) == (values["ae_title"], values["port"])
         if same and other.id != values["id"]:
             message = f"receiver {other.label} exists already"
@@ -392,6 +400,7 @@ def _bind_conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable
         theirs = other.bind_address or rules.site.bind_address
         if other.port != values["port"] or other.id == values["id"] or theirs == mine:
             continue
+        # Two different addresses are two sockets; all addresses and a single one are not.
         if not mine or not theirs:
             everywhere, single = ("this receiver", theirs) if not mine else (other.label, mine)
             yield Problem(

@@ -75,6 +75,7 @@ def _sections(text: str, field: str, problems: list[Problem]) -> dict[str, str]:
             if name not in SECTIONS or name in found:
                 message = "is there twice" if name in found else "is no section"
                 problems.append(_fault(field, line, message, number))
+            # A wrong head is kept as well: the lines below it are not those of the section before.
             lines = found[name] = [""] * number
         elif found:
             lines.append(line)

@@ -38,6 +38,7 @@ _NOTHING: Final[tuple[object, ...]] = (None, "", (), [])
 
 def is_secret(field: str) -> bool:
     """Tell whether a setting, such as ``webhook.api_token``, is one that is never shown."""
+    # The last part names the setting; what stands before it is its group.
     member = field.rpartition(".")[2]
     # Names of plugins' settings may be written as apiToken or api-token.
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", member).replace("-", "_")
@@ -52,6 +53,7 @@ def without_secrets(field: str, value: object) -> object:
     if is_secret(field):
         return MASK
     if isinstance(value, dict):
+        # By its own name: a member may be a secret inside of a harmless record.
         return {name: without_secrets(str(name), inner) for name, inner in value.items()}
     member = field.rpartition(".")[2]
     if isinstance(value, list | tuple):

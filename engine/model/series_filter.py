@@ -92,6 +92,7 @@ class SeriesFilter:
         found = next((line for line in self.lines if line.applies(value_of(line.tag))), None)
         if self.mode is FilterMode.BLACKLIST:
             return f"line {found.number}: {found.text}" if found else ""
+        # An empty whitelist would drop every object of the site.
         return "" if found or not self.lines else "no line of the whitelist"
 
 
@@ -106,6 +107,7 @@ def parse_series_filter(text: str) -> SeriesFilter:
     lines: list[FilterLine] = []
     problems: list[Problem] = []
     for number, line in _meaningful(text):
+        # Further down it is a pattern like any other line.
         if line.lower() in set(FilterMode) and not lines:
             mode = FilterMode(line.lower())
         elif header := _HEADER.fullmatch(line):

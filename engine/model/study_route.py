@@ -104,6 +104,7 @@ def read_study_routes_csv(text: str, projects: ProjectRegistry) -> tuple[StudyRo
         if not other.has_same_target(route):
             message, remedy = "has another route on an earlier line", "remove one of the lines"
             uid = route.study_instance_uid
+            # Equal lines are no problem: both say the same.
             problems.append(Problem("study_instance_uid", uid, message, remedy, line))
     if problems:
         raise InvalidStudyRoute(*problems[:MAX_PROBLEMS])

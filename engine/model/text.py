@@ -30,6 +30,7 @@ def text_faults(field: str, value: object) -> Iterator[Problem]:
 
 def _control_characters(field: str, text: str) -> Iterator[Problem]:
     for number, line in enumerate(text.splitlines(), start=1):
+        # Control characters could steer a terminal that shows the text.
         odd = next((at for at, c in enumerate(line) if not c.isprintable() and c != "\t"), None)
         if odd is not None:
             message = "is a control character"

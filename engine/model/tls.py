@@ -66,6 +66,7 @@ class TlsSettings:
             elif name == "tls_ca" and self.client is ClientCertificates.REQUIRED:
                 remedy = "name the file with the callers' authorities, or ask for no certificates"
                 yield Problem(name, path, "is missing; client certificates are required", remedy)
+        # Shown in dialogs, events and logs, where control characters could steer a terminal.
         elif not path.isprintable() or len(path) > _MAX_PATH_CHARACTERS:
             yield Problem(name, path[:40], "is not a file name", f"write {example}")
         elif not PurePosixPath(path).is_absolute():
@@ -222,6 +223,7 @@ class CertificateCondition:
         """
         asked, text = ConditionKind(kind), value.strip()
         if asked is ConditionKind.FINGERPRINT:
+            # openssl prints it in upper case, with colons.
             return cls(asked, _fingerprint(text))
         if not text or not text.isprintable() or " " in text:
             raise ValueError(f"the certificate's name behind {kind}: is empty or has blanks")
@@ -232,6 +234,7 @@ class CertificateCondition:
         if asked is not ConditionKind.NAME:
             return cls(asked, text)
         # With or without the dot of the root it is the same DNS name (RFC 1034 3.1).
+        # lower, not casefold: that would take U+017F, which is no ASCII, for an s.
         return cls(asked, _address(text) or text.removesuffix(".").lower())
 
     def matches(self, certificate: PeerCertificate | None) -> bool:

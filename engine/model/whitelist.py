@@ -39,6 +39,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 # Digits with dots or a prefix length, or hexadecimal digits with two colons.
+# XNAT silently takes 10.0.0.0/33 for an AE title (XNAT 1.5). Here it is a faulty address.
 _LOOKS_LIKE_ADDRESS = re.compile(
     r"[0-9]+(\.[0-9]*)+([/%].*)?|[0-9]+/.*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:.*"
 )
@@ -156,6 +157,7 @@ def parse_whitelist(lines: Iterable[str]) -> tuple[WhitelistEntry, ...]:
         except InvalidWhitelistEntry as error:
             problems.extend(error.problems)
         else:
+            # XNAT 1.3: blank lines and repetitions are dropped.
             entries.setdefault(entry.text, entry)
     if problems:
         raise InvalidWhitelistEntry(*problems)
@@ -169,6 +171,7 @@ def normalize_address(text: str) -> Address:
     address = ip_address(text)
     if not isinstance(address, IPv6Address):
         return address
+    # Only a link-local address needs its zone: hosts on two interfaces may have the same one.
     zoneless = address if address.is_link_local else IPv6Address(address.packed)
     return address.ipv4_mapped or zoneless
 
@@ -270,6 +273,7 @@ def _without_zone(place: str, text: str, line: int) -> tuple[str, str]:
 def _network(place: str, text: str, line: int) -> Network:
     try:
         # Not strict: host bits are ignored, as XNAT does (4.1).
+        # XNAT takes host names too; here no connection waits for a DNS.
         network = ip_network(place, strict=False)
     except ValueError as error:
         fault = f"{place or 'nothing'} is not an address or network ({_reason(error, place)})"
@@ -279,6 +283,7 @@ def _network(place: str, text: str, line: int) -> Network:
 
 def _unmapped(network: Network) -> Network:
     if isinstance(network, IPv6Network) and network.prefixlen >= 96:
+        # Callers are compared by their IPv4 address, see `normalize_address`.
         mapped = network.network_address.ipv4_mapped
         if mapped is not None:
             return IPv4Network((mapped, network.prefixlen - 96))
@@ -381,6 +386,7 @@ def proposals(calling_ae_title: str, address: Address) -> tuple[WhitelistEntry, 
     for text in texts:
         with suppress(InvalidWhitelistEntry):
             entry = parse_entry(text)
+            # Read back, a title of digits and dots would be an address, and admit other callers.
             if entry.admits(calling_ae_title, address):
                 offered.append(entry)
     return tuple(offered)

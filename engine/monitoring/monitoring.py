@@ -139,6 +139,7 @@ class Monitoring:
         try:
             send_test_alert(meant, self._clock.now())
         except NotDelivered as error:
+            # A test that fails is recorded as well: it has called the target.
             self._report(AlertTried(target=target.name, by=actor, why=error.detail))
             raise
         self._report(AlertTried(target=target.name, by=actor))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DAYS_JUDGED = 8
 """Only so many of the last days of a kind count: working days, or days of weekends."""
+# Fewer days are no habit: a new caller would be reported at once.
 DAYS_NEEDED = 4
 USUAL_SHARE = 0.75
 SILENT_HOURS = 2
@@ -105,6 +106,7 @@ class SenderHours:
             ValueError, TypeError, KeyError: if it is none.
         """
         days, last = raw["days"], raw["last"]
+        # The file may be damaged: it must not fill the memory.
         if not isinstance(days, dict) or len(days) > 2 * DAYS_KEPT:
             raise ValueError("days")
         return cls(

@@ -182,7 +182,7 @@ class Processing:
     def preparing(
         self, processor: Processor, configuration: Configuration
     ) -> Iterator[ProcessorChain]:
-        """Give a chain of one processor that may not be saved, for as long as it is tried."""
+        """Yield a chain of one processor, which need not be saved, while it is tried."""
         tried = replace(processor, enabled=True)
         try:
             yield self.chain_of((tried,), configuration)

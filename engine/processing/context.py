@@ -98,6 +98,7 @@ class ProcessorRun:
             return found
         project, warning = found.project, found.warning
         if said.project is not None:
+            # A table or plugin may name what is no project.
             project = Decision(projects.find(said.project) or None, self._source("project"))
             if said.project and project.value is None:
                 lost = (
@@ -179,6 +180,7 @@ class DatasetEditor:
         """
         _require_editable(tag)
         vr = vr or _known_vr(tag)
+        # Such as "US or SS": other elements decide which of them it is.
         if vr in _BINARY or len(vr) != 2:
             raise ValueError(f"{Tag(tag)} is not written by value; use a script")
         if any(isinstance(v, str) and not _is_text(v) for v in values):

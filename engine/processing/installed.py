@@ -106,6 +106,7 @@ def _own_problems(found: ProcessorType | None, processor: Processor) -> tuple[Pr
     try:
         said = tuple(found.check(settings))
     except Exception as error:  # the check is the plugin's own
+        # The kind only: the text of an exception may quote a parameter that is a secret.
         message = f"can't be checked by its class ({type(error).__name__})"
         return (Problem("parameters", processor.label, message, "choose another class"),)
     return tuple(replace(problem, field=place(problem.field)) for problem in said)

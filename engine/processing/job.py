@@ -86,6 +86,7 @@ class ProcessorResult:
 
 def get_ready(call: PluginCall | None) -> None:
     """Import slow modules, and the plugin last; called before the first job."""
+    # pydicom and the parser take over a second, which the first object would wait for.
     importlib.import_module("engine.anonymize")
     if call is not None:
         _plugin(call.id, call.target)
@@ -215,7 +216,7 @@ def _known_to(source: Path) -> IdentifyingValues:
 
 
 def _run_script(text: str, ds: Dataset, job: ProcessorJob) -> bool:
-    """Apply a script and tell whether it rejects the object."""
+    """Apply a script; return whether it rejects the object."""
     from engine.anonymize import MemoryUidMaps, ScriptContext, ScriptOutcome
 
     uid_maps = uid_maps_in(job.uid_maps) if job.uid_maps else MemoryUidMaps()

@@ -71,6 +71,7 @@ class ProcessorWorkers:
     def keep_only(self, instance_ids: set[int]) -> None:
         """End the processes of other instances, once they have done what they are at."""
         with self._lock:
+            # Replaced as a whole: `run` looks at it without the lock.
             self._in_use = set(instance_ids)
             idle = [workers for number, workers in self._of.items() if number not in instance_ids]
         for workers in idle:

@@ -46,6 +46,7 @@ def find_engine(
 def _reached(settings: EngineSettings) -> tuple[RemoteEngine | None, str]:
     if not settings.control_file.exists():
         return None, f"{settings.control_file.name} is not there"
+    # Imported only now: without a socket file the HTTP client is not needed.
     from engine.remote.client import RemoteEngine
     from engine.remote.failures import EngineSilent
 

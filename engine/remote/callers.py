@@ -75,6 +75,7 @@ def _token_of(header: bytes) -> bytes:
     if scheme.lower() != b"basic":
         return b""
     try:
+        # RFC 7617 2: user name and password; the user name does not count here.
         return b64decode(value, validate=True).partition(b":")[2]
     except ValueError:
         return b""

@@ -40,6 +40,7 @@ class SocketBackend(httpcore.NetworkBackend):
     def __init__(self) -> None:
         self._plain = httpcore.SyncBackend()
         self._lock = threading.Lock()
+        # Weak: a connection that the pool has closed is forgotten by itself.
         self._opened: WeakSet[socket.socket] = WeakSet()
 
     def connect_unix_socket(
@@ -116,7 +117,7 @@ class HttpChannel:
         self._pool.close()
 
     def greet(self) -> None:
-        """Ask for the version at the other end.
+        """Check that an engine answers at the other end.
 
         Raises:
             EngineSilent: if there is none.

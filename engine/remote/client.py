@@ -57,6 +57,7 @@ class BackgroundPoller:
         asked, future = self._asked.get(path, (None, None))
         patience = 0.0
         if future is None or asked != arguments:
+            # Only a new question is waited for; that of an earlier poll had its time.
             future, patience = self._put(path, arguments), self._patience_seconds
         try:
             return future.result(patience)

@@ -59,6 +59,7 @@ def serve(
         PortInUse: if the TCP port can't be had.
         CertificateUnusable: if its certificate can't be.
     """
+    # First: if its options are wrong, no socket was made yet.
     remote, token, tls = _remote(settings)
     try:
         local = listen_at(settings.control_file)
@@ -101,6 +102,7 @@ def token_of(file: Path) -> str:
         token = os.read(descriptor, _LONGEST_TOKEN_BYTES).decode("ascii", "replace").strip()
     finally:
         os.close(descriptor)
+    # Whoever reads the token has full control of the engine.
     if mode & 0o077:
         raise _invalid("token_file", str(file), "others may read it", "chmod 600 it")
     if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
@@ -164,6 +166,7 @@ def _tls(settings: EngineSettings) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
+        # Without the callback OpenSSL would ask for a passphrase on the terminal, and wait.
         context.load_cert_chain(
             settings.control_certificate, settings.control_key or None, _no_passphrase
         )

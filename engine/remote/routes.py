@@ -222,6 +222,7 @@ class EventStream:
         unsubscribe = self._engine.subscribe(on_event)
         self._streams.add(waiting)
         try:
+            # At once, so that the client sees that the stream has begun.
             yield BEAT
             while not self._ended.is_set():
                 yield await _next(waiting)
@@ -299,9 +300,11 @@ def _refusal(scope: Scope) -> RequestRefused | None:
     """Return the reason to reject a request before it is read; None if there is none."""
     # RFC 9112 6.1: two lengths may be an attempt to smuggle a second request past a proxy.
     names = {name for name, _ in scope["headers"]}
+    # RFC 9112 6.1: a proxy may read the one and we the other, and take a body for a request.
     if {b"content-length", b"transfer-encoding"} <= names:
         both = "Content-Length and Transfer-Encoding contradict each other"
         return RequestRefused(400, both, "send one of them")
+    # Before the limits: a stranger's connection must not count as an admitted one.
     if not authorized(scope):
         return RequestRefused(401, "a bearer token is required", "send the one of its file")
     if not admitted(scope):
@@ -330,6 +333,7 @@ async def _respond(engine: EngineView, method: Method, request: Request) -> Resp
     except Refused as refused:
         raise describe_problems(refused) from None
     if method.changes:
+        # Whatever the client says, the connection decides who is recorded.
         arguments[ACTOR] = actor_of(request.scope, arguments.get(ACTOR, ""))
     return Response(await run_in_threadpool(_call, engine, method, arguments), media_type=JSON)
 

@@ -79,6 +79,7 @@ _INT = core.int_schema(ge=-(2**63), le=2**63 - 1)
 _PLAIN: Mapping[object, Callable[[], core.CoreSchema]] = {
     str: core.str_schema,
     int: lambda: _INT,
+    # JSON has neither.
     float: lambda: core.float_schema(allow_inf_nan=False),
     bool: core.bool_schema,
     bytes: core.bytes_schema,
@@ -280,7 +281,7 @@ def _kind_of(value: Any) -> str | None:
 
 
 def _event_kind(known: Collection[str]) -> Callable[[Any], str | None]:
-    """Return what tells events apart; those of a newer engine are told in its words."""
+    """Return a function from an event to its kind; events of a newer engine are `UnknownEvent`."""
 
     def kind_of(value: Any) -> str | None:
         kind = _kind_of(value)
@@ -348,6 +349,7 @@ class Codec:
             Refused: with what is wrong and where.
         """
         try:
+            # strict: else "1" would be taken for 1, and 1 for true.
             return self._validator.validate_json(content, strict=True)
         except Refused as refused:
             if b"\\ud" not in content.lower():

@@ -116,6 +116,8 @@ class ControlListener:
         except (OSError, ValueError):
             connected.close()
             return
+        # At once: asyncio shows a connection to its protocol only after the TLS handshake,
+        # and silent ones would not be counted.
         entry = self._table.enter(origin, task.cancel)
         try:
             connection = self._protocol(peer, entry)
@@ -141,11 +143,13 @@ class ControlListener:
         tls = self._tls
         try:
             if tls is not None:
+                # TLS takes some 300 kB for each connection: a silent one must not have that.
                 async with asyncio.timeout_at(deadline):
                     await self._first_byte(connected)
         except BaseException:
             connected.close()
             raise
+        # asyncio takes no time limit of 0.
         left = max(deadline - self._loop.time(), 0.1) if tls is not None else None
         await self._loop.connect_accepted_socket(
             lambda: connection, connected, ssl=tls, ssl_handshake_timeout=left
@@ -243,6 +247,7 @@ class ControlConnection(H11Protocol):
         super().resume_writing()
 
     def _expect_request(self) -> None:
+        # Not moved by further bytes: a request that comes byte by byte must end in time as well.
         if self._reading is None:
             self._reading = self.loop.call_later(self._deadlines.request, self.transport.abort)
 
@@ -276,6 +281,7 @@ class HttpServer(ABC):
 
     def stop(self) -> None:
         """Let requests finish for a moment, then end every connection."""
+        # The thread may just be making its loop.
         self._ready.wait(JOIN_SECONDS)
         if self._loop is not None and self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
@@ -364,6 +370,7 @@ async def _finish(state: ServerState) -> None:
 
 
 def _table() -> ConnectionTable:
+    # A part of the descriptors only: reception needs them as well.
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return ConnectionTable(ConnectionLimits.within(descriptors))
 
@@ -388,6 +395,7 @@ def configure(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         timeout_keep_alive=IDLE_SECONDS,
+        # A header without an end must not fill the memory.
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
     config.load()

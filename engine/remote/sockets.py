@@ -45,7 +45,7 @@ def listen_at(path: Path) -> socket.socket:
 
 @contextmanager
 def reachable(path: Path) -> Iterator[str]:
-    """Give a name of a socket that fits into ``sun_path``, for a path of any length."""
+    """Yield a name of a socket that fits into ``sun_path``, for a path of any length."""
     if len(os.fsencode(path)) <= _LONGEST_PATH_BYTES:
         yield str(path)
         return

@@ -97,6 +97,7 @@ def xnat_routes() -> tuple[BaseRoute, ...]:
     routes = [
         _route("/", _list, "GET"),
         _route("/", _create, "POST"),
+        # Named paths before `/{id}`, which fits them too: Starlette takes the first that fits.
         _route("/start", partial(_switch, allowed=True), "PUT"),
         _route("/stop", partial(_switch, allowed=False), "PUT"),
         _route("/identifiers", _identifiers, "GET"),
@@ -137,6 +138,7 @@ def _list(request: Request, _content: bytes) -> list[dict[str, object]]:
 
 def _create(request: Request, content: bytes) -> dict[str, object]:
     record = _read(content)
+    # XNAT 1.1: an id that does not exist means a new receiver.
     known = next((r for r in _receivers(_engine(request)) if r.id == record.get("id")), None)
     return _save(request, record, known)
 
@@ -194,6 +196,7 @@ def _identifiers(request: Request, _content: bytes) -> dict[str, str]:
 def _identifier(request: Request, _content: bytes) -> str:
     bean = request.path_params["bean"]
     for info in _engine(request).identifiers():
+        # XNAT 1.2: `default` is accepted for the default identifier.
         if info.id == bean or (bean == "default" and info.id == DEFAULT_IDENTIFIER):
             return info.name
     raise NotFound(f"Could not find a DICOM Object Identifier with ID {bean[:80]!r}")
@@ -222,6 +225,7 @@ def _read(content: bytes) -> Mapping[str, Any]:
     except UnicodeDecodeError as error:
         raise EngineError("the body is not UTF-8", "send JSON in UTF-8") from error
     try:
+        # JSON may name half of a surrogate pair, which UTF-8 can't hold.
         json.dumps(records, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         half = rf"the body has half of a surrogate pair, such as \ud800: {error.reason}"
@@ -246,6 +250,7 @@ def _receivers(engine: EngineView) -> list[Receiver]:
 
 def _record(receiver: Receiver) -> dict[str, object]:
     """Return a record as ``GET`` gives it, without times: those are in the history."""
+    # XNAT 1.1: `disabled` is an inherited column that its receivers do not use.
     stamps = {"created": None, "timestamp": None, "disabled": 0}
     return {"id": receiver.id, **stamps, **to_xnat(receiver), "label": receiver.label}
 

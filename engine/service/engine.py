@@ -172,6 +172,7 @@ class Engine:
         self._receivers.stop_accepting()
         # Connections accepted before that are served: with inherited sockets a restart loses none.
         self._receivers.answer_pending(min(seconds, _ANSWER_SECONDS))
+        # From here on a request is rejected with 2/3/1.
         self._draining = True
         self._associations.wait_until_none(seconds)
         self._receivers.abort_all()
@@ -414,6 +415,7 @@ class Engine:
 
     def _apply(self, configuration: Configuration) -> None:
         """Bring a configuration into force; a part that it does not change is left alone."""
+        # At the start the configuration is set already, and everything is still to be applied.
         before = None if configuration is self._configuration else self._configuration
         if before is None or before.processors != configuration.processors:
             # First, so that the next object finds them prepared.
@@ -449,6 +451,7 @@ class Engine:
             except ConfigurationError as error:
                 problem = error.detail
                 if problem != self._configuration_problem:
+                    # Events go into logs and alerts; a broken value may be half of a secret.
                     reason = f"{error.without_values()}; {error.remedy_without_values}"
                     self._journal.record(ConfigurationRefused(reason=reason))
             self._configuration_problem = problem

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from engine.service.storage import Plugins, Storage
     from engine.settings import EngineSettings
 
+# Limited: a peer that sends broken objects must not fill the disk.
 QUARANTINE_BYTES: Final = 1024**3
 
 
@@ -45,6 +46,7 @@ class Intake:
         """Build the parts; `resources` closes them."""
         self._settings, self._storage, self._clock = settings, storage, clock
         self.metrics = Metrics(clock)
+        # Today's counts go on where the last engine left them.
         self.metrics.resume_today(storage.index.today(local_midnight(clock.now())))
         self.guard = self._guard(access)
         report = storage.journal.record

@@ -39,6 +39,7 @@ class ViewGroups:
         resources: ExitStack,
     ) -> None:
         """Build them; `resources` closes them."""
+        # In SQLite's WAL mode a connection of its own neither waits for the writer nor stops it.
         reader = IndexReader(settings.index_file)
         resources.callback(reader.close)
         router, journal, current = intake.router, storage.journal, access.current

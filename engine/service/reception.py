@@ -72,6 +72,7 @@ def receivers_of(
     )
     listener_context = ListenerContext(services, pending, load, clock, storage.journal, inherited)
     receivers = Receivers(listener_context, changed)
+    # Undone in reverse order: no new associations, then no associations, then no sockets.
     resources.callback(inherited.close)
     resources.callback(receivers.abort_all)
     resources.callback(receivers.stop_accepting)

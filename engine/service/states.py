@@ -39,6 +39,7 @@ class ReceiverStates:
 
     def observed(self, receiver: Receiver) -> ObservedState:
         """Return whether a receiver listens, or why not."""
+        # First: a receiver without its identifier is not given to the listeners.
         failure = self.faults.of(receiver)
         if failure is not None:
             return ObservedState(ReceiverState.FAILED, failure.since, failure=failure)

@@ -64,6 +64,7 @@ def open_storage(
         StorageUnusable: if the directory can't hold what must be kept there.
     """
     data_directory.prepare(settings)
+    # Before any file is opened: of two engines only one may change them.
     lock = EngineLock.acquire(settings.lock_file, clock)
     resources.callback(lock.release)
     store = _open_store(settings, clock, plugins)
@@ -73,6 +74,7 @@ def open_storage(
     resources.callback(JournalHandler(journal).attach())
     prearchive_fd = _open_folder(settings.prearchive_dir, resources)
     archive_fd = _open_folder(settings.archive_dir, resources)
+    # A folder for this run: what is in others is of earlier ones, and is removed.
     incoming = IncomingArea(settings.incoming_dir, uuid.uuid4().hex[:12])
     resources.callback(incoming.close)
     data_directory.require_one_file_system(settings)
@@ -99,6 +101,7 @@ def _open_store(settings: EngineSettings, clock: Clock, plugins: Plugins) -> Con
 
 
 def _open_folder(path: Path, resources: ExitStack) -> int:
+    # Held open: all that is filed goes by this descriptor, whatever takes the place of the name.
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     resources.callback(os.close, fd)
     return fd

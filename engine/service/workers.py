@@ -47,6 +47,7 @@ class PostStoreWorkers:
             settings, index, journal, clock, configuration, storage.runner, storage.expiry
         )
         resources.callback(self.session_service.close)
+        # Before `recover`, which adds rows for what a crash left: they are to be forwarded too.
         self.forwarding = Forwarding(
             settings, index, areas, journal, clock, configuration, storage.expiry
         )
@@ -73,12 +74,13 @@ class PostStoreWorkers:
             resources.callback(part.stop)
 
     def _tell_damages(self) -> None:
-        """Tell what was found damaged since the last start, perhaps by a command."""
+        """Report files found damaged since the last start, perhaps by a command."""
         with Damages(self._state_file) as damages:
             for damage in damages.all():
                 self._storage.journal.record(
                     QueueSetAside(kept_as=damage.kept_as, rows=damage.rows)
                 )
+                # After the record: a kill in between reports it twice, not never.
                 damages.forget(damage)
 
     def apply(self, before: Configuration | None, now: Configuration) -> None:

@@ -35,6 +35,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: if there is no file, or it can't be opened.
     """
+    # as_uri quotes ? and #: SQLite would take the rest of such a name for its own parameters.
     address = f"{path.absolute().as_uri()}?mode=ro"
     return sqlite3.connect(
         address,
@@ -69,6 +70,7 @@ class PrivateFile:
             StorageUnusable: if it can't be used, or a later version made it.
         """
         with self.in_words():
+            # First: SQLite would make the file readable for others, as far as the umask lets it.
             _create(path)
             connection = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False)
             try:
@@ -79,7 +81,7 @@ class PrivateFile:
             return connection
 
     def prepare(self, connection: sqlite3.Connection, path: Path) -> None:
-        """Make the tables, or bring those of an earlier version to this one, all steps or none.
+        """Create the tables, or migrate those of an earlier version, all steps or none.
 
         What an earlier version made is copied first, as ``<file>.schema-<its version>``.
 
@@ -116,6 +118,7 @@ class PrivateFile:
         for script in (self.schema, *(self.steps[step] for step in steps)):
             for statement in _statements(script):
                 connection.execute(statement)
+        # Part of the transaction: after a kill, the old number stands beside the old tables.
         connection.execute(f"PRAGMA user_version = {self.version}")
 
     def _take_over(self, connection: sqlite3.Connection, path: Path) -> Callable[[], None]:
@@ -136,7 +139,7 @@ class PrivateFile:
 
     @contextmanager
     def in_words(self) -> Iterator[None]:
-        """Say of which file it is that something can't be done."""
+        """Turn errors of SQLite and of the disk into ours, which name the file."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -188,14 +191,14 @@ class PrivateTables:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for questions about one state of the file; waits for no writer."""
+        """Yield the connection for queries that all see the same state; waits for no writer."""
         with self._file.in_words(), self._lock, self._connection:
             self._connection.execute("BEGIN")
             yield self._connection
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for one transaction."""
+        """Yield the connection for one transaction."""
         with self._file.in_words(), self._lock, self._connection:
             # Others write here too: nothing may change between our reading and writing.
             self._connection.execute("BEGIN IMMEDIATE")
@@ -203,7 +206,7 @@ class PrivateTables:
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Let nobody wait for readers, nor readers for anybody."""
+    """Use a write-ahead log, so that readers and a writer never wait for each other."""
     until = time.monotonic() + LOCK_WAIT_SECONDS
     while True:
         try:
@@ -219,7 +222,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 
 def _create(path: Path) -> None:
-    """Make the file if it is not there, closed to others."""
+    """Create the file if it does not exist, readable by its owner only."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
 
@@ -236,7 +239,9 @@ def _copy_aside(path: Path, version: int) -> None:
         with closing(open_to_read(path)) as source, closing(sqlite3.connect(part)) as target:
             # A part is made anew after a crash: a journal would only be left behind.
             target.execute("PRAGMA journal_mode = OFF")
+            # Not a copy of the file: committed rows may still be in the log beside it.
             source.backup(target)
+        # Before the rename: after power loss the name must not stand for an empty file.
         flush(part)
         part.replace(copy)
         flush(path.parent)
@@ -288,4 +293,5 @@ SUFFIXES = ("-wal", "-shm", "")
 
 def stamp(moment: datetime) -> str:
     """Return a time as both databases keep it: UTC, ISO 8601, comparable as text."""
+    # Without timespec isoformat leaves out microseconds of 0, and texts would be sorted wrongly.
     return moment.astimezone(UTC).isoformat(timespec="microseconds")

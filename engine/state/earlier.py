@@ -128,6 +128,7 @@ def take_over(target: sqlite3.Connection, path: Path) -> Callable[[], None]:
             _take_table(target, source, _LABELS)
 
     def clean_up() -> None:
+        # The name of the new file must survive a power cut before the old names go.
         flush(path.parent)
         if is_in_index:
             _remove_labels(index)
@@ -165,14 +166,14 @@ def _has_labels(index: Path) -> bool:
 
 
 def _remove_labels(index: Path) -> None:
-    """Let nobody find labels in two places; if that fails, they are only not used any more."""
+    """Remove labels from their old place; if that fails, they stay there unused."""
     with suppress(sqlite3.Error), closing(sqlite3.connect(index, timeout=LOCK_WAIT_SECONDS)) as old:
         old.execute("DROP TABLE IF EXISTS study_labels")
         old.execute("DROP INDEX IF EXISTS sessions_by_label")
 
 
 def _require_no_other_engine(path: Path) -> None:
-    """An engine of an earlier version would go on with files that nobody reads any more."""
+    """Fail if an engine of an earlier version runs: it would write files that nobody reads."""
     holder = EngineLock.holder(path.with_name(_LOCK))
     if holder is not None and holder.pid != os.getpid():
         raise StorageUnusable(
@@ -182,7 +183,7 @@ def _require_no_other_engine(path: Path) -> None:
 
 
 def _keep_as_copy(file: Path) -> None:
-    """Call a file whose rows are taken over by another name, without a log beside it."""
+    """Rename a file whose rows were taken over, without a log beside it."""
     # Whether or not that succeeds, its rows are taken over.
     with suppress(sqlite3.Error), closing(sqlite3.connect(file, timeout=LOCK_WAIT_SECONDS)) as old:
         old.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,4 +1,4 @@
-"""The outbox: what is to be sent, run or told, in one table for all kinds, until it is done.
+"""The outbox: what is to be sent, run or reported, in one table for all kinds, until it is done.
 
 Forward copies and commands have targets, known by the numbers of their processors. Who does the
 work reads what is due, and removes it, lets it wait or gives it up; how long it waits and when it
@@ -153,6 +153,7 @@ class Outbox(PrivateTables, Generic[Item]):
             )
             if mark is not None:
                 connection.executemany(
+                    # A mark never goes back, and a paused target gets none: NULL < ? is not true.
                     "UPDATE outbox_targets SET mark = ?, mark_at = ?"
                     " WHERE kind = ? AND target = ? AND mark < ?",
                     [(mark.sequence, mark.at, self._kind, t, mark.sequence) for t in followed],
@@ -220,7 +221,7 @@ class Outbox(PrivateTables, Generic[Item]):
             )
 
     def postpone(self, item: int, until: datetime, reason: str, *, attempts: int = 1) -> None:
-        """Let an item wait, with the reason; an attempt that was none is not counted."""
+        """Defer an item, with the reason; `attempts` is added to its count."""
         with self._changing() as connection:
             connection.execute(
                 "UPDATE outbox SET attempts = attempts + ?, due_at = ?, reason = ? WHERE id = ?",
@@ -230,7 +231,7 @@ class Outbox(PrivateTables, Generic[Item]):
     def try_again(
         self, item: int, attempts: int, reason: str, now: datetime, rule: RetryRule, chance: float
     ) -> bool:
-        """Let an item that failed wait, the longer the more often it did; or give it up.
+        """Defer an item that failed, longer after each failure, or give it up.
 
         Args:
             item: which one.
@@ -259,7 +260,7 @@ class Outbox(PrivateTables, Generic[Item]):
             )
 
     def expire(self, target: int, before: datetime, reason: str, now: datetime) -> int:
-        """Give up what was queued before a moment; return how many items that are.
+        """Give up the items queued before a moment; return their number.
 
         What was queued after `now`, by a clock that was ahead, counts as queued now.
         """
@@ -316,7 +317,7 @@ class Outbox(PrivateTables, Generic[Item]):
             connection.executemany("UPDATE OR REPLACE outbox SET row = ? WHERE id = ?", rows)
 
     def forget_waits(self) -> None:
-        """Let everything be tried at once, as at the start of an engine."""
+        """Make every waiting item and every target due at once, as at the start of an engine."""
         with self._changing() as connection:
             waiting = "UPDATE outbox SET due_at = '' WHERE kind = ? AND failed = 0"
             connection.execute(waiting, (self._kind,))
@@ -344,6 +345,7 @@ class Outbox(PrivateTables, Generic[Item]):
             dropped = connection.executemany(delete, gone)
             connection.executemany(
                 "INSERT INTO outbox_targets (kind, target, mark, mark_at) VALUES (?, ?, ?, ?)"
+                # A target that was enabled before keeps its mark, so that it misses no row.
                 " ON CONFLICT (kind, target) DO UPDATE SET mark = COALESCE(mark, excluded.mark),"
                 " mark_at = CASE WHEN mark IS NULL THEN excluded.mark_at ELSE mark_at END",
                 [(kind, target, mark.sequence, mark.at) for target in wanted],

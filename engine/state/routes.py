@@ -45,6 +45,7 @@ class StudyRoutes(PrivateTables):
             with self._lock:
                 row = self._connection.execute(query, (study_instance_uid,)).fetchone()
         except sqlite3.Error as error:
+            # Answered with 0xA700: the sender tries again, and the object goes to no wrong project.
             raise OutOfResources(f"study routes: {error}") from error
         return _route(row) if row else None
 
@@ -86,6 +87,7 @@ class StudyRoutes(PrivateTables):
             known = {route.study_instance_uid: _known(connection, route) for route in routes}
             problems = [] if replace else list(_conflicts(routes, known, remedy))
             if problems:
+                # Before the first write: of many routes all are added, or none.
                 raise InvalidStudyRoute(*problems)
             fresh = [r for r in routes if not _same(r, known[r.study_instance_uid])]
             _put(connection, fresh, actor, at)

@@ -90,13 +90,13 @@ def carry_over(damaged: Path, target: sqlite3.Connection) -> None:
 
 
 def note_damage(target: sqlite3.Connection, path: Path, rows: int) -> None:
-    """Note that a file is damaged, for the event that tells it."""
+    """Note that a file is damaged, for the event that reports it."""
     target.execute("INSERT OR REPLACE INTO damages VALUES (?, ?)", (_aside(path).name, rows))
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a name for a new file, and put that into the place of a damaged one in the end.
+    """Yield a name for a new file, which replaces the damaged one at the end.
 
     Raises:
         OSError: if that can't be done.
@@ -105,6 +105,7 @@ def replacing(path: Path) -> Iterator[Path]:
     for suffix in SUFFIXES:
         part.with_name(part.name + suffix).unlink(missing_ok=True)
     yield part
+    # Durable before the damaged file loses its name: from then on a restart takes the new one.
     flush(part)
     flush(path.parent)
     set_aside(path)
@@ -112,7 +113,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def complete_replacement(path: Path) -> None:
-    """Do what is left of a replacement that a kill or power cut has interrupted.
+    """Complete a replacement that a kill or power cut interrupted.
 
     Raises:
         OSError: if that can't be done.
@@ -128,7 +129,7 @@ def complete_replacement(path: Path) -> None:
 
 
 def set_aside(path: Path) -> None:
-    """Call a damaged file, with what SQLite keeps beside it, ``<file>.damaged``.
+    """Rename a damaged file, with SQLite's files beside it, to ``<file>.damaged``.
 
     Only the last one is kept.
 

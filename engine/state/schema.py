@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS uid_maps (
     PRIMARY KEY (scope, value, is_null)
 ) WITHOUT ROWID
 """
+# The UNIQUE of the outbox: NULLs count as different, so items without a row are always added.
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS study_routes (
     study_instance_uid TEXT PRIMARY KEY,
@@ -135,6 +136,7 @@ def repair(path: Path) -> None:
             carry_over(path, target)
         # The file alone takes the place of the other, without its log.
         target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    # The part was opened as a plain file: what earlier versions left is taken over here.
     STATE.open(path).close()
 
 
@@ -148,18 +150,18 @@ class Damage(NamedTuple):
 
 
 class Damages(PrivateTables):
-    """What was found damaged and is not told yet."""
+    """Damaged files that were found and are not reported yet."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(STATE, path)
 
     def all(self) -> tuple[Damage, ...]:
-        """Return what is not told yet."""
+        """Return the damages that are not reported yet."""
         with self._reading() as connection:
             rows = connection.execute("SELECT kept_as, rows FROM damages").fetchall()
         return tuple(map(Damage._make, rows))
 
     def forget(self, damage: Damage) -> None:
-        """Note that it was told."""
+        """Note that a damage was reported."""
         with self._changing() as connection:
             connection.execute("DELETE FROM damages WHERE kept_as = ?", (damage.kept_as,))

@@ -25,6 +25,7 @@ MAX_KNOWN = 10_000
 _GIVEN = (
     "SELECT label FROM study_labels WHERE project = ? AND subject = ? AND study_instance_uid = ?"
 )
+# A range, not LIKE: a `_` in a label would stand for any character there.
 _GIVEN_TO_OTHERS = "SELECT label FROM study_labels WHERE project = ? AND label >= ? AND label < ?"
 _IN_SESSIONS = "SELECT label FROM sessions WHERE project IS ? AND label >= ? AND label < ?"
 
@@ -58,6 +59,7 @@ class StudyLabels(PrivateTables):
             with ExitStack() as resources:
                 resources.callback(self._connection.close)
                 self._sessions = resources.enter_context(closing(open_to_read(index_file)))
+                # To connect reads nothing: the first question shows whether the file is a database.
                 self._sessions.execute("SELECT 1 FROM sqlite_master").fetchone()
                 resources.pop_all()
         except sqlite3.Error as error:
@@ -96,6 +98,7 @@ class StudyLabels(PrivateTables):
 
     def _remember(self, key: LabelKey, label: str) -> None:
         if len(self._known) >= MAX_KNOWN:
+            # What is forgotten is only read again.
             self._known.clear()
         self._known[key] = label
 

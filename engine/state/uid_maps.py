@@ -45,11 +45,13 @@ class SqliteUidMaps:
         Raises:
             OutOfResources: if the table can't be read or written.
         """
+        # DicomEdit's mapUID gives null and the empty text a UID each (dicomedit 9.3).
         key = (scope, value or "", value is None)
         try:
             with self._lock, self._connection:
                 row = self._connection.execute(_FIND, key).fetchone()
                 if row is None:
+                    # OR IGNORE, then read again: another process may have been faster.
                     insert = "INSERT OR IGNORE INTO uid_maps VALUES (?, ?, ?, ?)"
                     self._connection.execute(insert, (*key, make()))
                     row = self._connection.execute(_FIND, key).fetchone()

@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     Encodings = str | list[str]
 
 
+# Walks here and in pydicom call themselves for each level: a hostile object must not end them.
 MAX_DEPTH: Final = 32
 MAY_HAVE_ITEMS: Final = frozenset((None, *LONG_VRS))
 """VRs of elements that may be sequences: those without a length; None is that of Implicit VR."""
 _CHARACTER_SET: Final = BaseTag(0x00080005)
+# Implicit VR first: a sequence that travels as UN is encoded so (PS3.5 6.2.2).
 _ALL: Final = (IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG)
 
 
@@ -65,6 +67,7 @@ def is_declared(element: DataElement | RawDataElement) -> bool:
     """Tell whether an element must be a sequence, by its VR or the data dictionary."""
     if element.VR == "SQ":
         return True
+    # PS3.5 6.2.2: a writer that does not know an element may send it as UN, a sequence as well.
     return element.VR in (None, "UN") and not element.tag.is_private and _is_known(element.tag)
 
 
@@ -82,6 +85,7 @@ def looks_nested(element: DataElement | RawDataElement) -> bool:
     value = element.value
     if is_declared(element):
         return isinstance(element, RawDataElement) or isinstance(value, bytes)
+    # What only begins as an item does is tried: names may be in it.
     begins = isinstance(value, bytes) and value[:4] in ITEM_STARTS
     return begins and element.tag not in PIXEL_VRS
 

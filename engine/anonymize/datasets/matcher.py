@@ -50,6 +50,7 @@ def locate(ds: Dataset, path: Path) -> Hit | None:
         if hit is None or items is None or step.item is None or step.item >= len(items):
             return None
         level = Level(items[step.item], hit.level)
+    # Newer versions of XNAT give an absent creator a block even to read from it (dicomedit 3.4).
     hit = _locate_step(level or root_of(ds, last.tag), last)
     if hit is None or last.item is None:
         return hit
@@ -61,6 +62,7 @@ def _locate_step(level: Level, step: TagStep) -> Hit | None:
     tags = [step.tag]
     if step.creator is not None:
         blocks = blocks_of(level.ds, step.group, step.creator)
+        # Bad data gives one creator two blocks; both belong to it (dicomedit 3.2).
         tags = [step.tag | block << 8 for block in blocks]
     return next((Hit(level, BaseTag(tag)) for tag in tags if BaseTag(tag) in level.ds), None)
 

@@ -69,6 +69,7 @@ class Rectangle:
         if len(sides) < 4:
             raise _bad_rectangle()
         left, top = sides["left"], sides["top"]
+        # As in XNAT: the corners are not swapped back, only the differences count (dicomedit 9.8).
         width, height = abs(sides["right"] - left), abs(sides["bottom"] - top)
         return cls(left, top, left + width, top + height)
 
@@ -140,6 +141,7 @@ def _load(ds: Dataset, tag: BaseTag) -> None:
 
 
 def _make_explicit_little_endian(ds: Dataset, tick: Callable[[], None]) -> None:
+    # XNAT stores what alterPixels has changed in Explicit VR Little Endian (dicomedit 9.8).
     syntax = UID(text_of(ds.file_meta, _TRANSFER_SYNTAX) or ExplicitVRLittleEndian)
     if syntax.is_transfer_syntax and syntax.is_encapsulated:
         _decompress(ds)
@@ -168,6 +170,7 @@ def _decompress(ds: Dataset) -> None:
     ds[PIXEL_DATA] = DataElement(PIXEL_DATA, "OW", pixels.tobytes(), already_converted=True)
     photometric = str(image["photometric_interpretation"])
     ds[_PHOTOMETRIC] = DataElement(_PHOTOMETRIC, "CS", photometric)
+    # PS3.3 C.7.6.3.1.3: only an image of several samples has a planar configuration.
     if _number(ds, 0x00280002, 1) > 1:
         ds[_PLANAR] = DataElement(_PLANAR, "US", image["planar_configuration"])
 
@@ -178,7 +181,7 @@ def _no_decoder(syntax: UID) -> StatementFailure:
 
 
 def _instead_of_decoding(syntax: UID) -> str:
-    """Say what helps: no decoder for 12 bits is under a licence like ours."""
+    """Return what helps: no decoder for 12 bits is under a licence like ours."""
     guard = "leave such objects out with an if block"
     if syntax == JPEGExtended12Bit:
         return f"install pylibjpeg-libjpeg (GPL), decompress it with dcmdjpeg first, or {guard}"
@@ -210,6 +213,7 @@ def _expand(ds: Dataset, tag: BaseTag) -> None:
         return
     from pydicom.pixels.utils import expand_ybr422
 
+    # Two pixels share their colours: four samples stand for six.
     native = _image(ds, tag).size_bytes // 3 * 2
     value = expand_ybr422(ds[tag].value[:native], _number(ds, 0x00280100))
     ds[tag] = DataElement(tag, "OB", value, already_converted=True)
@@ -254,7 +258,8 @@ def _fill(ds: Dataset, tag: BaseTag, rectangle: Rectangle, tick: Callable[[], No
             start = (frame * len(image.black) + plane) * image.rows * image.columns
             for row in rows:
                 _blacken_row(pixels, start + row * image.columns, columns, black)
-    pixels += b"\0" * (len(pixels) % 2)  # PS3.5 8.1.1: an even length
+    # PS3.5 7.1.1: a value has an even length.
+    pixels += b"\0" * (len(pixels) % 2)
     ds[tag] = DataElement(tag, _vr_of_pixels(tag, image), bytes(pixels), already_converted=True)
 
 
@@ -280,4 +285,5 @@ def _clear_bits(pixels: bytearray, first: int, last: int) -> None:
 def _vr_of_pixels(tag: BaseTag, image: _Image) -> str:
     if tag != PIXEL_DATA:
         return "OF" if image.bits == 32 else "OD"
+    # PS3.5 A.2: samples of more than 8 bits are in OW.
     return "OB" if image.bits <= 8 else "OW"

@@ -48,6 +48,7 @@ def reserve(ds: Dataset, group: int, creator: str) -> int:
     own = blocks_of(ds, group, creator)
     if own:
         return own[0]
+    # keys(): to iterate over a Dataset itself decodes every element of it.
     taken = {tag & 0xFFFF for tag in ds.keys() if tag >> 16 == group}  # noqa: SIM118
     # Also blocks without a creator: their elements would get one.
     taken |= {element >> 8 for element in taken}
@@ -74,6 +75,7 @@ def _name(ds: Dataset, tag: BaseTag) -> str | None:
         return None
     value = element.value
     if isinstance(element, RawDataElement) and isinstance(value, bytes):
+        # Compared stripped: pydicom strips creators when it decodes them (dicomedit 3.4).
         return value.decode(_encoding(ds), "replace").strip(" \0")
     return str(value).strip(" \0") if value is not None else ""
 

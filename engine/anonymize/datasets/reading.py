@@ -119,8 +119,10 @@ def _converted_text(element: DataElement) -> str:
 def _one(value: object, vr: str) -> str:
     if vr in FLOATS and isinstance(value, float | int):
         return float_text(float(value), single=vr in ("FL", "OF"))
+    # dicomedit 4.2: eight upper-case digits.
     if vr == "AT" and isinstance(value, int):
         return f"{value:08X}"
+    # dicomedit 4.2: DS and IS keep their text, such as 1.50.
     written = getattr(value, "original_string", None)
     if isinstance(written, str):
         return written
@@ -151,6 +153,7 @@ def raw_text(value: bytes, vr: str, encodings: str | Iterable[str] | None) -> st
 
 
 def _bytes_text(value: bytes) -> str:
+    # dicomedit 4.2: one byte of padding counts as none, a second one is part of the text.
     return value.removesuffix(b"\0").decode("utf-8", "replace")
 
 
@@ -167,6 +170,7 @@ def float_text(number: float, *, single: bool) -> str:
         texts = (f"{number:.{digits}g}" for digits in range(6, 9))
         text = next((t for t in texts if _as_single(float(t)) == _as_single(number)), text)
         text = repr(float(text))
+    # dicomedit 4.2: 30.0 is read as 30.
     return text.removesuffix(".0")
 
 

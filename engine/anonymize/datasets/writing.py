@@ -34,6 +34,7 @@ def make_writable(level: Level, text: str) -> None:
     if text.isascii() or any(_can_encode(text, name) for name in _encodings(level)):
         return
     keep_text(level)
+    # XNAT writes `?` for what the set can't hold (dicomedit 4.3).
     level.ds[SPECIFIC_CHARACTER_SET] = DataElement(SPECIFIC_CHARACTER_SET, "CS", UTF_8)
 
 
@@ -80,6 +81,7 @@ def _can_encode(text: str, encoding: str) -> bool:
     return True
 
 
+# One large number in a script must not fill the memory with empty items.
 MAX_MISSING_ITEMS: Final = 1000
 _PIXEL_REPRESENTATION: Final = BaseTag(0x00280103)
 _INTEGERS: Final = {
@@ -113,6 +115,7 @@ def store(hit: Hit, text: str) -> None:
         StatementFailure: if the text is no value for the VR.
     """
     level, tag = hit.level, hit.tag
+    # Bytes that are not decoded yet would be read by the new character set.
     if tag == SPECIFIC_CHARACTER_SET:
         keep_text(level)  # before the bytes get another meaning
     vr = vr_of(level.ds, tag) if tag in level.ds else _new_vr(level.ds, tag)
@@ -133,6 +136,7 @@ def remove(hit: Hit) -> None:
         return
     items = hit.level.sequence(hit.tag)
     if items and hit.item < len(items):
+        # XNAT leaves an empty item (DE-91); here it goes, as authors expect (dicomedit 5).
         del items[hit.item]
 
 
@@ -170,17 +174,20 @@ def _resolve(level: Level, step: TagStep) -> BaseTag:
 
 def _new_vr(ds: Dataset, tag: BaseTag) -> str:
     """LO for unknown private elements: other programs can't show text in UN."""
+    # PS3.5 7.2: a group length.
     if tag.element == 0:
         return "UL"
     vr = known_vr(ds, tag) or ("LO" if tag.is_private else "UN")
     if vr == "US or SS":  # PS3.3 C.7.6.3: Pixel Representation decides
         signed = _PIXEL_REPRESENTATION in ds and ds[_PIXEL_REPRESENTATION].value == 1
         return "SS" if signed else "US"
+    # Of "OB or OW" the first (dicomedit 4.3).
     return vr[:2]
 
 
 def _element(tag: BaseTag, vr: str, text: str) -> DataElement:
     if vr == "SQ":
+        # As in XNAT: an empty sequence, whatever the text is (dicomedit 4.3).
         return DataElement(tag, vr, Sequence())
     if vr in TEXTS:
         return text_element(tag, vr, text)
@@ -222,6 +229,7 @@ def _integer(text: str, vr: str) -> int:
         number = int(text.strip())
     except ValueError as error:
         raise StatementFailure(f"the value is no whole number, which {vr} needs") from error
+    # XNAT lets such a number wrap, and stores another one (dicomedit 4.3).
     if not low <= number <= high:
         raise StatementFailure(f"the number is not in the range of {vr}, {low} to {high}")
     return number

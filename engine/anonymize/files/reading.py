@@ -61,6 +61,7 @@ def read_object(file: BinaryIO, *, deflated: bool = False) -> Dataset:
     try:
         with suppress(UnreadableObject):
             return read_regular(file)
+        # The walk has read by `pread`: the file stands at its beginning as before.
         return _read(file, deflated=deflated)
     except InvalidDicomError as error:
         raise UneditableFile("it is no DICOM file", "leave it out") from error
@@ -163,7 +164,9 @@ def _read_deflated(file: BinaryIO, *, allowed: bool) -> Dataset:
     if not allowed:
         raise UneditableFile("its data set is deflated", "inflate it with dcmconv first")
     # Bounded: a megabyte can inflate to a gigabyte.
+    # PS3.5 A.5: without the header of zlib (RFC 1951).
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    # Bounded: a few kilobytes can inflate to gigabytes.
     content = inflater.decompress(file.read(), MAX_INFLATED_BYTES)
     if inflater.unconsumed_tail:
         raise UneditableFile(f"it inflates to more than {MAX_INFLATED_BYTES:,} bytes", "leave it")

@@ -43,6 +43,7 @@ def _reject(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
 
 FUNCTIONS: Final = {
     "isPresent": Function(_is_present, 1, None, (Argument.ONE_PATH,)),
+    # dicomedit 9.2: arguments are ignored.
     "true": Function(_true, 0, None, (Argument.ANY,)),
     "false": Function(_false, 0, None, (Argument.ANY,)),
     "reject": Function(_reject, 0, 1),

@@ -113,6 +113,7 @@ def _shifted(run: ScriptRun, arguments: tuple[Value, ...], unit: str, vrs: tuple
     text = run.needed(arguments[0])
     unit = run.needed(arguments[2]) if len(arguments) > 2 else unit
     seconds = _seconds(run.text(arguments[1]), unit)
+    # XNAT fails for several values; here each of them is moved (dicomedit 9.4).
     return "\\".join(moved(value, seconds) for value in text.split("\\"))
 
 
@@ -131,6 +132,7 @@ def _seconds(number: str | None, unit: str) -> int:
 
 def _shift_sequence(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     seconds = whole_number(run.text(arguments[0]))
+    # dicomedit 9.4: what is no date stays here, and is an error in shiftDateTimeListByIncrement.
     _change_dates(run, paths_in(arguments[1:]), lambda text: _moved_or_same(text, seconds))
     return VOID
 
@@ -176,6 +178,7 @@ def _scale_age(run: ScriptRun, _arguments: tuple[Value, ...]) -> Void:
 
 
 def _above_oldest(age: str) -> bool:
+    # Three digits compare as text. Days, weeks and months stay as they are (dicomedit 9.4).
     return bool(_AGE_FORM.fullmatch(age)) and age.endswith("Y") and age > _OLDEST_AGE
 
 

@@ -80,17 +80,20 @@ def _comparable(hit: Hit, longest: int) -> bool:
 
 def _plain_text(hit: Hit) -> str:
     text = text_of(hit.level.ds, hit.tag) or ""
+    # XNAT compares UN, OB and OW by their bytes, so that padded text escapes it (dicomedit 9.6).
     return text.strip(_BLANKS)
 
 
 def _set(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     path, text = _plain(arguments[0]), run.text(arguments[1])
+    # dicomedit 4.4: null does nothing, as with `:=`.
     if text is not None:
         assign(run.ds, path, text)
     return VOID
 
 
 def _delete(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
+    # From the last to the first: to remove an item changes the numbers of those behind it.
     for hit in reversed(run.find(_plain(arguments[0]))):
         remove(hit)
     return VOID
@@ -133,6 +136,7 @@ _Kept = set[tuple[int, int]]
 def _retain_private_tags(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     paths = paths_in(arguments)
     for path in paths:
+        # dicomedit 9.6: nothing private would be kept, which nobody means.
         if all(step.creator is None for step in path.tag_steps):
             remedy = "name private elements: (gggg,{CREATOR}ee)"
             raise StatementFailure(f"{path.text} names no private element", remedy)
@@ -152,6 +156,7 @@ def _prune(level: Level, kept: _Kept, run: ScriptRun) -> bool:
     for tag in level.tags():
         run.tick()
         if (id(level.ds), tag) in kept:
+            # A kept sequence keeps all that is in it (dicomedit 9.6).
             any_kept = True
         elif not is_creator(tag):
             kept_inside = _prune_items(level, tag, kept, run)

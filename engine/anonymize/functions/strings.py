@@ -77,6 +77,7 @@ def _format(run: ScriptRun, arguments: Arguments) -> str:
         raise StatementFailure(
             "the first argument of format has no value", "guard it with isPresent"
         )
+    # dicomedit 4.4: as Java writes it.
     return message(run.needed(pattern), ["null" if text is None else text for text in texts])
 
 
@@ -91,6 +92,7 @@ def _uppercase(run: ScriptRun, arguments: Arguments) -> str:
 def _substring(run: ScriptRun, arguments: Arguments) -> str:
     text = run.needed(arguments[0])
     begin, end = (whole_number(run.text(value)) for value in arguments[1:])
+    # dicomedit 9.1: an error in Java, where Python would return less.
     if not 0 <= begin <= end <= len(text):
         raise StatementFailure(
             f"characters {begin} to {end} are not all in a text of {len(text)}",
@@ -109,6 +111,7 @@ def _replace(run: ScriptRun, arguments: Arguments) -> str:
 def _match(run: ScriptRun, arguments: Arguments) -> str | None:
     text, pattern = (run.needed(value) for value in arguments[:2])
     group = whole_number(run.text(arguments[2]))
+    # dicomedit 9.1: `match` searches, unlike `ismatch` and `~`, which want the whole text.
     found = first_match(pattern, text)
     if found is None:
         return None
@@ -128,6 +131,7 @@ def _normalize(run: ScriptRun, arguments: Arguments) -> str | None:
     substitute = run.needed(arguments[1]) if len(arguments) > 1 else "_"
     if text is None:
         return None
+    # dicomedit 9.1: one for each character, so that the length stays with the default.
     return "".join(c if c <= _LAST_ASCII else substitute for c in text)
 
 
@@ -154,6 +158,7 @@ def _get_url(run: ScriptRun, arguments: tuple[Value, ...]) -> str:
     if run.script_context.fetch is None:
         raise StatementFailure("getURL is switched off", "use lookup, or variables")
     answer = run.script_context.fetch(url)
+    # The answer goes into an element, and its server is not trusted.
     if not 0 < len(answer) <= _LONGEST_ANSWER or not answer.isprintable():
         raise StatementFailure("the answer to getURL is no single line of text")
     return answer

@@ -39,6 +39,7 @@ def hash_uid(text: str) -> str:
 
 def _hash_uid(run: ScriptRun, arguments: tuple[Value, ...]) -> str | None:
     text = run.text(arguments[0])
+    # dicomedit 4.4: null in, null out: what is absent is not created.
     return None if text is None else hash_uid(text)
 
 
@@ -76,6 +77,7 @@ def _random_uid(root: str) -> str:
 
 
 FUNCTIONS: Final = {
+    # A second argument, the algorithm, is ignored as in XNAT (dicomedit 9.3).
     "hashUID": Function(_hash_uid, 1, 2),
     "hashUIDList": Function(_hash_uid_list, 0, None, (Argument.PATHS,)),
     "newUID": Function(_new_uid, 0, 0),

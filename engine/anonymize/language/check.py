@@ -61,6 +61,7 @@ class _Checker:
                 pass
 
     def _assignable(self, path: Path, place: syntax.SourcePosition) -> None:
+        # dicomedit 3.3: XNAT finds this out when the script runs.
         if not path.singular:
             remedy = f"{_ONE_ELEMENT}; ?= sets all that exist"
             self._refuse(place, path.text, "may mean several elements", remedy)

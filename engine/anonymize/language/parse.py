@@ -43,11 +43,13 @@ _KEYWORDS: Final = frozenset(
         "version",
     }
 )
+# The first one that fits counts.
 _PATTERNS: Final = (
     (r'"(?:[^"\\\n]|\\.)*\\[^nrtbf()\\0-7]', "has an escape that does not exist in its string",
      "double the backslash, as in \\\\d; a double quote can't be written"),
     (r'"[^"]*$', "begins a string that has no end", 'close it with "'),
     (r"[‘’“”]", "is a typographic quote", 'use the plain double quote "'),
+    # XNAT skips characters that it does not know: 'a' would be the variable a (dicomedit 2.2).
     (r"'", "is a single quote", 'put strings in double quotes "'),
     (r";", "is not part of the language", "end a statement with the line"),
     (r"#", "does not begin a comment", "begin comments with //"),

@@ -59,6 +59,7 @@ class TagStep:
 
     def fits(self, tag: int) -> bool:
         """Tell whether the digits match; the creator of a private element is not checked here."""
+        # PS3.5 7.8.1: the elements of blocks begin at (gggg,1000), creators are below (gggg,0100).
         return tag & self.mask == self.tag and (self.creator is None or tag & 0xFFFF > 0xFF)
 
 
@@ -159,6 +160,7 @@ def plain_path(text: str) -> Path:
 
 def _steps_of(match: re.Match[str]) -> list[Step]:
     if match["wild"]:
+        # dicomedit 3.1: one level, and any more.
         return [Levels.ONE, Levels.ANY] if match["wild"] == "+" else [Levels(match["wild"])]
     return [_tag_step(match)]
 
@@ -191,6 +193,7 @@ def _tag_step(match: re.Match[str]) -> TagStep:
 def _private_step(
     match: re.Match[str], group: int, mask: int, place: int, item: int | None, every: bool
 ) -> TagStep:
+    # Any character but `}`: XNAT takes fewer, and such creators exist (dicomedit 2.3).
     creator = match["creator"].strip()
     if not creator:
         raise PathFault(place, "names no creator", "write it as in its (gggg,00bb) element")

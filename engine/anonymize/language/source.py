@@ -59,6 +59,7 @@ def _changes_in(line: str, code: str) -> Iterator[tuple[int, str, str, str]]:
 
 MAX_SCRIPT_CHARACTERS: Final = 512 * 1024
 MAX_NESTING: Final = 40
+# The number switches nothing: all of them have all functions, as in XNAT.
 SUPPORTED_VERSIONS: Final = frozenset(f"6.{minor}" for minor in range(8))
 _LINE = re.compile(r"\r?\n")
 
@@ -140,6 +141,7 @@ def _joined(lines: tuple[str, ...]) -> list[tuple[str, tuple[tuple[int, int], ..
     for number, line in enumerate(lines, start=1):
         continued = line.endswith("\\")
         parts.append((length, number))
+        # dicomedit 2.1: nothing is inserted, so that a string may go on in the next line.
         pieces.append(line[:-1] if continued else line)
         length += len(pieces[-1])
         if not continued:

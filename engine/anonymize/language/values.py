@@ -58,6 +58,7 @@ def boolean(value: bool) -> str:
 
 def is_true(value: str) -> bool:
     """Tell whether a text counts as true."""
+    # dicomedit 4.1: letter case does not count.
     return value.lower() == TRUE
 
 

@@ -132,7 +132,9 @@ def _free_ports(number: int) -> list[int]:
 
 def _start_sender(ct_port: int, mr_port: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
+        # -P: else a folder `engine` in the present directory would be imported.
         [sys.executable, "-P", "-m", "engine.app.demo.sender", str(ct_port), str(mr_port)],
+        # Its end tells the sender to stop, also if this process is killed.
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -116,7 +116,7 @@ def on_disk(settings: EngineSettings, found: FiledObject, content: bytes) -> Ste
     path = areas_of(settings).path(place.area, str(place.folder)) / place.file
     try:
         with open_sendable(path) as sendable:
-            # The engine writes a file meta of its own; the data set is the end of the file.
+            # The data set only: the stored file has a file meta of its own.
             same = content.endswith(b"".join(sendable.pieces()))
             size = sendable.size_bytes
     except (OSError, UnreadableObject) as error:
@@ -132,12 +132,12 @@ def on_disk(settings: EngineSettings, found: FiledObject, content: bytes) -> Ste
 
 
 def remove(settings: EngineSettings, found: FiledObject, by: str, clock: Clock) -> StepResult:
-    """Let the engine delete the object's session, and remove it from the trash at once."""
+    """Have the engine delete the object's session, then remove it from the trash at once."""
     session = found.session
     try:
         with IndexFile(settings.index_file) as index:
             ledger = SessionRepository(index, clock)
-            # Nothing but the test's own object may be deleted.
+            # Rules or processors may have put the object into a session of others, which stays.
             if not is_test_object(session.study_instance_uid) or session.objects > 1:
                 return _left(session, "it is not the object's own")
             ledger.ask(session.id, Request(OperationKind.DELETE, f"selftest as {by}"))

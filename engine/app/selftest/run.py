@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 SOP_CLASS_UID = str(SecondaryCaptureImageStorage)
 TRANSFER_SYNTAX_UID = str(ExplicitVRLittleEndian)
 _SIDE = 16
+# With the root and the last component this makes 64 characters (PS3.5 9.1).
 _UID_DIGITS = 15
 
 
@@ -150,7 +151,8 @@ class SelfTest:
 
     def _called(self) -> Iterator[StepResult]:
         with closing(Arrivals(self._settings.index_file)) as arrivals:
-            before = arrivals.newest()  # the object's row comes after this one
+            # Before the call: the row of the object is behind this one.
+            before = arrivals.newest()
             association = call(self._peer, _CONTEXTS, PeerDeadlines(), self._tls())
             with association:
                 yield self._spoken()

@@ -36,11 +36,12 @@ if TYPE_CHECKING:
 COMMAND_SECONDS = 30.0
 POLL_SECONDS = 0.25
 """How often is looked whether a command is to be ended before its time."""
+# No others: the engine's environment may hold secrets.
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "HOME")
 
 
 def deliver(target: AlertTarget, alert: Alert, cut_off: Callable[[], bool] = lambda: False) -> None:
-    """Tell a target, once.
+    """Deliver an alert to a target, once.
 
     Args:
         target: whom.
@@ -68,6 +69,7 @@ def _run(command: tuple[str, ...], body: bytes, alert: Alert, cut_off: Callable[
             stderr=subprocess.DEVNULL,
             env=variables,
             cwd="/",
+            # A process group of its own, which can be killed with all that it started.
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
@@ -107,7 +109,7 @@ def _write_input(
 
 
 def send_test_alert(target: AlertTarget, at: datetime) -> None:
-    """Tell a target that this is a test; takes as long as its command or webhook.
+    """Deliver a test alert to a target; takes as long as its command or webhook.
 
     Raises:
         InvalidSite: if it is no target that could be saved.
@@ -163,6 +165,7 @@ def post(url: str, body: bytes) -> None:
     except _FAILURES as error:
         why = _in_words(error)
         raise NotDelivered(f"the webhook can't be reached: {why}", "check its address") from None
+    # A redirection is not followed, and counts as a failure.
     if not 200 <= status < 300:
         raise NotDelivered(f"the webhook answered {status}", "check its address")
 

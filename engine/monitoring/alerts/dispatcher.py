@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EVENTS_WAITING = 1_000
 """Further ones are dropped: alerts must not cost memory."""
 RETRY_SECONDS = (1.0, 5.0)
-"""How long after a failure a new alert is tried again, before the failure is told."""
+"""How long after a failure a new alert is tried again, before the failure is reported."""
 LONGEST_SECONDS = 3600.0
 """How long at most it waits then for further attempts."""
 MAX_AGE = timedelta(days=1)
@@ -40,14 +40,14 @@ MAX_AGE = timedelta(days=1)
 PASS_SECONDS = 60.0
 """Between two attempts at a target that fails, whatever else waits for it."""
 MOMENT_SECONDS = 2.0
-"""How long a stop waits for what is being told."""
+"""How long a stop waits for an alert that is being delivered."""
 _END = None
 
 _logger = logging.getLogger(__name__)
 
 
 class AlertDispatcher:
-    """Listens to a journal and tells what the settings in force say.
+    """Listens to a journal and delivers alerts as the settings in force say.
 
     An alert that can't be delivered waits in the outbox, also over a restart. After a kill in the
     middle of it, it is delivered twice.
@@ -79,7 +79,7 @@ class AlertDispatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Tell nothing more; what is being told is given a moment, then a command is ended."""
+        """Deliver nothing more; a delivery in progress has a moment, then its command is ended."""
         self._stopping.set()
         try:
             self._waiting.put_nowait(_END)
@@ -90,7 +90,7 @@ class AlertDispatcher:
         self._thread.join(MOMENT_SECONDS)
 
     def _offer(self, recorded: RecordedEvent) -> None:
-        """Take an event that may matter; returns at once."""
+        """Queue an event that may need an alert; returns at once."""
         if concerns(recorded.event):
             try:
                 self._waiting.put_nowait(recorded)
@@ -202,7 +202,7 @@ class AlertDispatcher:
                 held_up.add(matter)
 
     def _give_up(self, now: datetime) -> None:
-        """Drop what is too old, and tell so once of each target."""
+        """Drop alerts that are too old, and report that once for each target."""
         if not self._outbox.expire(ALL, now - MAX_AGE, "too old", now):
             return
         counts = Counter(waiting.target for waiting in self._outbox.failed(ALL, MOST_WAITING))
@@ -237,7 +237,7 @@ class AlertDispatcher:
             self._delivered.clear()
 
     def _try(self, target: AlertTarget, alert: Alert, waits: tuple[float, ...]) -> str:
-        """Tell a target, again after each of some seconds; return why it could not be told."""
+        """Deliver an alert, again after each of some seconds; return why that failed, if it did."""
         for wait in (*waits, None):
             try:
                 deliver(target, alert, self._cut_off.is_set)

@@ -131,7 +131,7 @@ _HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What people are told of one condition; holds nothing about patients."""
+    """The content of an alert about one condition; holds nothing about patients."""
 
     kind: str
     subject: str
@@ -142,7 +142,7 @@ class Alert:
     """UTC, ISO 8601."""
     resolved: bool = False
     suppressed: int = 0
-    """How often the same happened, untold, since it was told last."""
+    """How often the same happened since the last alert, without one."""
 
 
 @dataclass(slots=True)
@@ -152,22 +152,22 @@ class _SentAlert:
 
 
 class AlertThrottle:
-    """Decides what is told; used by one thread."""
+    """Decides which events become alerts; used by one thread."""
 
     def __init__(self) -> None:
         self._told: dict[Condition, _SentAlert] = {}
         self._sent: deque[float] = deque()
-        """When the alerts of the last hour were told."""
+        """When the alerts of the last hour were sent."""
 
     def judge(
         self, recorded: RecordedEvent, monotonic: float, repeat_seconds: float
     ) -> Alert | None:
-        """Return what is to be told of an event, if anything.
+        """Return the alert that an event needs, if any.
 
         Args:
             recorded: what happened.
             monotonic: now, in seconds that never run backwards.
-            repeat_seconds: within what time the same is not told again.
+            repeat_seconds: for how long the same is not reported again.
         """
         condition = condition_of(recorded.event)
         if condition is None:
@@ -178,6 +178,7 @@ class AlertThrottle:
                 del self._told[known]
             return _alert(recorded, condition, 0) if ended and self._may_tell(monotonic) else None
         told = self._told.get(condition)
+        # The suppressed ones do not use up the alerts of the hour.
         if told is not None and monotonic - told.at < repeat_seconds:
             told.suppressed += 1
             return None
@@ -185,6 +186,7 @@ class AlertThrottle:
             return None
         self._told.pop(condition, None)
         if len(self._told) >= CONDITIONS_KEPT:
+            # The first is the oldest: one that is told again is put at the end.
             del self._told[next(iter(self._told))]
         self._told[condition] = _SentAlert(monotonic)
         return _alert(recorded, condition, told.suppressed if told else 0)

@@ -32,7 +32,7 @@ class WaitingAlert(NamedTuple):
 
 
 Matter = tuple[str, str, str]
-"""A target, and a kind and subject: what ends there is told after what has begun."""
+"""A target, and a kind and subject: that it ended is reported after that it began."""
 
 
 def matter_of(target: str, alert: Alert) -> Matter:

@@ -63,6 +63,7 @@ def parse_table(
         BadTable: naming the first line that is wrong.
     """
     columns = (key, *LABELS, *((SCRIPT,) if check_script else ()))
+    # strict: a quote in the wrong place is an error, not part of a label.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: dict[str, LabelRow] = {}
     scripts: dict[str, str] = {}

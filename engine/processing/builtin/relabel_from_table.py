@@ -122,6 +122,7 @@ class _Prepared:
         rows = self._table.rows
         if rows is None:
             raise ProcessingFailed(self._table.problem)
+        # PS3.5 6.2: padding around a value does not count.
         row = rows.get(self._value(context).strip())
         if row is not None:
             context.assign(

@@ -86,6 +86,7 @@ class Programs:
         with ExitStack() as resources:
             self._queue = RunQueue(settings.state_file)
             resources.callback(self._queue.close)
+            # A pipe, as `poll` waits for it together with program and output.
             stop_fd, self._stop_writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             resources.callback(os.close, stop_fd)
             resources.callback(os.close, self._stop_writing)

@@ -114,6 +114,7 @@ def program_of(processor: Processor, settings: Settings) -> Program:
     return Program(
         id=processor.id,
         label=processor.label,
+        # A list, never a shell: nothing in an argument has a meaning but for the program.
         argv=(settings.text("program"), *settings.text("arguments").splitlines()),
         status=STATUS_OF[When(settings.text("when"))],
         seconds=settings.number("timeout_seconds"),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from engine.storage.areas import Areas
 
 
+# Nothing of the engine's own: its variables may hold secrets.
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 KEPT_BYTES = 4096
 """Kept of the end of the output. The rest is read and dropped, so that the program never blocks."""
@@ -140,8 +141,9 @@ class _ProgramProcess:
             self._stdin.close()
 
     def watch(self) -> str:
-        """Read what it writes until it has ended; say why it must be ended, if so."""
+        """Read its output until it has ended; return why it must be ended, or an empty text."""
         poll, pidfd, output = select.poll(), self._pidfd, self._stdout.fileno()
+        # A child that the program left may hold the pipe open, and a read would wait for it.
         os.set_blocking(output, False)
         for fd in (pidfd, output, self._stop_fd):
             poll.register(fd, select.POLLIN)
@@ -160,7 +162,7 @@ class _ProgramProcess:
                 return _STOPS
 
     def end_group(self) -> None:
-        """Ask it and all that it started to end, and wait a little for it."""
+        """Send SIGTERM to its process group, and wait up to `GRACE_SECONDS` for it."""
         self._signal(signal.SIGTERM)
         poll = select.poll()
         # It is not reaped here: its number must stay its group's until the group is killed.
@@ -185,7 +187,7 @@ class _ProgramProcess:
             os.killpg(self._process.pid, number)
 
     def _read(self) -> bool:
-        """Take what there is to read, and return whether more may come."""
+        """Read what is in the pipe; return whether more may come."""
         with suppress(BlockingIOError):
             piece = os.read(self._stdout.fileno(), _READ_BYTES)
             self._kept += piece

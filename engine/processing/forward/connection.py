@@ -51,6 +51,7 @@ class DestinationConnection:
         association = self._association
         if (
             association is not None
+            # The peer may have ended an association that was idle for a while.
             and association.is_quiet()
             and wanted.keys() <= self._contexts.keys()
         ):

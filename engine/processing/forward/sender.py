@@ -144,6 +144,7 @@ class Delivery:
         located = locate(self._context.arrivals, self._context.areas, item)
         if located.gone:
             self._give_up(item, located.gone)
+        # Not given up: the deletion may still be cancelled.
         elif located.path is None:
             self._postpone(item, BUSY_SECONDS, "its session is being deleted", attempts=0)
         else:
@@ -424,12 +425,13 @@ class DestinationSender:
         return max(0.0, self._retry_at - self._context.clock.monotonic())
 
     def _expire(self) -> None:
-        """Give up what is too old; only now and then, as that reads the whole queue."""
+        """Give up objects that are too old; not at every call, as that reads the whole queue."""
         at, age = self._context, self.destination.max_age
         if at.clock.monotonic() < self._expire_at:
             return
         self._expire_at = at.clock.monotonic() + EXPIRE_SECONDS
         reason = f"not sent within {age.total_seconds() / 3600:.0f} hours"
+        # By the clock of expiries: a wall clock that is days ahead for a moment gives nothing up.
         before, now = at.expiry.now() - age, at.clock.now()
         expired = at.queue.expire(self.destination.id, before, reason, now)
         if expired:
