@@ -17,13 +17,10 @@ from tui.console_settings import ConsoleSettings, load_settings, save_settings
 from tui.dashboard.screen import DashboardScreen
 from tui.engine_client import (
     CONSOLES,
-    AbortRequested,
     AllowRequested,
     ChoiceRequested,
     EngineStopped,
-    ForwardingCommand,
     GoRequested,
-    ProcessorCommand,
     ReceiverCommand,
     ReceiverWanted,
     RefreshRequested,
@@ -52,7 +49,6 @@ if TYPE_CHECKING:
     from engine.api import EngineView
     from tui.associations.commands import AssociationCommands
     from tui.history.revisions import HistoryCommands
-    from tui.processors.commands import ProcessorCommands
     from tui.receivers.commands import ReceiverCommands
     from tui.settings.commands import SettingsCommands, SiteCommands
 
@@ -104,12 +100,6 @@ class CommandApp(EngineApp):
 
         return HistoryCommands(self)
 
-    @cached_property
-    def _processor_commands(self) -> ProcessorCommands:
-        from tui.processors.commands import ProcessorCommands
-
-        return ProcessorCommands(self)
-
     # Commands
 
     @on(ReceiverCommand)
@@ -121,21 +111,6 @@ class CommandApp(EngineApp):
     def _allow_caller(self, request: AllowRequested) -> None:
         if self.may():
             self.carry_out(self._association_commands.allow, request.association)
-
-    @on(AbortRequested)
-    def _abort_associations(self, request: AbortRequested) -> None:
-        if self.may():
-            self.carry_out(self._association_commands.abort, request.associations, request.then)
-
-    @on(ProcessorCommand)
-    def _command_processor(self, command: ProcessorCommand) -> None:
-        if self.may(changing=command.action != "test"):
-            self.carry_out(self._processor_commands.run, command)
-
-    @on(ForwardingCommand)
-    def _command_forwarding(self, command: ForwardingCommand) -> None:
-        if self.may():
-            self.carry_out(self._processor_commands.forwarding, command)
 
     @on(SwitchRequested)
     def _switch_receivers(self, request: SwitchRequested) -> None:
@@ -189,7 +164,7 @@ class ConsoleApp(CommandApp):
         theme_name: str = "",
         places: tuple[ScreenSpec, ...] = (),
     ) -> None:
-        """Take the engine and how to look at it.
+        """Take the engine, and how and how often it is shown.
 
         Args:
             engine: What is shown and commanded.
@@ -271,7 +246,7 @@ class ConsoleApp(CommandApp):
                 self.show_toast(problem, "warning")
 
     async def on_mount(self) -> None:
-        """Look for the first time and start everything that goes on by itself."""
+        """Poll the engine once, then start the timers."""
         self._terminal_watch.begin()
         self._link.start()
         if self._settings_problem:
@@ -281,6 +256,7 @@ class ConsoleApp(CommandApp):
         await self.look()
         if self._refresh_hz > 0:
             self.set_interval(1 / self._refresh_hz, self.refresh_from_engine)
+        # Loading the engine takes longer than drawing: the first picture comes before it.
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
@@ -302,7 +278,7 @@ class ConsoleApp(CommandApp):
         await self.engine.call(what, lambda _: run(), about=CONSOLES, changes=False)
 
     def on_unmount(self) -> None:
-        """Hear no more news."""
+        """Unsubscribe from urgent events and stop polling."""
         self._link.stop()
         self.engine.close()
 
@@ -342,6 +318,7 @@ class ConsoleApp(CommandApp):
         return next((s for s in stack if isinstance(s, ConsoleScreen) and not s.leaving), None)
 
     def _screens(self) -> Iterator[ConsoleScreen]:
+        # Textual has no public way to the screens of other modes.
         for stack in self._screen_stacks.values():
             yield from (screen for screen in stack if isinstance(screen, ConsoleScreen))
 
@@ -368,7 +345,7 @@ class ConsoleApp(CommandApp):
     @on(GoRequested)
     def _go_with_filter(self, request: GoRequested) -> None:
         self.go(request.place)
-        self.go(request.place)
+        self.go(request.place)  # again: closes deeper screens that were left open there
         screen = self.screen
         if isinstance(screen, ConsoleScreen):
             screen.look_for(request.words)
@@ -376,7 +353,7 @@ class ConsoleApp(CommandApp):
     @on(ReceiverWanted)
     def _show_receiver(self, wanted: ReceiverWanted) -> None:
         self.go(HOME)
-        self.go(HOME)
+        self.go(HOME)  # again: closes deeper screens that were left open there
         if self.engine_state.receiver(wanted.receiver_id) is not None:
             self.dashboard.open_receiver(wanted.receiver_id)
 
@@ -389,7 +366,7 @@ class ConsoleApp(CommandApp):
             super().clear_selection()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Hide the keys of screens that there are not, and what a read-only console can't do."""
+        """Hide keys of missing screens, and of changes in a read-only console."""
         if action == "undo":
             return not (self.frame.read_only or self._stopping)
         if action == "go":
@@ -439,7 +416,7 @@ class ConsoleApp(CommandApp):
         self.push_screen(HelpScreen(title, page))
 
     def action_diagnostics(self) -> None:
-        """Show what support asks for first."""
+        """Show versions, files, terminal and engine, for a report."""
         from tui.shell.dialogs import MessageDialog
         from tui.shell.help import console_facts, diagnostics
 
@@ -449,7 +426,7 @@ class ConsoleApp(CommandApp):
     # Size
 
     def on_resize(self, event: Resize) -> None:
-        """Say so when the terminal is too small, and stop saying it when it is not."""
+        """Show a notice while the terminal is too small."""
         small = is_too_small(*event.size)
         shown = isinstance(self.screen, TooSmallScreen)
         if small and not shown:
@@ -460,7 +437,7 @@ class ConsoleApp(CommandApp):
     # Leaving
 
     async def action_quit(self) -> None:
-        """Stop what has to be stopped, then leave."""
+        """Stop the engine, if it is ours, then leave."""
         self._leave()
 
     def _leave(self) -> None:

@@ -32,7 +32,7 @@ class OnHangup(StrEnum):
     """What becomes of an engine whose console loses its terminal."""
 
     HEADLESS = "headless"
-    """It goes on until it is told to stop; a later console attaches to it."""
+    """The engine runs until it is stopped; a later console can attach to it."""
     STOP = "stop"
 
 
@@ -195,7 +195,7 @@ def _host(settings: EngineSettings, arguments: argparse.Namespace) -> int:
             raise app.start_failure
         goes_on = engine.started() if app.hung_up else None
         if goes_on is not None:
-            engine.serve()
+            engine.serve()  # not done yet if the terminal went during the start
             run_without_console(goes_on, signals, engine.stop)
         return code
 
@@ -225,6 +225,7 @@ def _app(
 ) -> ConsoleApp:
     """Make a console as the command line says; `who` makes changes, the user by default."""
     if arguments.slow_link:
+        # Before Textual is loaded, which reads its environment when it is imported.
         os.environ.update(SLOW_LINK)
     with loading():
         from tui.app import ConsoleApp

@@ -40,7 +40,7 @@ def load_settings(path: Path) -> tuple[ConsoleSettings, str]:
     """Return the settings, and why they are not what the file says, if so; never raises."""
     try:
         with path.open("rb") as file:
-            record = json.loads(file.read(MAX_BYTES))
+            record = json.loads(file.read(MAX_BYTES))  # not more, whatever the file is
     except FileNotFoundError:
         return ConsoleSettings(), ""
     except (OSError, ValueError, RecursionError) as error:
@@ -72,6 +72,7 @@ def save_settings(path: Path, settings: ConsoleSettings) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
+    # Beside the file, so that it can be renamed: a reader sees the old settings or the new.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

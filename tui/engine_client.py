@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.api import AssociationStatus, EngineSnapshot, EngineView, ReceiverStatus
-    from engine.api.forwarding import DestinationStatus
     from engine.events import RecordedEvent
-    from engine.model.processor import Processor
+    from engine.model.receiver import Receiver
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -35,19 +34,19 @@ Ts = TypeVarTuple("Ts")
 EVENTS_KEPT = 10_000
 PAGE = 500
 MAX_PAGES = 4
-"""Pages of events per look, so that a burst never holds the screen."""
+"""Pages of events per poll, so that a burst does not hold up the screen."""
 MAX_TOLD = 200
 SITE = -1
 """In place of a receiver's id: the whole installation."""
 CONSOLES = -2
 """In place of a receiver's id: other consoles."""
 URGENT_EVENT_SECONDS = 60
-"""The same news about the same receiver is not told again for so long."""
+"""The same urgent event of the same receiver shows no second toast for so long."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """What one look at the engine brought."""
+    """The result of one poll of the engine."""
 
     snapshot: EngineSnapshot | None = None
     """The newest one there is; None before the first answer."""
@@ -70,7 +69,7 @@ class EngineState:
 
 
 class UrgentEvent(Message):
-    """An urgent event, told by an engine thread."""
+    """An urgent event, posted by an engine thread."""
 
     def __init__(self, recorded: RecordedEvent) -> None:
         super().__init__()
@@ -78,7 +77,7 @@ class UrgentEvent(Message):
 
 
 class ReceiverCommand(Message):
-    """Someone asks for an action on a receiver."""
+    """A user asks for an action on a receiver."""
 
     def __init__(self, action: str, receiver_id: int = 0) -> None:
         super().__init__()
@@ -87,27 +86,15 @@ class ReceiverCommand(Message):
 
 
 class AllowRequested(Message):
-    """Someone wants to let a rejected caller in."""
+    """A user wants to whitelist a rejected caller."""
 
     def __init__(self, association: AssociationStatus) -> None:
         super().__init__()
         self.association = association
 
 
-class AbortRequested(Message):
-    """Someone wants to abort live associations."""
-
-    def __init__(
-        self, associations: tuple[AssociationStatus, ...], then: Callable[[], None]
-    ) -> None:
-        """Take the associations and what is done on the UI thread when it was tried."""
-        super().__init__()
-        self.associations = associations
-        self.then = then
-
-
 class SettingsCommand(Message):
-    """Someone asks for an action on a section of the settings, a project or a target."""
+    """A user asks for an action on a section of the settings, a project or a target."""
 
     def __init__(self, action: str, section: str, name: str = "") -> None:
         super().__init__()
@@ -116,37 +103,8 @@ class SettingsCommand(Message):
         self.name = name
 
 
-class ProcessorCommand(Message):
-    """Someone asks for an action on a processor."""
-
-    def __init__(self, action: str, processor: Processor | None, then: Callable[[], None]) -> None:
-        """Take what to do with which (none for a new one), and what is done when it was tried."""
-        super().__init__()
-        self.action = action
-        self.processor = processor
-        self.then = then
-
-
-class ForwardingCommand(Message):
-    """Someone asks for an action on a destination of forward copies."""
-
-    def __init__(
-        self,
-        action: str,
-        destination: DestinationStatus,
-        items: tuple[int, ...],
-        then: Callable[[], None],
-    ) -> None:
-        """Take what to do with which objects (all if none is named), and what is done then."""
-        super().__init__()
-        self.action = action
-        self.destination = destination
-        self.items = items
-        self.then = then
-
-
 class SwitchRequested(Message):
-    """Someone wants the site to allow, or not to allow, DICOM receivers."""
+    """A user wants to switch all DICOM receivers on or off."""
 
     def __init__(self, *, allowed: bool) -> None:
         super().__init__()
@@ -154,7 +112,7 @@ class SwitchRequested(Message):
 
 
 class GoRequested(Message):
-    """Someone wants to see a screen, filtered by some words."""
+    """A user wants to see a screen, filtered by some words."""
 
     def __init__(self, place: str, words: str) -> None:
         super().__init__()
@@ -163,7 +121,7 @@ class GoRequested(Message):
 
 
 class ReceiverWanted(Message):
-    """Someone wants to see the screen of a receiver."""
+    """A user wants to see the screen of a receiver."""
 
     def __init__(self, receiver_id: int) -> None:
         super().__init__()
@@ -171,11 +129,11 @@ class ReceiverWanted(Message):
 
 
 class UndoRequested(Message):
-    """Someone wants to take back the newest change of the configuration."""
+    """A user wants to undo the newest change of the configuration."""
 
 
 class RestoreRequested(Message):
-    """Someone wants to bring back a revision of the configuration."""
+    """A user wants to restore a revision of the configuration."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -183,7 +141,7 @@ class RestoreRequested(Message):
 
 
 class ChoiceRequested(Message):
-    """Someone wants to choose one of several commands by name."""
+    """A user wants to choose one of several commands by name."""
 
     def __init__(self, placeholder: str, choices: Sequence[tuple[str, Callable[[], None]]]) -> None:
         super().__init__()
@@ -214,7 +172,7 @@ class EngineLink:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Begin to listen for urgent news."""
+        """Subscribe to urgent events."""
         self._unsubscribe = self._engine.subscribe(self._on_event)
 
     def stop(self) -> None:
@@ -224,7 +182,7 @@ class EngineLink:
             self._unsubscribe = None
 
     def read(self) -> EngineState:
-        """Look at the engine once; never raises."""
+        """Poll the engine once; never raises."""
         try:
             self._take(self._engine.snapshot())
             self._read_events()
@@ -255,10 +213,17 @@ class EngineLink:
             told = self._told.get(kind)
             if told is not None and (recorded.at - told).total_seconds() < URGENT_EVENT_SECONDS:
                 return
+            # Bounded, as peers cause events: at worst a toast is shown twice.
             if len(self._told) >= MAX_TOLD:
                 self._told.clear()
             self._told[kind] = recorded.at
         self._post(UrgentEvent(recorded))
+
+
+def receiver_now(engine: EngineView, receiver_id: int) -> Receiver | None:
+    """Return a receiver as it is now, None if it is gone; runs on a worker thread."""
+    found = (status.receiver for status in engine.snapshot().receivers)
+    return next((receiver for receiver in found if receiver.id == receiver_id), None)
 
 
 class NotNow(EngineError):
@@ -268,7 +233,7 @@ class NotNow(EngineError):
 
 
 class EngineClient:
-    """Asks an engine on threads: looks, and calls of which one at a time is about the same.
+    """Polls and calls the engine on threads; one call at a time about the same thing.
 
     All methods belong to the UI thread, which never waits for the engine.
     """
@@ -280,26 +245,27 @@ class EngineClient:
         self._stopping = False
         self._looking = asyncio.Lock()
         self._lookers = ThreadPoolExecutor(1, "look")
-        """Looks have a thread of their own, so that no number of slow calls holds them up."""
+        """Polls have a thread of their own: slow calls do not delay them."""
         self._busy: dict[Hashable, asyncio.Future[Any]] = {}
         self._newest: dict[Hashable, object] = {}
 
     def stop(self) -> None:
-        """Make no more calls; those that are made go on."""
+        """Refuse further calls; calls in progress continue."""
         self._stopping = True
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop polling."""
+        # Not waited for: a silent engine may hold the thread for long.
         self._lookers.shutdown(wait=False)
 
     async def look(self) -> EngineState:
-        """Look at the engine once; never raises."""
+        """Poll the engine once; never raises."""
         async with self._looking:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._lookers, self._link.read)
 
     def check(self, *, changes: bool) -> None:
-        """See that a call may be made now.
+        """Check that a call is allowed now.
 
         Raises:
             NotNow: if it changes something and the console is read-only.
@@ -339,7 +305,7 @@ class EngineClient:
             if not latest:
                 raise NotNow(f"{what}: wait, the last command is not done yet", "")
             await self._turn(about)
-            self.check(changes=changes)
+            self.check(changes=changes)  # the console may be closing by now
         job = asyncio.ensure_future(asyncio.to_thread(run, self._engine, *args))
         if about is not None:
             self._busy[about] = job
@@ -383,10 +349,10 @@ AGAIN_AFTER_FAILURE = timedelta(seconds=5)
 
 
 class Fetch(Generic[T]):
-    """Asks one thing at a time; the newest wish counts, and what was there stays until then."""
+    """Asks one question at a time; the newest question counts, the last answer stays until then."""
 
     def __init__(self, what: str, asker: Asker, changed: Callable[[], None]) -> None:
-        """Take what is asked for in words, who asks, and who is told of an answer."""
+        """Take the question in words, the screen that asks, and what is called after an answer."""
         self._what = what
         self._asker = asker
         self._changed = changed
@@ -401,7 +367,7 @@ class Fetch(Generic[T]):
 
     @property
     def is_current(self) -> bool:
-        """Whether the answer is for what was wanted last."""
+        """Whether the answer is for the newest question."""
         return self.wish == self._asked and self.problem is None
 
     def want(
@@ -413,7 +379,7 @@ class Fetch(Generic[T]):
         again: bool = False,
         at_once: bool = False,
     ) -> None:
-        """Ask, if that is not what was asked for already.
+        """Ask, unless the same was asked already.
 
         Args:
             wish: what is wanted, to be compared.
@@ -429,7 +395,7 @@ class Fetch(Generic[T]):
         self._asker.ask(self._fetch, wish, look)
 
     def forget(self) -> None:
-        """Keep nothing, and ask again when something is wanted."""
+        """Forget the answer; the next question is asked in any case."""
         self._asked = self.wish = self.answer = self.problem = None
 
     def _is_time(self, now: datetime) -> bool:
@@ -445,7 +411,7 @@ class Fetch(Generic[T]):
             )
         except EngineError as error:
             if wish != self._asked:
-                return
+                return  # something else is wanted by now, and asked for
             self.problem = error
         else:
             self.wish, self.answer, self.problem = wish, answer, None

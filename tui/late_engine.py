@@ -70,6 +70,7 @@ class LazyEngine:
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with urgent events, also those of the start; return how to end that."""
+        # Not `_changing`, which is held while the engine starts: this is the UI thread.
         with self._subscribing:
             engine = self._engine
             self._listeners[listener] = engine.subscribe(listener) if engine else None
@@ -96,7 +97,7 @@ class LazyEngine:
 
                 engine = Engine(self._settings)
                 engine.start()
-            self._running.callback(engine.stop)
+            self._running.callback(engine.stop)  # first in, last out: servers end before it
             self._serve_metrics(engine)
             with self._subscribing:
                 self._engine = engine

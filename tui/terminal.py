@@ -34,7 +34,7 @@ class TerminalWatch:
             loop.add_signal_handler(signal.SIGTERM, self._on_terminate)
 
     def release_signals(self) -> None:
-        """Leave the signals to whoever comes next."""
+        """Remove the signal handlers, so that others can be installed."""
         if threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
             loop.remove_signal_handler(signal.SIGHUP)
@@ -73,4 +73,4 @@ def end_at_once(driver: Driver | None) -> NoReturn:
 
 
 def _discard(data: str) -> None:
-    """Take output that nobody can see."""
+    """Discard output: the terminal is gone."""

@@ -24,7 +24,7 @@ def safe(text: str, width: int | None = None) -> str:
     Control characters become control pictures (``␛``), everything else that is invisible or that
     reorders its surroundings becomes its code point (``⟨202E⟩``).
     """
-    if not (text.isascii() and text.isprintable()):
+    if not (text.isascii() and text.isprintable()):  # most texts need no look at each character
         text = _made_visible(text)
     return text if width is None else cut(text, width)
 
@@ -34,6 +34,7 @@ def _made_visible(text: str) -> str:
     marks = 0
     for character in text:
         category = unicodedata.category(character)
+        # Endless combining marks would pile up over the lines around.
         marks = marks + 1 if category in _MARKS else 0
         hidden = category in _HIDDEN_CATEGORIES or character in _INVISIBLE or marks > _MAX_MARKS
         hidden = hidden or _selects_variation(character)
@@ -88,7 +89,7 @@ def counted(number: int, noun: str) -> str:
 def size(size_bytes: float) -> str:
     """Return a size with the decimal unit that keeps it short, such as ``13.4 GB``."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size_bytes < 999.5 or unit == "TB":
+        if size_bytes < 999.5 or unit == "TB":  # 999.5 would be rounded to 1000
             break
         size_bytes /= 1000
     return f"{size_bytes:.0f} {unit}" if unit in ("B", "kB") else f"{size_bytes:.1f} {unit}"
@@ -147,7 +148,7 @@ def sparkrows(values: tuple[int, ...], width: int, height: int, top: int) -> lis
 def _eighths(value: int, top: int, height: int) -> int:
     if value <= 0 or top <= 0:
         return 0
-    return max(1, min(8 * height, round(8 * height * value / top)))
+    return max(1, min(8 * height, round(8 * height * value / top)))  # little is not nothing
 
 
 def _resampled(values: tuple[int, ...], width: int) -> list[int]:

@@ -248,6 +248,7 @@ def user_theme(name: str, said: Mapping[str, str]) -> Theme:
     if base is None or name in {theme.name for theme in THEMES}:
         ours = ", ".join(theme.name for theme in THEMES)
         raise ValueError(f"theme “{name}” needs a name of its own, and as base one of {ours}")
+    # Text styles are no colors: a user's theme keeps those of its base.
     variables = {key for key in base.variables if not key.endswith("text-style")}
     for key, value in said.items():
         if key != BASE and key not in variables.union(COLORS):
@@ -271,6 +272,7 @@ class OnceParsed(Stylesheet):
 
     def set_variables(self, variables: dict[str, str]) -> None:
         """Use these variables from now on."""
+        # Textual parses all styles anew for equal variables too.
         if variables != self._variables:
             super().set_variables(variables)
 

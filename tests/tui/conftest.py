@@ -121,13 +121,7 @@ def _all_places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what waits for a pause in typing be done at once, so that a pause of the pilot is one."""
-    for delay in (
-        "tui.shell.preview_dialog.PreviewDialog.preview_delay_seconds",
-        "tui.processors.dialog.ProcessorDialog.check_delay_seconds",
-        "tui.receivers.dialog.ReceiverDialog.probe_delay_seconds",
-        "tui.settings.dialog.ScriptDialog.delay_seconds",
-    ):
-        monkeypatch.setattr(delay, 0.001)
+    monkeypatch.setattr("tui.shell.form_dialog.FormDialog.pause_seconds", 0.001)
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ LATE = {
     "engine.model.receiver": "what the model of a receiver needs, for its dialog",
     "engine.model.whitelist": "whitelists, for letting in a rejected caller",
     "tui.associations.screen": "any other screen",
-    "tui.receivers.commands": "any command",
     "tui.receivers.form": "any dialog",
     "pydicom": "DICOM",
     "pynetdicom": "DICOM",

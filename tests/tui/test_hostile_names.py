@@ -15,8 +15,8 @@ from tui.receivers.screen import ReceiverScreen
 from tui.receivers.table import ReceiversTable
 from tui.shell.dialogs import MessageDialog, QuestionDialog
 from tui.text import safe
+from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Facts, HangingText
-from tui.widgets.table import LiveTable
 
 TUI = Path(__file__).resolve().parents[2] / "tui"
 MARKUP_WIDGETS = {"Static", "Label", "Button", "Checkbox", "RadioButton", "Option"}

@@ -8,13 +8,12 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import getters, on, work
+from textual import getters, on
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Footer, OptionList, Static
-from textual.worker import Worker, WorkerState
 
 from engine.api import AssociationEnd, ReceiverState
 from engine.errors import ChangedMeanwhile, EngineError
@@ -28,11 +27,13 @@ from engine.model.whitelist import (
     review,
 )
 from tui.associations.table import when_rejected
+from tui.engine_client import receiver_now
+from tui.shell.engine_app import EngineScreen
 from tui.shell.form_dialog import refusal_words
 from tui.text import counted, fit, host_of, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from textual.app import ComposeResult
 
@@ -91,7 +92,7 @@ class AllowForm:
         return self._verdict_of(self.receiver)
 
     def rebase(self, receiver: Receiver) -> None:
-        """Go on with the receiver as somebody else has changed it meanwhile."""
+        """Replace the receiver by the one that another user saved meanwhile."""
         self.receiver = receiver
 
     def is_needed(self) -> bool:
@@ -220,8 +221,8 @@ def _drawn(line: PreviewLine, width: int) -> Content:
     return text.append(Content.styled(f"  ✓ {line.meaning}", "$text-muted"))
 
 
-class AllowDialog(ModalScreen[Receiver | None]):
-    """Adds one line to a whitelist; dismisses with the saved receiver, or None when given up."""
+class AllowDialog(ModalScreen[Receiver | None], EngineScreen[Receiver | None]):
+    """Adds one line to a whitelist; returns the saved receiver, None if cancelled."""
 
     CSS_PATH = "../shell/style.tcss"
     AUTO_FOCUS = "#proposals"
@@ -236,18 +237,9 @@ class AllowDialog(ModalScreen[Receiver | None]):
     _proposals = getters.query_one("#proposals", OptionList)
     _refusal = getters.query_one("#refused", Static)
 
-    def __init__(
-        self,
-        form: AllowForm,
-        *,
-        save: Callable[[Receiver, Receiver], Receiver],
-        current: Callable[[], Receiver | None],
-    ) -> None:
-        """Take the form, what saves (changed, as it was seen), and what looks again."""
+    def __init__(self, form: AllowForm) -> None:
         super().__init__()
         self.form = form
-        self._save = save
-        self._current = current
         self._saving = False
 
     def compose(self) -> ComposeResult:
@@ -336,7 +328,7 @@ class AllowDialog(ModalScreen[Receiver | None]):
         """Save the whitelist with the new line, as one revision."""
         if not self._saving and self.form.is_needed():
             self._show_saving(saving=True)
-            self._store(self.form.to_receiver(self.chosen), self.form.receiver)
+            self.ask(self._store, self.form.to_receiver(self.chosen), self.form.receiver)
 
     def _show_saving(self, *, saving: bool) -> None:
         self._saving = saving
@@ -344,31 +336,30 @@ class AllowDialog(ModalScreen[Receiver | None]):
         button.label = "Saving…" if saving else "Allow  ^s"
         button.disabled = saving or not self.form.is_needed()
 
-    @work(thread=True, group="allow-save", exit_on_error=False)
-    def _store(self, changed: Receiver, seen: Receiver) -> Receiver | EngineError:
-        try:
-            return self._save(changed, seen)
-        except EngineError as error:
-            return error
-
-    @on(Worker.StateChanged)
-    def finish(self, event: Worker.StateChanged) -> None:
+    async def _store(self, changed: Receiver, seen: Receiver) -> None:
         """Close once saved, or say why nothing was."""
-        event.stop()
-        if event.state not in (WorkerState.SUCCESS, WorkerState.ERROR):
-            return
-        succeeded = event.state is WorkerState.SUCCESS
-        outcome = event.worker.result if succeeded else event.worker.error
-        if isinstance(outcome, Receiver):
-            self.dismiss(outcome)
-        elif isinstance(outcome, ChangedMeanwhile):
-            self._look_again(outcome)
+        actor = self.console.actor
+        try:
+            saved = await self.engine.call(
+                "save the whitelist",
+                lambda engine: engine.save_receiver(changed, actor, replacing=seen),
+            )
+        except ChangedMeanwhile as refusal:
+            await self._look_again(refusal)
+        except EngineError as error:
+            self._refuse(refusal_words(error))
         else:
-            self._refuse(refusal_words(outcome))
+            self.dismiss(saved)
 
-    def _look_again(self, refusal: ChangedMeanwhile) -> None:
+    async def _look_again(self, refusal: ChangedMeanwhile) -> None:
         """Go on with the receiver as it is now; the new line has not been saved."""
-        receiver = self._current()
+        try:
+            receiver = await self.engine.call(
+                "look at the receiver", receiver_now, self.form.receiver.id, changes=False
+            )
+        except EngineError as error:
+            self._refuse(refusal_words(error))
+            return
         if receiver is None:
             self._refuse("✗ Not saved: the receiver does not exist any more")
             return

@@ -1,20 +1,22 @@
-"""The commands on associations: allow a rejected caller, and abort current ones."""
+"""The commands on associations, with their keys and palette entries."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from tui.associations.allow import advice, allow_form
-from tui.associations.table import when_rejected
+from engine.api import AssociationEnd
+from tui.associations.table import repeated, row_key, when_rejected
+from tui.engine_client import AllowRequested
 from tui.shell.dialogs import MessageDialog, QuestionDialog, WorkStep
-from tui.text import counted, safe
+from tui.shell.screen import ConsoleScreen, PaletteEntry
+from tui.text import clock, counted, host_of, safe
+from tui.widgets.marks import MarkableTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
     from engine.api import AssociationStatus, EngineSnapshot
-    from engine.model.receiver import Receiver
-    from tui.associations.allow import AllowDialog, AllowForm
     from tui.shell.engine_app import EngineApp
 
 
@@ -23,11 +25,13 @@ class AssociationCommands:
 
     def __init__(self, app: EngineApp) -> None:
         self._app = app
-        self._engine = app.view
         self._actor = app.actor
 
     async def allow(self, association: AssociationStatus) -> None:
         """Offer the lines that would let a rejected caller in, if that is what it needs."""
+        # Loaded when a dialog is opened: the first picture does without it.
+        from tui.associations.allow import AllowDialog, allow_form
+
         snapshot = (await self._app.look()).snapshot
         if snapshot is None:
             return
@@ -35,7 +39,7 @@ class AssociationCommands:
         if form is None:
             self._explain(association, snapshot)
             return
-        receiver = await self._app.push_screen_wait(self._dialog(form))
+        receiver = await self._app.push_screen_wait(AllowDialog(form))
         if receiver is not None:
             await self._app.look()
             caller, line = safe(association.calling_ae_title), safe(receiver.whitelist[-1])
@@ -44,34 +48,22 @@ class AssociationCommands:
     def _explain(self, association: AssociationStatus, snapshot: EngineSnapshot) -> None:
         title = f"{association.calling_ae_title} can't be allowed by a whitelist line"
         detail = f"rejected {when_rejected(association)}: {association.why}"
+        from tui.associations.allow import advice
+
         helps = advice(association, snapshot)
         self._app.push_screen(MessageDialog(title, detail, helps, error=False))
 
-    def _dialog(self, form: AllowForm) -> AllowDialog:
-        from tui.associations.allow import AllowDialog
-
-        def current() -> Receiver | None:
-            found = (status.receiver for status in self._engine.snapshot().receivers)
-            return next((one for one in found if one.id == form.receiver.id), None)
-
-        return AllowDialog(
-            form,
-            save=lambda changed, seen: self._engine.save_receiver(
-                changed, self._actor, replacing=seen
-            ),
-            current=current,
-        )
-
-    async def abort(
-        self, associations: Sequence[AssociationStatus], then: Callable[[], None]
-    ) -> None:
-        """Abort live associations, after a yes."""
+    async def abort(self, associations: Sequence[AssociationStatus]) -> bool:
+        """Abort live associations, after a yes; return whether it was tried."""
         question, sentence = abort_question(associations), abort_sentence(associations)
-        if await self._app.push_screen_wait(QuestionDialog.confirm(question, sentence, "Abort")):
-            steps = [self._aborting(association) for association in associations]
-            outcome = await self._app.work_through("Abort associations", steps)
-            then()
-            self._app.show_toast(f"{counted(outcome.done, 'association')} aborted")
+        if not await self._app.push_screen_wait(
+            QuestionDialog.confirm(question, sentence, "Abort")
+        ):
+            return False
+        steps = [self._aborting(association) for association in associations]
+        outcome = await self._app.work_through("Abort associations", steps)
+        self._app.show_toast(f"{counted(outcome.done, 'association')} aborted")
+        return True
 
     def _aborting(self, association: AssociationStatus) -> WorkStep:
         return WorkStep(
@@ -95,3 +87,88 @@ def abort_sentence(associations: Sequence[AssociationStatus]) -> str:
         f"The connection ends at once; {whose} may try again. What is stored stays: "
         f"{counted(objects, 'object')} so far. An object under way has to be sent again."
     )
+
+
+MAX_CALLERS = 10
+"""So many rejected callers are offered to be let in, the newest first."""
+
+
+class AssociationActions(ConsoleScreen):
+    """A screen whose `Scope.ASSOCIATIONS` keys act on `associations_here`."""
+
+    def associations_here(self) -> tuple[AssociationStatus, ...]:
+        """Return the marked associations, else the one under the cursor."""
+        return ()
+
+    @property
+    def rejected_caller(self) -> AssociationStatus | None:
+        """The rejected association that keys act on."""
+        here = self.associations_here()
+        one = here[0] if len(here) == 1 else None
+        return one if one is not None and one.end is AssociationEnd.REJECTED else None
+
+    def check_own(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what the associations' states forbid."""
+        if action == "allow":
+            return self.rejected_caller is not None
+        if action == "abort":
+            return bool(self._live_ones())
+        return super().check_own(action, parameters)
+
+    def _live_ones(self) -> tuple[AssociationStatus, ...]:
+        return tuple(a for a in self.associations_here() if a.end is None)
+
+    def action_allow(self) -> None:
+        """Ask to let the rejected caller in."""
+        if self.rejected_caller is not None:
+            self.post_message(AllowRequested(self.rejected_caller))
+
+    def action_abort(self) -> None:
+        """Ask to abort the live ones."""
+        live = self._live_ones()
+        if live and self.console.may():
+            self.console.carry_out(self._abort, live)
+
+    async def _abort(self, live: tuple[AssociationStatus, ...]) -> None:
+        if await AssociationCommands(self.console).abort(live):
+            for table in self.query(MarkableTable):
+                table.unmark()
+
+
+def caller_entries(
+    screen: ConsoleScreen, chosen: AssociationStatus | None
+) -> Iterator[PaletteEntry]:
+    """Offer to let rejected callers in."""
+    from tui.associations.allow import allow_form
+
+    snapshot = screen.engine_state.snapshot
+    if snapshot is None or screen.frame.read_only:
+        return
+    rejected = [a for a in snapshot.ended_associations if allow_form(a, snapshot)]
+    for association in rejected[:MAX_CALLERS]:
+        caller, called = safe(association.calling_ae_title), safe(association.called_ae_title)
+        yield PaletteEntry(
+            f"association: Allow {caller} in {called}",
+            f"rejected {when_rejected(association)} from {safe(host_of(association.address))}",
+            "w" if association == chosen else "",
+            partial(screen.post_message, AllowRequested(association)),
+        )
+
+
+def explanation(snapshot: EngineSnapshot, chosen: str | None, *, read_only: bool = False) -> str:
+    """Return why the chosen, else the newest rejected association was rejected; empty if none."""
+    rejected = [a for a in snapshot.ended_associations if a.end is AssociationEnd.REJECTED]
+    if not rejected:
+        return ""
+    shown = next((a for a in rejected if row_key(a) == chosen), rejected[0])
+    last = shown.ended_at or shown.since
+    when = f"{repeated(shown)}, last {clock(last)}" if shown.repeats > 1 else clock(last)
+    if row_key(shown) == chosen and not read_only:
+        when += f", {_what_helps(shown, snapshot)}"
+    return f"✗ rejected {when}: {safe(shown.why)}"
+
+
+def _what_helps(rejected: AssociationStatus, snapshot: EngineSnapshot) -> str:
+    from tui.associations.allow import allow_form  # whitelists, which the first picture needs not
+
+    return "w allows it" if allow_form(rejected, snapshot) else "w says what helps"

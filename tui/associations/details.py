@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from engine.api import AssociationEnd
 from engine.errors import EngineError
-from tui.associations.allow import advice, sent_as
 from tui.associations.table import association_of, contexts
 from tui.shell.details import Details, in_lines
 from tui.text import count, duration, moment, safe, size
 from tui.theme import ASSOCIATION_STYLES, Tone
-from tui.widgets.table import Cell, Column, LiveTable, TableRow
+from tui.widgets.live_table import LiveTable
+from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,6 +61,8 @@ def association_facts(
 
 
 def _reason(association: AssociationStatus, snapshot: EngineSnapshot) -> list[tuple[str, str]]:
+    from tui.associations.allow import advice  # whitelists, which the first picture needs not
+
     return [
         ("reason", safe(association.why)),
         ("what to do", advice(association, snapshot)),
@@ -71,6 +73,8 @@ def _rejection(association: AssociationStatus, now: datetime) -> list[tuple[str,
     facts = [("times", count(association.repeats))]
     if association.repeats > 1 and association.ended_at is not None:
         facts.append(("last time", moment(association.ended_at, now)))
+    from tui.associations.allow import sent_as
+
     sent = sent_as(association.calling_ae_title)
     return [*facts, ("AE title as sent", sent)] if sent else facts
 
@@ -113,7 +117,7 @@ def _traffic(association: AssociationStatus, now: datetime) -> list[tuple[str, s
 
 
 class ContextsTable(LiveTable):
-    """What the caller proposed, and what became of it."""
+    """The presentation contexts: proposed, and accepted or refused."""
 
     NOUN = "context"
     UNSORTED = "refused ones first"

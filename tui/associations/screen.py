@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.containers import Horizontal, Vertical, VerticalScroll
 
-from tui.associations.actions import AssociationActions, caller_entries
+from tui.associations.commands import AssociationActions, caller_entries
 from tui.associations.details import (
     ContextsFetch,
     ContextsTable,
@@ -26,8 +26,8 @@ from tui.associations.table import (
 )
 from tui.keys import Scope
 from tui.widgets.filter import FilterBar
+from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Facts, Panel
-from tui.widgets.table import LiveTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

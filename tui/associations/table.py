@@ -8,7 +8,9 @@ from engine.api import AssociationEnd
 from tui.text import clock, count, duration, host_of, megabytes, safe, size
 from tui.theme import ASSOCIATION_STYLES, Tone
 from tui.widgets.filter import folded
-from tui.widgets.table import Cell, Column, LiveTable, MarkableTable, RowMemory, TableRow
+from tui.widgets.live_table import LiveTable, RowMemory
+from tui.widgets.marks import MarkableTable
+from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     """An association, and for how many seconds it has lasted."""
 
 FIELDS = ("state", "caller", "called", "receiver", "address", "id", "implementation", "why")
-"""What a filter can ask for by name."""
+"""Fields of a filter."""
 NOBODY = "nobody has called since the engine started"
 
 
@@ -57,7 +59,7 @@ class AssociationsTable(LiveTable):
     def show_associations(
         self, associations: Iterable[AssociationStatus], now: datetime, empty: str = ""
     ) -> None:
-        """Show associations as they look at some moment; without any, say why (safe text)."""
+        """Show associations as of a moment; if there are none, show why (safe text)."""
         lasting = ((a, int(((a.ended_at or now) - a.since).total_seconds())) for a in associations)
         self.show(self._memory.rows(lasting), empty)
 
@@ -82,7 +84,7 @@ class AllAssociationsTable(MarkableTable, AssociationsTable):
 
 
 def association_fields(association: AssociationStatus) -> dict[str, str]:
-    """Return what a filter looks at."""
+    """Return the values that a filter searches, by field."""
     return folded(
         state=ASSOCIATION_STYLES[association.end].word,
         caller=association.calling_ae_title,

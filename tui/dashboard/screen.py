@@ -9,7 +9,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from engine.api import ReceiverState
-from tui.associations.actions import AssociationActions, caller_entries, explanation
+from tui.associations.commands import AssociationActions, caller_entries, explanation
 from tui.associations.table import (
     NOBODY,
     AssociationsTable,
@@ -21,7 +21,7 @@ from tui.engine_client import EngineState, SwitchRequested
 from tui.keys import Scope
 from tui.log.events import EventsTable, event_title
 from tui.places import HOME
-from tui.receivers.actions import ReceiverActions, receiver_entries
+from tui.receivers.commands import ReceiverActions, receiver_entries
 from tui.receivers.failure import FailurePanel, FreePorts
 from tui.receivers.table import (
     FIELDS,
@@ -35,8 +35,8 @@ from tui.shell.palette import site_entries
 from tui.shell.status import is_barred
 from tui.theme import FLAGS_LEGEND
 from tui.widgets.filter import FilterBar
+from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Panel
-from tui.widgets.table import LiveTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,8 @@ from tui.shell.dialogs import QuestionDialog
 from tui.text import count, counted, cut, moment, safe
 from tui.theme import Tone
 from tui.widgets.filter import folded
-from tui.widgets.table import Cell, Column, MarkableTable, TableRow
+from tui.widgets.marks import MarkableTable
+from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 FIELDS = ("number", "who", "from", "when", "subject", "what")
-"""What a filter can ask for by name; ``subject:`` looks at everything a revision changed."""
+"""Fields of a filter; ``subject:`` searches everything that a revision changed."""
 MOST_WORDS = 5
 """So many differences are named before something is done."""
 WORDS_WIDTH = 130
@@ -34,7 +35,7 @@ GLYPHS = {Change.ADDED: "+", Change.REMOVED: "-", Change.CHANGED: "~"}
 
 
 def revision_fields(revision: RevisionSummary) -> dict[str, str]:
-    """Return what a filter looks at."""
+    """Return the values that a filter searches, by field."""
     at = revision.changed_at
     return folded(
         number=revision.number,
@@ -49,7 +50,7 @@ def revision_fields(revision: RevisionSummary) -> dict[str, str]:
 def changes_in_words(revision: RevisionSummary) -> str:
     """Return what a revision changed in one line; safe text."""
     if not revision.summary:
-        return "nothing that is told" if not revision.changes else "not told"
+        return "nothing that is listed" if not revision.changes else "not listed"
     more = revision.changes - len(revision.summary)
     rest = f"; and {counted(more, 'more change')}" if more > 0 else ""
     return "; ".join(map(safe, revision.summary)) + rest

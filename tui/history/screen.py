@@ -18,8 +18,8 @@ from tui.shell.details import Details
 from tui.shell.screen import FetchingScreen
 from tui.text import counted
 from tui.widgets.filter import FilterBar
+from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Panel
-from tui.widgets.table import LiveTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

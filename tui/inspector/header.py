@@ -32,7 +32,7 @@ MASKED_NOTE: Final = " (masked, v shows)"
 
 @dataclass(frozen=True, slots=True)
 class HeaderTreeState:
-    """What somebody wants to see of a header."""
+    """Which elements of a header are shown."""
 
     unfolded: frozenset[str] = frozenset()
     """Paths of the sequences that are open."""
@@ -46,7 +46,7 @@ class HeaderTreeState:
         return replace(self, unfolded=self.unfolded ^ {path})
 
     def is_open(self, path: str) -> bool:
-        """Tell whether the items of a sequence are seen; a search looks into all of them."""
+        """Tell whether the items of a sequence are shown; a search shows all items."""
         searching = bool(self.wanted) or self.only_changes
         return self.all_unfolded or searching or path in self.unfolded
 
@@ -141,7 +141,7 @@ def tag_words(tag: int) -> str:
 
 
 def pair_words(row: ComparedRow) -> str:
-    """Return a value, or what became of it."""
+    """Return a value, or the reason why there is none."""
     match row.change:
         case RowChange.CHANGED:
             return f"{_short(row.received)} → {_short(row.stored)}"

@@ -82,8 +82,10 @@ def half_blocks(image: Thumbnail) -> list[list[Blocks]]:
 def _line(image: Thumbnail, top: int) -> list[Blocks]:
     line = list[Blocks]()
     for x in range(image.width):
+        # The last line of an odd height has nothing in its lower half.
         lower = _pixel(image, x, top + 1) if top + 1 < image.height else None
         upper = _pixel(image, x, top)
+        # Cells of one color are one segment: fewer bytes to the terminal.
         if line and line[-1][1:] == (upper, lower):
             line[-1] = line[-1]._replace(cells=line[-1].cells + 1)
         else:

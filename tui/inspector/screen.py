@@ -258,7 +258,7 @@ class InspectorScreen(ConsoleScreen):
     # What happens
 
     def _answered(self) -> None:
-        if self.is_mounted and not self.leaving:
+        if self.is_mounted and not self.leaving:  # an answer may come after that
             self.show_again()
 
     def _compared(self) -> None:
@@ -337,7 +337,7 @@ class InspectorScreen(ConsoleScreen):
         if self._timer is not None:
             self._timer.stop()
         self._masked = True
-        self._header.forget()
+        self._header.forget()  # values are kept no longer than they are shown
         self._both.forget()
         self._pairs = (None, ())
         self.show_again()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KEPT = 10_000
 FIELDS = ("level", "receiver", "caller", "association", "topic", "text")
-"""What a filter can ask for by name."""
+"""Fields of a filter."""
 LEVELS = (Severity.INFO, Severity.WARNING, Severity.ERROR)
 LogPosition = tuple[int, int]
 """Where an entry stands: the event's sequence, and the number of a mark behind it.
@@ -51,7 +51,7 @@ class LogEntry:
 
     @cached_property
     def fields(self) -> Mapping[str, str]:
-        """What a filter looks at."""
+        """The values that a filter searches, by field."""
         if self.recorded is None:
             return {}
         event = self.recorded.event
@@ -119,6 +119,7 @@ class LogModel:
 
     def take(self, events: Sequence[RecordedEvent]) -> bool:
         """Add the events that are new; `events` are the newest first. Tell if any was wanted."""
+        # Only the new ones are looked at: 10,000 events may be kept.
         new = list(takewhile(lambda recorded: recorded.sequence > self._newest, events))
         before = len(self._matching)
         for recorded in reversed(new):
@@ -137,6 +138,7 @@ class LogModel:
         for number, recorded in enumerate(reversed(older[max(0, len(older) - room) :]), start=1):
             self._kept.appendleft(LogEntry((-number, 0), recorded.at, recorded))
             self.counts[recorded.event.severity] += 1
+        # An answer of the audit log may have events that a poll brings a moment later.
         self._put_before = frozenset(map(_identity, older))
         self._filter()
 

@@ -34,7 +34,8 @@ from engine.events.sessions import SessionConflicts, SessionFailed
 from tui.shell.details import Details, in_lines
 from tui.text import clock, counted, moment, safe, sentence_case
 from tui.theme import SEVERITY_STYLES, Tone
-from tui.widgets.table import Cell, Column, LiveTable, RowMemory, TableRow
+from tui.widgets.live_table import LiveTable, RowMemory
+from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +57,7 @@ class EventsTable(LiveTable):
     UNSORTED = "newest first"
     HELP_TITLE = "Events"
     HELP = (
-        "What the engine told lately, newest first. While the cursor is on the first row the "
+        "The latest events, newest first. While the cursor is on the first row the "
         "panel follows; move down to hold your place. enter shows the whole sentence."
     )
     COLUMNS: ClassVar[tuple[Column, ...]] = (

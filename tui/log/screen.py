@@ -62,6 +62,7 @@ def save_entries(name: str, entries: Iterable[LogEntry]) -> Path:
     lines = (json_line(entry) if as_json else text_line(entry) for entry in entries)
     try:
         path = Path(name).expanduser()
+        # No file is replaced and no link followed; AE titles and addresses are for this user.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
@@ -189,8 +190,8 @@ class LogScreen(ConsoleScreen):
             self._audit.take(engine_state.events)
         cleared = "cleared; X brings older events back"
         hidden = cleared if self._log.is_cleared else "no event of these levels"
-        view.empty = bar.empty(hidden if self._log.total else self._nothing())
-        view.show(snapshot.taken_at)
+        empty = bar.empty(hidden if self._log.total else self._nothing())
+        view.show(snapshot.taken_at, empty)
         self._show_head(engine_state)
         self._show_event(snapshot)
 
@@ -226,8 +227,8 @@ class LogScreen(ConsoleScreen):
         self.panel("event").describe(title)
 
     def _recorded(self) -> RecordedEvent | None:
-        chosen = self.query_one(LogView).chosen if self._built else None
-        return chosen.recorded if chosen is not None else None
+        entry = self.query_one(LogView).entry if self._built else None
+        return entry.recorded if entry is not None else None
 
     def details(self) -> Details | None:
         """Return the event under the cursor, with what to do about it."""

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.api import EngineView
-    from engine.model.processing import ProcessorTrial
+    from engine.api.forwarding import DestinationStatus
     from engine.model.processor import Processor
-    from tui.engine_client import ForwardingCommand, ProcessorCommand
     from tui.processors.dialog import ProcessorDialog
     from tui.shell.engine_app import EngineApp
 
@@ -30,21 +29,20 @@ class ProcessorCommands:
 
     def __init__(self, app: EngineApp) -> None:
         self._app = app
-        self._engine = app.view
         self._actor = app.actor
 
-    async def run(self, command: ProcessorCommand) -> None:
-        """Do what was asked for."""
-        processor = command.processor
+    async def run(self, action: str, processor: Processor | None) -> bool:
+        """Do it with a processor, none for a new one; return whether anything was changed."""
         done = ""
-        if command.action == "new":
+        if action == "new":
             done = await self._edit(None)
-        elif processor is not None and command.action == "test":
+        elif processor is not None and action == "test":
             await self._test(processor)
         elif processor is not None:
-            done = await self._change(command.action, processor)
+            done = await self._change(action, processor)
         if done:
-            await self._done(command.then, done)
+            await self._done(done)
+        return bool(done)
 
     async def _change(self, action: str, processor: Processor) -> str:
         """Do it and return what was done, empty if nothing was."""
@@ -92,13 +90,7 @@ class ProcessorCommands:
             form = ProcessorForm.duplicate(processor, rules, receivers)
         else:
             form = ProcessorForm.edit(processor, rules, receivers)
-        return ProcessorDialog(
-            form,
-            processors=lambda: self._engine.processors,
-            scripts=lambda: self._engine.scripts,
-            actor=self._actor,
-            blink=self._app.blink,
-        )
+        return ProcessorDialog(form)
 
     # One call
 
@@ -135,27 +127,19 @@ class ProcessorCommands:
     async def _test(self, processor: Processor) -> None:
         from tui.processors.dialog import TrialScreen
 
-        def shown(engine: EngineView) -> ProcessorTrial:
-            return engine.processors.shown_test(processor, self._actor)
-
         trial = await self._app.engine.call(
             f"try {name_of(processor)}",
             lambda engine: engine.processors.test(processor),
             about=PROCESSORS,
             changes=False,
         )
-        self._app.push_screen(
-            TrialScreen(
-                processor.label,
-                trial,
-                shown,
-            )
-        )
+        self._app.push_screen(TrialScreen(processor, trial))
 
     async def _move(self, processor: Processor, step: int) -> str:
         name = name_of(processor)
 
         def move(engine: EngineView) -> bool:
+            # Read on the thread: the order on the screen may be old.
             known = {s.processor.id: s.processor for s in engine.processors.list()}
             changed = moved(known.values(), processor.id, step)
             for new in changed or ():
@@ -170,19 +154,23 @@ class ProcessorCommands:
 
     # Destinations
 
-    async def forwarding(self, command: ForwardingCommand) -> None:
-        """Try a destination again, or forget objects for it after a yes."""
-        destination, items = command.destination, command.items
+    async def forwarding(
+        self, action: str, destination: DestinationStatus, items: tuple[int, ...]
+    ) -> bool:
+        """Try a destination again, or drop objects for it after a yes; return whether it was done.
+
+        Without `items` that is for all of its objects.
+        """
         name = safe(destination.label)
-        if command.action == "retry":
+        if action == "retry":
             again = await self._call(
                 f"retry {name}",
                 lambda engine: engine.forwarding.retry(destination.id, self._actor, items),
             )
             queued = f"{counted(again, 'given-up object')} queued again"
-            await self._done(command.then, f"{name} is tried now; {queued}")
-            return
-        waiting = command.action == "drop_waiting"
+            await self._done(f"{name} is tried now; {queued}")
+            return True
+        waiting = action == "drop_waiting"
         number = len(items) or (destination.queued if waiting else destination.failed)
         kind = "waiting" if waiting else "given-up"
         sentence = (
@@ -190,23 +178,24 @@ class ProcessorCommands:
             "They stay stored here. This can't be undone."
         )
         question = f"Drop {counted(number, f'{kind} object')} for {name}?"
-        if await self._app.push_screen_wait(QuestionDialog.confirm(question, sentence, "Drop")):
-            dropped = await self._call(
-                f"drop objects for {name}",
-                lambda engine: engine.forwarding.drop(
-                    destination.id, self._actor, items, waiting=waiting
-                ),
-            )
-            await self._done(command.then, f"{counted(dropped, 'object')} for {name} dropped")
+        if not await self._app.push_screen_wait(QuestionDialog.confirm(question, sentence, "Drop")):
+            return False
+        dropped = await self._call(
+            f"drop objects for {name}",
+            lambda engine: engine.forwarding.drop(
+                destination.id, self._actor, items, waiting=waiting
+            ),
+        )
+        await self._done(f"{counted(dropped, 'object')} for {name} dropped")
+        return True
 
     # What all have
 
     async def _call(self, what: str, run: Callable[[EngineView], T]) -> T:
         return await self._app.engine.call(what, run, about=PROCESSORS)
 
-    async def _done(self, then: Callable[[], None], sentence: str) -> None:
+    async def _done(self, sentence: str) -> None:
         await self._app.look()
-        then()
         self._app.show_toast(sentence)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
@@ -12,24 +12,19 @@ from textual.screen import ModalScreen
 from textual.widgets import Select, Static
 
 from engine.errors import EngineError
-from engine.model.processing import ProcessorTrial, Verdict
+from engine.model.processing import Verdict
 from engine.model.processor import Location, Processor
 from tui.processors.fields import ProcessorFields
+from tui.shell.engine_app import EngineScreen
 from tui.shell.form_dialog import FormDialog, form_bindings
 from tui.text import clock, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from textual.app import ComposeResult
-    from textual.timer import Timer
 
     from engine.api import EngineView
-    from engine.api.processors import ProcessorsView
-    from engine.api.scripts import ScriptFinding, ScriptsView
-    from engine.model.processing import ProcessorStep
+    from engine.model.processing import ProcessorStep, ProcessorTrial
     from tui.processors.form import ProcessorForm
-    from tui.shell.engine_app import EngineApp
 
 
 NO_OBJECT = "no object arrived since the engine started; send one and try again"
@@ -71,7 +66,7 @@ def step_lines(step: ProcessorStep) -> tuple[str, ...]:
     return tuple(lines)
 
 
-class TrialScreen(ModalScreen[None]):
+class TrialScreen(ModalScreen[None], EngineScreen[None]):
     """Shows a masked trial; `v` asks the engine for its values, which is recorded there."""
 
     BINDINGS = [
@@ -84,18 +79,13 @@ class TrialScreen(ModalScreen[None]):
     show_seconds: ClassVar[float] = 60
     """Values of patients are masked again by themselves."""
 
-    def __init__(
-        self,
-        label: str,
-        masked: ProcessorTrial,
-        unmask: Callable[[EngineView], ProcessorTrial],
-    ) -> None:
-        """Take the processor's label, its trial, and how the engine is asked for the values."""
+    def __init__(self, processor: Processor, masked: ProcessorTrial) -> None:
+        """Take the processor and its trial, without values."""
         super().__init__()
-        self._label = label
+        self._processor = processor
+        self._label = processor.label
         self._masked = masked
         self._shown: ProcessorTrial | None = None
-        self._unmask = unmask
         self._problem = ""
 
     def compose(self) -> ComposeResult:
@@ -131,18 +121,20 @@ class TrialScreen(ModalScreen[None]):
         if self._shown is not None:
             self._mask()
         elif self._masked.steps:
-            self.run_worker(self._show_values(), exclusive=True)
+            self.ask(self._show_values)
 
     async def _show_values(self) -> None:
-        engine = cast("EngineApp", self.app).engine
         try:
-            self._shown = await engine.call("show values", self._unmask, changes=False)
+            self._shown = await self.engine.call("show values", self._unmask, changes=False)
             self._problem = ""
         except EngineError as error:
             self._problem = safe(error.detail)
         else:
             self.set_timer(self.show_seconds, self._mask)
         self._draw()
+
+    def _unmask(self, engine: EngineView) -> ProcessorTrial:
+        return engine.processors.shown_test(self._processor, self.console.actor)
 
     def _mask(self) -> None:
         self._shown = None
@@ -159,50 +151,27 @@ class TrialScreen(ModalScreen[None]):
         (box.scroll_down if way == "down" else box.scroll_up)(animate=False)
 
 
-GONE = "The processor does not exist any more; nothing can be saved here"
 NOT_TRIED = "only what acts before storing can be tried; this acts on what is stored"
 
 
 class ProcessorDialog(FormDialog[Processor]):
-    """Edits one processor; dismisses with the saved processor, or with None when given up."""
+    """Edits one processor; returns the saved processor, None if cancelled."""
 
     AUTO_FOCUS = "#label"
     BINDINGS = form_bindings(Binding("ctrl+t", "test", "Try it", id="dialog.try"))
     FOOT_NOTE = "* required"
     TEST = ("test", "Try it")
-    check_delay_seconds: ClassVar[float] = 0.3
+    GONE = "The processor does not exist any more; nothing can be saved here"
 
-    def __init__(
-        self,
-        form: ProcessorForm,
-        *,
-        processors: Callable[[], ProcessorsView],
-        scripts: Callable[[], ScriptsView],
-        actor: str,
-        blink: bool = True,
-    ) -> None:
-        """Take the form, the engine's groups, asked on worker threads only, and who edits."""
-
-        def save(changed: Processor, seen: Processor | None) -> Processor:
-            return processors().save(changed, actor, replacing=seen)
-
-        def current(processor_id: int) -> Processor | None:
-            found = (status.processor for status in processors().list())
-            return next((processor for processor in found if processor.id == processor_id), None)
-
-        super().__init__(save)
+    def __init__(self, form: ProcessorForm) -> None:
+        super().__init__()
         self.form: ProcessorForm = form
-        self._current = current
+        # A saved processor shows its problems at once, a new one when a field is left.
         self._touched = set(form.problems()) if form.original else set()
-        self._processors = processors
-        self._scripts = scripts
-        self._actor = actor
-        self._blink = blink
-        self._check_timer: Timer | None = None
 
     def fields(self) -> ProcessorFields:
         """Build the body."""
-        return ProcessorFields(self.form, self._blink)
+        return ProcessorFields(self.form, self.console.blink)
 
     def name_of_form(self) -> str:
         """Return the title."""
@@ -212,6 +181,16 @@ class ProcessorDialog(FormDialog[Processor]):
     def name_of_original(self) -> str:
         """Return which processor is changed."""
         return safe(self.form.original.label) if self.form.original else ""
+
+    def store(self, engine: EngineView, changed: Processor, seen: Processor | None) -> Processor:
+        """Save the processor."""
+        return engine.processors.save(changed, self.console.actor, replacing=seen)
+
+    def current(self, engine: EngineView) -> Processor | None:
+        """Return the processor as it is now."""
+        original = self.form.original
+        found = (status.processor for status in engine.processors.list())
+        return next((one for one in found if original and one.id == original.id), None)
 
     @on(Select.Changed)
     def choose(self, event: Select.Changed) -> None:
@@ -229,11 +208,8 @@ class ProcessorDialog(FormDialog[Processor]):
     def sync(self) -> None:
         """Show what the form says; scripts are checked once nothing was typed for a moment."""
         super().sync()
-        if all(map(self.form.is_checked, self.form.scripts())):
-            return
-        if self._check_timer is not None:
-            self._check_timer.stop()
-        self._check_timer = self.set_timer(self.check_delay_seconds, self._check)
+        if not all(map(self.form.is_checked, self.form.scripts())):
+            self.after_pause(self._check)
 
     def _check(self) -> None:
         for name in self.form.scripts():
@@ -241,11 +217,17 @@ class ProcessorDialog(FormDialog[Processor]):
             if not text.strip():
                 self.form.take_findings(name, text, ())
             elif not self.form.is_checked(name):
-                self._ask_check(name, text)
+                self.ask(self._ask_check, name, text)
 
-    @work(thread=True, exclusive=True, group="script-check", exit_on_error=False)
-    def _ask_check(self, name: str, text: str) -> tuple[str, str, tuple[ScriptFinding, ...]]:
-        return name, text, self._scripts().check(text)
+    async def _ask_check(self, name: str, text: str) -> None:
+        try:
+            findings = await self.ask_newest(
+                f"check {name}", lambda engine: engine.scripts.check(text)
+            )
+        except EngineError:
+            return  # the next key asks again
+        self.form.take_findings(name, text, findings)
+        self.sync()
 
     # Trying it on an object
 
@@ -256,51 +238,12 @@ class ProcessorDialog(FormDialog[Processor]):
             self.sync()
         elif not self.refuse_problems():
             self._last_field = self.body.focused_field() or self.form.field_order[0]
-            self._try(self.form.result())
+            self.ask(self._try, self.form.result())
 
-    @work(thread=True, exclusive=True, group="trial", exit_on_error=False)
-    def _try(self, processor: Processor) -> tuple[Processor, ProcessorTrial] | EngineError:
+    async def _try(self, processor: Processor) -> None:
         try:
-            return processor, self._processors().test(processor)
+            trial = await self.ask_newest("try", lambda engine: engine.processors.test(processor))
         except EngineError as error:
-            return error
-
-    # Taking over what others did meanwhile
-
-    def action_reload(self) -> None:
-        """Look again at the processor, off this thread."""
-        if self.form.original is not None:
-            self._look_again(self.form.original.id)
-
-    @work(thread=True, exclusive=True, group="reload", exit_on_error=False)
-    def _look_again(self, processor_id: int) -> Processor | EngineError | None:
-        try:
-            return self._current(processor_id)
-        except EngineError as error:
-            return error
-
-    def finished(self, group: str, outcome: Any) -> None:
-        """Take over what another worker than the one that saves brought."""
-        match group, outcome:
-            case "script-check", (str() as name, str() as text, tuple() as findings):
-                self.form.take_findings(name, text, findings)
-                self.sync()
-            case "trial", (Processor() as processor, ProcessorTrial() as trial):
-                self._show_trial(processor, trial)
-            case "trial", failure:
-                self.show_refusal(failure, "tried")
-            case "reload", (None | Processor()) as current:
-                self.go_on_with(current, GONE)
-            case "reload", failure:
-                self.show_refusal(failure, "reloaded")
-            case _:
-                pass  # a check that failed is asked for again by the next key
-
-    def _show_trial(self, processor: Processor, trial: ProcessorTrial) -> None:
-        actor = self._actor
-        screen = TrialScreen(
-            processor.label,
-            trial,
-            lambda engine: engine.processors.shown_test(processor, actor),
-        )
-        self.app.push_screen(screen)
+            self.show_refusal(error)
+        else:
+            self.app.push_screen(TrialScreen(processor, trial))

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from tui.engine_client import Asker, EngineState
 
 LEAST_SECONDS: Final = 1.0
-"""Between two questions, whatever happens."""
+"""Least time between two questions."""
 MOVING_SECONDS: Final = 2.0
-"""Between two looks at queues that are being worked off, which tell no event for each object."""
+"""Between two polls while a queue is being sent: there is no event for each object."""
 MOST_FAILED: Final = 500
-"""So many given-up objects are listed, the newest."""
+"""At most so many objects that are not retried are listed, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessorData:
-    """What one question brought."""
+    """The answers of one poll."""
 
     statuses: tuple[ProcessorStatus, ...] = ()
     classes: tuple[ProcessorClass, ...] = ()

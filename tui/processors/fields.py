@@ -100,7 +100,7 @@ class ProcessorFields(FormFields, can_focus=False):
         yield self._field("label", entry, "-spaced -setting")
         yield self._field("processor_class", self._class_list, "-spaced")
         with Vertical(classes="section", id="parameters") as section:
-            section.border_title = " What it is told "
+            section.border_title = " Parameters "
             for field in self.form.own_parameters():
                 yield self._parameter(field)
         with Vertical(classes="section") as section:
@@ -151,7 +151,7 @@ class ProcessorFields(FormFields, can_focus=False):
         return receiver_verdicts(text, self.form.receivers)
 
     def hint(self, name: str) -> str:
-        """Return what is said below a field; safe text."""
+        """Return the hint below a field; safe text."""
         field = self.form.parameters.get(name)
         if field is not None:
             return self._parameter_hint(field)
@@ -189,7 +189,7 @@ class ProcessorFields(FormFields, can_focus=False):
         return "\n".join(said[:MAX_FINDINGS] + rest)
 
     def note(self, name: str) -> Note:
-        """Return what is said beside a field."""
+        """Return the note beside a field."""
         field = self.form.parameters.get(name)
         if name == "enabled":
             tone = NoteTone.PLAIN if self.form.is_on(name) else NoteTone.WARNING

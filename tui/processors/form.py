@@ -147,7 +147,7 @@ class ProcessorForm:
         receivers: Sequence[Receiver],
         original: Processor | None,
     ) -> None:
-        """Take the values of the fixed fields, what its class is told, and what is around it."""
+        """Take the values of the fixed fields, the parameters of the class, and the rules."""
         self.rules = rules
         self.receivers = tuple(receivers)
         self.original = original
@@ -183,7 +183,7 @@ class ProcessorForm:
     def duplicate(
         cls, processor: Processor, rules: ProcessorRules, receivers: Sequence[Receiver]
     ) -> ProcessorForm:
-        """Return the form of a new processor that is told what another one is."""
+        """Return the form of a new processor with the values of another one."""
         labels = {other.label for other in rules.others}
         copies = (f"{processor.label} {number}" for number in range(2, len(labels) + 3))
         label = next(copy for copy in copies if copy not in labels)
@@ -230,7 +230,7 @@ class ProcessorForm:
         return next((known for known in self.classes if known.id == wanted), None)
 
     def locations(self) -> tuple[Location, ...]:
-        """Return where the chosen class may act; of a broken one nobody knows."""
+        """Return the locations of the chosen class; all of them if the class is broken."""
         chosen = self.chosen_class()
         return chosen.locations if chosen is not None and not chosen.error else tuple(Location)
 
@@ -267,7 +267,7 @@ class ProcessorForm:
         return "on" if self.is_on(name) else "off"
 
     def summary(self) -> str:
-        """Say in one sentence what saving this would mean."""
+        """Return a sentence on what saving means."""
         if not self.text("label").strip():
             return "Needs a label before it can act."
         draft = self._draft()
@@ -416,7 +416,7 @@ class ProcessorForm:
         return parse_processor(raw, self.rules)
 
     def _parameters_record(self) -> dict[str, str]:
-        """Return what the class is told; one that can't be used keeps what it was told before."""
+        """Return the parameters of the class; a broken class keeps its saved ones."""
         chosen = self.chosen_class()
         same = self.text("processor_class") == self._start["processor_class"]
         if chosen is None or chosen.error:

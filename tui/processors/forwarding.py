@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.containers import Vertical
 
 from engine.api.forwarding import DestinationState
-from tui.engine_client import ForwardingCommand
 from tui.keys import Scope
+from tui.processors.commands import ProcessorCommands
 from tui.processors.fetch import MOST_FAILED, ProcessorFetch
 from tui.shell.details import Details
 from tui.shell.screen import ConsoleScreen
 from tui.text import age, clock, count, duration, fit, moment, safe, size
 from tui.theme import StateStyle, Tone
 from tui.widgets.filter import FilterBar, folded
+from tui.widgets.live_table import LiveTable
+from tui.widgets.marks import MarkableTable
 from tui.widgets.panel import NAME_WIDTH, Facts, Panel
-from tui.widgets.table import Cell, Column, LiveTable, MarkableTable, TableRow
+from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,7 +74,7 @@ class DestinationsTable(LiveTable):
 
 
 class NotForwardedTable(MarkableTable):
-    """One row for each object that was given up."""
+    """One row for each object that is not retried any more."""
 
     NOUN = "object"
     UNSORTED = "newest first"
@@ -140,7 +142,7 @@ def _since(oldest: datetime | None, now: datetime) -> str:
 
 
 def not_forwarded_rows(items: Iterable[NotForwarded], now: datetime) -> list[TableRow]:
-    """Return the rows of objects that were given up."""
+    """Return the rows of objects that are not retried any more."""
     return [
         TableRow(
             str(item.id),
@@ -272,9 +274,13 @@ class ForwardingScreen(ConsoleScreen):
     def action_forwarding(self, name: str) -> None:
         """Ask for an action on the marked objects, else on the one under the cursor."""
         chosen = self.destination
-        if chosen is not None:
+        if chosen is not None and self.console.may():
             items = () if name == "drop_waiting" else tuple(map(int, self._table.targets))
-            self.post_message(ForwardingCommand(name, chosen, items, self.refetch))
+            self.console.carry_out(self._command, name, chosen, items)
+
+    async def _command(self, name: str, chosen: DestinationStatus, items: tuple[int, ...]) -> None:
+        if await ProcessorCommands(self.console).forwarding(name, chosen, items):
+            self.refetch()
 
 
 def can_forward(action: str, destination: DestinationStatus) -> bool:

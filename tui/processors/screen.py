@@ -9,8 +9,8 @@ from textual import on
 from textual.containers import Horizontal, Vertical, VerticalScroll
 
 from engine.model.processing import ProcessorState
-from tui.engine_client import ForwardingCommand, ProcessorCommand
 from tui.keys import Scope
+from tui.processors.commands import ProcessorCommands
 from tui.processors.fetch import ProcessorData, ProcessorFetch
 from tui.processors.forwarding import (
     DESTINATION_STYLES,
@@ -36,8 +36,8 @@ from tui.shell.screen import ConsoleScreen
 from tui.text import counted, fit, safe
 from tui.theme import palette_of
 from tui.widgets.filter import FilterBar
+from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import NAME_WIDTH, Facts, Panel
-from tui.widgets.table import LiveTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from engine.api import EngineSnapshot
     from engine.api.forwarding import DestinationStatus
     from engine.model.processing import ProcessorStatus
-    from engine.model.processor import ProcessorClass
+    from engine.model.processor import Processor, ProcessorClass
     from tui.engine_client import EngineState
     from tui.shell.screen import ScreenContext
     from tui.widgets.panel import Fact
@@ -249,16 +249,25 @@ class ProcessorsScreen(ConsoleScreen):
         """Ask for an action on the chosen processor."""
         status = self.chosen_status
         processor = status.processor if status is not None else None
-        self.post_message(ProcessorCommand(name, processor, self.refetch))
+        if self.console.may(changing=name != "test"):
+            self.console.carry_out(self._command, name, processor)
+
+    async def _command(self, name: str, processor: Processor | None) -> None:
+        if await ProcessorCommands(self.console).run(name, processor):
+            self.refetch()
 
     def action_forwarding(self, name: str) -> None:
         """Ask for an action on everything of the chosen destination."""
         destination = self.chosen_destination
-        if destination is not None:
-            self.post_message(ForwardingCommand(name, destination, (), self.refetch))
+        if destination is not None and self.console.may():
+            self.console.carry_out(self._command_forwarding, name, destination)
+
+    async def _command_forwarding(self, name: str, destination: DestinationStatus) -> None:
+        if await ProcessorCommands(self.console).forwarding(name, destination, ()):
+            self.refetch()
 
     def action_open(self) -> None:
-        """Show what was given up of a destination, or everything about another row."""
+        """List the objects that a destination did not get, or show all details of another row."""
         destination = self.chosen_destination
         if self.focused_panel() == "forwarding" and destination is not None:
             self.app.push_screen(ForwardingScreen(self.frame, destination.id))

@@ -11,7 +11,8 @@ from tui.processors.help import LOCATION_WORDS
 from tui.text import age, count, counted, moment, safe
 from tui.theme import StateStyle, Tone
 from tui.widgets.filter import folded
-from tui.widgets.table import Cell, Column, LiveTable, TableRow
+from tui.widgets.live_table import LiveTable
+from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 FIELDS = ("state", "label", "class", "location", "receiver", "project", "error")
-"""What a filter can ask for by name."""
+"""Fields of a filter."""
 SHORT_LOCATIONS = {
     Location.AFTER_DICOM_READ: "read",
     Location.AFTER_PROJECT_SET: "project",
@@ -81,7 +82,7 @@ class ClassesTable(LiveTable):
     HELP_TITLE = "Classes"
     HELP = (
         "What processors can be made of: the classes of dicomdock and of other distributions "
-        "that are installed. A broken one says why; it can't be chosen until it is mended."
+        "that are installed. A broken one says why; it can't be chosen until it is repaired."
     )
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("state", "State", 8),
@@ -120,7 +121,7 @@ def _row(place: int, status: ProcessorStatus, now: datetime) -> TableRow:
 
 
 def processor_fields(status: ProcessorStatus) -> dict[str, str]:
-    """Return what a filter looks at."""
+    """Return the values that a filter searches, by field."""
     processor = status.processor
     return folded(
         state=PROCESSOR_STYLES[status.state].word,
@@ -204,7 +205,9 @@ def _class_row(known: ProcessorClass, statuses: Sequence[ProcessorStatus]) -> Ta
 
 def class_facts(known: ProcessorClass) -> list[Fact]:
     """Return name and value of what is known about a class; safe text."""
-    told = [f"{p.label}{' *' if p.required else ''} ({p.kind}): {p.help}" for p in known.parameters]
+    parameters = [
+        f"{p.label}{' *' if p.required else ''} ({p.kind}): {p.help}" for p in known.parameters
+    ]
     facts: list[Fact] = [
         ("error", safe(known.error)),
         ("what to do", "mend or reinstall its distribution" if known.error else ""),
@@ -212,7 +215,7 @@ def class_facts(known: ProcessorClass) -> list[Fact]:
         ("id", safe(known.id)),
         ("from", safe(known.origin)),
         ("acts", ", ".join(known.locations) if not known.error else ""),
-        *(("is told", safe(words)) for words in told),
+        *(("parameter", safe(words)) for words in parameters),
     ]
     return [(name, value) for name, value in facts if value]
 

@@ -1,22 +1,25 @@
-"""The commands on receivers: each asks, calls the engine and reports the outcome."""
+"""The commands on receivers, with their keys and palette entries."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from engine.api import ReceiverState
-from engine.model.project import ProjectRegistry
-from engine.model.receiver import Receiver, ReceiverRules
-from tui.keys import possible
+from tui.engine_client import ReceiverCommand
+from tui.keys import KEYS, Scope, possible
 from tui.shell.dialogs import QuestionDialog
+from tui.shell.palette import receiver_ways
+from tui.shell.screen import ConsoleScreen, PaletteEntry
 from tui.text import counted, safe
+from tui.theme import RECEIVER_STYLES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from textual.notifications import SeverityLevel
 
     from engine.api import EngineView, ReceiverStatus
-    from engine.model.processing import RoutingPreview
-    from tui.receivers.dialog import ReceiverDialog
+    from engine.model.receiver import Receiver
     from tui.receivers.form import ReceiverForm
     from tui.shell.engine_app import EngineApp
 
@@ -30,7 +33,6 @@ class ReceiverCommands:
 
     def __init__(self, app: EngineApp) -> None:
         self._app = app
-        self._engine = app.view
         self._actor = app.actor
 
     async def run(self, action: str, receiver_id: int) -> None:
@@ -63,6 +65,10 @@ class ReceiverCommands:
                 raise ValueError(action)
 
     async def _edit(self, receiver: Receiver | None, *, is_new: bool = False) -> None:
+        # Loaded when a dialog is opened: the first picture does without it.
+        from engine.model.project import ProjectRegistry
+        from tui.receivers.dialog import ReceiverDialog
+
         def settings(engine: EngineView) -> tuple[Any, ...]:
             processors = tuple(status.processor for status in engine.processors.list())
             projects = ProjectRegistry(engine.projects())
@@ -73,7 +79,7 @@ class ReceiverCommands:
         what = f"open the dialog of {name_of(receiver)}" if receiver else "open the dialog"
         found = await self._app.engine.call(what, settings, about=receiver_id)
         form = self._form(receiver, *found, is_new=is_new)
-        saved = await self._app.push_screen_wait(self._dialog(form))
+        saved = await self._app.push_screen_wait(ReceiverDialog(form))
         if saved is not None:
             await self.saved(saved)
 
@@ -88,6 +94,7 @@ class ReceiverCommands:
         *,
         is_new: bool,
     ) -> ReceiverForm:
+        from engine.model.receiver import ReceiverRules
         from tui.receivers.form import ReceiverForm
 
         snapshot = self._app.engine_state.snapshot
@@ -102,27 +109,8 @@ class ReceiverCommands:
         form.processors = processors
         return form
 
-    def _dialog(self, form: ReceiverForm) -> ReceiverDialog:
-        from tui.receivers.dialog import ReceiverDialog
-
-        return ReceiverDialog(
-            form,
-            port_status=self._engine.port_status,
-            save=lambda changed, seen: self._engine.save_receiver(
-                changed, self._actor, replacing=seen
-            ),
-            current=lambda receiver_id: receiver_now(self._engine, receiver_id),
-            preview=self._preview,
-            blink=self._app.blink,
-        )
-
-    def _preview(self, draft: Receiver, shown: bool) -> tuple[RoutingPreview, ...]:
-        if shown:
-            return self._engine.shown_routing(draft, self._actor)
-        return self._engine.preview_routing(draft)
-
     async def saved(self, receiver: Receiver) -> None:
-        """Show a receiver that was saved, and say what the engine finds worth knowing of it."""
+        """Show a saved receiver, and the engine's notes on it."""
         name = name_of(receiver)
         self._app.select_receiver(receiver.id)
         await self._app.look()
@@ -205,12 +193,6 @@ class ReceiverCommands:
         show_toast(f"{beginning}, {sentence}", severity)
 
 
-def receiver_now(engine: EngineView, receiver_id: int) -> Receiver | None:
-    """Return a receiver as it is now, None if it is gone; runs on a worker thread."""
-    found = (status.receiver for status in engine.snapshot().receivers)
-    return next((receiver for receiver in found if receiver.id == receiver_id), None)
-
-
 def outcome(status: ReceiverStatus) -> tuple[str, SeverityLevel]:
     """Return in words, with a severity, what a receiver does now."""
     match status.state:
@@ -239,3 +221,60 @@ def _consequence(status: ReceiverStatus) -> str:
 def name_of(receiver: Receiver) -> str:
     """Return what a receiver is called on the screen."""
     return safe(receiver.label)
+
+
+class ReceiverActions(ConsoleScreen):
+    """A screen whose `Scope.RECEIVERS` keys act on its `selected` receiver."""
+
+    OFFERS_RECEIVERS = True
+
+    @property
+    def selected(self) -> ReceiverStatus | None:
+        """The receiver that keys act on, as the newest reading has it."""
+        return None
+
+    def check_own(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what the receiver's state forbids, grey what it forbids only for now."""
+        if action != "receiver":
+            return super().check_own(action, parameters)
+        name = str(parameters[0])
+        if possible(name, self.selected):
+            return True
+        return None if self.has_content and name in ("edit", "delete", "echo") else False
+
+    def action_receiver(self, name: str) -> None:
+        """Ask for an action on the selected receiver."""
+        status = self.selected
+        self.post_message(ReceiverCommand(name, status.receiver.id if status else 0))
+
+
+def receiver_entries(
+    screen: ConsoleScreen, selected: ReceiverStatus | None
+) -> Iterator[PaletteEntry]:
+    """Offer a new receiver, and what can be done with each; the selected one comes first."""
+
+    def offer(action: str, label: str, detail: str, key: str, receiver_id: int) -> PaletteEntry:
+        command = ReceiverCommand(action, receiver_id)
+        return PaletteEntry(label, detail, key, lambda: screen.post_message(command))
+
+    read_only = screen.frame.read_only
+    if not read_only:
+        yield offer("new", "receiver: New", "create a receiver", "n", 0)
+    snapshot = screen.engine_state.snapshot
+    statuses = sorted(snapshot.receivers if snapshot else (), key=lambda s: s != selected)
+    for status in statuses:
+        name = safe(status.receiver.label)
+        for key in KEYS:
+            action = key.argument
+            here = key.scope is Scope.RECEIVERS and action != "new"
+            if here and possible(action, status) and not (read_only and key.changes):
+                shown = key.shown if status == selected else ""
+                label = f"receiver: {key.label} {name}"
+                yield offer(action, label, _detail(status), shown, status.receiver.id)
+
+        yield from receiver_ways(screen, status)
+
+
+def _detail(status: ReceiverStatus) -> str:
+    look = RECEIVER_STYLES[status.state]
+    return f"{look} · {counted(status.open_associations, 'open association')}"

@@ -2,74 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from textual import getters, on, work
+from textual import getters, on
 from textual.binding import Binding
 from textual.widgets import Select
 
 from engine.api import PortState, PortStatus
 from engine.errors import EngineError
 from engine.model.receiver import Receiver
+from tui.engine_client import receiver_now
 from tui.receivers.fields import Disclosure, ReceiverFields
 from tui.receivers.form import OPENED_FIELDS
-from tui.shell.dialogs import ChoiceDialog
+from tui.shell.dialogs import QuestionDialog
 from tui.shell.form_dialog import form_bindings
-from tui.shell.preview_dialog import Preview, PreviewDialog
+from tui.shell.preview_dialog import PreviewDialog
 from tui.text import safe
 from tui.widgets.field import Note, NoteTone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from textual.timer import Timer
-
+    from engine.api import EngineView
     from engine.errors import Problem
+    from engine.model.processing import RoutingPreview
     from tui.receivers.form import ReceiverForm
 
 
 class ReceiverDialog(PreviewDialog[Receiver]):
-    """Edits one receiver; dismisses with the saved receiver, or with None when given up."""
+    """Edits one receiver; returns the saved receiver, None if cancelled."""
 
     AUTO_FOCUS = "#ae_title"
     FOOT_NOTE = "* required"
     TEST = ("test-port", "Test port")
     BINDINGS = form_bindings(Binding("ctrl+t", "test_port", "Test port", id="dialog.test_port"))
-    probe_delay_seconds: ClassVar[float] = 0.3
+    GONE = "The receiver does not exist any more; nothing can be saved here"
     _fields = getters.query_one(ReceiverFields)
 
-    def __init__(
-        self,
-        form: ReceiverForm,
-        *,
-        port_status: Callable[[int], PortStatus],
-        save: Callable[[Receiver, Receiver | None], Receiver],
-        current: Callable[[int], Receiver | None] = lambda _: None,
-        preview: Preview[Receiver] | None = None,
-        blink: bool = True,
-    ) -> None:
-        """Take the form and its ways to the engine.
-
-        Args:
-            form: what is edited.
-            port_status: tells the state of a port; may block.
-            save: stores a receiver that replaces another; may block.
-            current: looks again at a receiver by its id.
-            preview: tries a receiver's rules on recent objects; may block. None hides the preview.
-            blink: whether text cursors blink.
-        """
-        super().__init__(save, preview)
+    def __init__(self, form: ReceiverForm, *, has_preview: bool = True) -> None:
+        """Take the form, and whether its rules are tried on recent objects."""
+        super().__init__()
         self.form: ReceiverForm = form
-        self._port_status = port_status
-        self._current = current
-        self._blink = blink
+        self._has_preview = has_preview
+        # A saved receiver shows its problems at once, a new one when a field is left.
         self._touched = set(form.problems()) if form.original else set()
         self._port_note = Note()
-        self._probe_timer: Timer | None = None
 
     def fields(self) -> ReceiverFields:
         """Build the body."""
-        return ReceiverFields(self.form, self._blink, previews=self._preview is not None)
+        return ReceiverFields(self.form, self.console.blink, previews=self._has_preview)
 
     def name_of_form(self) -> str:
         """Return the title."""
@@ -93,7 +72,7 @@ class ReceiverDialog(PreviewDialog[Receiver]):
         """Probe another port."""
         if name == "port":
             self._port_note = Note()
-            self._probe_soon()
+            self.after_pause(self._probe)
 
     @on(Disclosure.Toggled)
     def open_advanced(self, event: Disclosure.Toggled) -> None:
@@ -125,8 +104,8 @@ class ReceiverDialog(PreviewDialog[Receiver]):
             self.sync()
 
     def _confirm_identifier(self, wanted: str) -> None:
-        def decide(accepted: bool | None) -> None:
-            if accepted:
+        def decide(answer: str | None) -> None:
+            if answer:
                 self.form.choose_identifier(wanted, confirmed=True)
             self.sync()
 
@@ -136,7 +115,8 @@ class ReceiverDialog(PreviewDialog[Receiver]):
             f"Cancel keeps {safe(self.form.text('identifier'))}."
         )
         title = "Unsupported per-receiver routing"
-        self.app.push_screen(ChoiceDialog(title, text, accept="OK", refuse="Cancel"), decide)
+        question = QuestionDialog.over_form(title, text, "OK", cancel="Cancel")
+        self.app.push_screen(question, decide)
 
     def refused(self, problems: tuple[Problem, ...]) -> dict[str, tuple[Problem, ...]]:
         """Return the engine's problems by field; what is hidden at first is opened."""
@@ -144,11 +124,14 @@ class ReceiverDialog(PreviewDialog[Receiver]):
             self.form.open_advanced()
         return super().refused(problems)
 
-    def action_reload(self) -> None:
-        """Edit the receiver as it is now, with the changes that were made here."""
+    def store(self, engine: EngineView, changed: Receiver, seen: Receiver | None) -> Receiver:
+        """Save the receiver."""
+        return engine.save_receiver(changed, self.console.actor, replacing=seen)
+
+    def current(self, engine: EngineView) -> Receiver | None:
+        """Return the receiver as it is now."""
         original = self.form.original
-        current = self._current(original.id) if original is not None else None
-        self.go_on_with(current, "The receiver does not exist any more; nothing can be saved here")
+        return receiver_now(engine, original.id) if original is not None else None
 
     def action_test_port(self) -> None:
         """Probe the port at once."""
@@ -156,32 +139,22 @@ class ReceiverDialog(PreviewDialog[Receiver]):
         self._probe()
         self.sync()
 
-    def _probe_soon(self) -> None:
-        if self._probe_timer is not None:
-            self._probe_timer.stop()
-        self._probe_timer = self.set_timer(self.probe_delay_seconds, self._probe)
-
     def _probe(self) -> None:
-        if self._probe_timer is not None:
-            self._probe_timer.stop()
+        self.cancel_pause(self._probe)
         if "port" not in self.form.problems():
             self._port_note = Note("testing…")
-            self._ask_port(self.form.text("port"))
+            self.ask(self._ask_port, self.form.text("port"))
 
-    @work(thread=True, exclusive=True, group="port-probe", exit_on_error=False)
-    def _ask_port(self, port: str) -> tuple[str, PortStatus | EngineError]:
+    async def _ask_port(self, port: str) -> None:
         try:
-            return port, self._port_status(int(port))
-        except EngineError as error:
-            return port, error
-
-    def _finish_probe(self, outcome: object) -> None:
-        match outcome:
-            case (port, PortStatus() as status):
-                if port == self.form.text("port"):
-                    self._port_note = self._port_in_words(status)
-            case _:
-                self._port_note = Note("– state not known", NoteTone.DIM)
+            status = await self.ask_newest(
+                "test the port", lambda engine: engine.port_status(int(port))
+            )
+        except EngineError:
+            self._port_note = Note("– state not known", NoteTone.DIM)
+        else:
+            if port == self.form.text("port"):  # else another one was typed meanwhile
+                self._port_note = self._port_in_words(status)
         self.sync()
 
     def _port_in_words(self, status: PortStatus) -> Note:
@@ -193,15 +166,16 @@ class ReceiverDialog(PreviewDialog[Receiver]):
 
     def previews(self) -> bool:
         """Tell whether a dry run matters now."""
-        return self.form.previews_routing()
+        return self._has_preview and self.form.previews_routing()
 
     def draft(self) -> Receiver:
         """Return a receiver that identifies objects as the form says."""
         return self.form.to_draft()
 
-    def finished(self, group: str, outcome: Any) -> None:
-        """Take over what a worker brought."""
-        if group == "port-probe":
-            self._finish_probe(outcome)
-        else:
-            super().finished(group, outcome)
+    def preview(
+        self, engine: EngineView, draft: Receiver, shown: bool
+    ) -> tuple[RoutingPreview, ...]:
+        """Try the rules of a draft."""
+        if shown:
+            return engine.shown_routing(draft, self.console.actor)
+        return engine.preview_routing(draft)

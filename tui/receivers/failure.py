@@ -187,7 +187,7 @@ class FreePorts:
         self._fetch: Fetch[tuple[int, ...]] = Fetch("look for free ports", asker, changed)
 
     def near(self, status: ReceiverStatus, snapshot: EngineSnapshot) -> tuple[int, ...]:
-        """Return a few ports that a receiver could have; none if nobody holds its own."""
+        """Return a few free ports; none if no other program holds the receiver's port."""
         failure = status.failure
         if failure is None or failure.holder is None:
             return ()

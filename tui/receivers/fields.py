@@ -169,6 +169,7 @@ class ReceiverFields(FormFields):
 
     def refill(self) -> None:
         """Put the form's values into the widgets, and offer the projects that there are now."""
+        # Other options choose the first one for a moment, which is no choice of the user.
         with self.prevent(Select.Changed):
             for name in self._projects():
                 for select in self._selects(name):
@@ -201,7 +202,7 @@ class ReceiverFields(FormFields):
             field.hint = self.hint("whitelist")
 
     def _cut_verdict(self) -> str:
-        """Return what is said beside the line under the cursor, if there is no room for it."""
+        """Return the note on the line under the cursor, if there is no room beside it."""
         for notes, area in zip(self.query(LineNotes), self.query("#whitelist"), strict=False):
             if not isinstance(area, TextArea) or not area.has_focus:
                 continue
@@ -360,7 +361,7 @@ class ReceiverFields(FormFields):
             self.query_one(f"#field-{name}", Field).hint = self.hint(name)
 
     def hint(self, name: str) -> str:
-        """Return what is said below a field; safe text."""
+        """Return the hint below a field; safe text."""
         if name in self._results:
             return self._results[name]
         setting = self.form.settings.get(name)
@@ -369,7 +370,7 @@ class ReceiverFields(FormFields):
         return safe(setting.field.help) if setting else self._own_hint(name)
 
     def _own_hint(self, name: str) -> str:
-        """Return what is said below a field that no identifier brings."""
+        """Return the hint below a field of the receiver itself."""
         ports = self.form.rules.site.ports
         match name:
             case "ae_title":
@@ -392,7 +393,7 @@ class ReceiverFields(FormFields):
         return "assigns project, subject and session to each object"
 
     def note(self, name: str) -> Note:
-        """Return what is said beside a field."""
+        """Return the note beside a field."""
         if name == "port":
             return self.port_note
         if name == "ae_title":

@@ -23,7 +23,7 @@ from tui.text import counted, safe, sentence_case
 from tui.widgets.whitelist import CallerVerdict, LineState, caller_verdict, line_verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from engine.errors import Problem
     from engine.model.plugins import IdentifierField, IdentifierInfo
@@ -58,17 +58,6 @@ def setting_fields(identifiers: Sequence[IdentifierInfo]) -> tuple[SettingField,
         for position, info in enumerate(identifiers)
         for field in info.fields
     )
-
-
-def values_of(
-    fields: Iterable[SettingField], identifier: str, settings: Iterable[tuple[str, str]]
-) -> dict[str, str | bool]:
-    """Return the value of every field; those of other identifiers are empty."""
-    known = dict(settings)
-    return {
-        field.name: known.get(field.field.name, "") if field.identifier == identifier else ""
-        for field in fields
-    }
 
 
 def project_choices(projects: ProjectRegistry | None, chosen: str) -> tuple[tuple[str, str], ...]:
@@ -182,7 +171,7 @@ class ReceiverForm:
 
     @classmethod
     def duplicate(cls, receiver: Receiver, rules: ReceiverRules) -> ReceiverForm:
-        """Return the form of a new receiver that is told the same; its AE title is to be typed."""
+        """Return the form of a new receiver with the same values and an empty AE title."""
         form = cls(_values_of(receiver) | {"ae_title": ""}, rules, None)
         form._values |= form._setting_values(receiver)
         form._start = dict(form._values)
@@ -240,9 +229,13 @@ class ReceiverForm:
         return tuple(field for field in self.settings.values() if field.identifier == chosen)
 
     def _setting_values(self, receiver: Receiver | None) -> dict[str, str | bool]:
-        settings = receiver.identifier_settings if receiver else ()
+        """Return the value of every identifier's fields; those of other identifiers are empty."""
+        known = dict(receiver.identifier_settings) if receiver else {}
         identifier = receiver.identifier if receiver else ""
-        return values_of(self.settings.values(), identifier, settings)
+        return {
+            field.name: known.get(field.field.name, "") if field.identifier == identifier else ""
+            for field in self.settings.values()
+        }
 
     def visible_fields(self) -> frozenset[str]:
         """Return the names of the fields that matter with the present values."""
@@ -361,7 +354,7 @@ class ReceiverForm:
         )
 
     def summary(self) -> str:
-        """Say in one sentence what saving this would mean."""
+        """Return a sentence on what saving means."""
         missing = [
             words
             for name, words in (("ae_title", "an AE title"), ("port", "a port"))
@@ -370,7 +363,8 @@ class ReceiverForm:
         if missing:
             return f"Needs {' and '.join(missing)} before it can listen."
         place = "archive" if self.is_on("direct_archive") else "prearchive"
-        listens = "Will listen" if self._enabled() else "Once enabled, will listen"
+        enabled = self.original is None or self.original.enabled
+        listens = "Will listen" if enabled else "Once enabled, will listen"
         port, title = self.text("port").strip(), self.text("ae_title").strip()
         return f"{listens} on port {port} as {title}, into the {place}."
 
@@ -417,7 +411,7 @@ class ReceiverForm:
         return parse_receiver(raw, replace(self.rules, others=()))
 
     def _settings_record(self) -> dict[str, str]:
-        """Return what the identifier is told; a broken one keeps what it was told before."""
+        """Return the settings of the identifier; a broken identifier keeps its saved ones."""
         chosen, original, info = self.text("identifier"), self.original, self.info()
         if original is not None and chosen == original.identifier and (not info or info.error):
             return dict(original.identifier_settings)
@@ -465,9 +459,6 @@ class ReceiverForm:
             return "on: no entry yet, so every caller is refused"
         entries = f"{good + bad} {'entry' if good + bad == 1 else 'entries'}"
         return f"on: only callers below · {entries}" + (f", {bad} wrong" if bad else "")
-
-    def _enabled(self) -> bool:
-        return self.original is None or self.original.enabled
 
 
 @lru_cache(maxsize=4)

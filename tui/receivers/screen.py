@@ -15,7 +15,7 @@ from textual.widget import Widget
 from engine.api import ReceiverState
 from engine.metrics import Throughput
 from engine.model.session import ObjectState
-from tui.associations.actions import AssociationActions, caller_entries
+from tui.associations.commands import AssociationActions, caller_entries
 from tui.associations.details import (
     ContextsFetch,
     ContextsTable,
@@ -28,14 +28,15 @@ from tui.engine_client import Fetch
 from tui.keys import Scope
 from tui.log.events import ReceiverEventsTable, event_row_details
 from tui.places import HOME
-from tui.receivers.actions import ReceiverActions, receiver_entries
+from tui.receivers.commands import ReceiverActions, receiver_entries
 from tui.receivers.failure import FailurePanel, FreePorts
 from tui.receivers.table import Fact, receiver_details, receiver_facts
 from tui.shell.details import Details, in_lines
 from tui.text import clock, fit, megabytes, moment, safe, size, sparkrows
 from tui.theme import DARK, RECEIVER_STYLES, Palette, StateStyle, Tone, palette_of
+from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Facts, Panel
-from tui.widgets.table import Cell, Column, LiveTable, TableRow
+from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -392,7 +393,7 @@ class ReceiverScreen(ReceiverActions, AssociationActions):
 
 
 def settings_facts(status: ReceiverStatus, snapshot: EngineSnapshot) -> tuple[Fact, ...]:
-    """Return what the receiver is told and did, without what other panels show."""
+    """Return the receiver's settings and counts that no other panel shows."""
     facts = dict(receiver_facts(status, snapshot))
     failed = facts.pop("failed today").partition(" ")[0]
     facts["today"] = f"{facts['today']}, {failed} failed"

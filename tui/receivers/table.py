@@ -14,7 +14,8 @@ from tui.shell.details import Details
 from tui.text import age, count, counted, cut, fit, megabytes, moment, safe, size
 from tui.theme import DARK, RECEIVER_FLAGS, RECEIVER_STYLES, Palette, Tone, palette_of
 from tui.widgets.filter import NO_FILTER, folded
-from tui.widgets.table import Cell, Column, LiveTable, TableRow
+from tui.widgets.live_table import LiveTable
+from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 FIELDS = ("receiver", "state", "port", "identifier", "to")
-"""What a filter can ask for by name."""
+"""Fields of a filter."""
 
 
 class ReceiversTable(LiveTable):
@@ -67,7 +68,7 @@ def receiver_rows(snapshot: EngineSnapshot, wanted: RowFilter = NO_FILTER) -> li
 
 
 def receiver_fields(status: ReceiverStatus) -> dict[str, str]:
-    """Return what a filter looks at."""
+    """Return the values that a filter searches, by field."""
     receiver = status.receiver
     return folded(
         receiver=receiver.label,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.containers import Container, Vertical, VerticalScroll
 
-from tui.associations.actions import AssociationActions
+from tui.associations.commands import AssociationActions
 from tui.associations.details import ContextsFetch
 from tui.engine_client import Fetch, GoRequested
 from tui.keys import Scope
@@ -34,8 +34,8 @@ from tui.shell.details import Details, in_lines
 from tui.shell.screen import FetchingScreen
 from tui.text import counted, safe
 from tui.widgets.filter import FilterBar, term
+from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Facts, Panel
-from tui.widgets.table import LiveTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -90,6 +90,7 @@ class SenderList:
         again = at_once or news or written
         if again:
             self._heard, self._asked_at = heard, now
+        # An event comes before the index has it: after news the list is asked for once more.
         if news or written:
             self._look_again_at = now + WRITTEN if news else None
         self._fetch.want("all", all_senders, now, at_once=again)

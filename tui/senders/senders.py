@@ -14,7 +14,8 @@ from tui.senders.chart import strip
 from tui.text import age, count, counted, host_of, moment, safe, size
 from tui.theme import StateStyle, Tone
 from tui.widgets.filter import folded
-from tui.widgets.table import Cell, Column, MarkableTable, TableRow
+from tui.widgets.marks import MarkableTable
+from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 Who = tuple[str, str]
 """Calling AE title and address of a sender."""
 FIELDS = ("state", "caller", "address", "receiver", "implementation", "why")
-"""What a filter can ask for by name."""
+"""Fields of a filter."""
 UNTIL_ENDED = "counted when its association ends"
 SENDER_STYLES = {
     SenderState.SENDING: StateStyle("●", "sending", Tone.OK),
@@ -89,7 +90,7 @@ def _unknown_sender(association: AssociationStatus) -> Sender:
 
 
 def sender_fields(sender: Sender) -> dict[str, str]:
-    """Return what a filter looks at."""
+    """Return the values that a filter searches, by field."""
     return folded(
         state=f"{SENDER_STYLES[sender.state].word} {sender.state}",
         caller=sender.calling_ae_title,

@@ -285,10 +285,10 @@ def _plainly(
 def _carried_out(
     action: SessionAction, session_id: int, ask: Ask, engine: EngineView
 ) -> SessionOutcome:
-    """Ask for something and wait for what comes of it.
+    """Ask for an action and wait for its outcome.
 
     Raises:
-        SessionError: if it came to nothing, or is not done yet.
+        SessionError: if it failed, or is not done yet.
     """
     outcome = ask(engine, session_id)
     if action is not SessionAction.CANCEL:

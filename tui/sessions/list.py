@@ -43,9 +43,9 @@ from tui.sessions.words import (
 from tui.text import count, counted, safe, size
 from tui.theme import DARK, Palette, palette_of
 from tui.widgets.filter import TERMS, FilterBar, field_named, is_unfinished
+from tui.widgets.live_table import LiveTable
 from tui.widgets.paged_table import PagedTable
 from tui.widgets.panel import Facts, Panel
-from tui.widgets.table import LiveTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -264,6 +264,7 @@ class SessionsScreen(SessionActions):
             self.panel("sessions").describe("")
             return
         listed = {session_key(session): session for session in page.sessions}
+        # Marked sessions stay known while the list shows others: actions are for them too.
         marked = {key: self._known[key] for key in table.marked if key in self._known}
         self._known = {**marked, **listed}
         drawn = (page, now.replace(second=0, microsecond=0))
@@ -352,7 +353,7 @@ class SessionsScreen(SessionActions):
     # What happens
 
     def _answered(self) -> None:
-        if self.is_mounted and not self.leaving:
+        if self.is_mounted and not self.leaving:  # an answer may come after that
             self.show_again()
 
     @on(PagedTable.Chosen, "#sessions-table")

@@ -24,9 +24,9 @@ from tui.sessions.tables import (
 from tui.sessions.words import AREA_NAMES, history_lines, name_of, session_facts
 from tui.shell.details import LABEL_WIDTH, Details
 from tui.text import count, counted, fit, safe, size
+from tui.widgets.live_table import LiveTable
 from tui.widgets.paged_table import PagedTable
 from tui.widgets.panel import Facts, Panel
-from tui.widgets.table import LiveTable
 
 if TYPE_CHECKING:
     from datetime import datetime

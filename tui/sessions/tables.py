@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from engine.api.sessions import SessionOrder
 from engine.model.identity import UNASSIGNED
 from engine.model.session import WORKING, SessionStatus
-from tui.keys import Scope, bindings
 from tui.text import age, clock, count, counted, safe, size
 from tui.theme import StateStyle, Tone
+from tui.widgets.live_table import LiveTable
+from tui.widgets.marks import Marks
 from tui.widgets.paged_table import PagedTable
-from tui.widgets.table import Cell, Column, LiveTable, MarkableTable, Piece, TableRow
+from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +45,8 @@ _GOING_ON = WORKING | {_S.RECEIVING}
 _O = SessionOrder
 
 
-class SessionsTable(PagedTable):
+# PagedTable first: Textual takes styles and names for queries from the first base only.
+class SessionsTable(PagedTable, Marks):
     """Sessions, many of which can be marked; marks stay where they are while pages come and go."""
 
     NOUN = "session"
@@ -71,11 +73,9 @@ class SessionsTable(PagedTable):
         Column(_O.CHANGED, "Changed", 8, right=True),
         Column("receiver", "Receiver", 14, at_least=118, flexible=True, max_width=22),
     )
-    BINDINGS = bindings(Scope.MARKS)
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self._marked: frozenset[str] = frozenset()
         self.sorted_by, self.descending = _O.CHANGED, True
 
     @property
@@ -101,37 +101,19 @@ class SessionsTable(PagedTable):
         if column is None:
             self.sorted_by, self.descending = _O.CHANGED, True
 
-    def mark(self, keys: frozenset[str]) -> None:
-        """Mark these sessions and no others."""
-        if keys != self._marked:
-            self._marked = keys
-            self.refresh()
-            self.post_message(MarkableTable.MarksChanged())
-
-    def action_mark(self) -> None:
-        """Mark the session under the cursor, or take its mark away; go to the next."""
-        if self._chosen is not None:
-            self.mark(self._marked ^ {self._chosen})
-            self.action_cursor_down()
-
     async def action_mark_all(self) -> None:
         """Have all sessions marked, or none if any is."""
         if self._marked:
-            self.mark(frozenset())
+            self.unmark()
         else:
             await self.run_action("screen.mark_everything")
-
-    def _pointer(self, key: str, *, here: bool) -> Piece:
-        pointer = super()._pointer(key, here=here).text
-        mark = "✓" if key in self._marked else " "
-        return Piece(f"{pointer}{mark} ", self._palette.style(Tone.KEY))
 
 
 _SORTABLE = frozenset(SessionOrder)
 
 
 def session_style(session: Session) -> StateStyle:
-    """Return how a session's status looks; with ▲ if it has a reason why it does not go on."""
+    """Return the style of a session's status; with ▲ if there is a reason why it waits."""
     look = SESSION_STYLES[session.status]
     if session.reason and session.status in _GOING_ON:
         return StateStyle("▲", look.word, Tone.WARNING)

@@ -64,7 +64,7 @@ def amount(session: Session) -> str:
 
 
 def session_facts(detail: SessionDetail, now: datetime) -> list[Fact]:
-    """Return everything about a session, what needs somebody first."""
+    """Return all facts on a session; those that need an administrator come first."""
     session = detail.session
     facts = [
         ("why", safe(session.reason)),
@@ -124,7 +124,7 @@ def _broken(text: str) -> list[str]:
 
 
 def request_words(detail: SessionDetail, now: datetime) -> str:
-    """Say what somebody asked for and is not done yet; empty if nothing."""
+    """Return the request that is not carried out yet, in words; empty if there is none."""
     request = detail.request
     if request is None:
         return ""

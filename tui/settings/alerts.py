@@ -41,12 +41,12 @@ _MEANINGS = {
 
 
 class AlertsForm(SiteForm):
-    """How often the same is told again."""
+    """After how long the same alert is repeated."""
 
     TITLE = "Alerts"
     SPECS = (
         FieldSpec("repeat_seconds", FieldKind.NUMBER, "Same again after",
-                  "The same is not told again within so many seconds.",
+                  "The same alert is repeated at most every so many seconds.",
                   hint="60 to 604,800 seconds; 3,600 if empty", usual="3600"),
     )  # fmt: skip
 
@@ -67,12 +67,12 @@ class AlertsForm(SiteForm):
 
 
 class TargetForm(SiteForm):
-    """One command or webhook that is told, and of what."""
+    """One command or webhook, and the alerts that it gets."""
 
     SPECS = (
         FieldSpec("name", FieldKind.LINE, "Name *", "What the target is called.\n\n  pager",
                   hint="1–32 letters, digits, dots and hyphens"),
-        FieldSpec("how", FieldKind.CHOICE, "Told by",
+        FieldSpec("how", FieldKind.CHOICE, "Sent to",
                   "A program on this host gets the alert as JSON on its\n"
                   "input; a webhook gets it by HTTP POST.",
                   choices=(("a program on this host", COMMAND),
@@ -86,8 +86,9 @@ class TargetForm(SiteForm):
                   "Where the alert is posted. Only the host of a saved\n"
                   "address is shown; •••••••• stands for the rest.",
                   hint="such as https://alerts.hospital.example/dicom"),
-        *(FieldSpec(_KIND + kind, FieldKind.SWITCH, kind.capitalize(), "Told of this, or not.",
-                    section="Told of", words=("off: not told", f"on: {_MEANINGS[kind]}"))
+        *(FieldSpec(_KIND + kind, FieldKind.SWITCH, kind.capitalize(),
+                    "Whether the target gets this alert.",
+                    section="Alerts", words=("off: not sent", f"on: {_MEANINGS[kind]}"))
           for kind in AlertKind),
     )  # fmt: skip
 
@@ -183,7 +184,7 @@ class TargetDialog(SettingsDialog[SiteSettings]):
     def __init__(
         self, form: TargetForm, title: str, *, send: Callable[[AlertTarget], None], **ways: Any
     ) -> None:
-        """Take, besides, what sends a test alert and shows what becomes of it."""
+        """Take, besides, what sends a test alert and shows its outcome."""
         super().__init__(form, title, **ways)
         self._send = send
 

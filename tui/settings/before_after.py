@@ -222,7 +222,7 @@ class BeforeAfter(Static, can_focus=True):
         self.masked = True
         if self._mask_timer is not None:
             self._mask_timer.stop()
-        self._preview = self._masked_preview
+        self._preview = self._masked_preview  # at once: masking does not wait for the engine
         self._draw()
         self.post_message(self.Wanted())
 

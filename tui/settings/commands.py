@@ -20,20 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from engine.api import EngineSnapshot, EngineView
-    from engine.api.objects import RecentObject
-    from engine.api.scripts import ScriptPreview, ScriptTrial
     from engine.model.alerts import AlertTarget
-    from engine.model.processing import RoutingPreview
     from engine.model.receiver import Receiver
     from tui.engine_client import SettingsCommand
-    from tui.settings.dialog import ScriptCalls
     from tui.settings.projects import ProjectForm
     from tui.shell.engine_app import EngineApp
 
 
 T = TypeVar("T")
-RECENT_OBJECTS = 20
-"""So many objects can be chosen to try a script on."""
 
 
 class SettingsCommands:
@@ -41,7 +35,6 @@ class SettingsCommands:
 
     def __init__(self, app: EngineApp) -> None:
         self._app = app
-        self._engine = app.view
         self._actor = app.actor
         self._alerts = AlertCommands(app)
         self._routes = StudyRouteCommands(app)
@@ -85,11 +78,10 @@ class SettingsCommands:
         ways = self._ways_of_site()
         if section == "routing":
             routing = RoutingForm(site)
-            dialog: Any = RoutingDialog(routing, preview=self._preview_site, **ways)
+            dialog: Any = RoutingDialog(routing, routing.TITLE, **ways)
         elif section == "anonymization":
             script = AnonymizationForm(site)
-            calls = replace(self._script_calls(), usual=self._engine.scripts.default_script)
-            dialog = ScriptDialog(script, script.TITLE, calls, **ways)
+            dialog = ScriptDialog(script, script.TITLE, has_default=True, **ways)
         else:
             forms = {"receivers": ReceiversForm, "sessions": SessionsForm, "alerts": AlertsForm}
             form = forms[section](site)
@@ -118,7 +110,7 @@ class SettingsCommands:
         if target is None:
             return
         changed = SiteSettings.parse(without_target(site, name))
-        sentence = f"{safe(name)} ({safe(target.shown)}) is told of nothing any more."
+        sentence = f"{safe(name)} ({safe(target.shown)}) gets no more alerts."
         question = QuestionDialog.confirm(
             f"Delete alert target {safe(name)}?", sentence, "Delete it"
         )
@@ -130,44 +122,13 @@ class SettingsCommands:
             await self._told(f"alert target {safe(name)} deleted")
 
     def _ways_of_site(self) -> dict[str, Any]:
-        def save(changed: SiteSettings, seen: SiteSettings | None) -> SiteSettings:
-            self._engine.set_site(changed, self._actor, replacing=seen)
+        def store(
+            engine: EngineView, changed: SiteSettings, seen: SiteSettings | None
+        ) -> SiteSettings:
+            engine.set_site(changed, self._actor, replacing=seen)
             return changed
 
-        return {"save": save, "current": self._engine.site, "blink": self._app.blink}
-
-    def _preview_site(self, site: SiteSettings, shown: bool) -> tuple[RoutingPreview, ...]:
-        """Try the site's rules after those of the receiver that each object came to."""
-        engine, actor = self._engine, self._actor
-        found = [
-            preview
-            for receiver in [status.receiver for status in engine.snapshot().receivers]
-            for preview in (
-                engine.shown_routing(receiver, actor, site)
-                if shown
-                else engine.preview_routing(receiver, site)
-            )
-        ]
-        return tuple(sorted(found, key=lambda preview: preview.at, reverse=True))
-
-    # Scripts
-
-    def _script_calls(self) -> ScriptCalls:
-        from tui.settings.dialog import ScriptCalls
-
-        def recent() -> tuple[RecentObject, ...]:
-            found = self._engine.objects.recent(limit=RECENT_OBJECTS)
-            return tuple(one for one in found if one.as_received or one.reference.file)
-
-        def attempt(trial: ScriptTrial, recent: RecentObject, shown: bool) -> ScriptPreview:
-            scripts, reference = self._engine.scripts, recent.reference
-            received = recent.as_received
-            if shown:
-                return scripts.shown_preview(trial, reference, self._actor, as_received=received)
-            return scripts.preview(trial, reference, as_received=received)
-
-        scripts = self._engine.scripts
-        return ScriptCalls(scripts.check, scripts.left, recent, attempt)
+        return {"store": store, "current": lambda engine: engine.site()}
 
     # Projects
 
@@ -189,12 +150,10 @@ class SettingsCommands:
         dialog = ScriptDialog(
             form,
             title,
-            self._script_calls(),
-            save=lambda changed, seen: self._engine.save_project(
+            store=lambda engine, changed, seen: engine.save_project(
                 changed, self._actor, replacing=seen
             ),
-            current=lambda: _project(project_id, self._engine),
-            blink=self._app.blink,
+            current=partial(_project, project_id),
         )
         project = await self._app.push_screen_wait(dialog)
         if project is not None:
@@ -267,6 +226,7 @@ class SiteCommands:
             if not await self._app.push_screen_wait(question):
                 return
 
+        # Read again on the thread: what others saved since the question stays.
         def change(engine: EngineView) -> None:
             engine.set_site(replace(engine.site(), receivers_allowed=allowed), self._actor)
 

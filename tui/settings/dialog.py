@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from textual import on, work
+from textual import on
 from textual.binding import Binding
 from textual.widgets import Select, TextArea
 
@@ -22,7 +21,7 @@ from tui.settings.before_after import (
 )
 from tui.settings.form import SettingsFields, note_of
 from tui.shell.form_dialog import FormDialog, form_bindings
-from tui.shell.preview_dialog import Preview, PreviewDialog
+from tui.shell.preview_dialog import PreviewDialog
 from tui.text import safe
 from tui.widgets.routing_preview import RoutingPreviewPanel
 
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual.app import ComposeResult
-    from textual.timer import Timer
 
+    from engine.api import EngineView
     from engine.api.objects import RecentObject
     from engine.api.scripts import LeftText, ScriptFinding, ScriptPreview, ScriptTrial
     from engine.errors import Problem
@@ -65,7 +64,7 @@ class ScriptFields(SettingsFields):
         }
 
     def line_notes(self, name: str) -> tuple[Note, ...]:
-        """Return what is said beside each line."""
+        """Return the note beside each line."""
         if name != SITE_SCRIPT:
             return super().line_notes(name)
         return tuple(map(note_of, finding_remarks(self.form.text(name), self._findings)))
@@ -96,8 +95,8 @@ class SiteRoutingFields(SettingsFields):
 
 
 R = TypeVar("R")
-LOOKS, CHECKS, TRIES = "look-again", "script-check", "script-try"
-RECENT, BEGINS = "recent-objects", "usual-script"
+RECENT_OBJECTS = 20
+"""So many objects can be chosen to try a script on."""
 
 
 class SettingsDialog(FormDialog[R]):
@@ -111,29 +110,27 @@ class SettingsDialog(FormDialog[R]):
         form: SettingsForm[R],
         title: str,
         *,
-        save: Callable[[R, R | None], R],
-        current: Callable[[], R],
-        blink: bool,
+        store: Callable[[EngineView, R, R | None], R],
+        current: Callable[[EngineView], R],
     ) -> None:
-        """Take the form and its ways to the engine.
+        """Take the form and its ways to the engine, which are called on another thread.
 
         Args:
             form: what is edited.
             title: safe text.
-            save: stores what replaces another; may block.
-            current: looks again at what is edited; may block.
-            blink: whether text cursors blink.
+            store: saves what replaces another.
+            current: returns what is edited as it is now.
         """
-        super().__init__(save)
+        super().__init__()
         self.form = form
         self._form_title = title
+        self._store = store
         self._current = current
-        self._blink = blink
         self._touched = set(form.problems()) if form.original is not None else set()
 
     def fields(self) -> SettingsFields:
         """Build the body."""
-        return SettingsFields(self.form, self._blink)
+        return SettingsFields(self.form, self.console.blink)
 
     def name_of_form(self) -> str:
         """Return the title."""
@@ -150,27 +147,13 @@ class SettingsDialog(FormDialog[R]):
         if event.value is not Select.NULL:
             self.take(event.select.id or "", str(event.value))
 
-    def action_reload(self) -> None:
-        """Edit what is there now, with the changes that were made here."""
-        self._look_again()
+    def store(self, engine: EngineView, changed: R, seen: R | None) -> R:
+        """Save what replaces what was seen."""
+        return self._store(engine, changed, seen)
 
-    @work(thread=True, exclusive=True, group=LOOKS, exit_on_error=False)
-    def _look_again(self) -> R | EngineError:
-        try:
-            return self._current()
-        except EngineError as error:
-            return error
-
-    def finished(self, group: str, outcome: Any) -> None:
-        """Take over what a worker brought."""
-        if group != LOOKS:
-            super().finished(group, outcome)
-        elif isinstance(outcome, NotFound):
-            self.go_on_with(None, "It does not exist any more; nothing can be saved here")
-        elif isinstance(outcome, BaseException):
-            self.app.notify("the engine did not answer", severity="error", markup=False)
-        else:
-            self.go_on_with(outcome, "")
+    def current(self, engine: EngineView) -> R:
+        """Return what is edited as it is now."""
+        return self._current(engine)
 
 
 class RoutingDialog(SettingsDialog[SiteSettings], PreviewDialog[SiteSettings]):
@@ -178,22 +161,9 @@ class RoutingDialog(SettingsDialog[SiteSettings], PreviewDialog[SiteSettings]):
 
     form: RoutingForm
 
-    def __init__(
-        self,
-        form: RoutingForm,
-        *,
-        save: Callable[[SiteSettings, SiteSettings | None], SiteSettings],
-        current: Callable[[], SiteSettings],
-        preview: Preview[SiteSettings],
-        blink: bool,
-    ) -> None:
-        """Take, besides, what tries a draft of the site's settings; may block."""
-        SettingsDialog.__init__(self, form, form.TITLE, save=save, current=current, blink=blink)
-        self._preview = preview
-
     def fields(self) -> SiteRoutingFields:
         """Build the body with the preview in it."""
-        return SiteRoutingFields(self.form, self._blink)
+        return SiteRoutingFields(self.form, self.console.blink)
 
     def previews(self) -> bool:
         """Tell whether a dry run matters: always, it shows what would be asked."""
@@ -202,6 +172,22 @@ class RoutingDialog(SettingsDialog[SiteSettings], PreviewDialog[SiteSettings]):
     def draft(self) -> SiteSettings:
         """Return the site as the form says."""
         return self.form.result()
+
+    def preview(
+        self, engine: EngineView, draft: SiteSettings, shown: bool
+    ) -> tuple[RoutingPreview, ...]:
+        """Try the site's rules after those of the receiver that each object came to."""
+        actor = self.console.actor
+        found = [
+            preview
+            for receiver in [status.receiver for status in engine.snapshot().receivers]
+            for preview in (
+                engine.shown_routing(receiver, actor, draft)
+                if shown
+                else engine.preview_routing(receiver, draft)
+            )
+        ]
+        return tuple(sorted(found, key=lambda preview: preview.at, reverse=True))
 
 
 class ScriptForm(Protocol):
@@ -224,35 +210,21 @@ class ScriptForm(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptCalls:
-    """A script dialog's questions to the engine; each may block."""
-
-    check: Callable[[str], tuple[ScriptFinding, ...]]
-    left: Callable[[str], tuple[LeftText, ...]]
-    """Which texts that may identify somebody a script leaves."""
-    recent: Callable[[], tuple[RecentObject, ...]]
-    attempt: Callable[[ScriptTrial, RecentObject, bool], ScriptPreview]
-    """Trial, object, and whether its values are to be shown, which is recorded."""
-    usual: Callable[[], str] | None = None
-    """Returns the script to begin with; None if there is none."""
-
-
 class ScriptDialog(SettingsDialog[R]):
     """Edits settings with a script: checks it while it is typed, and tries it on an object."""
 
     BINDINGS = form_bindings(Binding("f6", "begin", "XNAT's script", id="dialog.begin"))
-    delay_seconds: ClassVar[float] = 0.3
 
-    def __init__(self, form: SettingsForm[R], title: str, calls: ScriptCalls, **ways: Any) -> None:
-        """Take, besides, what is asked about the script."""
+    def __init__(
+        self, form: SettingsForm[R], title: str, *, has_default: bool = False, **ways: Any
+    ) -> None:
+        """Take, besides, whether the engine has a script to begin with."""
         super().__init__(form, title, **ways)
-        self._calls = calls
+        self._has_default = has_default
         self._findings: tuple[ScriptFinding, ...] = ()
         self._left: tuple[LeftText, ...] = ()
         self._checked: str | None = None
         self._tried_with: tuple[object, ...] | None = None
-        self._timer: Timer | None = None
 
     @property
     def script(self) -> ScriptForm:
@@ -265,11 +237,11 @@ class ScriptDialog(SettingsDialog[R]):
 
     def fields(self) -> ScriptFields:
         """Build the body with the trial in it."""
-        return ScriptFields(self.form, self._blink)
+        return ScriptFields(self.form, self.console.blink)
 
     def on_mount(self) -> None:
         """Look for objects to try the script on."""
-        self._look_for_objects()
+        self.ask(self._look_for_objects)
 
     def show_fields(self, problems: dict[str, tuple[Problem, ...]]) -> None:
         """Make the body show what the form says, and what was found in the script."""
@@ -283,9 +255,7 @@ class ScriptDialog(SettingsDialog[R]):
     def sync(self) -> None:
         """Make every widget show what the form says; check and try the script soon."""
         super().sync()
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_timer(self.delay_seconds, self._ask)
+        self.after_pause(self._check_and_try)
 
     def found_problems(self) -> dict[str, tuple[Problem, ...]]:
         """Return all that keeps the form from being saved, the script's errors with it."""
@@ -323,16 +293,21 @@ class ScriptDialog(SettingsDialog[R]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer a script to begin with as long as there is none."""
         if action == "begin":
-            return self._calls.usual is not None and not self.script.text(SITE_SCRIPT).strip()
+            return self._has_default and not self.script.text(SITE_SCRIPT).strip()
         return super().check_action(action, parameters)
 
     def action_begin(self) -> None:
         """Begin with the script that is usual, which only relabels."""
-        self._begin()
+        self.ask(self._begin)
 
-    @work(thread=True, exclusive=True, group=BEGINS, exit_on_error=False)
-    def _begin(self) -> str:
-        return self._calls.usual() if self._calls.usual else ""
+    async def _begin(self) -> None:
+        try:
+            script = await self.ask_newest("begin", lambda engine: engine.scripts.default_script())
+        except EngineError as error:
+            self._explain(error)
+            return
+        self.query_one(f"#{SITE_SCRIPT}", TextArea).text = script
+        self.body.focus_field(SITE_SCRIPT)
 
     def taken_over(self, name: str) -> None:
         """Offer what the changed text allows."""
@@ -341,12 +316,12 @@ class ScriptDialog(SettingsDialog[R]):
     # Checking and trying
 
     @on(BeforeAfter.Wanted)
-    def _ask(self) -> None:
+    def _check_and_try(self) -> None:
         text = self.script.text(SITE_SCRIPT)
         if not text.strip():
             self._take_findings(text, (), ())
         elif text != self._checked:
-            self._check(text)
+            self.ask(self._check, text)
         self._try()
 
     def _try(self) -> None:
@@ -356,45 +331,58 @@ class ScriptDialog(SettingsDialog[R]):
         elif panel.chosen is not None:
             asked = (trial, panel.chosen, panel.masked)
             if asked != self._tried_with:
-                self._tried_with = asked
-                self._attempt(trial, panel.chosen, not panel.masked)
+                self._tried_with = asked  # before the answer: each pause asks only for news
+                self.ask(self._attempt, trial, panel.chosen, not panel.masked)
 
-    @work(thread=True, exclusive=True, group=RECENT, exit_on_error=False)
-    def _look_for_objects(self) -> tuple[RecentObject, ...] | EngineError:
+    async def _look_for_objects(self) -> None:
         try:
-            return self._calls.recent()
+            recent = await self.ask_newest(
+                "recent objects", lambda engine: engine.objects.recent(limit=RECENT_OBJECTS)
+            )
         except EngineError as error:
-            return error
+            self._explain(error)
+            return
+        self._panel.choose_from(
+            tuple(one for one in recent if one.as_received or one.reference.file)
+        )
+        self._try()
 
-    @work(thread=True, exclusive=True, group=CHECKS, exit_on_error=False)
-    def _check(self, text: str) -> tuple[str, tuple[ScriptFinding, ...], tuple[LeftText, ...]]:
-        return text, self._calls.check(text), self._calls.left(text)
-
-    @work(thread=True, exclusive=True, group=TRIES, exit_on_error=False)
-    def _attempt(
-        self, trial: ScriptTrial, recent: RecentObject, shown: bool
-    ) -> ScriptPreview | EngineError:
+    async def _check(self, text: str) -> None:
         try:
-            return self._calls.attempt(trial, recent, shown)
-        except EngineError as error:
-            return error
+            found = await self.ask_newest(
+                "check", lambda engine: (engine.scripts.check(text), engine.scripts.left(text))
+            )
+        except EngineError:
+            return  # an unchecked script is checked when it is saved
+        self._take_findings(text, *found)
 
-    def finished(self, group: str, outcome: Any) -> None:
-        """Take over what a worker brought."""
-        if group not in (RECENT, CHECKS, TRIES, BEGINS):
-            super().finished(group, outcome)
-        elif isinstance(outcome, BaseException):
-            self._failed(group, outcome)
-        elif group == BEGINS:
-            self.query_one(f"#{SITE_SCRIPT}", TextArea).text = outcome
-            self.body.focus_field(SITE_SCRIPT)
-        elif group == RECENT:
-            self._panel.choose_from(outcome)
-            self._try()
-        elif group == CHECKS:
-            self._take_findings(*outcome)
+    async def _attempt(self, trial: ScriptTrial, recent: RecentObject, shown: bool) -> None:
+        reference, received = recent.reference, recent.as_received
+        actor = self.console.actor
+
+        def attempt(engine: EngineView) -> ScriptPreview:
+            if shown:
+                return engine.scripts.shown_preview(trial, reference, actor, as_received=received)
+            return engine.scripts.preview(trial, reference, as_received=received)
+
+        try:
+            preview = await self.ask_newest("try", attempt)
+        except NotFound as error:
+            if self._panel.take_as_stored():
+                self._tried_with = None
+                self._try()
+            else:
+                self._explain(error)
+        except EngineError as error:
+            self._explain(error)
         else:
-            self._panel.show(outcome)
+            self._panel.show(preview)
+
+    def _explain(self, error: EngineError) -> None:
+        """Say why nothing could be tried."""
+        self._tried_with = None
+        why = safe(f"{error.detail}; {error.remedy}" if error.remedy else error.detail)
+        self._panel.explain(f"no preview: {why}")
 
     def _take_findings(
         self, text: str, findings: tuple[ScriptFinding, ...], left: tuple[LeftText, ...]
@@ -403,16 +391,3 @@ class ScriptDialog(SettingsDialog[R]):
             self._checked, self._findings, self._left = text, findings, left
             self.sync()
             self.refresh_bindings()
-
-    def _failed(self, group: str, error: BaseException) -> None:
-        """Say why nothing could be tried; an unchecked script is checked when it is saved."""
-        if group == CHECKS:
-            return
-        self._tried_with = None
-        if group == TRIES and isinstance(error, NotFound) and self._panel.take_as_stored():
-            self._try()
-            return
-        why = safe(f"an unexpected error ({type(error).__name__}: {error})")
-        if isinstance(error, EngineError):
-            why = safe(f"{error.detail}; {error.remedy}" if error.remedy else error.detail)
-        self._panel.explain(f"no preview: {why}")

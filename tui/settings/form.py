@@ -66,7 +66,7 @@ class FieldSpec:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What is said beside a field, or beside one of its lines."""
+    """A note beside a field, or beside one of its lines."""
 
     text: str = ""
     is_warning: bool = False
@@ -103,20 +103,20 @@ class SettingsForm(Generic[T]):
         return problem.field.rpartition(".")[2]
 
     def remark(self, name: str) -> Remark:
-        """Return what is said beside a field with its present value."""
+        """Return the note on the present value of a field."""
         spec = self.specs[name]
         return Remark(spec.words[self.is_on(name)]) if spec.kind is FieldKind.SWITCH else Remark()
 
     def hint(self, name: str) -> str:
-        """Return what is said below a field while nothing is wrong."""
+        """Return the hint below a field that has no problem."""
         return self.specs[name].hint
 
     def line_remarks(self, name: str) -> tuple[Remark, ...]:
-        """Return what is said beside each line of a text."""
+        """Return a note on each line of a text."""
         return ()
 
     def summary(self) -> str:
-        """Say in one sentence what saving would mean."""
+        """Return a sentence on what saving means."""
         return "Saving makes a new revision; it can be undone in the history."
 
     # What all have in common
@@ -228,7 +228,7 @@ class SettingsFields(FormFields):
         super().__init__(blink)
         self.form: SettingsForm[Any] = form
         self._hints: dict[str, str] = {}
-        """What is said below a field instead of its usual hint."""
+        """Hints that replace the usual ones, by field."""
 
     def compose(self) -> ComposeResult:
         """Lay out the fields in their order."""
@@ -245,15 +245,15 @@ class SettingsFields(FormFields):
         yield from ()
 
     def hint(self, name: str) -> str:
-        """Return what is said below a field; safe text."""
+        """Return the hint below a field; safe text."""
         return self._hints.get(name, self.form.hint(name))
 
     def note(self, name: str) -> Note:
-        """Return what is said beside a field."""
+        """Return the note beside a field."""
         return note_of(self.form.remark(name))
 
     def show_values(self) -> None:
-        """Show what is said beside each line of a text."""
+        """Show a note beside each line of a text."""
         for notes in self.query(LineNotes):
             notes.lines = self.line_notes((notes.id or "").removeprefix(NOTES))
 
@@ -263,12 +263,13 @@ class SettingsFields(FormFields):
         return switch or next(n for n in self.form.specs if n in visible)
 
     def line_notes(self, name: str) -> tuple[Note, ...]:
-        """Return what is said beside each line of a text."""
+        """Return a note on each line of a text."""
         return tuple(map(note_of, self.form.line_remarks(name)))
 
     def refill(self) -> None:
         """Put the form's values into the widgets."""
         super().refill()
+        # What the form writes here is not input.
         with self.prevent(Select.Changed):
             for select in self.query(Select):
                 select.value = self.form.text(select.id or "")

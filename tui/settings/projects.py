@@ -8,8 +8,7 @@ from engine.api.scripts import ScriptTrial
 from engine.model.anonymization import SITE_SCRIPT, ScriptScope
 from engine.model.project import MAX_ALIASES, AutoArchive, Project
 from tui.settings.form import FieldKind, FieldSpec, Remark, SettingsForm
-from tui.settings.site_forms import (
-    AUTO_ARCHIVE_WORDS,
+from tui.settings.shared_fields import (
     anonymization_record,
     anonymization_specs,
     anonymization_values,
@@ -17,6 +16,7 @@ from tui.settings.site_forms import (
     filter_remarks,
     profile_of,
 )
+from tui.settings.site_forms import AUTO_ARCHIVE_WORDS
 from tui.text import counted, safe
 
 if TYPE_CHECKING:
@@ -113,10 +113,10 @@ class ProjectForm(SettingsForm[Project]):
         """Say why nothing can be tried."""
         if self.original is None:
             return "save the project first; then its script can be tried here"
-        return "the preview waits until what is marked ✗ is mended"
+        return "the preview waits until the fields marked ✗ are corrected"
 
     def summary(self) -> str:
-        """Say what becomes of its sessions."""
+        """Return the sentence on what happens to complete sessions."""
         code = AutoArchive(int(self.text("auto_archive")))
         name = safe(self.text("id").strip()) or "the project"
         return f"Complete sessions of {name} are {_WORDS[code]}."

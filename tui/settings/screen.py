@@ -41,8 +41,8 @@ from tui.shell.screen import ConsoleScreen, PaletteEntry
 from tui.shell.status import is_barred
 from tui.text import counted, safe
 from tui.widgets.filter import FilterBar
+from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Facts, Panel
-from tui.widgets.table import LiveTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ class SiteAndProjects:
 
 
 class SettingsFetch:
-    """Asks the engine once for each revision, and when somebody wants to know anew."""
+    """Asks the engine once for each revision, and again on request."""
 
     def __init__(self, asker: Asker, changed: Callable[[], None]) -> None:
         self._asker = asker
@@ -130,7 +130,7 @@ WISH = "study routes"
 
 
 class RoutesFetch:
-    """Keeps the newest routes while somebody looks at them."""
+    """Keeps the newest routes while the screen shows them."""
 
     def __init__(self, asker: Asker, changed: Callable[[], None]) -> None:
         self._routes: Fetch[StudyRoutePage] = Fetch("list study routes", asker, changed)
@@ -178,7 +178,7 @@ NO_PROJECTS = ("there are no projects yet", "n adds one; until then everything i
 LISTS = {"projects": "projects", "alerts": "targets", "studies": "routes"}
 """The panel with the list of a section that has one."""
 FILTERS = {"projects": "#filter", "studies": "#routes-filter"}
-NO_TARGETS = ("nobody is told when something is wrong", "n adds a program or a webhook")
+NO_TARGETS = ("there is no alert target", "n adds a program or a webhook")
 
 
 class SiteScreen(ConsoleScreen):
@@ -224,7 +224,7 @@ class SiteScreen(ConsoleScreen):
     # What is shown
 
     def on_screen_resume(self) -> None:
-        """Count sessions again: that they change is told by no revision."""
+        """Count sessions again: their number changes without a new revision."""
         self._known.forget()
         self._routes.forget()
         super().on_screen_resume()

@@ -70,7 +70,7 @@ class StudyRouteForm(SettingsForm[StudyRoute]):
         return parse_study_route({name: self.text(name) for name in FIELDS}, self._projects)
 
     def hint(self, name: str) -> str:
-        """Return what is said below a field; the projects that there are, below theirs."""
+        """Return the hint below a field; for the project, which projects there are."""
         if name != "project":
             return super().hint(name)
         ids = [safe(project.id) for project in self._projects.projects]
@@ -102,7 +102,6 @@ class StudyRouteCommands:
 
     def __init__(self, app: EngineApp) -> None:
         self._app = app
-        self._engine = app.view
         self._actor = app.actor
 
     async def run(self, action: str, study_instance_uid: str) -> None:
@@ -118,17 +117,16 @@ class StudyRouteCommands:
     async def _edit(self, route: StudyRoute | None, projects: ProjectRegistry) -> None:
         from tui.settings.dialog import SettingsDialog
 
-        uid = safe(route.study_instance_uid, MAX_TITLE_CELLS) if route else ""
-        title = f"Study route · {uid}" if route else "New study route"
+        uid = route.study_instance_uid if route else ""
+        title = f"Study route · {safe(uid, MAX_TITLE_CELLS)}" if route else "New study route"
         form = StudyRouteForm(route, projects, self._users())
         dialog: SettingsDialog[StudyRoute] = SettingsDialog(
             form,
             title,
-            save=lambda changed, seen: self._engine.study_routes.save(
+            store=lambda engine, changed, seen: engine.study_routes.save(
                 changed, self._actor, replacing=seen
             ),
-            current=lambda: _route(self._engine, route.study_instance_uid if route else ""),
-            blink=self._app.blink,
+            current=lambda engine: _route(engine, uid),
         )
         saved = await self._app.push_screen_wait(dialog)
         if saved is not None:

@@ -20,7 +20,8 @@ from tui.settings.site_forms import (
 from tui.text import count, counted, moment, safe, with_unit
 from tui.theme import Tone
 from tui.widgets.filter import NO_FILTER, folded
-from tui.widgets.table import Cell, Column, LiveTable, TableRow
+from tui.widgets.live_table import LiveTable
+from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -54,7 +55,7 @@ SECTIONS = (
     Section("routing", "Routing", "rules for the objects of all receivers"),
     Section("anonymization", "Anonymization", "what is done to objects on receipt"),
     Section("sessions", "Sessions", "when they are complete, file names, filter, free space"),
-    Section("alerts", "Alerts", "who is told when something is wrong"),
+    Section("alerts", "Alerts", "who gets alerts"),
     Section("studies", "Study routes", "where studies go that are announced before they come"),
     Section("projects", "Projects", "what received sessions are sorted into"),
 )
@@ -95,8 +96,8 @@ def target_facts(target: AlertTarget) -> tuple[Fact, ...]:
     """Return everything about a target but what may be secret."""
     return (
         ("target", safe(target.name)),
-        ("told by", safe(target.shown)),
-        ("told of", ", ".join(target.kinds)),
+        ("sent to", safe(target.shown)),
+        ("alerts", ", ".join(target.kinds)),
     )
 
 
@@ -193,8 +194,8 @@ def _sessions(site: SiteSettings) -> Iterator[Fact]:
 
 
 def _alerts(site: SiteSettings) -> Iterator[Fact]:
-    told = counted(len(site.alerts.targets), "target") if site.alerts.targets else "nobody is told"
-    yield "told", told
+    targets = site.alerts.targets
+    yield "alerts go to", counted(len(targets), "target") if targets else "nobody"
     again = with_unit("repeat_seconds", str(site.alerts.repeat_seconds))
     yield "same again after", again
 
@@ -208,7 +209,7 @@ def _text(text: str) -> str:
 
 
 PROJECT_FIELDS = ("project", "title", "alias", "archive", "script")
-"""What a filter can ask for by name."""
+"""Fields of a filter."""
 _ARCHIVE = {
     AutoArchive.MANUAL: "manual",
     AutoArchive.ARCHIVE: "archive",
@@ -255,7 +256,7 @@ class ProjectsTable(LiveTable):
 
 
 class TargetsTable(LiveTable):
-    """Who is told when something is wrong."""
+    """Targets of alerts."""
 
     NOUN = "target"
     UNSORTED = "as configured"
@@ -266,8 +267,8 @@ class TargetsTable(LiveTable):
     )
     COLUMNS = (
         Column("name", "Name", 14, flexible=True, max_width=32),
-        Column("by", "Told by", 20, flexible=True),
-        Column("kinds", "Told of", 16, flexible=True),
+        Column("by", "Sent to", 20, flexible=True),
+        Column("kinds", "Alerts", 16, flexible=True),
     )
 
 
@@ -288,7 +289,7 @@ def section_rows(
 
 
 def project_fields(project: Project) -> dict[str, str]:
-    """Return what a filter looks at."""
+    """Return the values that a filter searches, by field."""
     return folded(
         project=project.id,
         title=project.title,
@@ -346,7 +347,7 @@ def _kinds(target: AlertTarget) -> str:
 
 
 ROUTE_FIELDS = ("study", "project", "subject", "session", "by")
-"""What a filter can ask for by name."""
+"""Fields of a filter."""
 NO_ROUTES = ("no study is announced", "n says where one goes before it comes")
 
 
@@ -372,7 +373,7 @@ class StudyRoutesTable(LiveTable):
 
 
 def route_fields(route: StudyRoute) -> dict[str, str]:
-    """Return what a filter looks at."""
+    """Return the values that a filter searches, by field."""
     return folded(
         study=route.study_instance_uid,
         project=route.project,

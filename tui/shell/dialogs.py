@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
     from textual.events import Key, Resize
+    from textual.widgets._button import ButtonVariant
 
     from engine.api import EngineView
     from engine.errors import EngineError
@@ -86,85 +87,80 @@ CONFIRM = "confirm"
 class QuestionDialog(ModalScreen[str]):
     """Asks one question; returns the id of the answer, and None for Cancel or escape."""
 
-    AUTO_FOCUS = f"#{CANCEL}"
+    AUTO_FOCUS = f"#{CANCEL}"  # an enter that comes too early changes nothing
     BINDINGS = [
-        Binding("escape", "dismiss", "Cancel"),
+        Binding("escape,f1", "dismiss", "Cancel"),
         Binding("left,up", "app.focus_previous", "Previous", show=False),
         Binding("right,down", "app.focus_next", "Next", show=False),
     ]
 
     def __init__(
-        self, title: str, text: str, answers: Sequence[tuple[str, str]], *, danger: bool = False
+        self,
+        title: str,
+        text: str,
+        answers: Sequence[tuple[str, str]],
+        *,
+        cancel: str = "Cancel  esc",
+        danger: bool = False,
+        over_form: bool = False,
     ) -> None:
-        """Take safe texts; each answer is an identifier and its words."""
-        super().__init__()
+        """Take safe texts; each answer is an identifier and its words.
+
+        Args:
+            title: the question in short.
+            text: what each answer means.
+            answers: all but the one that does nothing.
+            cancel: words of that one.
+            danger: whether the answers do what can't be undone without effort.
+            over_form: whether it is shown small, as on top of a form; Cancel is the last button.
+        """
+        super().__init__(classes="-over-form" if over_form else "")
         self._question = title
         self._text = text
         self._answers = tuple(answers)
+        self._cancel = cancel
         self._danger = danger
+        self._over_form = over_form
 
     @classmethod
     def confirm(cls, title: str, consequence: str, verb: str) -> QuestionDialog:
         """Return one with a single answer, which does what can't be undone without effort."""
         return cls(title, consequence, ((CONFIRM, verb),), danger=True)
 
+    @classmethod
+    def over_form(cls, title: str, text: str, accept: str, cancel: str) -> QuestionDialog:
+        """Return one with a single answer, on top of a form."""
+        return cls(title, text, ((CONFIRM, accept),), cancel=cancel, over_form=True)
+
+    @classmethod
+    def notice(cls, title: str, text: str) -> QuestionDialog:
+        """Return one that can only be closed, on top of a form."""
+        return cls(title, text, (), cancel="Close", over_form=True)
+
     def compose(self) -> ComposeResult:
-        """Build the box, Cancel first."""
+        """Build the box."""
         with Vertical(classes="box -danger" if self._danger else "box") as box:
             box.border_title = Content(self._question)
             with VerticalScroll(can_focus=False, classes="scroll"):
                 yield Static(self._text, markup=False, classes="sentence")
             with Horizontal(classes="buttons"):
-                yield Button(Content("Cancel  esc"), id=CANCEL)
-                for name, words in self._answers:
-                    variant = "error" if self._danger else "primary"
-                    yield Button(Content(words), id=name, variant=variant)  # type: ignore[arg-type]
+                yield from self._buttons()
+
+    def _buttons(self) -> ComposeResult:
+        if self._over_form:
+            for name, words in self._answers:
+                yield Button(Content(words), id=name, compact=True)
+            yield Button(Content(self._cancel), id=CANCEL, variant="primary", compact=True)
+            return
+        yield Button(Content(self._cancel), id=CANCEL)
+        for name, words in self._answers:
+            variant: ButtonVariant = "error" if self._danger else "primary"
+            yield Button(Content(words), id=name, variant=variant)
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
         event.stop()
         self.dismiss(None if event.button.id == CANCEL else event.button.id)
-
-
-class ChoiceDialog(ModalScreen[bool]):
-    """Asks one question; True means that the first answer was chosen, escape never does."""
-
-    CSS_PATH = "../shell/style.tcss"
-    AUTO_FOCUS = "#refuse"
-    BINDINGS = [
-        ("escape,f1", "refuse", "Close"),
-        ("left,up", "app.focus_previous", "Previous"),
-        ("right,down", "app.focus_next", "Next"),
-    ]
-
-    def __init__(self, title: str, text: str, *, refuse: str, accept: str = "") -> None:
-        """Prepare the question; without `accept` it is a notice that can only be closed."""
-        super().__init__()
-        self._title = title
-        self._text = text
-        self._refuse = refuse
-        self._accept = accept
-
-    def compose(self) -> ComposeResult:
-        """Lay out the text above the answers."""
-        with Vertical(id="choice") as box:
-            box.border_title = Content(self._title)
-            with VerticalScroll(can_focus=False):
-                yield Static(self._text, markup=False)
-            with Horizontal(id="answers"):
-                if self._accept:
-                    yield Button(Content(self._accept), id="accept", compact=True)
-                yield Button(Content(self._refuse), id="refuse", variant="primary", compact=True)
-
-    @on(Button.Pressed)
-    def answer(self, event: Button.Pressed) -> None:
-        """Close with the answer."""
-        event.stop()
-        self.dismiss(event.button.id == "accept")
-
-    def action_refuse(self) -> None:
-        """Close without accepting."""
-        self.dismiss(False)
 
 
 class PromptDialog(ModalScreen[str]):
@@ -263,7 +259,7 @@ class WorkEnded(Message):
 
 
 class ProgressDialog(ModalScreen[WorkOutcome]):
-    """Follows calls that somebody else makes; closes by itself when all of them succeeded."""
+    """Shows the progress of calls that the app makes; closes if all of them succeeded."""
 
     def __init__(self, title: str, calls: Sequence[WorkStep]) -> None:
         """Take a safe title and the calls in their order."""

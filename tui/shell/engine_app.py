@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, TypeVarTuple
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, cast
 
 from textual import work
 from textual.app import App
+from textual.screen import Screen
 
 from engine.errors import EngineError
 from tui.engine_client import EngineClient, EngineLink, EngineState, NotNow
@@ -20,16 +21,16 @@ if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
 
     from engine.api import EngineView
-    from engine.model.receiver import Receiver
     from tui.shell.dialogs import WorkOutcome, WorkStep
 
 
+R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 MAX_TOAST_CELLS = 400
 
 
 class EngineApp(App[None]):
-    """Runs what asks the engine, keeps what the last look brought, and tells what came of it.
+    """Runs commands, keeps the newest poll of the engine, and shows outcomes.
 
     A command is a coroutine: it asks, awaits `engine.call`, and says the outcome. What the engine
     refuses ends it; `carry_out` shows that, and no command needs to.
@@ -40,22 +41,16 @@ class EngineApp(App[None]):
         self.actor = actor
         self.blink = blink
         self.engine_state = EngineState()
-        self._view = engine
         self._link = EngineLink(engine, self.post_message)
         self.engine = EngineClient(engine, self._link, read_only=read_only)
         self._work: ProgressDialog | None = None
         self._look_wanted = False
         self._looks = False
 
-    @property
-    def view(self) -> EngineView:
-        """The engine itself, for dialogs that ask it on threads of their own."""
-        return self._view
-
     # Looking
 
     def refresh_from_engine(self) -> None:
-        """Have the engine looked at as soon as the look before is over; returns at once."""
+        """Poll the engine as soon as the poll before is over; returns at once."""
         self._look_wanted = True
         if not self._looks:
             self._looks = True
@@ -64,6 +59,7 @@ class EngineApp(App[None]):
     @work(group="look", description="look")
     async def _look_on(self) -> None:
         try:
+            # However often a poll is wanted while one goes on, only one follows.
             while self._look_wanted:
                 self._look_wanted = False
                 await self.look()
@@ -71,18 +67,13 @@ class EngineApp(App[None]):
             self._looks = False
 
     async def look(self) -> EngineState:
-        """Look at the engine once and return what is known then."""
+        """Poll the engine once and return the new state."""
         self.engine_state = await self.engine.look()
         self.looked()
         return self.engine_state
 
     def looked(self) -> None:
-        """Take notice of a new `engine_state`."""
-
-    async def look_at_receiver(self, receiver_id: int) -> Receiver | None:
-        """Look at the engine and return a receiver as it is now."""
-        status = (await self.look()).receiver(receiver_id)
-        return status.receiver if status is not None else None
+        """Called after each poll; `engine_state` is new."""
 
     def select_receiver(self, receiver_id: int) -> None:
         """Put the cursor of the dashboard on a receiver."""
@@ -90,7 +81,7 @@ class EngineApp(App[None]):
     # Commands
 
     def may(self, *, changing: bool = True) -> bool:
-        """Tell whether commands are taken now; a read-only console says why not."""
+        """Tell whether commands are possible now; a read-only console shows why not."""
         try:
             self.engine.check(changes=changing)
         except NotNow as refusal:
@@ -128,6 +119,7 @@ class EngineApp(App[None]):
         """
         self.engine.check(changes=True)
         dialog = self._work = ProgressDialog(title, steps)
+        # Awaited at the end: meanwhile the box shows the calls that are made here.
         closed = self.push_screen(dialog, wait_for_dismiss=True)
         for step in steps:
             if dialog.cancelled:
@@ -160,5 +152,27 @@ class EngineApp(App[None]):
         self.notify(text, severity=severity, timeout=timeout, markup=False)
 
     def show_saved(self, sentence: str, severity: SeverityLevel = "information") -> None:
-        """Tell what became of a change, and how to take it back."""
+        """Show the outcome of a change, and the key that undoes it."""
         self.show_toast(f"{sentence}   Z undoes it", severity)
+
+
+class EngineScreen(Screen[R]):
+    """A screen or a dialog that asks the engine; it stops asking when it goes."""
+
+    @property
+    def console(self) -> EngineApp:
+        """The app, which runs commands and shows their outcomes."""
+        return cast("EngineApp", self.app)
+
+    @property
+    def engine(self) -> EngineClient:
+        """The way to the engine."""
+        return self.console.engine
+
+    def ask(self, asking: Callable[[*Ts], Awaitable[None]], *args: *Ts) -> None:
+        """Run what asks the engine, until the screen goes; an error not handled there is shown."""
+        self._ask(partial(asking, *args))
+
+    @work(group="asking", description="question")
+    async def _ask(self, asking: Callable[[], Awaitable[None]]) -> None:
+        await self.console.told(asking)

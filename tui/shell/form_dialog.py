@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, TypeVarTuple
 
-from textual import on, work
+from textual import on
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import ScreenResume
 from textual.screen import ModalScreen
 from textual.widgets import Button, Footer, Input, Static, Switch, TextArea
-from textual.worker import Worker, WorkerState
 
-from engine.errors import ChangedMeanwhile, ConfigurationError, EngineError
-from tui.shell.dialogs import ChoiceDialog
+from engine.errors import ChangedMeanwhile, ConfigurationError, EngineError, NotFound
+from tui.shell.dialogs import QuestionDialog
+from tui.shell.engine_app import EngineScreen
 from tui.text import counted, safe
 from tui.widgets.form import FormFields
 
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
     from textual.events import DescendantBlur
+    from textual.timer import Timer
 
+    from engine.api import EngineView
     from engine.errors import Problem
     from tui.widgets.form import Form
 
 
 class DialogFoot(Vertical):
-    """Says what saving would mean, or why it did not work."""
+    """Shows what saving means, or why it failed."""
 
     def __init__(self, test: tuple[str, str] | None = None) -> None:
         """Take id and words of the button that tests what is typed, if there is one."""
@@ -50,7 +52,7 @@ class DialogFoot(Vertical):
             yield Button("Save  ^s", id="save", variant="primary", compact=True)
 
     def summarize(self, words: str) -> None:
-        """Say what saving would mean; safe text."""
+        """Show what saving means; safe text."""
         self.query_one("#summary", Static).update(words, layout=False)
 
     def show(self, refusal: str, *, saving: bool, can_reload: bool) -> None:
@@ -65,22 +67,21 @@ class DialogFoot(Vertical):
         save.disabled = saving
 
 
-def refusal_words(outcome: object, verb: str = "saved") -> str:
+def refusal_words(error: EngineError) -> str:
     """Return title, detail and remedy of an error, in one or two lines of safe text."""
-    if not isinstance(outcome, EngineError):
-        return safe(f"✗ Not {verb}: an unexpected error ({type(outcome).__name__}: {outcome})")
-    said_already = outcome.detail.casefold().startswith(outcome.title.casefold())
-    said = outcome.detail if said_already else f"{outcome.title}: {outcome.detail}"
-    remedy = "" if outcome.remedy in outcome.detail else f"\n→ {outcome.remedy}"
+    said_already = error.detail.casefold().startswith(error.title.casefold())
+    said = error.detail if said_already else f"{error.title}: {error.detail}"
+    remedy = "" if error.remedy in error.detail else f"\n→ {error.remedy}"
     return "\n".join(map(safe, f"✗ {said[:1].upper()}{said[1:]}{remedy}".splitlines()))
 
 
 R = TypeVar("R")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 RELOADS = "ctrl+r takes over those changes and keeps yours; then save again"
 WAITS_FOR_SAVING = frozenset(
     ("save", "test", "test_port", "reload", "next_problem", "cancel", "help_field")
 )
-SAVES = "form-save"
 
 
 def form_bindings(*own: BindingType) -> list[BindingType]:
@@ -97,8 +98,9 @@ def form_bindings(*own: BindingType) -> list[BindingType]:
     ]
 
 
-class FormDialog(ModalScreen[R | None], Generic[R]):
-    """Edits one thing; dismisses with what was saved, or with None when given up."""
+# ModalScreen first: Textual takes styles and names for queries from the first base only.
+class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
+    """Edits one thing; returns the saved thing, None if cancelled."""
 
     CSS_PATH = "../shell/style.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
@@ -106,12 +108,14 @@ class FormDialog(ModalScreen[R | None], Generic[R]):
     """What the frame says at the bottom while nothing is wrong."""
     TEST: ClassVar[tuple[str, str] | None] = None
     """Id and words of the button that tests what is typed, if there is one."""
+    GONE: ClassVar[str] = "It does not exist any more; nothing can be saved here"
+    pause_seconds: ClassVar[float] = 0.3
+    """So long nothing is typed before the engine is asked about what was typed."""
     form: Form[R]
 
-    def __init__(self, save: Callable[[R, R | None], R]) -> None:
-        """Take what saves (changed, as it was seen); called on a worker thread."""
+    def __init__(self) -> None:
         super().__init__()
-        self._save = save
+        self._pauses: dict[Callable[[], None], Timer] = {}
         self._saving = False
         self._saved: R | None = None
         self._tried = False
@@ -142,7 +146,17 @@ class FormDialog(ModalScreen[R | None], Generic[R]):
         self.body.show(problems)
 
     def taken_over(self, name: str) -> None:
-        """Do what follows from a changed value."""
+        """Called after a value has changed."""
+
+    # What it asks of the engine, on another thread
+
+    def store(self, engine: EngineView, changed: R, seen: R | None) -> R:
+        """Save what replaces what was seen, None for something new; return what was saved."""
+        raise NotImplementedError
+
+    def current(self, engine: EngineView) -> R | None:
+        """Return what is edited as it is now; None, or `NotFound`, if it is gone."""
+        raise NotImplementedError
 
     def refused(self, problems: tuple[Problem, ...]) -> dict[str, tuple[Problem, ...]]:
         """Return the engine's problems by field."""
@@ -195,7 +209,7 @@ class FormDialog(ModalScreen[R | None], Generic[R]):
         self.sync()
 
     def on_descendant_blur(self, event: DescendantBlur) -> None:
-        """Say what is wrong with a field once it has been left."""
+        """Show the problems of a field once the focus has left it."""
         known = event.widget.id in self.form.field_order
         if known and event.widget.id and event.widget.id not in self._touched:
             self._touched.add(event.widget.id)
@@ -254,16 +268,16 @@ class FormDialog(ModalScreen[R | None], Generic[R]):
         return action != "next_problem" or bool(self.stops())
 
     def action_save(self) -> None:
-        """Save if everything visible is right, else show all that is wrong."""
+        """Save if no visible field has a problem, else show all problems."""
         if self.refuse_problems():
             return
         self._last_field = self.body.focused_field() or self.form.field_order[0]
         self._saving = True
         self.sync()
-        self._store(self.form.result(), self.form.original)
+        self.ask(self._save, self.form.result(), self.form.original)
 
     def refuse_problems(self) -> bool:
-        """Show all that is wrong, if anything is, and go to the first of it."""
+        """Show all problems, if there are any, and go to the first."""
         self._tried = True
         self._refusal = ""
         problems = self.found_problems()
@@ -272,61 +286,51 @@ class FormDialog(ModalScreen[R | None], Generic[R]):
             self._go_to(problems)
         return bool(problems)
 
-    @work(thread=True, group=SAVES, exit_on_error=False)
-    def _store(self, changed: R, seen: R | None) -> R | EngineError:
+    async def _save(self, changed: R, seen: R | None) -> None:
         try:
-            return self._save(changed, seen)
+            saved = await self.engine.call("save", self.store, changed, seen)
         except EngineError as error:
-            return error
-
-    @on(Worker.StateChanged)
-    def finish_work(self, event: Worker.StateChanged) -> None:
-        """Take over what a worker brought."""
-        event.stop()
-        if event.state not in (WorkerState.SUCCESS, WorkerState.ERROR):
-            return
-        succeeded = event.state is WorkerState.SUCCESS
-        outcome = event.worker.result if succeeded else event.worker.error
-        if event.worker.group == SAVES:
-            self._finish_save(outcome)
+            self._saving = False
+            self.show_refusal(error)
         else:
-            self.finished(event.worker.group, outcome)
-
-    def finished(self, group: str, outcome: Any) -> None:
-        """Take over what a worker of the dialog's own brought."""
-
-    def _finish_save(self, outcome: Any) -> None:
-        self._saving = False
-        if not isinstance(outcome, BaseException):
-            self._saved = outcome
+            self._saving = False
+            self._saved = saved
             self.close_once_saved()
-            return
-        self.show_refusal(outcome)
 
-    def show_refusal(self, outcome: object, verb: str = "saved") -> None:
-        """Say why the engine refused, at the fields that are to blame."""
-        if isinstance(outcome, ConfigurationError):
-            self._refused = self.refused(outcome.problems)
+    def show_refusal(self, error: EngineError) -> None:
+        """Show why the engine refused, at the fields concerned."""
+        if isinstance(error, ConfigurationError):
+            self._refused = self.refused(error.problems)
             self._tried = True
-        self._changed_meanwhile = isinstance(outcome, ChangedMeanwhile)
-        self._refusal = refusal_words(outcome, verb)
-        if isinstance(outcome, ChangedMeanwhile):
-            self._refusal = f"✗ Not saved: {safe(outcome.detail)}\n→ {RELOADS}"
+        self._changed_meanwhile = isinstance(error, ChangedMeanwhile)
+        self._refusal = refusal_words(error)
+        if isinstance(error, ChangedMeanwhile):
+            self._refusal = f"✗ Not saved: {safe(error.detail)}\n→ {RELOADS}"
         self.sync()
         if self._refused:
             self._go_to(self._refused)
         else:
             self.body.focus_field(self._last_field or self.form.field_order[0])
 
-    def go_on_with(self, current: R | None, gone: str) -> None:
-        """Edit the thing as it is now, with the changes that were made here.
+    def action_reload(self) -> None:
+        """Edit the thing as it is now, with the changes that were made here."""
+        self.ask(self._reload)
 
-        Args:
-            current: the thing; None if it is gone.
-            gone: a sentence for that.
-        """
+    async def _reload(self) -> None:
+        current: R | None
+        try:
+            current = await self.ask_newest("reload", self.current)
+        except NotFound:
+            current = None
+        except EngineError as error:
+            self._refusal = refusal_words(error)
+            self.sync()
+            return
+        self._go_on_with(current)
+
+    def _go_on_with(self, current: R | None) -> None:
         if current is None:
-            self._refusal = f"✗ {gone}"
+            self._refusal = f"✗ {self.GONE}"
         else:
             kept = ", ".join(self.form.label(name).strip() for name in self.form.rebase(current))
             self._refusal = f"↻ Reloaded. Your own changes are kept: {kept or 'there are none'}"
@@ -336,11 +340,32 @@ class FormDialog(ModalScreen[R | None], Generic[R]):
         self._touched.update(self.form.problems())
         self.sync()
 
+    async def ask_newest(self, what: str, run: Callable[[EngineView, *Ts], T], *args: *Ts) -> T:
+        """Ask for something that changes nothing; a newer question of that name replaces this one.
+
+        Raises:
+            EngineError: what the engine says.
+            CancelledError: if a newer question was asked meanwhile.
+        """
+        about = (what, id(self))  # of this dialog only: others may be open below it
+        return await self.engine.call(what, run, *args, about=about, changes=False, latest=True)
+
+    def after_pause(self, act: Callable[[], None]) -> None:
+        """Do something once nothing was typed for a moment; each call begins to wait anew."""
+        self.cancel_pause(act)
+        self._pauses[act] = self.set_timer(self.pause_seconds, act)
+
+    def cancel_pause(self, act: Callable[[], None]) -> None:
+        """Do not do it, if that is still waited for."""
+        timer = self._pauses.pop(act, None)
+        if timer is not None:
+            timer.stop()
+
     @on(ScreenResume)
     def close_once_saved(self) -> None:
         """Close after saving; a screen that came on top meanwhile is waited for."""
         if self._saved is not None and self.is_active:
-            saved, self._saved = self._saved, None
+            saved, self._saved = self._saved, None  # at resume too, but only once
             self.dismiss(saved)
 
     def stops(self) -> dict[str, tuple[Problem, ...]]:
@@ -368,15 +393,12 @@ class FormDialog(ModalScreen[R | None], Generic[R]):
             return
         original = self.name_of_original()
         lost = f"The changes to {original}" if original else "What you typed"
-        question = ChoiceDialog(
-            "Discard changes?",
-            f"{lost} will be lost.",
-            accept="Discard",
-            refuse="Keep editing",
+        question = QuestionDialog.over_form(
+            "Discard changes?", f"{lost} will be lost.", "Discard", cancel="Keep editing"
         )
 
-        def decide(accepted: bool | None) -> None:
-            if accepted:
+        def decide(answer: str | None) -> None:
+            if answer:
                 self.dismiss(None)
 
         self.app.push_screen(question, decide)
@@ -385,7 +407,7 @@ class FormDialog(ModalScreen[R | None], Generic[R]):
         """Explain the focused field, with examples."""
         name = self.body.focused_field() or self.form.field_order[0]
         title, text = f"Help · {self.form.label(name).strip()}", self.form.help(name)
-        self.app.push_screen(ChoiceDialog(title, text, refuse="Close"))
+        self.app.push_screen(QuestionDialog.notice(title, text))
 
     @on(Button.Pressed)
     async def press(self, event: Button.Pressed) -> None:

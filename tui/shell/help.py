@@ -27,7 +27,7 @@ from tui.theme import (
     Palette,
     Tone,
 )
-from tui.widgets.table import MarkableTable
+from tui.widgets.marks import MarkableTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,17 +13,10 @@ from typing import (
     ClassVar,
     NamedTuple,
     Protocol,
-    TypeVarTuple,
-    cast,
     runtime_checkable,
 )
 
-from rich.cells import cell_len
-from textual import on, work
-from textual.content import Content
-from textual.screen import Screen
-from textual.style import Style
-from textual.widget import Widget
+from textual import on
 from textual.widgets import Input, Static
 
 from tui.engine_client import (
@@ -34,104 +27,27 @@ from tui.engine_client import (
 from tui.keys import KEYS, Scope, bindings, changes
 from tui.places import HOME, SCREEN_SPECS, ScreenSpec
 from tui.shell.dialogs import MessageDialog
+from tui.shell.engine_app import EngineScreen
 from tui.shell.status import STATUS, Banners, KeyLine, StatusLine, stopping_sentence
+from tui.shell.tabs import Breadcrumb, TabRow
 from tui.text import clock, counted, cut, safe
 from tui.theme import palette_of
 from tui.widgets.filter import FilterBar
+from tui.widgets.live_table import LiveTable
+from tui.widgets.marks import Marks
 from tui.widgets.paged_table import PagedTable
 from tui.widgets.panel import Panel
-from tui.widgets.table import LiveTable, MarkableTable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from textual.app import ComposeResult
+    from textual.widget import Widget
 
     from engine.api import EngineSnapshot
     from engine.errors import EngineError
-    from tui.engine_client import EngineClient
     from tui.shell.details import Details
-    from tui.shell.engine_app import EngineApp
     from tui.theme import Palette
-
-
-Ts = TypeVarTuple("Ts")
-BACK = "esc back"
-
-
-class Breadcrumb(Widget):
-    """Shows where one is, and the key that leads back."""
-
-    def __init__(self) -> None:
-        super().__init__(id="crumbs")
-        self._crumbs: tuple[str, ...] = ()
-
-    def show(self, crumbs: tuple[str, ...]) -> None:
-        """Show the way to here; safe text."""
-        if crumbs != self._crumbs:
-            self._crumbs = crumbs
-            self.refresh()
-
-    def render(self) -> Content:
-        """Return the way at the left, the key at the right."""
-        if not self._crumbs:
-            return Content("")
-        width = self.size.width - 2
-        *before, here = self._crumbs
-        way = "".join(f"{crumb} ▸ " for crumb in before)
-        here = cut(here, max(8, width - cell_len(way) - len(BACK) - 2))
-        gap = " " * max(1, width - cell_len(way + here) - len(BACK))
-        return Content.assemble(" ", way, (here, "bold"), gap, BACK)
-
-
-class Tab(NamedTuple):
-    """One name as it is drawn."""
-
-    place: ScreenSpec
-    text: str
-    present: bool
-
-
-class TabRow(Widget):
-    """Shows the screens there are; each is also a mouse target."""
-
-    auto_links = False
-    COMPONENT_CLASSES = {"tab-row--key", "tab-row--present"}
-
-    def __init__(self, places: Sequence[ScreenSpec], present: str) -> None:
-        super().__init__(id="tabs")
-        self._places = tuple(place for place in places if place.screen)
-        self._present = present
-
-    def render(self) -> Content:
-        """Return the longest form that fits."""
-        tabs = arranged(self._places, self._present, self.size.width - 1)
-        return Content.assemble(" ", *(self._drawn(tab) for tab in tabs))
-
-    def _drawn(self, tab: Tab) -> Content:
-        if tab.present:
-            return Content.styled(tab.text, self.get_visual_style("tab-row--present"))
-        target = Style.from_meta({"@click": f"app.go('{tab.place.name}')"})
-        key = self.get_visual_style("tab-row--key", partial=True)
-        at = tab.text.index(tab.place.number)
-        return Content(tab.text).stylize(key, at, at + 1).stylize(target)
-
-
-def arranged(places: Sequence[ScreenSpec], present: str, width: int) -> list[Tab]:
-    """Return the tabs in the longest form that fits: whole names, short ones, numbers."""
-    forms = (
-        [f"{place.number} {place.label}" for place in places],
-        [f"{place.number} {place.short}" for place in places],
-        [f"{p.number} {p.short}" if p.name == present else p.number for p in places],
-    )
-    rows = [[_tab(p, words, present) for p, words in zip(places, f, strict=True)] for f in forms]
-    fitting = (tabs for tabs in rows if sum(cell_len(tab.text) for tab in tabs) <= width)
-    return next(fitting, rows[-1])
-
-
-def _tab(place: ScreenSpec, word: str, present: str) -> Tab:
-    here = place.name == present
-    return Tab(place, f"[{word}]" if here else f" {word} ", here)
 
 
 _DECIDING = ("receivers", "associations", "ended_associations", "read_only")
@@ -152,7 +68,7 @@ class ScreenContext:
 
 @runtime_checkable
 class Painted(Protocol):
-    """A widget that is told its colors."""
+    """A widget that draws with the colors of a palette."""
 
     def paint(self, palette: Palette) -> None:
         """Use other colors from now on."""
@@ -170,7 +86,7 @@ class PaletteEntry(NamedTuple):
     run: Callable[[], object]
 
 
-class ConsoleScreen(Screen[None]):
+class ConsoleScreen(EngineScreen[None]):
     """Shows one reading after another while it is seen; asks for commands by message."""
 
     PLACE: ClassVar[str] = HOME
@@ -300,6 +216,7 @@ class ConsoleScreen(Screen[None]):
             self.query_one(Breadcrumb).show(self.crumbs())
         if snapshot is not None and self._paused_reading is None:
             self.show_panels(engine_state, snapshot)
+        # Every key is asked what it can do, which costs too much for each poll.
         if _keys_may_differ(before, engine_state):
             self.refresh_bindings()
 
@@ -358,24 +275,6 @@ class ConsoleScreen(Screen[None]):
         """Return a fact with the next step; a read-only console names none."""
         return fact if self.frame.read_only else f"{fact}: {step}"
 
-    @property
-    def console(self) -> EngineApp:
-        """The app, as what asks the engine and says what came of it."""
-        return cast("EngineApp", self.app)
-
-    @property
-    def engine(self) -> EngineClient:
-        """The way to the engine."""
-        return self.console.engine
-
-    def ask(self, asking: Callable[[*Ts], Awaitable[None]], *args: *Ts) -> None:
-        """Run what asks the engine, until the screen goes; an error not handled there is shown."""
-        self._ask(partial(asking, *args))
-
-    @work(group="asking", description="question")
-    async def _ask(self, asking: Callable[[], Awaitable[None]]) -> None:
-        await self.console.told(asking)
-
     # What happens
 
     @on(Input.Changed, "FilterBar")
@@ -392,7 +291,7 @@ class ConsoleScreen(Screen[None]):
             table.focus()
         self.show_again()
 
-    @on(MarkableTable.MarksChanged)
+    @on(Marks.MarksChanged)
     def _marks_changed(self) -> None:
         self.show_again()
 

@@ -175,7 +175,7 @@ def _width(items: list[Item], *, short: bool) -> int:
 
 
 def stopping_sentence(snapshot: EngineSnapshot | None) -> str:
-    """Return what is said while the engine stops."""
+    """Return the sentence that is shown while the engine stops."""
     open_now = len(snapshot.associations) if snapshot else 0
     if not open_now:
         return "stopping"
@@ -327,7 +327,7 @@ def _arranged(hints: list[Hint], width: int) -> tuple[list[Hint], HintFormat]:
     hints = list(hints)
     closest = FORMS[-1]
     while hints and _key_width(hints, closest) > width:
-        hints.remove(max(hints, key=lambda hint: hint.key.footer))
+        hints.remove(max(hints, key=lambda hint: hint.key.footer))  # the least important
     return hints, closest
 
 

@@ -48,9 +48,9 @@ class Field(Vertical):
     """
 
     note: reactive[Note] = reactive(Note(), init=False)
-    """What is said to the right of the control."""
+    """The note to the right of the control."""
     hint: reactive[str] = reactive("", init=False)
-    """What is said below the control while nothing is wrong."""
+    """The hint below the control while there is no problem."""
     problems: reactive[tuple[str, ...]] = reactive((), init=False)
     """Sentences about what is wrong."""
 
@@ -90,6 +90,7 @@ class Field(Vertical):
 
     def show(self, shown: bool) -> None:
         """Show or hide the field; what is in it is there as soon as this returns."""
+        # Made when first shown: a dialog with all of its controls opened in twice the time.
         if shown and not self._is_built:
             self._is_built = True
             row = Horizontal(classes="row")
@@ -117,6 +118,7 @@ class Field(Vertical):
     def watch_note(self, note: Note) -> None:
         """Show the note in its tone."""
         for shown in self.query(".note").results(Static):
+            # Notes change at each key: a layout only where the height follows the text.
             shown.update(safe(note.text), layout=shown.styles.is_auto_height)
             for tone in NoteTone:
                 shown.set_class(tone is note.tone, f"-{tone}")

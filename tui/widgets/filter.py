@@ -24,7 +24,7 @@ TERMS = re.compile(
 )
 """One term; a quoted value may have spaces, and its closing quote may still be missing."""
 _UNTYPED = re.compile(r'[^ -~]+|"')
-"""What nobody types: all but printable ASCII, and the quote that would end a value."""
+"""Characters that are replaced: all but printable ASCII, and the quote that would end a value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class Form(Protocol[T]):
         ...
 
     def summary(self) -> str:
-        """Say in one sentence what saving would mean."""
+        """Return a sentence on what saving means."""
         ...
 
     def result(self) -> T:
@@ -100,7 +100,7 @@ LABEL_WIDTH = 18
 
 
 class FormFields(VerticalScroll, can_focus=False):
-    """Draws one form; subclasses say which controls there are and what is said beside them."""
+    """Draws one form; subclasses give the controls and their notes."""
 
     form: Form[Any]
 
@@ -117,6 +117,7 @@ class FormFields(VerticalScroll, can_focus=False):
             field.hint = self.hint(name)
             field.note = self.note(name)
             field.problems = tuple(map(problem_sentence, problems.get(name, ())))
+        # What the form writes here is not input: it would be taken over a second time.
         with self.prevent(Select.Changed, Switch.Changed):
             for switch in self.query(Switch):
                 switch.value = self.form.is_on(switch.id or "")
@@ -126,11 +127,11 @@ class FormFields(VerticalScroll, can_focus=False):
             self.focus_field(self.hidden_by(hidden, visible))
 
     def hint(self, name: str) -> str:
-        """Return what is said below a field; safe text."""
+        """Return the hint below a field; safe text."""
         raise NotImplementedError
 
     def note(self, name: str) -> Note:
-        """Return what is said beside a field."""
+        """Return the note beside a field."""
         raise NotImplementedError
 
     def show_values(self) -> None:
@@ -142,6 +143,7 @@ class FormFields(VerticalScroll, can_focus=False):
 
     def refill(self) -> None:
         """Put the form's values into what is typed in, after it took over others."""
+        # As above: the values come from the form.
         with self.prevent(Input.Changed, TextArea.Changed):
             for entry in self.query(Input):
                 if entry.value != self.form.text(entry.id or ""):

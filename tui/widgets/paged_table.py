@@ -50,7 +50,7 @@ class PagedTable(Table):
         self._measure()
         if self._cursor != before:
             top = self.scroll_offset.y + self._cursor - before
-            self._scroll(min(top, self._cursor))
+            self._scroll(min(top, self._cursor))  # what is seen stands still
         self.choose_here()
         self.refresh_changed()
         self._say_what_is_needed()
@@ -84,4 +84,5 @@ class PagedTable(Table):
 
     def on_resize(self, event: Resize) -> None:
         """Say what is needed in the new size."""
+        # Textual calls the handler of the base class too, which fits the columns.
         self._say_what_is_needed()

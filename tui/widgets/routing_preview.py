@@ -218,7 +218,7 @@ class RoutingPreviewPanel(Static, can_focus=True):
         self._at = 0
         self._mask_timer: Timer | None = None
         self.masked = True
-        """Whether nobody has asked for the values."""
+        """Whether values are masked."""
 
     def show(self, previews: tuple[RoutingPreview, ...], note: str = "") -> None:
         """Show a dry run; a note says why there is none, or that it is not of the present rules."""
@@ -235,7 +235,7 @@ class RoutingPreviewPanel(Static, can_focus=True):
 
     @property
     def words(self) -> ObjectWords | None:
-        """What is said of the object that is shown; None if there is none."""
+        """The words on the object that is shown; None if there is none."""
         if not self._previews:
             return None
         return object_words(self._previews[self._at], whose=self._whose)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
@@ -22,12 +22,12 @@ from tui.text import fit
 from tui.theme import DARK, Palette, Tone, palette_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from textual.events import Click, Resize
 
 
-MAX_STRIPS = 1000
+MAX_STRIPS = 1000  # some 25 screens: a table that changes at each poll must not fill memory
 HEADER = -1
 
 
@@ -96,6 +96,8 @@ class TableRow:
 
     key: str
     cells: Mapping[str, Cell]
+    kind: str = "row"
+    """How it is drawn while the cursor is elsewhere: one of its table's `KINDS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +167,13 @@ class Table(ScrollView, can_focus=True):
     """What the order is called that no column gives."""
     SORTS: ClassVar[bool] = True
     """Whether its rows can be had in another order."""
+    OPENS: ClassVar[bool] = True
+    """Whether a click on the row under the cursor opens it."""
     POINTER_WIDTH: ClassVar[int] = 1
     """Cells of the first column, which shows the row under the cursor."""
     ALLOW_SELECT = False
+    KINDS: ClassVar[tuple[str, ...]] = ("cursor", "header")
+    """Lines that have a style of their own, from the component class ``table--`` and this name."""
     COMPONENT_CLASSES = {"table--cursor", "table--header"}
     BINDINGS = [
         *bindings(Scope.LISTS),
@@ -222,6 +228,11 @@ class Table(ScrollView, can_focus=True):
         return self._total
 
     @property
+    def columns(self) -> Sequence[Column]:
+        """The columns of which those that fit are shown."""
+        return self.COLUMNS
+
+    @property
     def shown_columns(self) -> tuple[Column, ...]:
         """The columns that fit now."""
         return self._fitted
@@ -270,25 +281,39 @@ class Table(ScrollView, can_focus=True):
 
     # Where it is
 
+    def _top(self, row: int) -> int:
+        """Return the first line of a row, below the heads."""
+        return row
+
+    def _row_at(self, line: int) -> tuple[int, int]:
+        """Return the row that a line belongs to, and which line of it that is."""
+        return line, 0
+
+    def _fit(self) -> None:
+        """Choose the columns that fit the width."""
+        width = self.scrollable_content_region.width
+        self._fitted = fitted(self.columns, width - self.POINTER_WIDTH + 1)
+
     def _measure(self) -> None:
-        self.virtual_size = Size(self.scrollable_content_region.width, self._total + 1)
+        lines = self._top(self.row_count) + 1
+        self.virtual_size = Size(self.scrollable_content_region.width, lines)
 
     def _scroll(self, top: int) -> None:
+        # At once: lines are compared next, from where it is scrolled to.
         self.scroll_to(y=max(0, top), animate=False, force=True, immediate=True)
 
     def _see(self, row: int) -> None:
         height, top = self.size.height - 1, self.scroll_offset.y
-        if row < top:
-            self._scroll(row)
-        elif height > 0 and row >= top + height:
-            self._scroll(row + 1 - height)
+        if self._top(row) < top:
+            self._scroll(self._top(row))
+        elif height > 0 and self._top(row + 1) > top + height:
+            self._scroll(self._top(row + 1) - height)
 
     def on_resize(self, event: Resize) -> None:
         """Choose the columns that fit the new width."""
-        width = self.scrollable_content_region.width
-        self._fitted = fitted(self.COLUMNS, width - self.POINTER_WIDTH + 1)
+        self._fit()
         self._measure()
-        self._see(self._cursor)
+        self._see(self.row)
         self.refresh()
 
     # Drawing
@@ -296,7 +321,8 @@ class Table(ScrollView, can_focus=True):
     def refresh_changed(self) -> None:
         """Have the lines written that show something else now."""
         height = self.size.height
-        if not self._total or len(self._drawn) < height - 1:
+        # Lines that were not drawn since it was empty or smaller can't be compared.
+        if not self.row_count or len(self._drawn) < height - 1:
             self.refresh()
             return
         top, width = self.scroll_offset.y, self.size.width
@@ -307,13 +333,10 @@ class Table(ScrollView, can_focus=True):
     def render_lines(self, crop: Region) -> list[Strip]:
         """Return the visible lines; the styles under them are worked out once for all."""
         base = self.rich_style
-        cursor = self.get_component_rich_style("table--cursor")
-        header = self.get_component_rich_style("table--header")
-        self._styles = {
-            "header": LineStyles(base, header),
-            "cursor": LineStyles(base, cursor),
-            "row": LineStyles(base, NO_STYLE),
-        }
+        self._styles = {"row": LineStyles(base, NO_STYLE)}
+        for kind in self.KINDS:
+            over = self.get_component_rich_style(f"table--{kind}")
+            self._styles[kind] = LineStyles(base, over)
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
@@ -323,11 +346,12 @@ class Table(ScrollView, can_focus=True):
             heads = (Piece(self._label(column)) for column in self._fitted)
             pieces = (Piece(" " * self.POINTER_WIDTH), *heads)
             return self._lines.strip(HEADER, pieces, self._styles["header"], width)
-        if not self._total:
+        if not self.row_count:
             return self._empty_strip(y - EMPTY_LINE)
-        row = y - 1 + self.scroll_offset.y
-        line = self._drawn[y] = self._line(row, None)
-        if row >= self._total:
+        at = y - 1 + self.scroll_offset.y
+        line = self._drawn[y] = self._line(at, None)
+        row, _ = self._row_at(at)
+        if row >= self.row_count:
             return Strip.blank(width, self._styles["row"].base)
         pieces = (line.pointer, *line.pieces)
         return self._lines.strip(row, pieces, self._styles[line.kind], width)
@@ -346,27 +370,28 @@ class Table(ScrollView, can_focus=True):
         note = Piece(f" {lines[number]}", self._palette.style(Tone.MUTED))
         return self._lines.strip(HEADER, (note,), styles, width)
 
-    def _line(self, row: int, before: DrawnLine | None) -> DrawnLine:
+    def _line(self, at: int, before: DrawnLine | None) -> DrawnLine:
         """Return what a line shows; a row that was drawn there is not made into pieces again."""
-        if row >= self._total:
+        row, part = self._row_at(at)
+        if row >= self.row_count:
             return NO_LINE
-        known, here = self._known(row), row == self._cursor
-        kind = "cursor" if here else "row"
-        pointer = self._pointer(known.key if known else "", here=here)
+        known, here = self._known(row), row == self.row
+        pointer = self._pointer(known.key if known else "", here=here and not part)
         if known is None:
             dots = Piece(" …", self._palette.style(Tone.MUTED))
-            return DrawnLine(None, pointer, (dots,), kind)
+            return DrawnLine(None, pointer, (dots,), "cursor" if here else "row")
+        kind = "cursor" if here else known.kind
         if before is not None and before.known is known:
             return before._replace(pointer=pointer, kind=kind)
-        cells = ((column, known.cells.get(column.key, NO_CELL)) for column in self._fitted)
-        pieces = tuple(
-            Piece(
-                fit(cell.text, column.width, right=column.right) + " " * GAP,
-                self._palette.style(cell.tone),
-            )
-            for column, cell in cells
-        )
-        return DrawnLine(known, pointer, pieces, kind)
+        return DrawnLine(known, pointer, self._pieces(known, part), kind)
+
+    def _pieces(self, row: TableRow, part: int) -> tuple[Piece, ...]:
+        """Return one line of a row, cell by cell; `part` is the number of that line."""
+        return tuple(self._piece(c, row.cells.get(c.key, NO_CELL)) for c in self._fitted)
+
+    def _piece(self, column: Column, cell: Cell) -> Piece:
+        text = fit(cell.text, column.width, right=column.right) + " " * GAP
+        return Piece(text, self._palette.style(cell.tone))
 
     def _pointer(self, key: str, *, here: bool) -> Piece:
         return Piece("▸" if here else " ")
@@ -382,11 +407,11 @@ class Table(ScrollView, can_focus=True):
 
     def action_cursor_down(self) -> None:
         """Go to the next row."""
-        self.go_to(self._cursor + 1)
+        self.go_to(self.row + 1)
 
     def action_cursor_up(self) -> None:
         """Go to the row before."""
-        self.go_to(self._cursor - 1)
+        self.go_to(self.row - 1)
 
     def action_scroll_top(self) -> None:
         """Go to the first row."""
@@ -394,15 +419,15 @@ class Table(ScrollView, can_focus=True):
 
     def action_scroll_bottom(self) -> None:
         """Go to the last row."""
-        self.go_to(self._total - 1)
+        self.go_to(self.row_count - 1)
 
     def action_page_down(self) -> None:
         """Go a page down."""
-        self.go_to(self._cursor + max(1, self.size.height - 2))
+        self.go_to(self.row + max(1, self.size.height - 2))
 
     def action_page_up(self) -> None:
         """Go a page up."""
-        self.go_to(self._cursor - max(1, self.size.height - 2))
+        self.go_to(self.row - max(1, self.size.height - 2))
 
     async def on_click(self, event: Click) -> None:
         """Go to the row that was clicked, open it if it is the cursor's; sort by a clicked head."""
@@ -411,158 +436,7 @@ class Table(ScrollView, can_focus=True):
             place = event.style.meta.get("column", 0) - 1
             if self.SORTS and 0 <= place < len(self._fitted):
                 self.sort_by(self._fitted[place].key)
-        elif row is not None and row == self._cursor:
+        elif row is not None and row == self.row and self.OPENS:
             await self.run_action("screen.open")
         elif row is not None:
             self.go_to(row)
-
-
-class LiveTable(Table):
-    """Shows all of its rows, and sorts them itself."""
-
-    FOLLOWS_TOP: ClassVar[bool] = False
-    """Whether a cursor on the first row stays on whatever is the first row."""
-
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
-        self._rows: tuple[TableRow, ...] = ()
-        """The rows as they were given."""
-
-    def show(self, rows: Sequence[TableRow], empty: str = "") -> None:
-        """Show these rows, writing only what differs; without any, say why (safe text)."""
-        before, self._rows = self._rows, tuple(rows)
-        if empty != self._empty:
-            self._empty = empty
-            self.refresh()
-        if self._rows != before:
-            self._show_sorted()
-
-    def _show_sorted(self) -> None:
-        on_top = self.FOLLOWS_TOP and self._cursor == 0
-        self._shown, before = tuple(self._sorted(self._rows)), self._cursor
-        if len(self._shown) != self._total:
-            self._total = len(self._shown)
-            self._measure()
-        self._cursor = self._place_of(self._chosen if not on_top else None)
-        if self._cursor != before:
-            self._see(self._cursor)
-        self.choose_here()
-        self.refresh_changed()
-
-    def choose(self, key: str) -> None:
-        """Put the cursor on a row, if it is there."""
-        self.go_to(self._place_of(key))
-
-    def sort_by(self, column: str | None) -> None:
-        """Sort by a column; the same again turns the order round, a third time ends it."""
-        chosen = self._chosen
-        super().sort_by(None if self.descending and column == self.sorted_by else column)
-        self._show_sorted()
-        if chosen is not None:
-            self.choose(chosen)
-
-    def _sorted(self, rows: tuple[TableRow, ...]) -> list[TableRow]:
-        column = self.sorted_by
-        if column is None:
-            return list(rows)
-
-        def position(row: TableRow) -> tuple[bool, float, str]:
-            cell = row.cells.get(column, NO_CELL)
-            return cell.order is None, cell.order or 0.0, cell.text.casefold()
-
-        return sorted(rows, key=position, reverse=self.descending)
-
-    def action_page_down(self) -> None:
-        """Go a page down, and scroll as far."""
-        self._page(self.size.height - 1)
-
-    def action_page_up(self) -> None:
-        """Go a page up, and scroll as far."""
-        self._page(1 - self.size.height)
-
-    def _page(self, rows: int) -> None:
-        self._scroll(self.scroll_offset.y + rows)
-        self.go_to(self._cursor + rows)
-
-
-class MarkableTable(LiveTable):
-    """Shows a check mark beside the pointer; a row that is not shown any more is not marked."""
-
-    POINTER_WIDTH = 2
-    BINDINGS = bindings(Scope.MARKS)
-
-    class MarksChanged(Message):
-        """Other rows are marked."""
-
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
-        self._marked: frozenset[str] = frozenset()
-
-    @property
-    def marked(self) -> tuple[str, ...]:
-        """Keys of the marked rows, in their order on the screen."""
-        return tuple(row.key for row in self._shown if row.key in self._marked)
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """Keys of the rows that an action is for: the marked ones, else the one under the cursor.
-
-        Rows that a filter keeps away are never among them, so nothing unseen is acted on.
-        """
-        return self.marked or ((self.chosen,) if self.chosen is not None else ())
-
-    def unmark(self) -> None:
-        """Take all marks away, after an action on the marked rows."""
-        self._mark(frozenset())
-
-    def action_mark(self) -> None:
-        """Mark the row under the cursor, or take its mark away; go to the next row."""
-        if self.chosen is not None:
-            self._mark(self._marked ^ {self.chosen})
-            self.action_cursor_down()
-
-    def action_mark_all(self) -> None:
-        """Mark all rows, or none if all are marked."""
-        rows = frozenset(row.key for row in self._shown)
-        self._mark(frozenset() if self._marked == rows else rows)
-
-    def _mark(self, keys: frozenset[str]) -> None:
-        if keys != self._marked:
-            self._marked = keys
-            self.refresh_changed()
-            self.post_message(self.MarksChanged())
-
-    def _show_sorted(self) -> None:
-        self._marked &= {row.key for row in self._rows}
-        super()._show_sorted()
-
-    def _pointer(self, key: str, *, here: bool) -> Piece:
-        pointer = super()._pointer(key, here=here).text
-        mark = "✓" if key in self._marked else " "
-        return Piece(pointer + mark, self._palette.style(Tone.KEY))
-
-
-Shown = TypeVar("Shown")
-
-
-class RowMemory(Generic[Shown]):
-    """Makes rows of what they show; of what is as it was, the same row again.
-
-    A console looks several times a second at hundreds of things that hardly change.
-    """
-
-    def __init__(self, key: Callable[[Shown], str], make: Callable[[Shown, str], TableRow]) -> None:
-        """Take what gives a row's key, and what makes a row of that key."""
-        self._key = key
-        self._make = make
-        self._made: dict[str, tuple[Shown, TableRow]] = {}
-
-    def rows(self, shown: Iterable[Shown]) -> list[TableRow]:
-        """Return the rows; what is not among them is forgotten."""
-        before, self._made = self._made, {}
-        for one in shown:
-            key = self._key(one)
-            known = before.get(key)
-            again = known is not None and known[0] == one
-            self._made[key] = known if known and again else (one, self._make(one, key))
-        return [row for _, row in self._made.values()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.api.objects import Comparison, ElementRow, RowChange
 from engine.model.identity import MASK
 from engine.queries.objects import compared, masked, masked_comparison
-from tests.fake_groups import example_elements
+from tests.fakes.objects import example_elements
 
 LAST_TAG = 0x00324000
 

@@ -17,7 +17,7 @@ from engine.model.session import SessionAction, SessionArea, SessionStatus, poss
 from engine.queries.sessions import SessionQueries
 from engine.sessions.planner import Planner
 from tests.engine.index.depot import Depot, depot_in
-from tests.fake_sessions import make_session
+from tests.fakes.sessions import make_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

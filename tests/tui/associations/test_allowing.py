@@ -1,5 +1,6 @@
 """Rejected callers: how they are shown, what lets them in, and what helps when a line does not."""
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -196,6 +197,27 @@ async def test_a_receiver_changed_meanwhile_is_shown_as_it_is_now_and_nothing_is
         saved, _, replacing = engine.named("save_receiver")[-1]
         assert saved.whitelist == ("NEW_CT", "OLD_WS@10.4.2.0/24")
         assert replacing == now
+
+
+async def test_the_dialog_answers_keys_while_a_silent_engine_is_asked_what_was_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine, may_look = whitelist_rejections(), threading.Event()
+    look = engine.snapshot
+    async with at_row(engine) as (app, pilot):
+        await pilot.press("w", "down")
+        change_intake(engine, whitelist=("NEW_CT",))
+        engine.error = ChangedMeanwhile("CT_INTAKE:8104", "anna", NOW, ["whitelist: +NEW_CT"])
+        monkeypatch.setattr(engine, "snapshot", lambda: may_look.wait(10) and look())
+        await pilot.press("ctrl+s", "down")
+        await pilot.pause()
+        assert options(app)[2].startswith("●")
+        assert str(app.screen.query_one("#allow-it", Button).label) == "Saving…"
+        may_look.set()
+        while not words(app, "#refused"):
+            await pilot.pause(0.01)
+        assert "CT_INTAKE:8104 was changed by anna" in words(app, "#refused")
+        assert preview(app)[1].startswith("+   2  OLD_WS")
 
 
 async def test_a_caller_that_somebody_else_let_in_meanwhile_is_not_added_again() -> None:

@@ -8,8 +8,8 @@ import pytest
 from engine.api.history import ChangeRow, RevisionSummary
 from engine.model.configuration_diff import Change
 from engine.model.secrets import MASK
-from tests.fake_groups import example_changes, example_revisions
 from tests.fakes import HOSTILE_NAMES, NOW
+from tests.fakes.history import example_changes, example_revisions
 from tui.history.diff import Columns, DiffLine, DiffLineKind, as_text, columns, diff_lines, laid_out
 from tui.history.revisions import (
     FIELDS,
@@ -67,7 +67,7 @@ def test_a_subject_is_found_that_no_sentence_names() -> None:
     [
         ({}, "site x: 1 → 2"),
         ({"changes": 4}, "site x: 1 → 2; and 3 more changes"),
-        ({"summary": (), "changes": 0}, "nothing that is told"),
+        ({"summary": (), "changes": 0}, "nothing that is listed"),
         ({"summary": ("a \x1b[2J",)}, "a ␛[2J"),
     ],
 )

@@ -9,7 +9,7 @@ from engine.api.objects import Comparison, ElementRow, RowChange
 from engine.model.identity import MASK
 from engine.queries.objects import compared, masked, masked_comparison
 from engine.routing import parse_rule
-from tests.fake_groups import example_elements
+from tests.fakes.objects import example_elements
 from tui.inspector.header import (
     FIELDS,
     HeaderTreeState,

@@ -9,8 +9,8 @@ from textual.pilot import Pilot
 
 from engine.api.objects import ObjectReference, Thumbnail, Window
 from engine.model.identity import MASK
-from tests.fake_groups import phantom
 from tests.fakes import FakeEngine, busy
+from tests.fakes.objects import phantom
 from tests.tui.sessions.test_sessions_screen import (
     TOLD,
     keys_of,

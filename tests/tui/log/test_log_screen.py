@@ -30,6 +30,7 @@ from tui.log.view import LogView
 from tui.shell.dialogs import MessageDialog
 from tui.widgets.filter import FilterBar
 from tui.widgets.panel import Facts
+from tui.widgets.table import TableRow
 
 
 @asynccontextmanager
@@ -51,7 +52,7 @@ def lines(screen: LogScreen) -> list[str]:
 
 
 def chosen(screen: LogScreen) -> str:
-    entry = screen.query_one(LogView).chosen
+    entry = screen.query_one(LogView).entry
     return entry.sentence if entry else ""
 
 
@@ -273,3 +274,34 @@ async def test_an_empty_audit_log_says_that_nobody_did_anything() -> None:
         await pilot.pause()
         await pilot.pause()
         assert any("nobody did anything yet" in line for line in lines(screen))
+
+
+async def test_rows_are_made_only_of_the_events_that_are_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = busy()
+    engine.record(*(ReceiverListening(receiver="X:1", address=str(n)) for n in range(10_000)))
+    async with running(engine) as (app, screen, pilot):
+        await app.look()
+        made: set[int] = set()
+        make = LogView._known
+
+        def count(view: LogView, row: int) -> TableRow | None:
+            made.add(row)
+            return make(view, row)
+
+        monkeypatch.setattr(LogView, "_known", count)
+        engine.record(stored(1))
+        await app.look()
+        await pilot.pause()
+        assert made <= set(range(screen.query_one(LogView).size.height))
+
+
+async def test_wrapped_lines_of_the_audit_log_are_its_own() -> None:
+    engine = busy()
+    engine.older_audited = of_yesterday("anna", "bert")
+    async with running(engine, (80, 24)) as (_app, screen, pilot):
+        await pilot.press("w", "a")
+        assert all("contexts" not in line for line in lines(screen))
+        await pilot.press("a")
+        assert lines(screen)[4].strip().startswith("10.4.9.2, 4 of 4 contexts")

@@ -32,12 +32,12 @@ from tui.processors.fetch import RefreshState, is_due
 from tui.processors.forwarding import DestinationsTable, ForwardingScreen, NotForwardedTable
 from tui.processors.screen import ProcessorsScreen
 from tui.processors.table import ClassesTable, ProcessorsTable
-from tui.shell.dialogs import ChoiceDialog, MessageDialog, QuestionDialog
+from tui.shell.dialogs import MessageDialog, QuestionDialog
 from tui.shell.status import active_hints
 from tui.widgets.field import Field
 from tui.widgets.filter import FilterBar
+from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Facts
-from tui.widgets.table import LiveTable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -193,7 +193,7 @@ async def test_what_the_engine_refuses_is_said_at_the_field_and_nothing_is_lost(
         assert app.focused.id == name
         assert dialog.form.text("label") == "Relabel CT A"
         await press(app, pilot, "escape")
-        assert isinstance(app.screen, ChoiceDialog)
+        assert isinstance(app.screen, QuestionDialog)
         await press(app, pilot, "left", "enter")
         assert isinstance(app.screen, ProcessorsScreen)
 

@@ -256,7 +256,7 @@ async def test_a_stored_identifier_that_can_not_be_used_is_shown_with_its_error(
         assert all(words in screen_text(app) for words in said)
         await pilot.press("ctrl+s")
         await settle(pilot)
-        assert app.engine.saved == []
+        assert app.fake.saved == []
 
 
 async def test_without_projects_there_is_nothing_to_choose_and_that_is_said() -> None:

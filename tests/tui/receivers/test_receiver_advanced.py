@@ -22,6 +22,7 @@ from tests.tui.receivers.test_receiver_dialog import (
     routing_receiver,
     screen_text,
     settle,
+    wait_for,
 )
 from tui.receivers.fields import Disclosure
 from tui.receivers.form import ADVANCED_FIELDS, ReceiverForm
@@ -260,11 +261,27 @@ async def test_the_tester_goes_with_the_whitelist() -> None:
         assert not app.dialog.query_one("#tester").display
 
 
+async def test_the_dialog_answers_keys_while_a_silent_engine_is_asked_for_a_reload() -> None:
+    receiver = make_receiver(whitelist_enabled=True, whitelist=("A",))
+    app = Host(edit_form(receiver))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await change_meanwhile(pilot, app, replace(receiver, port=8105))
+        app.fake.may_look.clear()
+        await pilot.press("ctrl+r", *"_2")
+        await pilot.pause()
+        assert app.dialog.query_one("#whitelist", TextArea).text == "A\nMINE_2"
+        assert "Reloaded" not in app.words("refusal")
+        app.fake.may_look.set()
+        await wait_for(pilot, lambda: "Reloaded" in app.words("refusal"))
+        assert app.dialog.query_one("#whitelist", TextArea).text == "A\nMINE_2"
+        assert app.dialog.query_one("#port", Input).value == "8105"
+
+
 async def change_meanwhile(pilot: Pilot[None], app: Host, current: Receiver | None) -> None:
     """Type a whitelist line, and save after somebody else has changed the receiver."""
-    app.engine.current = current
+    app.fake.current = current
     changes = ["port: 8104 → 8105"]
-    app.engine.refusal = ChangedMeanwhile("XNAT:8104", "anna [/x]", AT, changes)
+    app.fake.refusal = ChangedMeanwhile("XNAT:8104", "anna [/x]", AT, changes)
     app.dialog.query_one("#whitelist").focus()
     await pilot.press("end", "enter", *"MINE", "ctrl+s")
     await settle(pilot)
@@ -303,10 +320,10 @@ async def test_reload_takes_their_changes_and_keeps_mine(by: str) -> None:
         assert app.form.text("bind_address") == "10.0.0.5"
         assert app.form.is_on("direct_archive")
         assert not app.dialog.query_one("#reload", Button).display
-        app.engine.refusal = None
+        app.fake.refusal = None
         await pilot.press("ctrl+s")
         await settle(pilot)
-    assert app.engine.seen == [receiver, theirs]
+    assert app.fake.seen == [receiver, theirs]
     assert app.results == [replace(theirs, whitelist=("A", "MINE"))]
 
 

@@ -32,7 +32,7 @@ def conflicting(*after: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
         pilot.app.screen.query_one("#whitelist").focus()
         await pilot.press("end", "2", "ctrl+s")
         await settle(pilot)
-        app.engine.current = replace(app.form.original, port=11113, anonymization=False)
+        app.fake.current = replace(app.form.original, port=11113, anonymization=False)
         await pilot.press(*after)
         await settle(pilot)
 
@@ -44,7 +44,7 @@ def refusing(app: Any) -> Any:
         "receiver MR_RESEARCH:11112 port: 11112 → 11113",
         "receiver MR_RESEARCH:11112 anonymization: on → off",
     ]
-    app.engine.refusal = ChangedMeanwhile("MR_RESEARCH:11113", "anna@10.4.0.7", AT, changes)
+    app.fake.refusal = ChangedMeanwhile("MR_RESEARCH:11113", "anna@10.4.0.7", AT, changes)
     return app
 
 

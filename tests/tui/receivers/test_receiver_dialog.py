@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual.app import App
 from textual.widgets import Button, Input, Select, Static, Switch, TextArea
 
 import tui
@@ -16,18 +15,22 @@ from engine.errors import InvalidReceiver, NotFound, PortInUse, Problem
 from engine.model.peer import AETitle
 from engine.model.plugins import DEFAULT_IDENTIFIERS, IdentifierInfo
 from engine.model.receiver import Receiver, ReceiverRules
+from tests.fakes import make_snapshot, make_status
 from tests.tui.reaching import reach
 from tui.receivers.dialog import ReceiverDialog
 from tui.receivers.form import FIELD_ORDER, ReceiverForm
-from tui.shell.dialogs import ChoiceDialog
+from tui.shell.dialogs import QuestionDialog
+from tui.shell.engine_app import EngineApp
 from tui.theme import DARK
 from tui.widgets.field import Field, LineNotes, Note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from textual.app import App
     from textual.pilot import Pilot
 
+    from engine.api import EngineSnapshot
     from engine.model.processing import RoutingPreview
 
 THEME = Path(tui.__file__).with_name("theme.tcss")
@@ -50,10 +53,13 @@ class FakeEngine:
         self.saved: list[Receiver] = []
         self.seen: list[Receiver | None] = []
         self.current: Receiver | None = None
+        """What `snapshot` shows in place of all receivers."""
         self.probed: list[int] = []
         self.ports: dict[int, PortStatus | Exception] = {}
         self.may_save = threading.Event()
         self.may_save.set()
+        self.may_look = threading.Event()
+        self.may_look.set()
         self.preview: Callable[[Receiver, bool], tuple[RoutingPreview, ...]] | None = None
 
     def save_receiver(
@@ -65,6 +71,11 @@ class FakeEngine:
         if self.refusal is not None:
             raise self.refusal
         return receiver
+
+    def snapshot(self) -> EngineSnapshot:
+        self.may_look.wait(10)
+        found = (make_status(self.current),) if self.current is not None else ()
+        return make_snapshot(receivers=found)
 
     def preview_routing(self, receiver: Receiver, site: object = None) -> Any:
         assert self.preview is not None
@@ -82,7 +93,7 @@ class FakeEngine:
         return status
 
 
-class Host(App[None]):
+class Host(EngineApp):
     """Shows one dialog in the console's colors and remembers its result."""
 
     CSS_PATH = THEME
@@ -95,30 +106,13 @@ class Host(App[None]):
         engine: FakeEngine | None = None,
         preview: Callable[[Receiver, bool], tuple[RoutingPreview, ...]] | None = None,
     ) -> None:
-        super().__init__()
+        self.fake = engine or FakeEngine()
+        self.fake.preview = preview
+        super().__init__(reach(self.fake), read_only=False, actor="anna", blink=False)
         self.register_theme(DARK)
         self.theme = DARK.name
-        self.engine = engine or FakeEngine()
-        self.engine.preview = preview
-        view = reach(self.engine)
-
-        def previewed(receiver: Receiver, shown: bool) -> tuple[RoutingPreview, ...]:
-            previews: tuple[RoutingPreview, ...]
-            if shown:
-                previews = view.shown_routing(receiver, "anna")
-            else:
-                previews = view.preview_routing(receiver)
-            return previews
-
         self.form = form or ReceiverForm.new(ReceiverRules(identifiers=identifiers))
-        self.dialog = ReceiverDialog(
-            self.form,
-            port_status=view.port_status,
-            save=lambda changed, seen: view.save_receiver(changed, "anna", replacing=seen),
-            current=lambda _: self.engine.current,
-            preview=previewed if preview else None,
-            blink=False,
-        )
+        self.dialog = ReceiverDialog(self.form, has_preview=preview is not None)
         self.results: list[Receiver | None] = []
 
     def on_mount(self) -> None:
@@ -136,7 +130,7 @@ class Host(App[None]):
     def top(self) -> str:
         """Title of the question or notice on top; empty if the dialog itself is on top."""
         screen: object = self.screen
-        box = self.screen.query_one("#choice") if isinstance(screen, ChoiceDialog) else None
+        box = self.screen.query_one(".box") if isinstance(screen, QuestionDialog) else None
         return str(box.border_title) if box else ""
 
     def words(self, id: str) -> str:
@@ -169,7 +163,7 @@ async def test_a_typed_receiver_is_saved_and_returned() -> None:
         await pilot.press(*"XNAT_2", "ctrl+s")
         await settle(pilot)
     saved = make_receiver("XNAT_2", id=0)
-    assert app.engine.saved == [saved]
+    assert app.fake.saved == [saved]
     assert app.results == [saved]
 
 
@@ -314,7 +308,7 @@ async def test_saving_shows_all_problems_at_once_and_focuses_the_first() -> None
         assert app.border()[1] == "3 problems"
         assert app.words("summary") == "✗ 3 problems; f8 goes there"
         assert app.focused is app.dialog.query_one("#ae_title")
-        assert app.engine.saved == []
+        assert app.fake.saved == []
 
 
 async def test_f8_goes_round_the_problems_and_to_the_bad_line() -> None:
@@ -380,10 +374,10 @@ async def test_the_state_of_the_port_is_shown_in_words(
     status: PortStatus | Exception, shown: str
 ) -> None:
     app = Host()
-    app.engine.ports[8104] = status
+    app.fake.ports[8104] = status
     async with app.run_test() as pilot:
         await wait_for(pilot, lambda: app.field("port").note.text == shown)
-        assert app.engine.probed == [8104]
+        assert app.fake.probed == [8104]
 
 
 async def wait_for(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
@@ -397,7 +391,7 @@ async def wait_for(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
 
 async def test_a_port_that_only_this_receiver_uses_is_its_own() -> None:
     app = Host(edit_form(make_receiver()))
-    app.engine.ports[8104] = PortStatus(PortState.OURS, "shared with XNAT")
+    app.fake.ports[8104] = PortStatus(PortState.OURS, "shared with XNAT")
     async with app.run_test() as pilot:
         await settle(pilot)
         assert app.field("port").note.text == "✓ its own port"
@@ -406,14 +400,14 @@ async def test_a_port_that_only_this_receiver_uses_is_its_own() -> None:
 async def test_typing_a_port_probes_once_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     app = Host(ReceiverForm.new(ReceiverRules(), port=81))
     async with app.run_test() as pilot:
-        monkeypatch.setattr(ReceiverDialog, "probe_delay_seconds", 30.0)
+        monkeypatch.setattr(ReceiverDialog, "pause_seconds", 30.0)
         app.dialog.query_one("#port").focus()
         await pilot.press("end", "1")
         assert app.field("port").note.text == ""
-        monkeypatch.setattr(ReceiverDialog, "probe_delay_seconds", 0.01)
+        monkeypatch.setattr(ReceiverDialog, "pause_seconds", 0.01)
         await pilot.press("2")
         await wait_for(pilot, lambda: app.field("port").note.text == "✓ free")
-        assert app.engine.probed == [8112]
+        assert app.fake.probed == [8112]
 
 
 async def test_ctrl_t_probes_at_once_and_a_bad_port_is_not_probed() -> None:
@@ -422,11 +416,11 @@ async def test_ctrl_t_probes_at_once_and_a_bad_port_is_not_probed() -> None:
         await settle(pilot)
         await pilot.press("ctrl+t")
         await settle(pilot)
-        assert app.engine.probed == [8104, 8104]
+        assert app.fake.probed == [8104, 8104]
         app.dialog.query_one("#port", Input).value = "70000"
         await pilot.press("ctrl+t")
         await settle(pilot)
-        assert app.engine.probed == [8104, 8104]
+        assert app.fake.probed == [8104, 8104]
         assert app.field("port").note.text == ""
         assert app.field("port").problems[0].startswith("is outside 1–65535")
 
@@ -555,7 +549,7 @@ async def test_a_refusal_keeps_the_dialog_open_with_everything_typed(
         assert app.dialog.query_one("#ae_title", Input).value == "XNAT_2"
         assert app.focused is app.dialog.query_one("#ae_title")
         assert not app.dialog.query_one("#save", Button).disabled
-        app.engine.refusal = None
+        app.fake.refusal = None
         await pilot.press("ctrl+s")
         await settle(pilot)
         assert len(app.results) == 1
@@ -581,13 +575,13 @@ async def test_an_unexpected_error_while_saving_is_said_and_loses_nothing() -> N
     async with app.run_test() as pilot:
         await pilot.press(*"XNAT_2", "ctrl+s")
         await wait_for(pilot, lambda: app.dialog.query_one("#refusal").display)
-        assert "unexpected error (RuntimeError: engine [/gone])" in app.words("refusal")
+        assert "save: RuntimeError: engine [/gone]\n→ this is a defect" in app.words("refusal")
         assert app.form.value("ae_title") == "XNAT_2"
 
 
 async def test_while_saving_the_button_says_so_and_nothing_else_can_be_started() -> None:
     app = Host()
-    app.engine.may_save.clear()
+    app.fake.may_save.clear()
     async with app.run_test() as pilot:
         await pilot.press(*"XNAT_2", "ctrl+s")
         await pilot.pause()
@@ -597,20 +591,20 @@ async def test_while_saving_the_button_says_so_and_nothing_else_can_be_started()
         await pilot.press("ctrl+s", "escape", "f1", "ctrl+t", "x")
         await pilot.pause()
         assert app.screen is app.dialog
-        app.engine.may_save.set()
+        app.fake.may_save.set()
         await settle(pilot)
-    assert len(app.engine.saved) == 1
+    assert len(app.fake.saved) == 1
     assert app.results == [make_receiver("XNAT_2", id=0)]
 
 
 async def test_a_screen_that_came_on_top_while_saving_is_waited_for() -> None:
     app = Host()
-    app.engine.may_save.clear()
+    app.fake.may_save.clear()
     async with app.run_test() as pilot:
         await pilot.press(*"XNAT_2", "ctrl+s")
         await pilot.pause()
-        await app.push_screen(ChoiceDialog("News", "A receiver failed.", refuse="Close"))
-        app.engine.may_save.set()
+        await app.push_screen(QuestionDialog.notice("News", "A receiver failed."))
+        app.fake.may_save.set()
         await settle(pilot)
         assert app.results == []
         await pilot.press("escape")
@@ -625,7 +619,7 @@ async def test_buttons_do_what_their_keys_do(button: str, probes: int) -> None:
         await settle(pilot)
         await pilot.click(f"#{button}")
         await settle(pilot)
-    assert len(app.engine.probed) == probes
+    assert len(app.fake.probed) == probes
     assert app.results == {"cancel": [None], "save": [make_receiver()]}.get(button, [])
 
 
@@ -678,7 +672,7 @@ async def test_brackets_in_an_ae_title_are_shown_as_they_are(ae_title: str) -> N
 
 async def test_words_of_the_engine_are_shown_as_they_are() -> None:
     app = Host(engine=FakeEngine(PortInUse("", 8104, "[/bin]\x1b[31m")))
-    app.engine.ports[8104] = PortStatus(PortState.TAKEN, "held by [/x]\x1b[0m")
+    app.fake.ports[8104] = PortStatus(PortState.TAKEN, "held by [/x]\x1b[0m")
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await pilot.press(*"XNAT", "ctrl+s")

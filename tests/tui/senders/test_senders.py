@@ -9,8 +9,8 @@ import pytest
 from engine.api import AssociationEnd, RefusedContext
 from engine.api.senders import HourVolume, SenderDetail, SenderState
 from engine.api.status import AcceptedContext
-from tests.fake_groups import FakeSenders, make_sender
 from tests.fakes import NOW, make_association, make_receiver, make_snapshot, make_status
+from tests.fakes.senders import FakeSenders, make_sender
 from tui.associations.allow import allow_form
 from tui.senders.chart import bars, chart_lines, head, meaning, strip
 from tui.senders.screen import words_for

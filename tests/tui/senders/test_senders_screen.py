@@ -12,8 +12,8 @@ from textual.widgets import Static
 
 from engine.errors import EngineError
 from engine.events import AssociationReleased, ObjectsStored
-from tests.fake_groups import make_sender
 from tests.fakes import NOW, FakeEngine, busy, empty, whitelist_rejections
+from tests.fakes.senders import make_sender
 from tests.tui.associations.test_associations_screen import keys, settle, title
 from tui.app import ConsoleApp
 from tui.associations.allow import AllowDialog

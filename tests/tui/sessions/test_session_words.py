@@ -8,8 +8,8 @@ import pytest
 from engine.api.sessions import ArchivePreview, SessionOrder, SessionOutcome
 from engine.model.project import Project
 from engine.model.session import SessionAction, SessionArea, SessionStatus
-from tests.fake_sessions import make_session
 from tests.fakes import NOW, FakeEngine
+from tests.fakes.sessions import make_session
 from tui.sessions.tables import session_rows
 from tui.sessions.words import (
     action_title,

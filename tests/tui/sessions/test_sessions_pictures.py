@@ -6,8 +6,8 @@ from typing import Any
 from engine.api.objects import Thumbnail
 from engine.errors import NotFound
 from engine.model.project import Project
-from tests.fake_sessions import hostile_sessions
 from tests.fakes import HOSTILE_NAMES, FakeEngine, busy
+from tests.fakes.sessions import hostile_sessions
 from tests.tui.shell.test_screen_pictures import (
     Compare,
     both_sizes,

@@ -12,8 +12,8 @@ from engine.errors import NotFound
 from engine.events.sessions import SessionDeleted
 from engine.model.project import Project
 from engine.model.session import SessionArea, SessionStatus
-from tests.fake_sessions import make_session
 from tests.fakes import FakeEngine, busy
+from tests.fakes.sessions import make_session
 from tui.app import ConsoleApp
 from tui.engine_client import GoRequested
 from tui.sessions.actions import ProjectDialog

@@ -37,13 +37,13 @@ from tui.settings.before_after import (
 )
 from tui.settings.form import FieldKind, number_in
 from tui.settings.projects import ProjectForm, deletion_sentence, script_words
+from tui.settings.shared_fields import filter_remarks
 from tui.settings.site_forms import (
     AnonymizationForm,
     ReceiversForm,
     RoutingForm,
     SessionsForm,
     example_name,
-    filter_remarks,
     section_words,
 )
 from tui.settings.tables import (

@@ -79,7 +79,7 @@ async def tried(app: ConsoleApp, pilot: Pilot[None]) -> None:
     await pilot.pause()
     dialog = app.screen
     if isinstance(dialog, ScriptDialog):
-        dialog._ask()
+        dialog._check_and_try()
     if isinstance(dialog, RoutingDialog):
         dialog._try_rules()
     await settle(app, pilot)
@@ -357,7 +357,7 @@ async def test_projects_are_filtered_and_opened() -> None:
 async def test_targets_are_added_and_deleted_and_their_secrets_not_shown() -> None:
     engine = settled()
     async with running(engine, "alerts", "enter", "j") as (app, pilot):
-        assert facts(app)["told by"] == "webhook https://chat.example/…"
+        assert facts(app)["sent to"] == "webhook https://chat.example/…"
         await press(app, pilot, "d")
         assert isinstance(app.screen, QuestionDialog)
         assert "secret" not in str(app.screen.query_one(".sentence", Static).content)

@@ -9,8 +9,9 @@ from tui.engine_client import EngineState
 from tui.keys import Scope
 from tui.shell.screen import ConsoleScreen
 from tui.widgets.filter import FilterBar
+from tui.widgets.marks import MarkableTable
 from tui.widgets.panel import Panel
-from tui.widgets.table import Cell, Column, MarkableTable, TableRow
+from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
     from tui.shell.details import Details

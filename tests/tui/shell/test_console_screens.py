@@ -31,8 +31,9 @@ from tui.shell.dialogs import (
 )
 from tui.shell.help import all_keys
 from tui.shell.palette import ConsoleCommands
-from tui.shell.screen import ConsoleScreen, TabRow, arranged
+from tui.shell.screen import ConsoleScreen
 from tui.shell.status import StatusLine, active_hints
+from tui.shell.tabs import TabRow, arranged
 from tui.theme import DARK, palette_of
 from tui.widgets.filter import FilterBar
 

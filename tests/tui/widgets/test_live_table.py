@@ -5,7 +5,8 @@ from typing import Any
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
-from tui.widgets.table import Cell, Column, LiveTable, TableRow, fitted
+from tui.widgets.live_table import LiveTable
+from tui.widgets.table import Cell, Column, TableRow, fitted
 
 NAMES = Column("name", "Name", 8)
 NUMBERS = Column("number", "Number", 6, right=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tui.widgets.table import Cell, RowMemory, TableRow
+from tui.widgets.live_table import RowMemory
+from tui.widgets.table import Cell, TableRow
 
 Named = tuple[str, int]
 

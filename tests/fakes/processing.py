@@ -1,4 +1,4 @@
-"""Custom processing without an engine: it keeps what it is told, for tests of the console."""
+"""Custom processing, forward copies and scripts of a fake engine."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import builtins
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from engine.api.scripts import ScriptPreview, TrialOutcome
 from engine.errors import ChangedMeanwhile, EngineError, NotFound
 from engine.model.processing import ProcessorStatus, ProcessorTrial
 
 if TYPE_CHECKING:
+    from engine.api.forwarding import DestinationStatus, NotForwarded
+    from engine.api.objects import ObjectReference
+    from engine.api.scripts import LeftText, ScriptFinding, ScriptTrial
     from engine.model.processor import Processor, ProcessorClass
 
 
@@ -74,3 +78,84 @@ class FakeProcessors:
         self.calls.append(call)
         if self.error is not None:
             raise self.error
+
+
+@dataclass
+class FakeForwarding:
+    """A `ForwardingView` that answers from memory and notes every command in `calls`."""
+
+    known: tuple[DestinationStatus, ...] = ()
+    given_up: tuple[NotForwarded, ...] = ()
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def destinations(self) -> tuple[DestinationStatus, ...]:
+        return self.known
+
+    def failed(self, destination: int | None = None, limit: int = 100) -> tuple[NotForwarded, ...]:
+        found = (f for f in self.given_up if destination in {None, f.destination})
+        return tuple(found)[:limit]
+
+    def retry(self, destination: int, actor: str, items: tuple[int, ...] = ()) -> int:
+        self.calls.append(("retry", destination, actor, items))
+        self._require(destination)
+        return len(items)
+
+    def drop(
+        self,
+        destination: int,
+        actor: str,
+        items: tuple[int, ...] = (),
+        *,
+        waiting: bool = False,
+    ) -> int:
+        self.calls.append(("drop", destination, actor, items, waiting))
+        self._require(destination)
+        return len(items)
+
+    def _require(self, destination: int) -> None:
+        if destination not in {status.id for status in self.known}:
+            raise NotFound(f"there is no destination {destination}", "look at the list again")
+
+
+@dataclass
+class FakeScripts:
+    """Notes what it is asked in `calls`."""
+
+    findings: tuple[ScriptFinding, ...] = ()
+    kept: tuple[LeftText, ...] = ()
+    result: ScriptPreview = field(default_factory=lambda: ScriptPreview(TrialOutcome.EDITED))
+    calls: list[tuple[str, object]] = field(default_factory=list)
+
+    def check(self, text: str) -> tuple[ScriptFinding, ...]:
+        self.calls.append(("check", text))
+        return self.findings
+
+    def left(self, text: str) -> tuple[LeftText, ...]:
+        self.calls.append(("left", text))
+        return self.kept if text.strip() else ()
+
+    def default_script(self) -> str:
+        return 'version "6.1"\n(0010,0010) := subject\n'
+
+    def preview(
+        self,
+        trial: ScriptTrial,
+        reference: ObjectReference,
+        *,
+        as_received: bool = False,
+        equal: bool = False,
+    ) -> ScriptPreview:
+        self.calls.append(("preview", (trial, reference, as_received, equal)))
+        return self.result
+
+    def shown_preview(
+        self,
+        trial: ScriptTrial,
+        reference: ObjectReference,
+        actor: str,
+        *,
+        as_received: bool = False,
+        equal: bool = False,
+    ) -> ScriptPreview:
+        self.calls.append(("shown_preview", (trial, reference, actor, as_received, equal)))
+        return self.result

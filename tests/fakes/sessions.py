@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,13 +36,13 @@ from engine.model.session import (
     SessionStatus,
     possible_actions,
 )
+from tests.fakes.values import NOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.model.queries import SessionQuery
 
-NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 S = SessionStatus
 
 CONFLICT = (

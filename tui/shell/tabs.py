@@ -1,0 +1,94 @@
+"""Where one is: the row of screens, and the way to a deeper screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.style import Style
+from textual.widget import Widget
+
+from tui.text import cut
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tui.places import ScreenSpec
+
+BACK = "esc back"
+
+
+class Breadcrumb(Widget):
+    """Shows where one is, and the key that leads back."""
+
+    def __init__(self) -> None:
+        super().__init__(id="crumbs")
+        self._crumbs: tuple[str, ...] = ()
+
+    def show(self, crumbs: tuple[str, ...]) -> None:
+        """Show the way to here; safe text."""
+        if crumbs != self._crumbs:
+            self._crumbs = crumbs
+            self.refresh()
+
+    def render(self) -> Content:
+        """Return the way at the left, the key at the right."""
+        if not self._crumbs:
+            return Content("")
+        width = self.size.width - 2
+        *before, here = self._crumbs
+        way = "".join(f"{crumb} ▸ " for crumb in before)
+        here = cut(here, max(8, width - cell_len(way) - len(BACK) - 2))
+        gap = " " * max(1, width - cell_len(way + here) - len(BACK))
+        return Content.assemble(" ", way, (here, "bold"), gap, BACK)
+
+
+class Tab(NamedTuple):
+    """One name as it is drawn."""
+
+    place: ScreenSpec
+    text: str
+    present: bool
+
+
+class TabRow(Widget):
+    """Shows the screens there are; each is also a mouse target."""
+
+    auto_links = False
+    COMPONENT_CLASSES = {"tab-row--key", "tab-row--present"}
+
+    def __init__(self, places: Sequence[ScreenSpec], present: str) -> None:
+        super().__init__(id="tabs")
+        self._places = tuple(place for place in places if place.screen)
+        self._present = present
+
+    def render(self) -> Content:
+        """Return the longest form that fits."""
+        tabs = arranged(self._places, self._present, self.size.width - 1)
+        return Content.assemble(" ", *(self._drawn(tab) for tab in tabs))
+
+    def _drawn(self, tab: Tab) -> Content:
+        if tab.present:
+            return Content.styled(tab.text, self.get_visual_style("tab-row--present"))
+        target = Style.from_meta({"@click": f"app.go('{tab.place.name}')"})
+        key = self.get_visual_style("tab-row--key", partial=True)
+        at = tab.text.index(tab.place.number)
+        return Content(tab.text).stylize(key, at, at + 1).stylize(target)
+
+
+def arranged(places: Sequence[ScreenSpec], present: str, width: int) -> list[Tab]:
+    """Return the tabs in the longest form that fits: whole names, short ones, numbers."""
+    forms = (
+        [f"{place.number} {place.label}" for place in places],
+        [f"{place.number} {place.short}" for place in places],
+        [f"{p.number} {p.short}" if p.name == present else p.number for p in places],
+    )
+    rows = [[_tab(p, words, present) for p, words in zip(places, f, strict=True)] for f in forms]
+    fitting = (tabs for tabs in rows if sum(cell_len(tab.text) for tab in tabs) <= width)
+    return next(fitting, rows[-1])
+
+
+def _tab(place: ScreenSpec, word: str, present: str) -> Tab:
+    here = place.name == present
+    return Tab(place, f"[{word}]" if here else f" {word} ", here)
