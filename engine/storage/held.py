@@ -23,6 +23,7 @@ from engine.dicom.elements import (
 )
 from engine.dicom.part10 import body_offset
 from engine.errors import UnreadableObject
+from engine.host.kernel_copy import copy_bytes
 from engine.storage.incoming import PartFile, out_of_resources
 
 if TYPE_CHECKING:
@@ -43,9 +44,6 @@ _BEGINNING_BYTES: Final = 16_000
 _ITEM_HEAD_BYTES: Final = 8
 _ANY_SIZE: Final = 1 << 48
 """For a data set whose length is not known yet."""
-_NOT_BETWEEN_THESE: Final = frozenset(
-    (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
-)
 
 
 class PixelData(NamedTuple):
@@ -469,24 +467,5 @@ def _place_in(found: Index, data: Buffer, body_offset: int, encoding: Encoding) 
 
 
 def _append(target: int, source: int, start: int, end: int) -> None:
-    """Copy bytes of one file to where another stands, inside the kernel."""
-    move = _by_range
-    while start < end:
-        try:
-            done = move(target, source, start, end - start)
-        except OSError as error:
-            if move is _by_sending or error.errno not in _NOT_BETWEEN_THESE:
-                raise
-            move = _by_sending
-            continue
-        if done == 0:
-            raise OSError(errno.EIO, "it became shorter")
-        start += done
-
-
-def _by_range(target: int, source: int, start: int, count: int) -> int:
-    return os.copy_file_range(source, target, count, start)
-
-
-def _by_sending(target: int, source: int, start: int, count: int) -> int:
-    return os.sendfile(target, source, start, count)
+    if not copy_bytes(source, target, start, end):
+        raise OSError(errno.EIO, "a part became shorter")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import struct
 import zlib
@@ -23,6 +22,7 @@ from engine.anonymize.errors import StatementFailure, UneditableFile
 from engine.anonymize.files.values import ReadObject, extent, is_unchanged, kept_element, part_of
 from engine.dicom.elements import LONG_VRS, UNDEFINED_LENGTH
 from engine.dicom.part10 import PREAMBLE
+from engine.host.kernel_copy import copy_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -134,9 +134,6 @@ _CHARACTER_SET: Final = BaseTag(0x00080005)
 _GROUP_LENGTH: Final = BaseTag(0x00020000)
 _META_LENGTH: Final = struct.pack("<HH2sH", 2, 0, b"UL", 4)
 # How copy_file_range(2) refuses two files that it can't copy between; sendfile(2) can.
-_NOT_BETWEEN_THESE_FILES: Final = frozenset(
-    (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
-)
 
 
 def transfer_syntax_of(ds: Dataset) -> UID:
@@ -198,7 +195,8 @@ class _Output:
     def copy(self, file: BinaryIO, start: int, end: int) -> None:
         """Append bytes of another file."""
         self.flush()
-        _copy(file.fileno(), self.target, start, end)
+        if not copy_bytes(file.fileno(), self.target, start, end):
+            raise UneditableFile("the file became shorter while it was read", "try it again")
 
     def flush(self) -> None:
         """Write what is encoded so far."""
@@ -209,31 +207,6 @@ class _Output:
         implicit, little = self.buffer.is_implicit_VR, self.buffer.is_little_endian
         self.buffer = DicomBytesIO()
         self.buffer.is_implicit_VR, self.buffer.is_little_endian = implicit, little
-
-
-def _copy(source: int, target: int, start: int, end: int) -> None:
-    """Copy bytes from one file to another inside the kernel."""
-    # Pixel data never come into memory, and some file systems share the blocks.
-    offset, move = start, _by_range
-    while offset < end:
-        try:
-            done = move(source, target, offset, end - offset)
-        except OSError as error:
-            if move is _by_sending or error.errno not in _NOT_BETWEEN_THESE_FILES:
-                raise
-            move = _by_sending
-            continue
-        if done == 0:
-            raise UneditableFile("the file became shorter while it was read", "try it again")
-        offset += done
-
-
-def _by_range(source: int, target: int, offset: int, count: int) -> int:
-    return os.copy_file_range(source, target, count, offset)
-
-
-def _by_sending(source: int, target: int, offset: int, count: int) -> int:
-    return os.sendfile(target, source, offset, count)
 
 
 def _write_meta(ds: Dataset, buffer: DicomBytesIO) -> None:
