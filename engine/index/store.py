@@ -103,10 +103,13 @@ class SessionOrigin:
 
 @dataclass(frozen=True, slots=True)
 class SessionPlace:
-    """A session's number and its folder's parts, relative to its area."""
+    """A session's number, and its folder's parts, relative to its area."""
 
     id: int
     folder: tuple[str, ...]
+    area: SessionArea
+    hold: int
+    """Number of the hold on the session that the place comes with; the session's own here."""
     is_new: bool = False
     has_history: bool = False
     """Whether the index knows objects of it, or of another session of its key, from before."""
@@ -376,7 +379,8 @@ class SessionIndex:
         for session_id, folder, status, becomes in self._candidates(key):
             if becomes is not None:
                 self._join(session_id, status, becomes)
-                return SessionPlace(session_id, tuple(folder.split("/")), has_history=True)
+                parts = tuple(folder.split("/"))
+                return SessionPlace(session_id, parts, key.area, session_id, has_history=True)
         return None
 
     def _join(self, session_id: int, status: str, becomes: SessionStatus) -> None:
@@ -424,8 +428,9 @@ class SessionIndex:
                 ),
             )
         self._receiving += 1
-        assert cursor.lastrowid is not None
-        return SessionPlace(cursor.lastrowid, folder, is_new=True, has_history=has_history)
+        number = cursor.lastrowid
+        assert number is not None
+        return SessionPlace(number, folder, key.area, number, is_new=True, has_history=has_history)
 
     def _free_folder(
         self, make_folder: Callable[[datetime], tuple[str, ...]], at: datetime

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from engine.dicom.part10 import body_offset
 from engine.errors import OutOfResources, ProcessingFailed
@@ -41,13 +41,6 @@ class _NameTaken(Exception):
     """The archive already has something with the name of the new session (XNAT 9.7)."""
 
 
-class FiledPlace(NamedTuple):
-    """The session that an object joins, and the tree that its place is in."""
-
-    place: SessionPlace
-    area: SessionArea
-
-
 class Filing:
     """Finds sessions for objects; for all threads."""
 
@@ -79,7 +72,7 @@ class Filing:
 
     def file(
         self, receiver: Receiver, key: SessionKey, origin: SessionOrigin, *, directly: bool
-    ) -> FiledPlace:
+    ) -> SessionPlace:
         """Find or create the session of an object and hold it.
 
         Args:
@@ -101,12 +94,11 @@ class Filing:
         appends = receiver.direct_archive and receiver.direct_archive_append
         if appends and key.project is not None and origin.auto_archive is None:
             origin = replace(origin, auto_archive=True)
-        place = self._index.session_for(
+        return self._index.session_for(
             key, origin, lambda at: self._new_folder(key.project, key.label, at)
         )
-        return FiledPlace(place, key.area)
 
-    def _directly(self, key: SessionKey, origin: SessionOrigin) -> FiledPlace:
+    def _directly(self, key: SessionKey, origin: SessionOrigin) -> SessionPlace:
         assert key.project is not None
         project, label = key.project, key.label
         # The index asks again if the name is taken by another session. A direct session has one
@@ -120,7 +112,7 @@ class Filing:
             return name
 
         key = key._replace(area=SessionArea.ARCHIVE)
-        return FiledPlace(self._index.session_for(key, origin, only_folder), key.area)
+        return self._index.session_for(key, origin, only_folder)
 
     def _is_archived(self, project: str, label: str) -> bool:
         """Tell whether any archive folder of a project has an entry with a session's label."""

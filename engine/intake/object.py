@@ -112,8 +112,8 @@ class IncomingObject:
         """Where the data set begins in the part."""
         self.complete_at = begun_at
         """Monotonic time at which the last byte had arrived."""
-        self.held_session: int | None = None
-        """The session that it joins. It is not moved until the row of this object is queued."""
+        self.hold: int | None = None
+        """Holds the session that it joins, which is not moved until this object's row is queued."""
         self.project_script = ProjectScript.DUE
         """Whether its project's anonymization is yet to come."""
         self._preamble = b""

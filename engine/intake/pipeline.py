@@ -21,7 +21,7 @@ from engine.errors import (
 from engine.events import EditedOnDisk, SessionOpened
 from engine.index.store import SessionOrigin
 from engine.index.writer import REPLACES, ObjectRow
-from engine.intake.filing import DuplicateFinder, FiledPlace, Filing
+from engine.intake.filing import DuplicateFinder
 from engine.intake.object import AssociationContext, IncomingObject, ObjectArrival
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState, ProjectScript, SessionArea
@@ -37,12 +37,11 @@ if TYPE_CHECKING:
     from engine.events.journal import Journal
     from engine.host.clock import Clock
     from engine.identification.caches import SeriesDestination
-    from engine.index.store import Copy, SessionIndex, SessionKey, SessionPlace
-    from engine.index.traces import TraceIndex
+    from engine.index.store import Copy, SessionKey, SessionPlace
+    from engine.intake.dock import ObjectDock
     from engine.intake.label_processing import CustomProcessing
     from engine.intake.receiver_policy import ReceiverPolicy
     from engine.intake.rules import ObjectRouter
-    from engine.metrics import Metrics
     from engine.model.identity import Identity
     from engine.model.receiver import Receiver
     from engine.storage.guard import StorageGuard
@@ -99,13 +98,11 @@ class Pipeline:
     def __init__(
         self,
         places: StorageAreas,
-        index: SessionIndex,
+        dock: ObjectDock,
         journal: Journal,
-        metrics: Metrics,
         clock: Clock,
         router: ObjectRouter,
         anonymizer: Anonymizer,
-        traces: TraceIndex | None = None,
         custom: CustomProcessing | None = None,
     ) -> None:
         self._places = places
@@ -115,15 +112,12 @@ class Pipeline:
             SessionArea.PREARCHIVE: (places.prearchive_fd, FlushedFolders()),
             SessionArea.ARCHIVE: (places.archive_fd, FlushedFolders()),
         }
-        self._index = index
-        self._filing = Filing(index, places.prearchive_fd, places.archive_fd, router.archive_folder)
+        self._dock = dock
         self._journal = journal
-        self._metrics = metrics
         self._clock = clock
         self._router = router
         self._anonymizer = anonymizer
         self._resent = DuplicateFinder(anonymizer, places.durability)
-        self._traces = traces
         self._custom = custom
 
     def source(
@@ -206,8 +200,8 @@ class Pipeline:
         finally:
             # After the row is queued: whoever moves the session waits for this, then flushes the
             # rows, and so sees every object.
-            if incoming.held_session is not None:
-                self._index.session_writers.release(incoming.held_session)
+            if incoming.hold is not None:
+                self._dock.release(incoming.hold)
 
     def abandon(self, incoming: IncomingObject, why: str) -> None:
         """Discard an object whose rest will not come, and add its row."""
@@ -217,7 +211,7 @@ class Pipeline:
     def _record(self, incoming: IncomingObject, outcome: ObjectOutcome) -> None:
         source, sop_class_uid, sop_instance_uid, transfer_syntax_uid = incoming.arrival
         size_bytes, now = incoming.size_bytes, self._clock.now()
-        self._index.record(
+        self._dock.record(
             ObjectRow(
                 at=now.isoformat(timespec="microseconds"),
                 receiver=source.receiver_label,
@@ -234,16 +228,8 @@ class Pipeline:
                 file=outcome.file,
                 bytes=size_bytes,
                 project_script=incoming.project_script,
-            )
-        )
-        seconds = self._clock.monotonic() - incoming.complete_at
-        self._metrics.record_object(
-            source.receiver_label,
-            outcome.state,
-            size_bytes,
-            seconds,
-            source.calling_ae_title,
-            outcome.status,
+            ),
+            self._clock.monotonic() - incoming.complete_at,
         )
 
     def _store(self, incoming: IncomingObject) -> ObjectOutcome:
@@ -280,13 +266,13 @@ class Pipeline:
         # object can be compared with them.
         part = self._anonymized(incoming, identity, receiver_policy, directly=directly)
         filed = self._known_session(series.key, directly=directly)
-        # `place_of` holds the session, before copies are looked up in it: it must not move between
-        # that look and the publishing. It is noted here for the release.
+        # `known_place` holds the session, before copies are looked up in it: it must not move
+        # between that look and the publishing. It is noted here for the release.
         if filed is not None:
-            incoming.held_session = filed.place.id
+            incoming.hold = filed.hold
         copies: tuple[Copy, ...] = ()
-        if filed is None or filed.place.has_history:  # else it can only be where it arrives
-            copies = self._index.copies(series.key, arrival.sop_instance_uid)
+        if filed is None or filed.has_history:  # else it can only be where it arrives
+            copies = self._dock.copies(series.key, arrival.sop_instance_uid)
             same = self._resent.same(incoming, identity, receiver_policy, copies)
             if same is not None:
                 return ObjectOutcome(
@@ -296,12 +282,12 @@ class Pipeline:
         # session.
         if filed is None:
             filed = self._new_session(series.key, source, identity, directly=directly)
-            incoming.held_session = filed.place.id
-        if self._traces is not None and source.traced != (filed.place.id, series.traced):
-            self._traces.note(filed.place.id, series.traced)
-            source.traced = filed.place.id, series.traced
+            incoming.hold = filed.hold
+        if source.traced != (filed.id, series.traced):
+            self._dock.trace(filed.id, series.traced)
+            source.traced = filed.id, series.traced
         published = self._publish(incoming, part, header, filed, receiver_policy, series, copies)
-        return _outcome(published, filed.place, identity.warning)
+        return _outcome(published, filed, identity.warning)
 
     def _identified(
         self, incoming: IncomingObject, header: HeaderView, receiver_policy: ReceiverPolicy
@@ -344,7 +330,7 @@ class Pipeline:
         # The script runs before the session is known, and only for objects that go into the
         # archive. So the answer must be certain here. Otherwise `Filing.file` finds out.
         if key.project in receiver_policy.project_steps:
-            return self._filing.archives_directly(receiver, key)
+            return self._dock.archives_directly(receiver, key)
         return receiver.direct_archive
 
     def _anonymized(
@@ -375,17 +361,16 @@ class Pipeline:
             self._anonymizer.edit(incoming.part, steps, identity.labels, source)
         )
 
-    def _known_session(self, key: SessionKey, *, directly: bool) -> FiledPlace | None:
+    def _known_session(self, key: SessionKey, *, directly: bool) -> SessionPlace | None:
         """Hold the session if it has objects already; None if this may be its first one."""
         if directly and key.project is not None:
             key = key._replace(area=SessionArea.ARCHIVE)
-        place = self._index.place_of(key)
-        return None if place is None else FiledPlace(place, key.area)
+        return self._dock.known_place(key)
 
     def _new_session(
         self, key: SessionKey, source: AssociationContext, identity: Identity, *, directly: bool
-    ) -> FiledPlace:
-        filed = self._filing.file(
+    ) -> SessionPlace:
+        filed = self._dock.file(
             source.receiver,
             key,
             SessionOrigin(
@@ -397,13 +382,13 @@ class Pipeline:
             ),
             directly=directly,
         )
-        if filed.place.is_new:
+        if filed.is_new:
             self._journal.record(
                 SessionOpened(
                     receiver=source.receiver_label,
                     calling_ae_title=source.calling_ae_title,
                     association=source.association,
-                    session=filed.place.id,
+                    session=filed.id,
                     project=key.project or UNASSIGNED,
                 )
             )
@@ -414,7 +399,7 @@ class Pipeline:
         incoming: IncomingObject,
         part: PartFile,
         header: HeaderView,
-        filed: FiledPlace,
+        filed: SessionPlace,
         receiver_policy: ReceiverPolicy,
         series: SeriesDestination,
         copies: tuple[Copy, ...],
@@ -423,13 +408,13 @@ class Pipeline:
         parts = ["SCANS", series.scan, "DICOM"]
         # The policy for duplicates is about the copy in this session, which may have another name
         # or scan by now.
-        here = next((copy for copy in copies if copy.session == filed.place.id), None)
+        here = next((copy for copy in copies if copy.session == filed.id), None)
         if here is not None:
             *parts, name = here.file.split("/")
         return publish(
             part,
             incoming.arrival.source.folders[filed.area],
-            (*filed.place.folder, *parts),
+            (*filed.folder, *parts),
             name,
             self._places.durability,
             body_offset=incoming.body_offset,

@@ -8,6 +8,8 @@ from engine.host.clock import local_midnight
 from engine.identification.installed import IdentifierFaults, usable
 from engine.index.traces import TraceIndex, TraceKey
 from engine.inspection.showings import PhiAccessLog
+from engine.intake.dock import LocalObjectDock
+from engine.intake.filing import Filing
 from engine.intake.pipeline import Pipeline, StorageAreas
 from engine.intake.rules import ObjectRouter
 from engine.metrics import Metrics
@@ -61,6 +63,8 @@ class Intake:
         self.faults = IdentifierFaults(plugins.identifier_infos, clock, report)
         """The receivers whose identifier can't be used."""
         self.router = self._router(plugins, access, resources)
+        self.dock = self._object_dock()
+        """What pipelines ask."""
         self.pipeline = self._pipeline(resources)
 
     def start_ahead(self, configuration: Configuration) -> None:
@@ -97,17 +101,24 @@ class Intake:
             templates_of(plugins.file_namers, journal.record),
         )
 
+    def _object_dock(self) -> LocalObjectDock:
+        storage, archive_folder = self._storage, self.router.archive_folder
+        return LocalObjectDock(
+            storage.index,
+            Filing(storage.index, storage.prearchive_fd, storage.archive_fd, archive_folder),
+            self.metrics,
+            TraceIndex(storage.index, self.trace_key),
+        )
+
     def _pipeline(self, resources: ExitStack) -> Pipeline:
         storage = self._storage
         return Pipeline(
             self._places(resources),
-            storage.index,
+            self.dock,
             storage.journal,
-            self.metrics,
             self._clock,
             self.router,
             Anonymizer(storage.incoming, storage.runner, storage.journal),
-            TraceIndex(storage.index, self.trace_key),
             self.processors.custom(self.router),
         )
 

@@ -11,8 +11,8 @@ import pytest
 
 from engine.errors import OutOfResources
 from engine.index.operations import OperationKind, Plan, Request
-from engine.index.store import SessionIndex, SessionKey, SessionOrigin
-from engine.intake.filing import FiledPlace, Filing
+from engine.index.store import SessionIndex, SessionKey, SessionOrigin, SessionPlace
+from engine.intake.filing import Filing
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions.ledger import SessionRepository
 from tests.fakes import FixedClock, make_receiver
@@ -40,12 +40,12 @@ class Desk:
         self.index = SessionIndex(root / "index.sqlite", durable=False)
         self.filing = Filing(self.index, self.fds[0], self.fds[1], lambda _: self.current)
 
-    def file(self, receiver: Any = DIRECT, key: SessionKey = KEY) -> FiledPlace:
+    def file(self, receiver: Any = DIRECT, key: SessionKey = KEY) -> SessionPlace:
         known = self.index.place_of(
             key._replace(area=SessionArea.ARCHIVE) if receiver.direct_archive else key
         )
         filed = self.filing.file(receiver, key, ORIGIN, directly=receiver.direct_archive)
-        assert known in {None, filed.place}
+        assert known in {None, filed}
         return filed
 
 
@@ -60,8 +60,8 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def test_direct_objects_share_one_session_in_the_archive(desk: Desk) -> None:
     first, second = desk.file(), desk.file()
-    assert first.place.folder == ("NEURO-01", "arc001", "E1")
-    assert (first.area, first.place.id, second.place.id) == ("archive", 1, 1)
+    assert first.folder == ("NEURO-01", "arc001", "E1")
+    assert (first.area, first.id, second.id) == ("archive", 1, 1)
     (session,) = desk.index.sessions()
     assert (session.area, session.status) == (SessionArea.ARCHIVE, SessionStatus.RECEIVING)
 
@@ -73,7 +73,7 @@ def test_what_another_archive_folder_has_is_in_the_way_too(desk: Desk) -> None:
     assert desk.file().area == "prearchive"
     other = KEY._replace(label="E2")
     assert desk.filing.archives_directly(DIRECT, other)
-    assert desk.file(key=other).place.folder == ("NEURO-01", "arc002", "E2")
+    assert desk.file(key=other).folder == ("NEURO-01", "arc002", "E2")
     assert desk.filing.archives_directly(DIRECT, other)
 
 
@@ -86,12 +86,12 @@ def test_a_link_that_leads_nowhere_is_in_the_way_like_any_other(desk: Desk) -> N
 def test_without_direct_archive_the_same_study_has_a_session_of_its_own(desk: Desk) -> None:
     desk.file()
     other = desk.file(make_receiver(1))
-    assert (other.area, other.place.id) == ("prearchive", 2)
+    assert (other.area, other.id) == ("prearchive", 2)
 
 
 def test_without_a_project_an_object_waits_unassigned(desk: Desk) -> None:
     filed = desk.file(key=KEY._replace(project=None))
-    assert (filed.area, len(filed.place.folder)) == ("prearchive", 2)
+    assert (filed.area, len(filed.folder)) == ("prearchive", 2)
 
 
 @pytest.mark.parametrize(("receiver", "auto_archive"), [(DIRECT, None), (APPENDING, True)])
@@ -108,18 +108,18 @@ def test_another_study_that_is_being_archived_under_the_label_does_so_too(desk: 
     """Nothing of it is on the disk yet."""
     desk.file()
     other = desk.file(key=KEY._replace(study_instance_uid="1.2.4"))
-    assert (other.area, other.place.id) == ("prearchive", 2)
+    assert (other.area, other.id) == ("prearchive", 2)
 
 
 def test_a_session_on_its_way_into_the_archive_is_in_the_way_before_it_is_there(desk: Desk) -> None:
     moving = desk.file(make_receiver(1), KEY._replace(study_instance_uid="1.2.4"))
     ledger = SessionRepository(desk.index, FixedClock())
-    ledger.change(moving.place.id, SessionStatus.BUILDING)
-    ledger.end_build(moving.place.id, (SessionStatus.READY, ""))
+    ledger.change(moving.id, SessionStatus.BUILDING)
+    ledger.end_build(moving.id, (SessionStatus.READY, ""))
     request = Request(OperationKind.ARCHIVE, "admin")
-    ledger.ask(moving.place.id, request)
+    ledger.ask(moving.id, request)
     plan = Plan(SessionArea.ARCHIVE, "NEURO-01/arc001/E1", SessionStatus.ARCHIVED, "NEURO-01")
-    ledger.begin(moving.place.id, request, plan)
+    ledger.begin(moving.id, request, plan)
     assert desk.file().area == "prearchive"
 
 
@@ -152,4 +152,4 @@ def test_what_stands_in_the_place_of_a_project_is_a_failure_of_the_storage(
 
 def test_a_label_in_the_archive_is_as_safe_as_one_in_the_prearchive(desk: Desk) -> None:
     filed = desk.file(key=KEY._replace(label="CON"))
-    assert filed.place.folder[2].startswith("h-")
+    assert filed.folder[2].startswith("h-")

@@ -17,6 +17,8 @@ from engine.events import SessionOpened
 from engine.events.journal import Journal
 from engine.identification.builtin import DefaultIdentifier
 from engine.index.store import SessionIndex
+from engine.intake.dock import LocalObjectDock
+from engine.intake.filing import Filing
 from engine.intake.label_processing import CustomProcessing
 from engine.intake.object import IncomingObject, ObjectArrival
 from engine.intake.pipeline import LONGEST_AT_ONCE_BYTES, ObjectOutcome, Pipeline, StorageAreas
@@ -146,9 +148,8 @@ def open_bench(
     )
     pipeline = Pipeline(
         StorageAreas(incoming, prearchive_fd, archive_fd, quarantine, Durability.FULL, guard),
-        index,
+        LocalObjectDock(index, Filing(index, prearchive_fd, archive_fd), metrics),
         journal,
-        metrics,
         clock,
         router,
         Anonymizer(incoming, ScriptRunner(tmp_path / "state.sqlite", workers), journal),

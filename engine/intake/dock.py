@@ -1,0 +1,89 @@
+"""What a pipeline asks the engine for: sessions, copies of an object, and a row for its end.
+
+A pipeline that runs in the engine's own process asks by direct calls: `LocalObjectDock`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from engine.index.store import Copy, SessionIndex, SessionKey, SessionOrigin, SessionPlace
+    from engine.index.traces import TraceIndex
+    from engine.index.writer import ObjectRow
+    from engine.intake.filing import Filing
+    from engine.metrics import Metrics
+    from engine.model.receiver import Receiver
+
+
+class ObjectDock(Protocol):
+    """The part of the engine that a pipeline uses; for all threads."""
+
+    def known_place(self, key: SessionKey) -> SessionPlace | None:
+        """Return where a session's files go and hold it; None if that is not known yet."""
+        ...
+
+    def file(
+        self, receiver: Receiver, key: SessionKey, origin: SessionOrigin, *, directly: bool
+    ) -> SessionPlace:
+        """Find or create the session of an object and hold it; see `Filing.file`."""
+        ...
+
+    def release(self, hold: int) -> None:
+        """Give back what `known_place` or `file` held, once the object's row is recorded."""
+        ...
+
+    def archives_directly(self, receiver: Receiver, key: SessionKey) -> bool:
+        """Tell whether an object would go into the archive; see `Filing.archives_directly`."""
+        ...
+
+    def copies(self, key: SessionKey, sop_instance_uid: str) -> tuple[Copy, ...]:
+        """Return where a SOP instance is already; see `SessionIndex.copies`."""
+        ...
+
+    def trace(self, session_id: int, values: Iterable[tuple[int, str | None]]) -> None:
+        """Note the values that a session can be found by; see `TraceIndex.note`."""
+        ...
+
+    def record(self, row: ObjectRow, answer_seconds: float) -> None:
+        """Give an object its one row, and count it."""
+        ...
+
+
+class LocalObjectDock:
+    """Satisfies `ObjectDock` by direct calls."""
+
+    def __init__(
+        self,
+        index: SessionIndex,
+        filing: Filing,
+        metrics: Metrics,
+        traces: TraceIndex | None = None,
+    ) -> None:
+        self._index = index
+        self._metrics = metrics
+        self._traces = traces
+        # Called for each object: a method that only calls another one would cost a frame.
+        self.known_place = index.place_of
+        self.file = filing.file
+        self.archives_directly = filing.archives_directly
+        self.release = index.session_writers.release
+
+    def copies(self, key: SessionKey, sop_instance_uid: str) -> tuple[Copy, ...]:
+        """Return where a SOP instance is already."""
+        return self._index.copies(key, sop_instance_uid)
+
+    def trace(self, session_id: int, values: Iterable[tuple[int, str | None]]) -> None:
+        """Note the values that a session can be found by."""
+        if self._traces is not None:
+            self._traces.note(session_id, values)
+
+    def record(self, row: ObjectRow, answer_seconds: float) -> None:
+        """Give an object its one row, and count it."""
+        self._index.record(row)
+        self._metrics.record_object(
+            *(row.receiver, row.state, row.bytes, answer_seconds),
+            *(row.calling_ae_title, row.status),
+        )
