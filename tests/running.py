@@ -337,7 +337,8 @@ class Dock:
             Deadlines(handshake_seconds=handshake_seconds),
         )
         listener_context = ListenerContext(
-            services, self.pending, self.load, self.clock, self.journal, inherited
+            *(services, self.associations, self.pending, self.load, self.clock),
+            *(self.journal, inherited),
         )
         self.receivers = Receivers(listener_context, self.on_change)
 

@@ -53,10 +53,13 @@ if TYPE_CHECKING:
     from engine.model.whitelist import Address
     from engine.net.reactor import Reactor, Timer
     from engine.net.tls import PortTls, TlsRefused
-    from engine.reception.associations import Associations
     from engine.reception.deadlines import Deadlines
+    from engine.reception.dock import AssociationDock
     from engine.reception.live_association import LiveAssociation
     from engine.reception.storage_scp import StorageSCP, StoreOperation
+
+    Decision = tuple[LiveAssociation, Limits] | Rejection
+    """The accepted association with its limits, or why there is none."""
 
 LINGER_SECONDS = 1.0
 """How long a peer may take to read our last PDU and close.
@@ -79,9 +82,17 @@ class ListeningPort(Protocol):
     tls: PortTls | None
 
     def admit(
-        self, connection: IncomingAssociation, proposal: AssociateRQ
-    ) -> tuple[LiveAssociation, Limits] | Rejection:
-        """Decide on an association; if accepted, it counts as open from now on."""
+        self,
+        connection: IncomingAssociation,
+        proposal: AssociateRQ,
+        decided: Callable[[Decision], object],
+    ) -> Decision | None:
+        """Decide on an association; if accepted, it counts as open from now on.
+
+        Returns:
+            The decision. None if it takes a while: then `decided` is called with it later, on the
+            loop's thread.
+        """
         ...
 
     def refused(
@@ -102,7 +113,7 @@ class SharedServices:
     reactor: Reactor
     buffer: ReceiveBuffer
     """All connections receive into this one buffer, so it stays in the processor's cache."""
-    associations: Associations
+    dock: AssociationDock
     storage: StorageSCP
     deadlines: Deadlines
 
@@ -158,7 +169,7 @@ class IncomingAssociation:
         self._operation: StoreOperation | None = None
         """The object that is arriving."""
         self._is_paused = False
-        """Whether a thread of the pool stores its object; nothing is read meanwhile."""
+        """Whether it waits for a thread of the pool or for the engine; it is not read meanwhile."""
         self._is_unwanted = False
         """Whether it must be aborted once the object is stored."""
         self._rest = b""
@@ -319,21 +330,36 @@ class IncomingAssociation:
 
     def _associate(self, event: AssociateRequested) -> None:
         self.request_received = True
-        decision = self._port.admit(self, event.proposal)
+        decision = self._port.admit(self, event.proposal, partial(self._decided, event.proposal))
+        if decision is None:
+            self._pause()
+        else:
+            self._answer_request(event.proposal, decision)
+
+    def _decided(self, proposal: AssociateRQ, decision: Decision) -> None:
+        """Continue after the engine has decided; the connection may be closed by now."""
+        self._is_paused = False
+        if self._phase is not Phase.CLOSED:
+            self._guarded(partial(self._answer_request, proposal, decision))
+        elif not isinstance(decision, Rejection):
+            self._services.dock.close(decision[0], AssociationEnd.ABORTED)
+        self._read_again()
+
+    def _answer_request(self, proposal: AssociateRQ, decision: Decision) -> None:
         if isinstance(decision, Rejection):
             self._leave(self._acceptor.reject(*decision.code))
             return
         live, self.limits = decision
         self.live = live
-        negotiated = negotiate(event.proposal, self.limits.pdu_bytes)
+        negotiated = negotiate(proposal, self.limits.pdu_bytes)
         # Answered first, reported then: the peer waits for this PDU.
         self._stream.send(self._acceptor.accept(negotiated, self.limits))
-        self._services.associations.established(
+        self._services.dock.established(
             live,
             len(negotiated.accepted),
             negotiated.refused,
-            event.proposal.implementation_version,
-            event.proposal.implementation_class_uid,
+            proposal.implementation_version,
+            proposal.implementation_class_uid,
             negotiated.accepted,
         )
         self._set_timer()
@@ -359,8 +385,7 @@ class IncomingAssociation:
             self._answer(event.request, operation, operation.finish())
             return
         # Not read meanwhile, so the sender waits: no queue of objects grows in memory.
-        self._is_paused = True
-        self._stream.wait_for(0)
+        self._pause()
         self._reactor.run_in_pool(
             operation.finish, partial(self._finished, event.request, operation)
         )
@@ -369,12 +394,21 @@ class IncomingAssociation:
         self, request: StoreRequest, operation: StoreOperation, outcome: ObjectOutcome
     ) -> None:
         """Continue after an object was stored; the connection may have been closed meanwhile."""
+        # First: a connection that breaks while it is answered closes its folders.
         self._is_paused = False
         if self._phase is Phase.CLOSED:
             operation.record(outcome)
             self._end_source()
             return
         self._guarded(partial(self._answer, request, operation, outcome))
+        self._read_again()
+
+    def _pause(self) -> None:
+        """Read nothing until `_read_again`."""
+        self._is_paused = True
+        self._stream.wait_for(0)
+
+    def _read_again(self) -> None:
         if self._phase is Phase.TALKING:
             self._times.note_resumed(self._reactor.now())
             self._stream.wait_for(WRITABLE if self._stream.unsent else READABLE)
@@ -397,7 +431,17 @@ class IncomingAssociation:
             self._stream.send(event.response)
 
     def _release(self, _: ReleaseRequested) -> None:
-        self._end(AssociationEnd.RELEASED, self._acceptor.release())
+        response = self._acceptor.release()
+        # The answer follows when the association no longer counts: after a release its peer may
+        # associate anew at once, and must not meet its own limit.
+        self._end_association(AssociationEnd.RELEASED, partial(self._released, response))
+        if self._phase is Phase.TALKING:
+            self._pause()
+
+    def _released(self, response: bytes) -> None:
+        self._is_paused = False
+        if self._phase is Phase.TALKING:
+            self._leave(response)
 
     def _on_protocol_error(self, event: ProtocolError) -> None:
         self._note(event.why)
@@ -483,12 +527,14 @@ class IncomingAssociation:
         self._end_association(end)
         self._leave(last_words)
 
-    def _end_association(self, end: AssociationEnd) -> None:
+    def _end_association(
+        self, end: AssociationEnd, ended: Callable[[], object] = lambda: None
+    ) -> None:
         operation, self._operation = self._operation, None
         if operation is not None:
             operation.abandon()
         if self.live is not None:
-            self._services.associations.close(self.live, end)
+            self._services.dock.close(self.live, end, ended)
 
     def _end_source(self) -> None:
         if self.live is not None and self.live.source is not None:

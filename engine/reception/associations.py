@@ -296,8 +296,19 @@ class Associations:
             live.unreported_objects += 1
         live.unreported_bytes += size_bytes
 
-    def close(self, live: LiveAssociation, end: AssociationEnd) -> None:
-        """Record the end of an association; a second call for the same one has no effect."""
+    def close(
+        self,
+        live: LiveAssociation,
+        end: AssociationEnd,
+        closed: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Record the end of an association; a second call for the same one has no effect.
+
+        Args:
+            live: the association.
+            end: how it ended.
+            closed: called once it no longer counts.
+        """
         now = self._clock.now()
         with self._changed:
             if self._live.pop(live.id, None) is None:
@@ -310,6 +321,7 @@ class Associations:
         self._report(live)
         self._notes.record_closed(live, aborted=end is AssociationEnd.ABORTED)
         self._journal.record(_ending(live, end, (now - live.since).total_seconds()))
+        closed()
 
     def abort(self, live: LiveAssociation, why: str) -> None:
         """Abort an association, with the reason for the log; returns without waiting."""

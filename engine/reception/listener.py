@@ -25,14 +25,13 @@ if TYPE_CHECKING:
     from engine.events import Event
     from engine.events.journal import Journal
     from engine.host.clock import Clock
-    from engine.model.limits import Limits
     from engine.model.receiver import Receiver
     from engine.model.tls import TlsSettings
     from engine.net.admission import PendingConnections
     from engine.net.ports import InheritedSockets
     from engine.reception.acceptance import EngineLoad
-    from engine.reception.association import SharedServices
-    from engine.reception.live_association import LiveAssociation
+    from engine.reception.association import Decision, SharedServices
+    from engine.reception.associations import Associations
 
 BACKLOG = 256
 EXHAUSTED_SECONDS = 0.1
@@ -56,6 +55,7 @@ class ListenerContext:
     """The objects that all ports of an engine share."""
 
     services: SharedServices
+    associations: Associations
     pending: PendingConnections
     load: Callable[[], EngineLoad]
     clock: Clock
@@ -191,8 +191,8 @@ class PortListener:
             raise
 
     def admit(
-        self, connection: IncomingAssociation, proposal: AssociateRQ
-    ) -> tuple[LiveAssociation, Limits] | Rejection:
+        self, connection: IncomingAssociation, proposal: AssociateRQ, _: object = None
+    ) -> Decision:
         """Decide on an association; if accepted, it counts as open from now on."""
         request = AssociationRequest(
             called_ae_title=proposal.called_ae_title,
@@ -212,10 +212,8 @@ class PortListener:
             # Only now, so that a caller always counts: here, or as an open association.
             self._context.pending.remove(connection)
 
-    def _decide(
-        self, connection: IncomingAssociation, request: AssociationRequest
-    ) -> tuple[LiveAssociation, Limits] | Rejection:
-        associations = self._services.associations
+    def _decide(self, connection: IncomingAssociation, request: AssociationRequest) -> Decision:
+        associations = self._context.associations
         # One lock over the decision and the counting: two requests at once can't both have the last
         # place. `Receivers.apply` takes it too, so that no association begins by old settings after
         # they have changed.

@@ -84,7 +84,7 @@ class Receivers:
         """
         self._context = listener_context
         self._clock, self._journal = listener_context.clock, listener_context.journal
-        self._associations = listener_context.services.associations
+        self._associations = listener_context.associations
         self._reactor = listener_context.services.reactor
         self._pending = listener_context.pending
         self._inherited = listener_context.inherited

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from engine.dimse.commands import StoreRequest
     from engine.intake.object import IncomingObject
     from engine.intake.pipeline import Pipeline
-    from engine.reception.associations import Associations
+    from engine.reception.dock import AssociationDock
     from engine.reception.live_association import LiveAssociation
 
 _logger = logging.getLogger(__name__)
@@ -25,9 +25,9 @@ _logger = logging.getLogger(__name__)
 class StorageSCP:
     """Stores objects for all receivers; one association is served by one thread at a time."""
 
-    def __init__(self, pipeline: Pipeline, associations: Associations) -> None:
+    def __init__(self, pipeline: Pipeline, dock: AssociationDock) -> None:
         self._pipeline = pipeline
-        self._associations = associations
+        self._dock = dock
 
     def begin(
         self, request: StoreRequest, transfer_syntax_uid: str, live: LiveAssociation
@@ -45,7 +45,7 @@ class StorageSCP:
             source, request.sop_class_uid, request.sop_instance_uid, transfer_syntax_uid
         )
         incoming = self._pipeline.begin(arrival)
-        return StoreOperation(self._pipeline, self._associations, incoming, live)
+        return StoreOperation(self._pipeline, self._dock, incoming, live)
 
     def end(self, live: LiveAssociation) -> None:
         """Close the folders of an association."""
@@ -60,12 +60,12 @@ class StoreOperation:
     def __init__(
         self,
         pipeline: Pipeline,
-        associations: Associations,
+        dock: AssociationDock,
         incoming: IncomingObject,
         live: LiveAssociation,
     ) -> None:
         self._pipeline = pipeline
-        self._associations = associations
+        self._dock = dock
         self._incoming = incoming
         self._live = live
 
@@ -100,6 +100,4 @@ class StoreOperation:
 
     def _count(self, outcome: ObjectOutcome) -> None:
         size = self._incoming.size_bytes
-        self._associations.count_object(
-            self._live, outcome.state, size, outcome.status, outcome.reason
-        )
+        self._dock.count_object(self._live, outcome.state, size, outcome.status, outcome.reason)

@@ -70,7 +70,9 @@ def receivers_of(
         settings.unassociated_peers,
         settings.unassociated_peers_per_address,
     )
-    listener_context = ListenerContext(services, pending, load, clock, storage.journal, inherited)
+    listener_context = ListenerContext(
+        *(services, associations, pending, load, clock, storage.journal, inherited)
+    )
     receivers = Receivers(listener_context, changed)
     # Undone in reverse order: no new associations, then no associations, then no sockets.
     resources.callback(inherited.close)
