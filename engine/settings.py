@@ -46,6 +46,8 @@ class EngineSettings:
     For mounted storage: without the mount the file is missing, so nothing is received into the
     empty mount point.
     """
+    receiving_processes: int = 0
+    """How many processes receive objects; with 0 the engine's own process does."""
     held_header_mib: int = 8
     """The longest header, in MiB, that is kept from the disk until it is anonymized."""
     metrics: str = ""

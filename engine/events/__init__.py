@@ -41,6 +41,7 @@ from engine.events.engine import (
     ObjectsAdopted,
     OptionNotApplied,
     ReceiverRetryAsked,
+    ReceivingProcessEnded,
     SecretsShown,
     StudyRouteChanged,
 )
@@ -107,6 +108,7 @@ __all__ = [
     "ReceiverListening",
     "ReceiverRetryAsked",
     "ReceiverStopped",
+    "ReceivingProcessEnded",
     "RecordedEvent",
     "RevocationListExpired",
     "RevocationListExpiring",

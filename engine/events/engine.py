@@ -179,6 +179,24 @@ class ObjectsAdopted(Event, severity=Severity.WARNING, topic="recovery"):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivingProcessEnded(Event, severity=Severity.ERROR, topic="recovery"):
+    """A process that receives objects has ended by itself; another one takes its place."""
+
+    number: int
+    how: str
+    associations: int
+    sessions: int
+
+    def sentence(self) -> str:
+        """Return what happened, as a sentence."""
+        return (
+            f"receiving process {self.number} {self.how} and was replaced: "
+            f"{counted(self.associations, 'association')} aborted, "
+            f"{counted(self.sessions, 'session')} looked through"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControlUsed(Event, topic="control", template="control API used by {self.by}"):
     """A user or address uses the control API for the first time, or again after a while."""
 

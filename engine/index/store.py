@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -140,8 +141,12 @@ class SessionIndex:
         self._places_lock = threading.Lock()
         """Guards the places. Apart, so that an object of a known session waits for no batch."""
         self._places: dict[SessionKey, SessionPlace] = {}
+        self._joins: Counter[int] = Counter()
+        """How often each session was looked up for an object; guarded by `_lock`."""
         self.session_writers = SessionWriters()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
+        self.forgotten: Callable[[int], object] = lambda _: None
+        """Called with each session whose place is forgotten; returns at once."""
         self._receiving = self._count_receiving()
         self._run_is_confirmed = False
         """Whether this run recovered and started, so that its end may count as a clean stop."""
@@ -195,6 +200,7 @@ class SessionIndex:
             with self._places_lock:
                 # The next object finds the session and not a new one.
                 self._places[key] = replace(place, is_new=False)
+                self._joins[place.id] += 1
                 self.session_writers.acquire(place.id)
             return place
 
@@ -236,6 +242,22 @@ class SessionIndex:
         self._forget(session_id)
         with self._lock:
             self._receiving = self._count_receiving()
+        self.forgotten(session_id)
+
+    def joins_of(self, session_id: int) -> int:
+        """Return how often a session was looked up for an object; it grows with each one."""
+        return self._joins[session_id]
+
+    @contextmanager
+    def without_joins(self) -> Iterator[None]:
+        """Let no object look up its session inside the block, which must be short."""
+        with self._lock:
+            yield
+
+    def knows_place(self, session_id: int) -> bool:
+        """Tell whether further objects may join a session without being looked up anew."""
+        with self._places_lock:
+            return any(place.id == session_id for place in self._places.values())
 
     def _forget(self, session_id: int) -> None:
         with self._places_lock:

@@ -71,6 +71,7 @@ class ObjectRouter:
         studies: Studies = NO_STUDIES,
         processing: Processing | None = None,
         file_namers: FileNamers = MappingProxyType({}),
+        recent: RecentHeaders | None = None,
     ) -> None:
         self._processing = processing
         self._file_namers = file_namers
@@ -80,7 +81,7 @@ class ObjectRouter:
         self._clock = clock
         self._studies = studies
         self._compiled = _CompiledConfiguration(configuration())
-        self._recent = RecentHeaders()
+        self._recent = recent or RecentHeaders()
 
     def receiver_policy(self, receiver: Receiver) -> ReceiverPolicy:
         """Return the compiled policy of a receiver, under the configuration in force."""

@@ -235,7 +235,7 @@ class Processing:
         _note_step(processor_run, stage, answer, seconds)
         # A dry run changes no count and reports nothing.
         if not processor_run.is_trial:
-            times = self._states.note(stage.processor, answer.verdict, seconds, answer.why)
+            times = self._states.note(stage.processor.id, answer.verdict, seconds, answer.why)
             if times:
                 self._report_failure(stage.processor, answer, processor_run.facts, times)
         return answer
@@ -422,15 +422,18 @@ class _Tally:
 class ProcessorStates:
     """Counts by the instance's id; every method may be called from any thread."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, noted: Callable[..., object] = lambda *_: None) -> None:
+        """Begin with none; `noted` is called with what `note` is called with."""
         self._clock = clock
+        self._noted = noted
         self._lock = threading.Lock()
         self._tallies: dict[int, _Tally] = {}
 
-    def note(self, processor: Processor, verdict: Verdict, seconds: float, why: str) -> int:
+    def note(self, processor_id: int, verdict: Verdict, seconds: float, why: str) -> int:
         """Count one object; return how often this error came if it is to be reported, else 0."""
+        self._noted(processor_id, verdict, seconds, why)
         with self._lock:
-            tally = self._tallies.setdefault(processor.id, _Tally())
+            tally = self._tallies.setdefault(processor_id, _Tally())
             tally.runs += 1
             tally.seconds += seconds
             tally.rejects += verdict is Verdict.REJECTED

@@ -30,9 +30,14 @@ class ProcessorWorkers:
     """The processes of all instances, by id; every method may be called from any thread."""
 
     def __init__(
-        self, *, cpu_seconds: float = CPU_SECONDS, wall_seconds: float = WALL_SECONDS
+        self,
+        *,
+        processes: int = PROCESSES_PER_INSTANCE,
+        cpu_seconds: float = CPU_SECONDS,
+        wall_seconds: float = WALL_SECONDS,
     ) -> None:
-        """No process is started yet."""
+        """No process is started yet; there are at most `processes` for each instance."""
+        self._processes = processes
         self._limits = (cpu_seconds, wall_seconds)
         self._lock = threading.Lock()
         self._of: dict[int, Workers[ProcessorJob, ProcessorResult]] = {}
@@ -101,7 +106,7 @@ class ProcessorWorkers:
                 cpu_seconds, wall_seconds = self._limits
                 found = self._of[instance_id] = Workers(
                     run_processor,
-                    processes=PROCESSES_PER_INSTANCE,
+                    processes=self._processes,
                     cpu_seconds=cpu_seconds,
                     wall_seconds=wall_seconds,
                 )

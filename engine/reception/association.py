@@ -95,6 +95,10 @@ class ListeningPort(Protocol):
         """
         ...
 
+    def heard(self) -> None:
+        """Record that the first bytes of a request have come, but not all of it."""
+        ...
+
     def refused(
         self, connection: IncomingAssociation, why: str, called: str = "", calling: str = ""
     ) -> None:
@@ -302,6 +306,7 @@ class IncomingAssociation:
             self._on_connection_lost()
         elif received > 0:
             data.high += received
+            was_silent = self.is_silent
             # Kept for a sentence about the peer, in case that no request follows.
             if not self.request_received:
                 self._first_bytes = bytes(data.view[: min(data.high, SNIFFED_BYTES)])
@@ -309,6 +314,8 @@ class IncomingAssociation:
             # epoll does not report bytes that the TLS library has decrypted already.
             if self._serve(data) and self._stream.has_pending:
                 self._reactor.call_soon(self._on_ready)
+            if was_silent and not self.request_received and self._phase is Phase.TALKING:
+                self._port.heard()
 
     def _serve(self, data: ReceiveBuffer) -> bool:
         """Act on the events in the buffer; return whether more may be received now."""

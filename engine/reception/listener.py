@@ -9,10 +9,11 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from engine.errors import CertificateUnusable, InvalidReceiver
 from engine.model.whitelist import normalize_address
+from engine.net.admission import PendingConnection
 from engine.net.ports import listen_error, shown_address
 from engine.net.tls import PortTls
 from engine.reception.acceptance import Acceptance, AssociationRequest, Rejection, decide
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from engine.events.journal import Journal
     from engine.host.clock import Clock
     from engine.model.receiver import Receiver
-    from engine.model.tls import TlsSettings
+    from engine.model.tls import PeerCertificate, TlsSettings
+    from engine.model.whitelist import Address
     from engine.net.admission import PendingConnections
     from engine.net.ports import InheritedSockets
     from engine.reception.acceptance import EngineLoad
@@ -50,6 +52,30 @@ _CANNOT_DECIDE = Rejection(2, 1, 1, "internal error")
 _logger = logging.getLogger(__name__)
 
 
+class AcceptedConnection(PendingConnection, Protocol):
+    """A connection that a port has accepted: of this process, or handed over to another one."""
+
+    address: Address
+    peer: str
+    certificate: PeerCertificate | None
+
+    def begin(self) -> None:
+        """Let it be served, with the limits that are set now."""
+        ...
+
+    def abort(self) -> None:
+        """Abort the association; an object that is being stored is answered first."""
+        ...
+
+    def close(self) -> None:
+        """Close it at once; an object that is being stored is recorded when that is done."""
+        ...
+
+    def describe_end(self) -> str:
+        """Return how the connection ended, if it ended before an A-ASSOCIATE-RQ was answered."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ListenerContext:
     """The objects that all ports of an engine share."""
@@ -61,6 +87,10 @@ class ListenerContext:
     clock: Clock
     journal: Journal
     inherited: InheritedSockets | None = None
+    hand_over: Callable[[socket.socket, Address, str, PortListener], AcceptedConnection] | None = (
+        None
+    )
+    """Gives a connection to another process; None if this one serves all."""
     closing: threading.Condition = field(default_factory=threading.Condition)
     """Notified when a connection is closed."""
 
@@ -84,7 +114,7 @@ class PortListener:
         self._reactor = listener_context.services.reactor
         self.tls = PortTls(tls, listener_context.clock, self._report) if tls else None
         self._socket: socket.socket | None = None
-        self._connections: set[IncomingAssociation] = set()
+        self._connections: set[AcceptedConnection] = set()
 
     def start(self) -> None:
         """Bind the port and accept connections.
@@ -126,7 +156,7 @@ class PortListener:
             self._reactor.forget(listening.fileno())
         listening.close()
 
-    def connections(self) -> tuple[IncomingAssociation, ...]:
+    def connections(self) -> tuple[AcceptedConnection, ...]:
         """Return the open connections."""
         # `copy` is one step, so the loop can't change the set during it.
         return tuple(self._connections.copy())
@@ -179,7 +209,7 @@ class PortListener:
         # about 40 ms: Debian's storescp takes 23 objects a second for that reason (2026).
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         shown = shown_address(str(address), peer_port)
-        connection = IncomingAssociation(self._services, self, connected, address, shown)
+        connection = self._connection(connected, address, shown)
         # Counted before the first byte is read: a connection that sends nothing counts as well.
         self._context.pending.add(connection, address)
         self._connections.add(connection)
@@ -190,8 +220,15 @@ class PortListener:
             connection.close()
             raise
 
+    def _connection(
+        self, connected: socket.socket, address: Address, peer: str
+    ) -> AcceptedConnection:
+        if self._context.hand_over is not None:
+            return self._context.hand_over(connected, address, peer, self)
+        return IncomingAssociation(self._services, self, connected, address, peer)
+
     def admit(
-        self, connection: IncomingAssociation, proposal: AssociateRQ, _: object = None
+        self, connection: AcceptedConnection, proposal: AssociateRQ, _: object = None
     ) -> Decision:
         """Decide on an association; if accepted, it counts as open from now on."""
         request = AssociationRequest(
@@ -212,7 +249,7 @@ class PortListener:
             # Only now, so that a caller always counts: here, or as an open association.
             self._context.pending.remove(connection)
 
-    def _decide(self, connection: IncomingAssociation, request: AssociationRequest) -> Decision:
+    def _decide(self, connection: AcceptedConnection, request: AssociationRequest) -> Decision:
         associations = self._context.associations
         # One lock over the decision and the counting: two requests at once can't both have the last
         # place. `Receivers.apply` takes it too, so that no association begins by old settings after
@@ -231,8 +268,11 @@ class PortListener:
             associations.rejected(request, decision, self.port, connection.peer)
         return decision
 
+    def heard(self) -> None:
+        """Do nothing: a connection of this process says itself whether it is silent."""
+
     def refused(
-        self, connection: IncomingAssociation, why: str, called: str = "", calling: str = ""
+        self, connection: AcceptedConnection, why: str, called: str = "", calling: str = ""
     ) -> None:
         """Record that a connection is refused before its A-ASSOCIATE-RQ was decided."""
         connection.request_received = True
@@ -241,7 +281,7 @@ class PortListener:
         failed = self._context.pending.failed
         failed.record(connection.address, self.port, why, label, calling)
 
-    def closed(self, connection: IncomingAssociation) -> None:
+    def closed(self, connection: AcceptedConnection) -> None:
         """Forget a closed connection, and report it if it sent no request."""
         self._connections.discard(connection)
         self._context.pending.remove(connection)

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from operator import methodcaller
 from typing import TYPE_CHECKING
 
 from engine.api import ListenFailure, ReceiverState
 from engine.errors import ListenError, PortInUse
 from engine.events import ReceiverFailed, ReceiverListening, ReceiverStopped, SocketUnused
 from engine.net.ports import find_holder, listening_address, shown_address
-from engine.reception.association import IncomingAssociation
 from engine.reception.listener import PortListener
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
     from engine.model.tls import Certificate, TlsSettings
-    from engine.reception.listener import ListenerContext
+    from engine.reception.listener import AcceptedConnection, ListenerContext
 
 CERTIFICATE_CHECK_SECONDS = 60 * 60
 """Each hour, because revocation lists may be valid for a few hours only."""
@@ -207,13 +207,13 @@ class Receivers:
         with self._lock:
             listeners = tuple(self._retired)
 
-        def end_all(end: Callable[[IncomingAssociation], None]) -> None:
+        def end_all(end: Callable[[AcceptedConnection], None]) -> None:
             for listener in listeners:
                 for connection in listener.connections():
                     end(connection)
 
         # First politely: an object that is being stored is answered. Then all that are still open.
-        for end in (IncomingAssociation.abort, IncomingAssociation.close):
+        for end in (methodcaller("abort"), methodcaller("close")):
             self._reactor.call_and_wait(partial(end_all, end), _ABORT_SECONDS)
             with self._context.closing:
                 self._context.closing.wait_for(

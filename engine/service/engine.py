@@ -40,7 +40,12 @@ from engine.reception.associations import AssociationControl
 from engine.service.intake import Intake
 from engine.service.processors import ConfigurationAccess
 from engine.service.queries import ViewGroups
-from engine.service.reception import associations_of, receivers_of
+from engine.service.reception import (
+    HeadersOfProcesses,
+    associations_of,
+    processes_of,
+    receivers_of,
+)
 from engine.service.states import ReceiverStates, settings_without_effect
 from engine.service.storage import Plugins, open_storage
 from engine.service.workers import MonitoringService, PostStoreWorkers, start_alerts
@@ -65,6 +70,7 @@ if TYPE_CHECKING:
     from engine.model.project import Project
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
+    from engine.reception.processes.processes import ReceivingProcesses
     from engine.reception.receivers import Receivers
     from engine.service.storage import Storage
     from engine.settings import EngineSettings
@@ -364,9 +370,19 @@ class Engine:
         self._follow_ups = PostStoreWorkers(settings, storage, clock, access.current, resources)
         self._session_service = self._follow_ups.session_service
         start_alerts(settings, self._journal, clock, access.current, resources)
-        self._intake = Intake(settings, storage, clock, self._plugins, access, resources)
+        has_processes = settings.receiving_processes > 0
+        recent = HeadersOfProcesses(lambda: self._required_processes) if has_processes else None
+        self._intake = Intake(settings, storage, clock, self._plugins, access, resources, recent)
         self._metrics, self._guard = self._intake.metrics, self._intake.guard
         self._associations = associations_of(storage, self._intake, clock)
+        self._processes = (
+            processes_of(
+                *(settings, storage, self._intake, self._associations),
+                *(self._session_service.adopt_soon, resources),
+            )
+            if has_processes
+            else None
+        )
         self._receivers = self._build_receivers(storage, resources)
         self._states = ReceiverStates(
             self._receivers, self._intake.faults, self._metrics, self._index
@@ -378,10 +394,15 @@ class Engine:
         self.monitoring = self._watching.monitoring
         self._build_answers(storage, resources)
 
+    @property
+    def _required_processes(self) -> ReceivingProcesses:
+        assert self._processes is not None
+        return self._processes
+
     def _build_receivers(self, storage: Storage, resources: ExitStack) -> Receivers:
         return receivers_of(
             *(self._settings, storage, self._intake, self._associations, self._clock),
-            *(self._load, self._publish_states, self._inherited, resources),
+            *(self._load, self._publish_states, self._inherited, self._processes, resources),
         )
 
     def _build_answers(self, storage: Storage, resources: ExitStack) -> None:
@@ -420,6 +441,9 @@ class Engine:
         if before is None or before.processors != configuration.processors:
             # First, so that the next object finds them prepared.
             self._intake.processors.processing.apply(configuration)
+        if self._processes is not None:
+            # Before the ports accept callers by it: every process has said that it is applied.
+            self._processes.apply(configuration)
         self._configuration = configuration
         self._shown = masked_configuration(configuration)
         served = self._intake.faults.sort_out(configuration.receivers)
@@ -437,7 +461,8 @@ class Engine:
             )
         for event in settings_without_effect(before, configuration, self._plugins.file_namer_infos):
             self._journal.record(event)
-        self._intake.start_ahead(configuration)
+        if self._processes is None:
+            self._intake.start_ahead(configuration)
 
     def _reload(self) -> None:
         """Apply the configuration file after it changed on disk; called by the watcher.

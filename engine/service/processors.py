@@ -66,18 +66,11 @@ class ProcessorService:
         self._states = ProcessorStates(clock)
         report_broken(plugins, report)
 
-        def report_problem(processor: str, problem: str) -> None:
-            report(ProcessorProblem(processor=processor, problem=problem))
-
-        self.processing = Processing(
-            plugins,
-            area,
-            uid_maps_file,
-            LabelTables(watch_file, report_problem),
-            ProcessorWorkers(),
-            self._states,
-            report,
+        self.processing = processing_of(
+            plugins, area, uid_maps_file, report, self._states, ProcessorWorkers()
         )
+        self.note = self._states.note
+        """Counts an object that a processor has seen in another process."""
         self._router: ObjectRouter | None = None
 
     def custom(self, router: ObjectRouter) -> CustomProcessing:
@@ -154,3 +147,20 @@ class ProcessorService:
         )
         problem = self.processing.problem_of(processor) if processor.enabled else ""
         return self._states.of(masked_processor(processor), seen, problem)
+
+
+def processing_of(
+    plugins: Sequence[Plugin[ProcessorType]],
+    area: IncomingArea,
+    uid_maps_file: Path,
+    report: Callable[[Event], object],
+    states: ProcessorStates,
+    workers: ProcessorWorkers,
+) -> Processing:
+    """Build what takes objects through processors."""
+
+    def report_problem(processor: str, problem: str) -> None:
+        report(ProcessorProblem(processor=processor, problem=problem))
+
+    tables = LabelTables(watch_file, report_problem)
+    return Processing(plugins, area, uid_maps_file, tables, workers, states, report)

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 from engine.dimse.pdata import BUFFER_BYTES, ReceiveBuffer
+from engine.identification.caches import RecentHeaders
 from engine.net.admission import PendingConnections
 from engine.net.reactor import Reactor
 from engine.reception.association import SharedServices
 from engine.reception.associations import Associations
 from engine.reception.deadlines import Deadlines
 from engine.reception.listener import ListenerContext
+from engine.reception.processes.process import DockParts
+from engine.reception.processes.processes import ReceivingProcesses
 from engine.reception.receivers import Receivers
 from engine.reception.storage_scp import StorageSCP
+from engine.service.receiving import ProcessStart, run
+from engine.workers.start import Start, end_process, preload, start_process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
+    from collections.abc import Callable, Sequence
     from contextlib import ExitStack
+    from multiprocessing.context import ForkServerProcess, SpawnProcess
 
     from engine.host.clock import Clock
+    from engine.identification.caches import RecentHeader
+    from engine.model.configuration import Configuration
     from engine.net.ports import InheritedSockets
     from engine.reception.acceptance import EngineLoad
     from engine.service.intake import Intake
@@ -42,6 +52,7 @@ def receivers_of(
     load: Callable[[], EngineLoad],
     changed: Callable[[], None],
     inherited: InheritedSockets,
+    processes: ReceivingProcesses | None,
     resources: ExitStack,
 ) -> Receivers:
     """Return the receivers, none of which listens yet; `resources` ends them.
@@ -55,6 +66,7 @@ def receivers_of(
         load: returns the present load, for accepting or rejecting.
         changed: is called when a receiver's state has changed.
         inherited: the listening sockets that the parent process handed over.
+        processes: those that receive objects; None if this one does.
         resources: ends what is begun here.
     """
     services = SharedServices(
@@ -71,7 +83,8 @@ def receivers_of(
         settings.unassociated_peers_per_address,
     )
     listener_context = ListenerContext(
-        *(services, associations, pending, load, clock, storage.journal, inherited)
+        *(services, associations, pending, load, clock, storage.journal, inherited),
+        processes.connection if processes is not None else None,
     )
     receivers = Receivers(listener_context, changed)
     # Undone in reverse order: no new associations, then no associations, then no sockets.
@@ -79,3 +92,55 @@ def receivers_of(
     resources.callback(receivers.abort_all)
     resources.callback(receivers.stop_accepting)
     return receivers
+
+
+class HeadersOfProcesses(RecentHeaders):
+    """The latest headers, which the receiving processes have."""
+
+    def __init__(self, processes: Callable[[], ReceivingProcesses]) -> None:
+        super().__init__()
+        self._processes = processes
+
+    def of(self, receiver_id: int) -> tuple[RecentHeader, ...]:
+        """Return the last headers of a receiver, newest first; id 0 stands for all receivers."""
+        return self._gathered().of(receiver_id)
+
+    def everything(self) -> tuple[RecentHeader, ...]:
+        """Return the last headers of all receivers, newest first."""
+        return self._gathered().everything()
+
+    def _gathered(self) -> RecentHeaders:
+        gathered = RecentHeaders()
+        for recent in sorted(self._processes().recent(), key=lambda recent: recent.at):
+            gathered.put(recent)
+        return gathered
+
+
+def processes_of(
+    settings: EngineSettings,
+    storage: Storage,
+    intake: Intake,
+    associations: Associations,
+    adopt: Callable[[Sequence[int]], object],
+    resources: ExitStack,
+) -> ReceivingProcesses:
+    """Return the receiving processes, none of which is started yet; `resources` ends them."""
+    preload(run.__module__)
+
+    def start(
+        area: str, link: socket.socket, sockets: socket.socket, configuration: Configuration
+    ) -> SpawnProcess | ForkServerProcess:
+        begin = ProcessStart(settings, configuration, area, settings.receiving_processes)
+        arguments = begin, link, sockets
+        return start_process(Start.FORKED, run, arguments, name="receiving", daemon=False)
+
+    parts = DockParts(
+        *(storage.index, intake.dock, associations, storage.journal),
+        *(intake.guard.refusal, intake.processors.note),
+    )
+    processes = ReceivingProcesses(
+        *(settings.receiving_processes, parts, start, end_process),
+        *(settings.incoming_dir, uuid.uuid4().hex[:12], adopt),
+    )
+    resources.callback(processes.stop)
+    return processes

@@ -72,9 +72,8 @@ def open_storage(
     journal = Journal(clock, settings.event_log, settings.log_level, audit_file=settings.audit_log)
     resources.callback(journal.close)
     resources.callback(JournalHandler(journal).attach())
-    prearchive_fd = _open_folder(settings.prearchive_dir, resources)
-    archive_fd = _open_folder(settings.archive_dir, resources)
-    # A folder for this run: what is in others is of earlier ones, and is removed.
+    prearchive_fd = open_tree(settings.prearchive_dir, resources)
+    archive_fd = open_tree(settings.archive_dir, resources)
     incoming = IncomingArea(settings.incoming_dir, uuid.uuid4().hex[:12])
     resources.callback(incoming.close)
     data_directory.require_one_file_system(settings)
@@ -100,8 +99,8 @@ def _open_store(settings: EngineSettings, clock: Clock, plugins: Plugins) -> Con
     )
 
 
-def _open_folder(path: Path, resources: ExitStack) -> int:
-    # Held open: all that is filed goes by this descriptor, whatever takes the place of the name.
+def open_tree(path: Path, resources: ExitStack) -> int:
+    """Open the folder of a tree; `resources` closes it."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     resources.callback(os.close, fd)
     return fd

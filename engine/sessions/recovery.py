@@ -39,6 +39,9 @@ _MAY_LACK_ROWS = (
 """The states of a session while an object arrives, and those that a request makes of it then."""
 
 
+_TRIES = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """The changes of a recovery in the index."""
@@ -57,6 +60,30 @@ def adopt(session_context: SessionContext) -> Recovered:
         elif _is_empty(session_context, session):
             session_context.index.forget_empty(session.id)
     return Recovered(sum(adopted.values()), len(adopted))
+
+
+def adopt_left(session_context: SessionContext, session_id: int) -> int:
+    """Give the objects of a session their rows that a receiving process left without; return them.
+
+    Objects may arrive meanwhile. If they do so all the time, the build of the session does it.
+    """
+    index = session_context.index
+    for _ in range(_TRIES):
+        joins = index.joins_of(session_id)
+        # From here on an object that joins looks the session up, which is counted.
+        index.forget_place(session_id)
+        if not session_context.wait_for_writers(session_id):
+            return 0
+        session = session_context.ledger.session(session_id)
+        if session.status not in _MAY_LACK_ROWS:
+            return 0
+        found = reconcile.differences_of(session_context, session)
+        with index.without_joins():
+            if index.joins_of(session_id) == joins:
+                return len(
+                    reconcile.adopt(session_context, session, FOUND_AFTER_CRASH, found).unknown
+                )
+    return 0
 
 
 def _is_empty(session_context: SessionContext, session: Session) -> bool:

@@ -32,7 +32,7 @@ from engine.storage.areas import Areas
 from engine.workers.scripts import ScriptRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from engine.host.clock import Clock
@@ -174,6 +174,11 @@ class SessionService:
     def notify(self) -> None:
         """Wake the thread, so that requests and changed settings are seen at once."""
         self._wakeup_pipe.notify()
+
+    def adopt_soon(self, session_ids: Sequence[int]) -> None:
+        """Give the objects of some sessions a row that have none, on the thread of the sessions."""
+        self._lifecycle.adopt_soon(session_ids)
+        self.notify()
 
     def is_alive(self) -> bool:
         """Tell whether the thread runs."""

@@ -13,9 +13,11 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from datetime import datetime
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import EngineError, NotFound, TransitionNotAllowed
+from engine.events import ObjectsAdopted
 from engine.index.database import translate_sqlite_errors
 from engine.index.operations import OperationKind, Request
 from engine.model.project import AutoArchive
@@ -25,11 +27,12 @@ from engine.sessions.context import describe_error, effective_code
 from engine.sessions.folders.staging import Interrupted
 from engine.sessions.planner import Planner
 from engine.sessions.reconcile import repair
+from engine.sessions.recovery import adopt_left
 from engine.sessions.runner import OperationRunner
 from engine.sessions.trash import ExpiryClock, Trash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from engine.host.clock import Clock
     from engine.host.wakeup import WakeupPipe
@@ -103,11 +106,28 @@ class Lifecycle:
         planner = Planner(session_context)
         self._operator = OperationRunner(session_context, planner)
         self._builder = Builder(session_context, planner, self._operator, self._archived_by_itself)
+        self._left: SimpleQueue[Sequence[int]] = SimpleQueue()
+        """Sessions that a receiving process held when it ended."""
 
     def recover(self) -> None:
         """Complete what an earlier run began: it was killed, or the index could not be written."""
         self.requeue_builds()
         self._resume()
+
+    def adopt_soon(self, session_ids: Sequence[int]) -> None:
+        """Let the next look give the objects of some sessions a row that have none."""
+        self._left.put(session_ids)
+
+    def _adopt_left(self) -> None:
+        while not self._left.empty():
+            adopted = {}
+            for session_id in self._left.get():
+                with self._only(session_id):
+                    adopted[session_id] = adopt_left(self._context, session_id)
+            objects = sum(adopted.values())
+            if objects:
+                sessions = sum(bool(found) for found in adopted.values())
+                self._context.journal.record(ObjectsAdopted(objects=objects, sessions=sessions))
 
     def requeue_builds(self) -> None:
         """Return sessions whose build was cut short to RECEIVING, so that they are built again."""
@@ -124,6 +144,7 @@ class Lifecycle:
         Args:
             stopping: asked between two sessions; the rest is left for the next run if it says so.
         """
+        self._adopt_left()
         # Each time, not only at the start: an operation that failed for want of room is retried
         # here.
         self.recover()

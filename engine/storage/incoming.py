@@ -265,6 +265,12 @@ def sweep(root: Path, *, but: str = "") -> int:
     return sum(_remove_tree(path) for path in root.iterdir() if path.name != but)
 
 
+def sweep_area(root: Path, name: str) -> int:
+    """Remove the area of a process that has ended; return how many files were removed."""
+    area = root / name
+    return _remove_tree(area) if area.is_dir() else 0
+
+
 def _unmask(part: PartFile) -> None:
     """Set the mode of a part, in spite of the umask."""
     try:

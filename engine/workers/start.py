@@ -23,9 +23,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.context import (
-        ForkServerContext,
         ForkServerProcess,
-        SpawnContext,
         SpawnProcess,
     )
 
@@ -47,10 +45,27 @@ class Start(Enum):
     FORKED = "forked"
 
 
+def preload(module: str) -> None:
+    """Let the fork server load one more module; call it before the first process is started."""
+    _FORKSERVER.set_forkserver_preload(["__main__", module, "engine.workers.preload"])
+
+
 def start_process(
-    start: Start, target: Callable[..., None], arguments: tuple[object, ...]
+    start: Start,
+    target: Callable[..., None],
+    arguments: tuple[object, ...],
+    *,
+    name: str = "script",
+    daemon: bool = True,
 ) -> SpawnProcess | ForkServerProcess:
     """Start a process; the first forked one waits until the server has loaded everything.
+
+    Args:
+        start: how.
+        target: an importable function.
+        arguments: what it is called with.
+        name: of the process.
+        daemon: whether it is killed when this process ends; such a process may start no others.
 
     Raises:
         OSError: if no process can be started.
@@ -58,17 +73,16 @@ def start_process(
     if start is Start.FORKED:
         # The fork server has a socket in the temporary folder, which may be missing or full.
         with suppress(OSError):
-            return _started(_FORKSERVER, target, arguments, start)
-    return _started(_SPAWN, target, arguments, Start.ANEW)
+            process = _FORKSERVER.Process(target=target, args=arguments, name=name, daemon=daemon)
+            return _started(process, start)
+    return _started(
+        _SPAWN.Process(target=target, args=arguments, name=name, daemon=daemon), Start.ANEW
+    )
 
 
 def _started(
-    context: SpawnContext | ForkServerContext,
-    target: Callable[..., None],
-    arguments: tuple[object, ...],
-    start: Start,
+    process: SpawnProcess | ForkServerProcess, start: Start
 ) -> SpawnProcess | ForkServerProcess:
-    process = context.Process(target=target, args=arguments, name="script", daemon=True)
     with _table:
         _start_helpers(start)
         process.start()
@@ -129,3 +143,16 @@ def detach_from_terminal() -> None:
         Path("/proc/self/oom_score_adj").write_text("500")
     logging.disable()
     warnings.simplefilter("ignore")
+
+
+def use_as_engine() -> None:
+    """Make a process that was forked a part of the engine: it logs, and ends only with the engine.
+
+    It is as important as the engine, which the kernel must not end either if memory is short.
+    """
+    logging.disable(logging.NOTSET)
+    # A service manager may signal all processes at once, and the engine drains.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.umask(0o027)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("0")

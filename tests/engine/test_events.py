@@ -205,6 +205,13 @@ EXAMPLES: list[tuple[Event, str]] = [
         events.ObjectsAdopted(objects=1, sessions=1),
         "1 stored object in 1 session added to the index after a crash",
     ),
+    (
+        events.ReceivingProcessEnded(
+            number=2, how="was ended by SIGKILL", associations=1, sessions=3
+        ),
+        "receiving process 2 was ended by SIGKILL and was replaced: 1 association aborted,"
+        " 3 sessions looked through",
+    ),
 ]
 
 

@@ -31,6 +31,7 @@ from engine.events import (
 )
 from engine.model.tls import ClientCertificates
 from engine.net.stream import TlsSetup
+from engine.reception.association import IncomingAssociation
 from tests.caller import Caller, call
 from tests.certificates import LONG_AGO, OVER, Authority, party
 from tests.fakes import FixedClock
@@ -118,6 +119,7 @@ def test_what_had_come_within_tls_is_not_acted_on_once_the_connection_is_closed(
         assert caller.associate("SAFE") is None
         (listener,) = (wanted.listener for wanted in dock.receivers._ports.values())
         (association,) = listener.connections()
+        assert isinstance(association, IncomingAssociation)
         assert dock.reactor.call_and_wait(association.close, 20)
         assert dock.reactor.call_and_wait(association._on_ready, 20)
     assert listener.connections() == ()

@@ -100,7 +100,7 @@ def test_the_processes_of_instances(
 @pytest.mark.parametrize(
     "call",
     [
-        lambda states: states.note(PROCESSOR, Verdict.CONTINUED, 0.1, ""),
+        lambda states: states.note(PROCESSOR.id, Verdict.CONTINUED, 0.1, ""),
         lambda states: states.of(PROCESSOR, (), ""),
         lambda states: states.forget_all_but(set()),
     ],

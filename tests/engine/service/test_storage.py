@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.service.storage import _open_folder
+from engine.service.storage import open_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,4 +23,4 @@ def test_a_folder_that_was_replaced_after_the_check_is_not_opened(
     else:
         place.touch()
     with ExitStack() as resources, pytest.raises(NotADirectoryError):
-        _open_folder(place, resources)
+        open_tree(place, resources)

@@ -1,0 +1,373 @@
+"""One receiving process, as the engine's main process sees it: its calls, and its end."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import socket
+import threading
+from collections import Counter, deque
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from engine.api import AssociationEnd
+from engine.index.store import SessionPlace
+from engine.index.writer import ObjectRow
+from engine.model.limits import Limits
+from engine.reception.acceptance import Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.events.journal import Journal
+    from engine.index.store import SessionIndex
+    from engine.intake.dock import ObjectDock
+    from engine.model.tls import PeerCertificate, TlsSettings
+    from engine.model.whitelist import Address
+    from engine.reception.associations import Associations
+    from engine.reception.listener import PortListener
+    from engine.reception.live_association import LiveAssociation
+    from engine.reception.processes.link import Link
+
+ENDED_KEPT = 256
+"""Ended associations whose last object may still be on its way through the pool."""
+LOST = "the process that received it has ended"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DockParts:
+    """The parts of the engine that a receiving process may use."""
+
+    index: SessionIndex
+    objects: ObjectDock
+    associations: Associations
+    journal: Journal
+    look_at_storage: Callable[[], object]
+    """Looks at the free space, and reports what has changed."""
+    note_processor: Callable[..., object]
+    """Counts an object that a processor has seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """What goes to a process together with the socket of a connection."""
+
+    number: int
+    port: int
+    tls: TlsSettings | None
+    address: Address
+    peer: str
+    is_rate_limited: bool
+    limits: Limits
+
+
+class ReceivingProcess:
+    """Serves one process until it ends; for all threads."""
+
+    def __init__(
+        self,
+        number: int,
+        parts: DockParts,
+        link: Link,
+        sockets: socket.socket,
+        ended: Callable[[ReceivingProcess], object],
+    ) -> None:
+        """Take both connections to a process that is being started.
+
+        Args:
+            number: of the process, from 1 on.
+            parts: what it may use.
+            link: for calls.
+            sockets: a pair of SOCK_SEQPACKET, for connections.
+            ended: called once it has ended, on the thread that served it.
+        """
+        self.number = number
+        self.objects = 0
+        """How many objects it has received."""
+        self.lost_associations = 0
+        """How many were open when it ended."""
+        self._parts = parts
+        self._link = link
+        self._sockets = sockets
+        sockets.setblocking(False)
+        self._ended = ended
+        self._lock = threading.Lock()
+        """Guards what is below."""
+        self._connections: dict[int, HandedConnection] = {}
+        self._lives: dict[str, LiveAssociation] = {}
+        self._past: deque[str] = deque()
+        self._holds: Counter[int] = Counter()
+        self._tls_ports: dict[TlsSettings, PortListener] = {}
+        self._thread = threading.Thread(
+            target=self._serve, name=f"receiving-process-{number}", daemon=True
+        )
+        self.tell, self.ask, self.call = link.tell, link.ask, link.call
+
+    def start(self) -> None:
+        """Begin to serve it."""
+        self._thread.start()
+
+    @property
+    def connections(self) -> int:
+        """How many connections it has."""
+        return len(self._connections)
+
+    @property
+    def associations(self) -> int:
+        """How many open associations it has."""
+        with self._lock:
+            return sum(live.is_open for live in self._lives.values())
+
+    def hold_of(self, session_id: int) -> bool:
+        """Tell whether it may put objects into a session."""
+        return session_id in self._holds
+
+    def take_over(self, connection: HandedConnection, connected: socket.socket) -> None:
+        """Give it a connection.
+
+        Raises:
+            OSError: if it has ended, or takes none at the moment.
+        """
+        port = connection.port
+        tls = port.tls.settings if port.tls else None
+        if tls is not None:
+            self._tls_ports[tls] = port
+        over = HandOver(
+            *(connection.number, port.port, tls, connection.address, connection.peer),
+            *(connection.is_rate_limited, connection.limits),
+        )
+        with self._lock:
+            self._connections[connection.number] = connection
+        try:
+            socket.send_fds(self._sockets, [pickle.dumps(over)], [connected.fileno()])
+        except OSError:
+            with self._lock:
+                del self._connections[connection.number]
+            raise
+
+    def close(self) -> None:
+        """End the link; the process ends then."""
+        self._link.close()
+
+    def join(self, seconds: float) -> None:
+        """Wait until everything that it has said is done."""
+        self._thread.join(seconds)
+
+    # On the thread that serves it.
+
+    def _serve(self) -> None:
+        for name, arguments, question in self._link.receive():
+            try:
+                answer = _CALLS[name](self, *arguments)
+            except Exception as error:
+                if not question:
+                    _logger.exception("a receiving process's call %s failed", name)
+                answer = error
+            if question:
+                self._link.answer(question, answer)
+                if name == "file":
+                    self._take_back_at_once(answer)
+        try:
+            self._clean_up()
+        finally:
+            self._ended(self)
+
+    def _clean_up(self) -> None:
+        """Close what the process has left open."""
+        self._sockets.close()
+        self._link.close()
+        with self._lock:
+            connections, self._connections = list(self._connections.values()), {}
+            lives, self._lives = list(self._lives.values()), {}
+        open_ones = [live for live in lives if live.is_open]
+        self.lost_associations = len(open_ones)
+        for live in open_ones:
+            live.why = live.why or LOST
+            self._parts.associations.close(live, AssociationEnd.ABORTED)
+        for connection in connections:
+            connection.why = connection.why or LOST
+            connection.port.closed(connection)
+
+    def free_sessions(self) -> tuple[int, ...]:
+        """Give back all sessions that it held; return them."""
+        with self._lock:
+            holds, self._holds = self._holds, Counter()
+        for session, times in holds.items():
+            for _ in range(times):
+                self._parts.index.session_writers.release(session)
+        return tuple(holds)
+
+    def _record(self, row: tuple[Any, ...], answer_seconds: float) -> None:
+        self.objects += 1
+        self._parts.objects.record(ObjectRow._make(row), answer_seconds)
+
+    def _count_object(self, association: str, *counts: Any) -> None:
+        live = self._lives.get(association)
+        if live is not None:
+            self._parts.associations.count_object(live, *counts)
+
+    def _established(self, association: str, *about: Any) -> None:
+        live = self._lives.get(association)
+        if live is not None:
+            self._parts.associations.established(live, *about)
+
+    def _close(self, association: str, end: AssociationEnd, why: str) -> None:
+        live = self._lives.get(association)
+        if live is None:
+            return
+        live.why = live.why or why
+        self._parts.associations.close(live, end)
+        # Not forgotten at once: its last object may still be on its way through the pool.
+        self._past.append(association)
+        if len(self._past) > ENDED_KEPT:
+            with self._lock:
+                self._lives.pop(self._past.popleft(), None)
+
+    def _admit(
+        self,
+        number: int,
+        called: str,
+        calling: str,
+        application_context: str,
+        protocol_version: int,
+        certificate: Any,
+    ) -> object:
+        connection = self._connections[number]
+        connection.certificate, connection.request_received = certificate, True
+        proposal: Any = SimpleNamespace(
+            called_ae_title=called,
+            calling_ae_title=calling,
+            application_context=application_context,
+            protocol_version=protocol_version,
+        )
+        decision = connection.port.admit(connection, proposal)
+        if isinstance(decision, Rejection):
+            return decision
+        live, limits = decision
+        connection.live = live
+        with self._lock:
+            self._lives[live.id] = live
+        return live.id, live.receiver, live.whitelist_line, live.since, limits
+
+    def _heard(self, number: int) -> None:
+        self._connections[number].is_silent = False
+
+    def _refused(self, number: int, why: str, called: str, calling: str) -> None:
+        connection = self._connections[number]
+        connection.port.refused(connection, why, called, calling)
+
+    def _gone(self, number: int, why: str) -> None:
+        with self._lock:
+            connection = self._connections.pop(number)
+        connection.why = connection.why or why
+        connection.port.closed(connection)
+
+    def _file(self, *about: Any) -> object:
+        receiver, key, origin, directly = about
+        place = self._parts.objects.file(receiver, key, origin, directly=directly)
+        with self._lock:
+            self._holds[place.id] += 1
+        return place
+
+    def _take_back_at_once(self, place: object) -> None:
+        """Take a session back whose status has changed while it was granted.
+
+        After the answer, which would cross a demand that came before it.
+        """
+        if isinstance(place, SessionPlace) and not self._parts.index.knows_place(place.id):
+            self.tell("take_back", place.id)
+
+    def _give_back(self, session: int) -> None:
+        with self._lock:
+            self._holds[session] -= 1
+            if not self._holds[session]:
+                del self._holds[session]
+        self._parts.index.session_writers.release(session)
+
+    def _event(self, event: Any) -> None:
+        self._parts.journal.record(event)
+
+    def _look_at_storage(self) -> None:
+        self._parts.look_at_storage()
+
+    def _look_at_tls(self, tls: TlsSettings) -> None:
+        port = self._tls_ports.get(tls)
+        if port is not None and port.tls is not None:
+            port.tls.refresh()
+
+
+class HandedConnection:
+    """What the port that accepted a connection knows of it; for all threads."""
+
+    def __init__(
+        self,
+        process: ReceivingProcess,
+        port: PortListener,
+        number: int,
+        connected: socket.socket,
+        address: Address,
+        peer: str,
+    ) -> None:
+        """Take the process that serves it, the port that accepted it, and its number there."""
+        self.address, self.peer = address, peer
+        self.limits = Limits()
+        self.is_rate_limited = False
+        self.request_received = False
+        self.is_silent = True
+        self.why = ""
+        self.certificate: PeerCertificate | None = None
+        self.live: LiveAssociation | None = None
+        self.port = port
+        self.number = number
+        self._process = process
+        self._socket = connected
+
+    def begin(self) -> None:
+        """Hand it over, with the limits that are set now.
+
+        Raises:
+            OSError: if the process does not take it.
+        """
+        self._process.take_over(self, self._socket)
+        self._socket.close()  # the process has it
+
+    def hang_up(self) -> None:
+        """Break the connection; returns at once."""
+        self._process.tell("hang_up", self.number, self.why)
+
+    def abort(self) -> None:
+        """Abort the association; an object that is being stored is answered first."""
+        self._process.tell("abort", self.number, self.live.why if self.live else self.why)
+
+    def close(self) -> None:
+        """Close it at once; an object that is being stored is recorded when that is done."""
+        self._process.tell("close", self.number)
+
+    def describe_end(self) -> str:
+        """Return how the connection ended, if it ended before an A-ASSOCIATE-RQ was answered."""
+        return self.why
+
+
+_CALLS: dict[str, Callable[..., object]] = {
+    "admit": ReceivingProcess._admit,
+    "archives_directly": lambda process, *about: process._parts.objects.archives_directly(*about),
+    "close": ReceivingProcess._close,
+    "copies": lambda process, *about: process._parts.objects.copies(*about),
+    "count_object": ReceivingProcess._count_object,
+    "established": ReceivingProcess._established,
+    "event": ReceivingProcess._event,
+    "file": ReceivingProcess._file,
+    "give_back": ReceivingProcess._give_back,
+    "gone": ReceivingProcess._gone,
+    "heard": ReceivingProcess._heard,
+    "look_at_storage": ReceivingProcess._look_at_storage,
+    "look_at_tls": ReceivingProcess._look_at_tls,
+    "note_processor": lambda process, *about: process._parts.note_processor(*about),
+    "record": ReceivingProcess._record,
+    "refused": ReceivingProcess._refused,
+    "trace": lambda process, *about: process._parts.objects.trace(*about),
+}
+"""What a receiving process may call."""

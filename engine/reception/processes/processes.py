@@ -1,0 +1,275 @@
+"""All receiving processes: starts them, gives them connections, and replaces those that end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psutil
+
+from engine.errors import EngineError
+from engine.events import ReceivingProcessEnded
+from engine.reception.processes.link import Link
+from engine.reception.processes.process import HandedConnection, ReceivingProcess
+from engine.storage.incoming import sweep_area
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from engine.model.configuration import Configuration
+    from engine.model.whitelist import Address
+    from engine.reception.listener import PortListener
+    from engine.reception.processes.process import DockParts
+
+CONFIGURE_SECONDS = 30.0
+"""A process that has not applied a configuration by then is replaced."""
+STOP_SECONDS = 5.0
+PAUSE_SECONDS = 1.0
+"""Before a process is replaced that has ended soon after its start."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Child(Protocol):
+    """A process of the operating system."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its number."""
+        ...
+
+
+class StartChild(Protocol):
+    """Starts a process that serves a link."""
+
+    def __call__(
+        self, area: str, link: socket.socket, sockets: socket.socket, configuration: Configuration
+    ) -> Child:
+        """Start it, with the name of its folder of arriving objects."""
+        ...
+
+
+@dataclass(slots=True)
+class _Running:
+    """A process with what it was started with."""
+
+    process: ReceivingProcess
+    child: Child
+    pid: int
+    area: str
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUsage:
+    """What one process has and uses."""
+
+    number: int
+    pid: int
+    associations: int
+    objects: int
+    cpu_seconds: float
+    memory_bytes: int
+    """Of its own, without what it shares with the others (USS)."""
+
+
+class ReceivingProcesses:
+    """The receiving processes of one engine; for all threads."""
+
+    def __init__(
+        self,
+        wanted: int,
+        parts: DockParts,
+        start: StartChild,
+        end: Callable[[Any], int | None],
+        incoming: Path,
+        run: str,
+        adopt: Callable[[Sequence[int]], object],
+    ) -> None:
+        """No process is started yet.
+
+        Args:
+            wanted: how many there are to be.
+            parts: what they may use.
+            start: starts one.
+            end: kills one, if it still runs, and returns its exit code.
+            incoming: the folder that has a folder for each of them.
+            run: what the names of these begin with.
+            adopt: gives objects of sessions a row that have none.
+        """
+        self._wanted = wanted
+        self._parts = parts
+        self._start_child, self._end_child = start, end
+        self._incoming, self._run = incoming, run
+        self._adopt = adopt
+        self._lock = threading.RLock()
+        self._configuration: Configuration | None = None
+        self._running: dict[int, _Running] = {}
+        self._stopping = False
+        self._is_over = threading.Event()
+        self._connections, self._starts = count(1), count(1)
+        parts.index.forgotten = self.take_back
+
+    def apply(self, configuration: Configuration) -> None:
+        """Let all processes use a configuration; start them at the first one."""
+        with self._lock:
+            self._configuration = configuration
+            running = tuple(self._running.values())
+            for number in range(1, self._wanted + 1):
+                if number not in self._running:
+                    self._start(number)
+        asked = [(one, _Answer()) for one in running]
+        for one, answer in asked:
+            one.process.ask(answer.take, "configure", configuration)
+        for one, answer in asked:
+            if not answer.is_good(CONFIGURE_SECONDS):
+                _logger.warning("receiving process %d applies no configuration", one.process.number)
+                one.process.close()
+
+    def connection(
+        self, connected: socket.socket, address: Address, peer: str, port: PortListener
+    ) -> HandedConnection:
+        """Return an accepted connection for the process that has the fewest."""
+        with self._lock:
+            running = [one.process for one in self._running.values()]
+        if not running:
+            raise ConnectionError("no receiving process runs")
+        least = min(running, key=lambda process: process.connections)
+        return HandedConnection(least, port, next(self._connections), connected, address, peer)
+
+    def take_back(self, session_id: int) -> None:
+        """Let no process put further objects into a session that does not ask again."""
+        for one in tuple(self._running.values()):
+            if one.process.hold_of(session_id):
+                one.process.tell("take_back", session_id)
+
+    def recent(self) -> list[Any]:
+        """Return the latest headers of all processes."""
+        headers: list[Any] = []
+        for one in tuple(self._running.values()):
+            with suppress(EngineError):
+                headers += one.process.call("recent", seconds=CONFIGURE_SECONDS)
+        return headers
+
+    def usage(self) -> tuple[ProcessUsage, ...]:
+        """Return what each process has and uses."""
+        return tuple(
+            _usage(one.process, one.pid) for _, one in sorted(self._running.copy().items())
+        )
+
+    def stop(self) -> None:
+        """End all processes, once they have said what there is to be said."""
+        with self._lock:
+            self._stopping = True
+            self._is_over.set()
+            running = tuple(self._running.values())
+        for one in running:
+            one.process.tell("stop")
+        for one in running:
+            one.process.join(STOP_SECONDS)
+            one.process.close()
+            one.process.join(STOP_SECONDS)
+
+    def _start(self, number: int) -> None:
+        """Start a process; with the lock."""
+        assert self._configuration is not None
+        area = f"{self._run}-{next(self._starts)}"
+        ours, theirs = socket.socketpair()
+        sockets, their_sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            child = self._start_child(area, theirs, their_sockets, self._configuration)
+        except OSError:
+            ours.close()
+            sockets.close()
+            raise
+        finally:
+            theirs.close()
+            their_sockets.close()
+        process = ReceivingProcess(number, self._parts, Link(ours), sockets, self._ended)
+        self._running[number] = _Running(process, child, child.pid or 0, area, time.monotonic())
+        process.start()
+
+    def _ended(self, process: ReceivingProcess) -> None:
+        """Start another process for one that has ended, and clean up; on its serving thread."""
+        with self._lock:
+            ended = self._running.pop(process.number)
+        # First, so that callers find a process again.
+        self._replace(ended)
+        code = self._end_child(ended.child)
+        sweep_area(self._incoming, ended.area)
+        # What it has published is found below, or by whoever builds the session before that.
+        sessions = process.free_sessions()
+        if self._stopping:
+            return
+        self._parts.journal.record(
+            ReceivingProcessEnded(
+                number=process.number,
+                how=_how(code),
+                associations=process.lost_associations,
+                sessions=len(sessions),
+            )
+        )
+        if sessions:
+            self._adopt(sessions)
+
+    def _replace(self, ended: _Running) -> None:
+        """Start a process in the place of one that has ended, unless the engine stops."""
+        if time.monotonic() - ended.started_at < PAUSE_SECONDS:
+            self._is_over.wait(PAUSE_SECONDS)
+        while not self._stopping:
+            try:
+                with self._lock:
+                    if not self._stopping:
+                        self._start(ended.process.number)
+            except OSError as error:
+                _logger.warning("no receiving process can be started: %s", error.strerror)
+                self._is_over.wait(PAUSE_SECONDS)
+            else:
+                return
+
+
+class _Answer:
+    """The answer of a process to a configuration."""
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self._answer: Any = None
+
+    def take(self, answer: Any) -> None:
+        """Note the answer."""
+        self._answer = answer
+        self._done.set()
+
+    def is_good(self, seconds: float) -> bool:
+        """Wait for it; return whether the configuration is applied."""
+        return self._done.wait(seconds) and self._answer is None
+
+
+def _how(code: int | None) -> str:
+    """Return how a process ended, in words."""
+    if code is None:
+        return "ended"
+    if code < 0:
+        with suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
+def _usage(process: ReceivingProcess, pid: int) -> ProcessUsage:
+    cpu_seconds, memory_bytes = 0.0, 0
+    with suppress(psutil.Error):
+        known = psutil.Process(pid)
+        times = known.cpu_times()
+        cpu_seconds, memory_bytes = times.user + times.system, known.memory_full_info().uss
+    return ProcessUsage(
+        *(process.number, pid, process.associations, process.objects),
+        *(cpu_seconds, memory_bytes),
+    )

@@ -1,0 +1,162 @@
+"""Inside a receiving process: takes connections over, and does what the engine tells it."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from engine.net.tls import PortTls
+from engine.reception.association import IncomingAssociation
+from engine.reception.processes.remote import HandedPort
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.events import Event
+    from engine.host.clock import Clock
+    from engine.model.configuration import Configuration
+    from engine.model.receiver import Receiver
+    from engine.model.tls import TlsSettings
+    from engine.net.reactor import Reactor
+    from engine.reception.association import SharedServices
+    from engine.reception.processes.link import Link
+    from engine.reception.processes.process import HandOver
+    from engine.reception.processes.remote import RemoteDock
+
+HAND_OVER_BYTES = 64 * 1024
+"""Longer than any `HandOver`."""
+
+_logger = logging.getLogger(__name__)
+
+
+class ObjectPath(Protocol):
+    """The part of a process that takes objects in."""
+
+    def apply(self, configuration: Configuration) -> None:
+        """Prepare for a configuration, and use it from now on; may take a while."""
+        ...
+
+    def recent(self) -> tuple[Any, ...]:
+        """Return the latest headers."""
+        ...
+
+
+class ConnectionReceiver:
+    """The connections of one process."""
+
+    def __init__(
+        self,
+        link: Link,
+        sockets: socket.socket,
+        services: SharedServices,
+        dock: RemoteDock,
+        path: ObjectPath,
+        clock: Clock,
+    ) -> None:
+        """Begin to take connections over.
+
+        Args:
+            link: to the engine.
+            sockets: a socket of SOCK_SEQPACKET that connections come by.
+            services: what all connections share.
+            dock: the engine.
+            path: takes the objects in.
+            clock: for certificates.
+        """
+        self._link = link
+        self._sockets = sockets
+        self._services = services
+        self._reactor: Reactor = services.reactor
+        self._dock = dock
+        self._path = path
+        self._clock = clock
+        self._connections: dict[int, IncomingAssociation] = {}
+        self._tls: dict[TlsSettings, PortTls] = {}
+        sockets.setblocking(False)
+        self._reactor.register(sockets.fileno(), self._take)
+
+    def serve(self) -> None:
+        """Do what the engine tells, until it ends."""
+        for name, arguments, question in self._link.receive():
+            if name == "stop":
+                return
+            if name == "take_back":
+                self._dock.take_back(*arguments)
+            elif name == "recent":
+                # Not here: this thread must never wait for the engine.
+                self._reactor.run_in_pool(self._path.recent, partial(self._link.answer, question))
+            elif name == "configure":
+                work = partial(self._configure, *arguments)
+                self._reactor.run_in_pool(work, partial(self._link.answer, question))
+            else:
+                self._reactor.call_soon(partial(self._told, name, *arguments))
+
+    # On the loop's thread.
+
+    def _take(self, _: int) -> None:
+        while True:
+            try:
+                message, descriptors, _, _ = socket.recv_fds(self._sockets, HAND_OVER_BYTES, 1)
+            except BlockingIOError:
+                return
+            if not descriptors:
+                if not message:  # the engine has ended, as the link says too
+                    self._reactor.forget(self._sockets.fileno())
+                    return
+                continue
+            self._begin(pickle.loads(message), socket.socket(fileno=descriptors[0]))
+
+    def _begin(self, over: HandOver, connected: socket.socket) -> None:
+        connected.setblocking(False)
+        tls = self._port_tls(over.tls) if over.tls is not None else None
+        port = HandedPort(self._link, self._reactor, over.number, over.port, tls)
+        connection = IncomingAssociation(self._services, port, connected, over.address, over.peer)
+        connection.limits, connection.is_rate_limited = over.limits, over.is_rate_limited
+        self._connections[over.number] = connection
+        port.when_closed(partial(self._connections.pop, over.number, None))
+        try:
+            connection.begin()
+        except Exception:
+            _logger.exception("a connection could not be served")
+            connection.why = "it could not be served"
+            connection.close()
+
+    def _port_tls(self, settings: TlsSettings) -> PortTls:
+        def report(make: Callable[..., Event]) -> None:
+            # The engine has the port's receivers: it looks itself, and reports what it finds.
+            self._link.tell("look_at_tls", settings)
+
+        return self._tls.setdefault(settings, PortTls(settings, self._clock, report))
+
+    def _told(self, name: str, number: int, why: str = "") -> None:
+        connection = self._connections.get(number)
+        if connection is None:
+            return
+        if connection.live is not None:
+            connection.live.why = connection.live.why or why
+        else:
+            connection.why = connection.why or why
+        {"abort": connection.abort, "close": connection.close, "hang_up": connection.hang_up}[
+            name
+        ]()
+
+    def _configure(self, configuration: Configuration) -> Exception | None:
+        try:
+            self._path.apply(configuration)
+            applied = partial(self._apply, configuration.receivers)
+            self._reactor.call_soon(applied)
+        except Exception as error:
+            _logger.exception("a configuration could not be applied")
+            return error
+        return None
+
+    def _apply(self, receivers: tuple[Receiver, ...]) -> None:
+        """Apply the present configuration to open associations, from their next object on."""
+        by_label = {receiver.label: receiver for receiver in receivers}
+        for connection in self._connections.values():
+            live = connection.live
+            if live is not None:
+                live.settings = by_label.get(live.receiver.label, live.settings)

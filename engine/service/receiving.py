@@ -1,0 +1,143 @@
+"""The main function of a receiving process: builds its parts, and serves until the engine ends."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.dimse.pdata import BUFFER_BYTES, ReceiveBuffer
+from engine.events import PluginBroken, ProcessorProblem
+from engine.events.journal import Journal
+from engine.events.logging_handler import JournalHandler
+from engine.events.monitoring import StorageLow, StorageRefuses, StorageSuffices
+from engine.host.clock import SystemClock
+from engine.identification.caches import RecentHeaders
+from engine.intake.label_processing import CustomProcessing
+from engine.net.reactor import Reactor
+from engine.processing.chain import ProcessorStates
+from engine.processing.workers import PROCESSES_PER_INSTANCE, ProcessorWorkers
+from engine.reception.association import SharedServices
+from engine.reception.deadlines import Deadlines
+from engine.reception.processes.link import Link
+from engine.reception.processes.receiver import ConnectionReceiver
+from engine.reception.processes.remote import RemoteDock
+from engine.reception.storage_scp import StorageSCP
+from engine.service.object_path import ObjectPathParts
+from engine.service.processors import processing_of
+from engine.service.storage import Plugins, open_tree
+from engine.storage.incoming import IncomingArea
+from engine.workers.pool import MOST_PROCESSES, Workers
+from engine.workers.scripts import ScriptRunner, run_script
+from engine.workers.start import Start, use_as_engine
+
+if TYPE_CHECKING:
+    import socket
+
+    from engine.events import Event, RecordedEvent
+    from engine.intake.pipeline import Pipeline
+    from engine.model.configuration import Configuration
+    from engine.settings import EngineSettings
+
+_STORAGE = (StorageLow, StorageRefuses, StorageSuffices)
+_OF_THE_ENGINE = (PluginBroken, ProcessorProblem)
+"""Events about what the engine has as well, and reports itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStart:
+    """What a receiving process is started with."""
+
+    settings: EngineSettings
+    configuration: Configuration
+    area: str
+    """The name of its folder of arriving objects."""
+    processes: int
+    """How many receiving processes there are: they share the limits of workers."""
+
+
+def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket) -> None:
+    """Receive objects until the engine says so or has ended."""
+    use_as_engine()
+    link = Link(link_socket)
+    with ExitStack() as resources:
+        reactor = Reactor()
+        dock = RemoteDock(link, reactor)
+        path = _ObjectPath(start, link, dock, resources)
+        services = SharedServices(
+            reactor,
+            ReceiveBuffer(BUFFER_BYTES),
+            dock,
+            StorageSCP(path.pipeline, dock),
+            _deadlines(start.settings),
+        )
+        ConnectionReceiver(link, sockets, services, dock, path, path.clock).serve()
+        reactor.stop()
+    link.flush()
+    # At once: what threads of the pool still do belongs to associations that have ended.
+    os._exit(0)
+
+
+def _deadlines(settings: EngineSettings) -> Deadlines:
+    return Deadlines(settings.negotiation_seconds, settings.pdu_seconds, settings.handshake_seconds)
+
+
+class _ObjectPath:
+    """The way of an object in this process; satisfies `ObjectPath`."""
+
+    def __init__(
+        self, start: ProcessStart, link: Link, dock: RemoteDock, resources: ExitStack
+    ) -> None:
+        settings = start.settings
+        self.clock = SystemClock()
+        self.configuration = start.configuration
+        journal = Journal(self.clock)
+        journal.follow(lambda recorded: self._report(link, recorded))
+        resources.callback(JournalHandler(journal).attach())
+        plugins = Plugins.load()
+        area = IncomingArea(settings.incoming_dir, start.area)
+        resources.callback(area.close)
+        share = max(1, min(os.cpu_count() or 1, MOST_PROCESSES) // start.processes)
+        runner = ScriptRunner(
+            settings.state_file, Workers(run_script, processes=share, start=Start.FORKED)
+        )
+        resources.callback(runner.close)
+        self._runner = runner
+        parts = ObjectPathParts(
+            settings,
+            open_tree(settings.prearchive_dir, resources),
+            open_tree(settings.archive_dir, resources),
+            *(area, runner, journal, self.clock, lambda: self.configuration, resources),
+        )
+        states = ProcessorStates(self.clock, lambda *about: link.tell("note_processor", *about))
+        workers = ProcessorWorkers(processes=max(1, PROCESSES_PER_INSTANCE // start.processes))
+        self._processing = processing_of(
+            *(plugins.processors, area, settings.state_file, journal.record, states, workers)
+        )
+        resources.callback(self._processing.close)
+        self._recent = RecentHeaders()
+        router = parts.router(plugins, self._processing, self._recent)
+        guard = parts.guard(lambda: 0.0)
+        custom = CustomProcessing(self._processing, router)
+        self.pipeline: Pipeline = parts.pipeline(dock, guard, router, custom)
+        self.apply(start.configuration)
+
+    def apply(self, configuration: Configuration) -> None:
+        """Prepare for a configuration, and use it from now on."""
+        self._processing.apply(configuration)
+        self.configuration = configuration
+        self._processing.start_ahead(configuration)
+        if configuration.anonymizes:
+            self._runner.start_ahead()
+
+    def recent(self) -> tuple[Any, ...]:
+        """Return the latest headers."""
+        return self._recent.everything()
+
+    def _report(self, link: Link, recorded: RecordedEvent) -> None:
+        event: Event = recorded.event
+        if isinstance(event, _STORAGE):
+            link.tell("look_at_storage")
+        elif not isinstance(event, _OF_THE_ENGINE):
+            link.tell("event", event)
