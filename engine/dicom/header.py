@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydicom.charset import CODES_TO_ENCODINGS, default_encoding, python_encoding
 from pydicom.datadict import dictionary_VR
 
-from engine.dicom.elements import UNDEFINED_LENGTH, Encoding, Value, value_at
+from engine.dicom.elements import UNDEFINED_LENGTH, Encoding, Value, encoding_of, value_at
 from engine.model.identity import (
     IdentifyingValue,
     IdentifyingValues,
@@ -233,6 +233,11 @@ class HeaderView:
         """Elements up to its group were read, later ones were not."""
         self._texts: dict[int, str | None] = {}
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Send it to another process of the engine; the encoding follows from the syntax."""
+        elements = self._data, dict(self._starts), dict(self._odd)
+        return _restored, (self.transfer_syntax_uid, *elements, self.last_tag)
+
     def text(self, tag: int) -> str | None:
         """Return the text of a top-level element, None if it has none (XNAT 5.6).
 
@@ -443,3 +448,14 @@ def identifying_values_of(header: HeaderView) -> IdentifyingValues:
         for tag, vr, text in header.elements()
         if text.isprintable() and identifies_anywhere(tag, vr)
     )
+
+
+def _restored(
+    transfer_syntax_uid: str,
+    data: bytes,
+    starts: Mapping[int, int],
+    odd: Mapping[int, Value],
+    last_tag: int,
+) -> HeaderView:
+    encoding = encoding_of(transfer_syntax_uid)
+    return HeaderView(transfer_syntax_uid, encoding, data, starts, odd, last_tag)

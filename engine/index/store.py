@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -141,8 +140,6 @@ class SessionIndex:
         self._places_lock = threading.Lock()
         """Guards the places. Apart, so that an object of a known session waits for no batch."""
         self._places: dict[SessionKey, SessionPlace] = {}
-        self._joins: Counter[int] = Counter()
-        """How often each session was looked up for an object; guarded by `_lock`."""
         self.session_writers = SessionWriters()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self.forgotten: Callable[[int], object] = lambda _: None
@@ -200,7 +197,6 @@ class SessionIndex:
             with self._places_lock:
                 # The next object finds the session and not a new one.
                 self._places[key] = replace(place, is_new=False)
-                self._joins[place.id] += 1
                 self.session_writers.acquire(place.id)
             return place
 
@@ -243,16 +239,6 @@ class SessionIndex:
         with self._lock:
             self._receiving = self._count_receiving()
         self.forgotten(session_id)
-
-    def joins_of(self, session_id: int) -> int:
-        """Return how often a session was looked up for an object; it grows with each one."""
-        return self._joins[session_id]
-
-    @contextmanager
-    def without_joins(self) -> Iterator[None]:
-        """Let no object look up its session inside the block, which must be short."""
-        with self._lock:
-            yield
 
     def knows_place(self, session_id: int) -> bool:
         """Tell whether further objects may join a session without being looked up anew."""

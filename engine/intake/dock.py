@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from engine.index.store import Copy, SessionIndex, SessionKey, SessionOrigin, SessionPlace
     from engine.index.traces import TraceIndex
@@ -47,8 +47,15 @@ class ObjectDock(Protocol):
         """Note the values that a session can be found by; see `TraceIndex.note`."""
         ...
 
-    def record(self, row: ObjectRow, answer_seconds: float) -> None:
-        """Give an object its one row, and count it."""
+    def record(self, row: ObjectRow, answer_seconds: float, discard: Callable[[], object]) -> None:
+        """Give an object its one row, and count it.
+
+        Args:
+            row: of the object.
+            answer_seconds: how long the peer waited for the answer.
+            discard: removes the part's name. Until then a published object can be found by it, if
+                this process ends before the row is on its way.
+        """
         ...
 
 
@@ -80,8 +87,9 @@ class LocalObjectDock:
         if self._traces is not None:
             self._traces.note(session_id, values)
 
-    def record(self, row: ObjectRow, answer_seconds: float) -> None:
+    def record(self, row: ObjectRow, answer_seconds: float, discard: Callable[[], object]) -> None:
         """Give an object its one row, and count it."""
+        discard()
         self._index.record(row)
         self._metrics.record_object(
             *(row.receiver, row.state, row.bytes, answer_seconds),

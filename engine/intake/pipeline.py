@@ -194,8 +194,6 @@ class Pipeline:
     def record_outcome(self, incoming: IncomingObject, outcome: ObjectOutcome) -> None:
         """Clean up after an object that was answered, and give it its one row and one count."""
         try:
-            # After the answer: the peer does not wait for this system call.
-            incoming.discard()
             self._record(incoming, outcome)
         finally:
             # After the row is queued: whoever moves the session waits for this, then flushes the
@@ -230,6 +228,8 @@ class Pipeline:
                 project_script=incoming.project_script,
             ),
             self._clock.monotonic() - incoming.complete_at,
+            # After the answer: the peer does not wait for this system call.
+            incoming.discard,
         )
 
     def _store(self, incoming: IncomingObject) -> ObjectOutcome:

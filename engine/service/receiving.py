@@ -74,7 +74,7 @@ def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket)
         )
         ConnectionReceiver(link, sockets, services, dock, path, path.clock).serve()
         reactor.stop()
-    link.flush()
+        dock.flush()
     # At once: what threads of the pool still do belongs to associations that have ended.
     os._exit(0)
 

@@ -22,7 +22,7 @@ from engine.workers.start import Start, end_process, preload, start_process
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from contextlib import ExitStack
     from multiprocessing.context import ForkServerProcess, SpawnProcess
 
@@ -121,7 +121,7 @@ def processes_of(
     storage: Storage,
     intake: Intake,
     associations: Associations,
-    adopt: Callable[[Sequence[int]], object],
+    adopt: Callable[[Sequence[int], Collection[int]], object],
     resources: ExitStack,
 ) -> ReceivingProcesses:
     """Return the receiving processes, none of which is started yet; `resources` ends them."""

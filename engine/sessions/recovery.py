@@ -21,7 +21,7 @@ from engine.storage.areas import document_of
 from engine.storage.files import holds_files, object_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from engine.model.session import Session
@@ -37,9 +37,6 @@ _MAY_LACK_ROWS = (
     SessionStatus.DELETING,
 )
 """The states of a session while an object arrives, and those that a request makes of it then."""
-
-
-_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +59,24 @@ def adopt(session_context: SessionContext) -> Recovered:
     return Recovered(sum(adopted.values()), len(adopted))
 
 
-def adopt_left(session_context: SessionContext, session_id: int) -> int:
-    """Give the objects of a session their rows that a receiving process left without; return them.
+def adopt_left(session_context: SessionContext, session_id: int, inodes: Collection[int]) -> int:
+    """Give objects of a session that lack a row one, and return how many that were.
 
-    Objects may arrive meanwhile. If they do so all the time, the build of the session does it.
+    Args:
+        session_context: the index and the trees.
+        session_id: the session; objects may arrive meanwhile.
+        inodes: of the objects that may lack a row: those that an ended process had published.
     """
-    index = session_context.index
-    for _ in range(_TRIES):
-        joins = index.joins_of(session_id)
-        # From here on an object that joins looks the session up, which is counted.
-        index.forget_place(session_id)
-        if not session_context.wait_for_writers(session_id):
-            return 0
-        session = session_context.ledger.session(session_id)
-        if session.status not in _MAY_LACK_ROWS:
-            return 0
-        found = reconcile.differences_of(session_context, session)
-        with index.without_joins():
-            if index.joins_of(session_id) == joins:
-                return len(
-                    reconcile.adopt(session_context, session, FOUND_AFTER_CRASH, found).unknown
-                )
-    return 0
+    session = session_context.ledger.session(session_id)
+    folder = session_context.areas.folder(session)
+    # Listed before the rows are read: what is moved meanwhile is moved together with its row.
+    found = [path for path in object_files(folder, []) if path.stat().st_ino in inodes]
+    session_context.index.flush()
+    known = session_context.ledger.stored_files(session_id)
+    names = [path.relative_to(folder).as_posix() for path in found]
+    unknown = [name for name in names if name not in known]
+    reconcile.insert_missing_rows(session_context, session, unknown, FOUND_AFTER_CRASH)
+    return len(unknown)
 
 
 def _is_empty(session_context: SessionContext, session: Session) -> bool:

@@ -32,7 +32,7 @@ from engine.storage.areas import Areas
 from engine.workers.scripts import ScriptRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from engine.host.clock import Clock
@@ -175,9 +175,14 @@ class SessionService:
         """Wake the thread, so that requests and changed settings are seen at once."""
         self._wakeup_pipe.notify()
 
-    def adopt_soon(self, session_ids: Sequence[int]) -> None:
-        """Give the objects of some sessions a row that have none, on the thread of the sessions."""
-        self._lifecycle.adopt_soon(session_ids)
+    def adopt_soon(self, session_ids: Sequence[int], inodes: Collection[int]) -> None:
+        """Give some objects a row if they lack one, on the thread of the sessions.
+
+        Args:
+            session_ids: the sessions that they may be in.
+            inodes: of the objects.
+        """
+        self._lifecycle.adopt_soon(session_ids, inodes)
         self.notify()
 
     def is_alive(self) -> bool:

@@ -32,7 +32,7 @@ from engine.sessions.runner import OperationRunner
 from engine.sessions.trash import ExpiryClock, Trash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from engine.host.clock import Clock
     from engine.host.wakeup import WakeupPipe
@@ -106,24 +106,25 @@ class Lifecycle:
         planner = Planner(session_context)
         self._operator = OperationRunner(session_context, planner)
         self._builder = Builder(session_context, planner, self._operator, self._archived_by_itself)
-        self._left: SimpleQueue[Sequence[int]] = SimpleQueue()
-        """Sessions that a receiving process held when it ended."""
+        self._left: SimpleQueue[tuple[Sequence[int], Collection[int]]] = SimpleQueue()
+        """Sessions that a receiving process held when it ended, and inodes of its objects."""
 
     def recover(self) -> None:
         """Complete what an earlier run began: it was killed, or the index could not be written."""
         self.requeue_builds()
         self._resume()
 
-    def adopt_soon(self, session_ids: Sequence[int]) -> None:
-        """Let the next look give the objects of some sessions a row that have none."""
-        self._left.put(session_ids)
+    def adopt_soon(self, session_ids: Sequence[int], inodes: Collection[int]) -> None:
+        """Let the next look give some objects of some sessions a row if they lack one."""
+        self._left.put((session_ids, inodes))
 
     def _adopt_left(self) -> None:
         while not self._left.empty():
             adopted = {}
-            for session_id in self._left.get():
+            session_ids, inodes = self._left.get()
+            for session_id in session_ids:
                 with self._only(session_id):
-                    adopted[session_id] = adopt_left(self._context, session_id)
+                    adopted[session_id] = adopt_left(self._context, session_id, inodes)
             objects = sum(adopted.values())
             if objects:
                 sessions = sum(bool(found) for found in adopted.values())

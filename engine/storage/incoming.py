@@ -265,10 +265,19 @@ def sweep(root: Path, *, but: str = "") -> int:
     return sum(_remove_tree(path) for path in root.iterdir() if path.name != but)
 
 
-def sweep_area(root: Path, name: str) -> int:
-    """Remove the area of a process that has ended; return how many files were removed."""
+def sweep_area(root: Path, name: str) -> frozenset[int]:
+    """Remove the area of a process that has ended.
+
+    Returns:
+        The inodes of the parts that have another name too: they were published, and the engine has
+        perhaps not been told.
+    """
     area = root / name
-    return _remove_tree(area) if area.is_dir() else 0
+    if not area.is_dir():
+        return frozenset()
+    found = [path.lstat() for path in area.iterdir()]
+    _remove_tree(area)
+    return frozenset(part.st_ino for part in found if part.st_nlink > 1)
 
 
 def _unmask(part: PartFile) -> None:

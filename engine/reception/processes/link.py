@@ -7,6 +7,7 @@ and the same user; nothing from outside comes here.
 
 from __future__ import annotations
 
+import logging
 import pickle
 import socket
 import struct
@@ -20,6 +21,7 @@ from engine.errors import EngineError, OutOfResources
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    _Call = tuple[str, tuple[Any, ...], int]
     Answered = Callable[[Any], object]
     """Gets the answer, or the error in its place."""
 
@@ -27,6 +29,8 @@ LONGEST_BYTES = 256 * 1024**2
 """A longer message is a defect: the longest ones are a configuration, or the latest headers."""
 _HEAD = struct.Struct("!Q")
 _ANSWER = ""
+
+_logger = logging.getLogger(__name__)
 
 
 class LinkClosed(OutOfResources):
@@ -47,16 +51,15 @@ class Link:
         """Held while a message is taken and sent: messages keep their order."""
         self._lock = threading.Lock()
         """Guards what is below."""
-        self._waiting: list[tuple[str, tuple[Any, ...], int]] = []
+        self._waiting: list[_Call] = []
         self._questions: dict[int, Answered] = {}
         self._numbers = count(1)
         self._is_closed = False
 
-    def put(self, name: str, *arguments: Any) -> bool:
-        """Queue a call; return whether it is the first since the last `flush`."""
+    def put(self, name: str, *arguments: Any) -> None:
+        """Queue a call for the next `flush`."""
         with self._lock:
             self._waiting.append((name, arguments, 0))
-            return len(self._waiting) == 1
 
     def tell(self, name: str, *arguments: Any) -> None:
         """Make a call now, after those that were queued before; waits for no answer."""
@@ -121,12 +124,12 @@ class Link:
                 calls, self._waiting = self._waiting, []
             if not calls:
                 return
-            body = pickle.dumps(calls, pickle.HIGHEST_PROTOCOL)
+            body = _pickled(calls)
             # The receiving thread notices the end, and says so to whoever waits for an answer.
             with suppress(OSError):
                 self._socket.sendall(_HEAD.pack(len(body)) + body)
 
-    def receive(self) -> Iterator[tuple[str, tuple[Any, ...], int]]:
+    def receive(self) -> Iterator[_Call]:
         """Yield the calls of the other side until it ends: name, arguments, question or 0."""
         try:
             while body := self._next_message():
@@ -167,6 +170,23 @@ class Link:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+
+def _pickled(calls: list[_Call]) -> bytes:
+    try:
+        return pickle.dumps(calls, pickle.HIGHEST_PROTOCOL)
+    except Exception:
+        # A defect of ours in one call must not cost the others: rows may be among them.
+        return pickle.dumps([call for call in calls if _can_be_sent(call)], pickle.HIGHEST_PROTOCOL)
+
+
+def _can_be_sent(call: _Call) -> bool:
+    try:
+        pickle.dumps(call, pickle.HIGHEST_PROTOCOL)
+    except Exception:
+        _logger.exception("the call %r can't be sent to another process", call[0])
+        return False
+    return True
 
 
 def _ignore(_: Any) -> None:

@@ -202,7 +202,7 @@ class ReceivingProcess:
 
     def _record(self, row: tuple[Any, ...], answer_seconds: float) -> None:
         self.objects += 1
-        self._parts.objects.record(ObjectRow._make(row), answer_seconds)
+        self._parts.objects.record(ObjectRow._make(row), answer_seconds, _nothing)
 
     def _count_object(self, association: str, *counts: Any) -> None:
         live = self._lives.get(association)
@@ -297,6 +297,10 @@ class ReceivingProcess:
         port = self._tls_ports.get(tls)
         if port is not None and port.tls is not None:
             port.tls.refresh()
+
+
+def _nothing() -> None:
+    """Remove no part: the process does that itself."""
 
 
 class HandedConnection:

@@ -21,7 +21,7 @@ from engine.reception.processes.process import HandedConnection, ReceivingProces
 from engine.storage.incoming import sweep_area
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from engine.model.configuration import Configuration
@@ -92,7 +92,7 @@ class ReceivingProcesses:
         end: Callable[[Any], int | None],
         incoming: Path,
         run: str,
-        adopt: Callable[[Sequence[int]], object],
+        adopt: Callable[[Sequence[int], Collection[int]], object],
     ) -> None:
         """No process is started yet.
 
@@ -103,7 +103,7 @@ class ReceivingProcesses:
             end: kills one, if it still runs, and returns its exit code.
             incoming: the folder that has a folder for each of them.
             run: what the names of these begin with.
-            adopt: gives objects of sessions a row that have none.
+            adopt: gives objects of some sessions, by inode, a row if they lack one.
         """
         self._wanted = wanted
         self._parts = parts
@@ -204,8 +204,8 @@ class ReceivingProcesses:
         # First, so that callers find a process again.
         self._replace(ended)
         code = self._end_child(ended.child)
-        sweep_area(self._incoming, ended.area)
-        # What it has published is found below, or by whoever builds the session before that.
+        published = sweep_area(self._incoming, ended.area)
+        # A session may be built now: the build gives rows to what lacks one, too.
         sessions = process.free_sessions()
         if self._stopping:
             return
@@ -217,8 +217,8 @@ class ReceivingProcesses:
                 sessions=len(sessions),
             )
         )
-        if sessions:
-            self._adopt(sessions)
+        if sessions and published:
+            self._adopt(sessions, published)
 
     def _replace(self, ended: _Running) -> None:
         """Start a process in the place of one that has ended, unless the engine stops."""

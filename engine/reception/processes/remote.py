@@ -6,6 +6,7 @@ Where a session's files go is asked once, and remembered until the engine takes 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,9 @@ class RemoteDock:
         self._reactor = reactor
         self._lock = threading.Lock()
         """Guards the holds."""
+        self._discards: deque[Callable[[], object]] = deque()
+        """They remove the parts of objects whose rows are queued."""
+        self._is_flush_due = False
         self._numbers = count(1)
         self._holds: dict[int, _Hold] = {}
         """All that are not given back yet, by number."""
@@ -116,10 +120,12 @@ class RemoteDock:
         """Note the values that a session can be found by."""
         self._link.call("trace", session_id, tuple(values))
 
-    def record(self, row: ObjectRow, answer_seconds: float) -> None:
+    def record(self, row: ObjectRow, answer_seconds: float, discard: Callable[[], object]) -> None:
         """Give an object its one row, and count it."""
         # A plain tuple takes half as long as its class, at both ends.
-        self._soon("record", tuple(row), answer_seconds)
+        self._link.put("record", tuple(row), answer_seconds)
+        self._discards.append(discard)  # after `put`, and before the look at the timer
+        self._flush_soon()
 
     # Associations.
 
@@ -140,7 +146,8 @@ class RemoteDock:
         self, live: LiveAssociation, state: ObjectState, size_bytes: int, status: int, why: str
     ) -> None:
         """Count one object."""
-        self._soon("count_object", live.id, state, size_bytes, status, why)
+        self._link.put("count_object", live.id, state, size_bytes, status, why)
+        self._flush_soon()
 
     def close(
         self,
@@ -155,12 +162,22 @@ class RemoteDock:
                 lambda _: self._reactor.call_soon(closed), "close", live.id, end, live.why
             )
 
-    def _soon(self, name: str, *arguments: Any) -> None:
-        if self._link.put(name, *arguments):
+    def flush(self) -> None:
+        """Send what is queued, then remove the parts of objects whose rows are on their way."""
+        self._is_flush_due = False
+        queued = len(self._discards)
+        self._link.flush()
+        for _ in range(queued):
+            self._discards.popleft()()
+
+    def _flush_soon(self) -> None:
+        # Not locked: a second timer only finds nothing.
+        if not self._is_flush_due:
+            self._is_flush_due = True
             self._reactor.call_soon(self._flush_later)
 
     def _flush_later(self) -> None:
-        self._reactor.call_at(self._reactor.now() + BATCH_SECONDS, self._link.flush)
+        self._reactor.call_at(self._reactor.now() + BATCH_SECONDS, self.flush)
 
     def _granted(self, key: SessionKey, place: SessionPlace) -> SessionPlace:
         """Note that the engine has granted a session; return the place for the object."""
@@ -170,8 +187,8 @@ class RemoteDock:
             # Another association of this process was faster.
             if known is not None and known.place.id == place.id:
                 known.objects += 1
-                if self._link.put("give_back", place.id):
-                    self._reactor.call_soon(self._link.flush)
+                self._link.put("give_back", place.id)
+                self._reactor.call_soon(self._link.flush)
                 return replace(known.place, is_new=place.is_new)
             if known is not None:
                 self._retire(known.place.hold, known)

@@ -1,0 +1,249 @@
+"""An engine whose objects are received by processes: what they share, and what their end costs."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engine.api import AssociationEnd
+from engine.events import ObjectsAdopted, ReceivingProcessEnded
+from engine.model.project import Project
+from engine.model.session import SessionStatus
+from engine.model.site import SessionSettings, SiteSettings
+from tests.dicom import image
+from tests.peers.dock import Dock, limited
+from tests.running import LOOPBACK, UNHURRIED, object_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from engine.events import Event
+    from engine.reception.processes.processes import ProcessUsage
+    from tests.peers.peer import Peer
+
+SOON_SECONDS = 20.0
+TWO = {"receiving_processes": 2}
+
+
+@pytest.fixture
+def dock(tmp_path: Path) -> Iterator[Dock]:
+    with Dock(tmp_path / "data", TWO) as dock:
+        yield dock
+
+
+def usage(dock: Dock) -> tuple[ProcessUsage, ...]:
+    processes = dock.engine._processes
+    assert processes is not None
+    return processes.usage()
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + SOON_SECONDS
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def store(peer: Peer, uid: str, **values: Any) -> None:
+    peer.store(image(SOPInstanceUID=uid, **values), uid).expect_status(0x0000)
+
+
+def of_kind(dock: Dock, kind: type[Event]) -> list[Event]:
+    events = (r.event for r in dock.engine.events_since(0, 100_000).events)
+    return [event for event in events if isinstance(event, kind)]
+
+
+def kill(dock: Dock, index: int) -> None:
+    """Kill one process, and wait until another one has its place."""
+    pid = usage(dock)[index].pid
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: pid not in {one.pid for one in usage(dock)} and len(usage(dock)) == 2)
+
+
+def stored_uids(dock: Dock) -> list[str]:
+    dock.engine._index.flush()
+    rows = object_rows(dock.data_dir)
+    return sorted(row.sop_instance_uid for row in rows if row.state == "stored")
+
+
+def test_each_association_goes_to_the_process_with_the_fewest(dock: Dock) -> None:
+    peers = [dock.associate() for _ in range(4)]
+    wait_for(lambda: [one.associations for one in usage(dock)] == [2, 2])
+    for number, peer in enumerate(peers):
+        store(peer, f"1.{number}")
+    wait_for(lambda: [one.objects for one in usage(dock)] == [2, 2])
+    assert stored_uids(dock) == [f"1.{number}" for number in range(4)]
+    assert len(dock.engine._index.sessions()) == 1
+    assert [a.objects for a in dock.engine.snapshot().associations] == [1] * 4
+
+
+def test_the_end_of_a_process_costs_its_own_associations_only(dock: Dock) -> None:
+    lost, other = dock.associate(), dock.associate()
+    store(lost, "1.1")
+    store(other, "1.2")
+    kill(dock, 0)
+    lost.expect_closed()
+    store(other, "1.3")
+    store(dock.associate(), "1.4")
+    wait_for(lambda: stored_uids(dock) == ["1.1", "1.2", "1.3", "1.4"])
+    (told,) = of_kind(dock, ReceivingProcessEnded)
+    assert told.sentence() == (
+        "receiving process 1 was ended by SIGKILL and was replaced: 1 association aborted,"
+        " 1 session looked through"
+    )
+    (ended,) = dock.engine.snapshot().ended_associations
+    assert (ended.end, ended.why) == (
+        AssociationEnd.ABORTED,
+        "the process that received it has ended",
+    )
+
+
+def test_what_an_ended_process_has_answered_gets_its_row_at_once(tmp_path: Path) -> None:
+    with Dock(tmp_path / "data", TWO) as dock:
+        peer = dock.associate()
+        store(peer, "1.1")
+        wait_for(lambda: stored_uids(dock) == ["1.1"])
+        for number in range(2, 30):  # the rows of the last ones are still with the process
+            store(peer, f"1.{number}")
+        kill(dock, 0)
+        wait_for(lambda: len(stored_uids(dock)) == 29)
+        assert len(set(stored_uids(dock))) == 29
+        assert len(of_kind(dock, ObjectsAdopted)) <= 1
+
+
+def test_no_answered_object_is_lost_while_processes_are_killed_at_random(tmp_path: Path) -> None:
+    seed = random.randrange(1_000_000)
+    chance = random.Random(seed)
+    answered: list[str] = []
+    with Dock(tmp_path / "data", TWO, limits=limited()) as dock:
+        over = threading.Event()
+
+        def send(sender: int) -> None:
+            number = 0
+            while not over.is_set():
+                with suppress(AssertionError, OSError):
+                    peer = dock.associate()
+                    while not over.is_set():
+                        number += 1
+                        uid = f"2.{sender}.{number}"
+                        store(peer, uid, StudyInstanceUID=f"9.{number // 20 % 3}")
+                        answered.append(uid)
+                    peer.release()
+
+        senders = [threading.Thread(target=send, args=(n,)) for n in range(1, 5)]
+        for sender in senders:
+            sender.start()
+        for _ in range(6):
+            time.sleep(chance.uniform(0.05, 0.5))
+            kill(dock, chance.randrange(2))
+        over.set()
+        for sender in senders:
+            sender.join()
+        wait_for(lambda: set(answered) <= set(stored_uids(dock)))
+        assert len(stored_uids(dock)) == len(set(stored_uids(dock))), seed
+        dock.hang_up()
+        # No session is held by a process that is gone.
+        writers = dock.engine._index.session_writers
+        for session in dock.engine._index.sessions():
+            dock.engine._index.forget_place(session.id)
+            assert writers.wait_until_free(session.id, SOON_SECONDS), seed
+        assert len(list((dock.data_dir / "incoming").iterdir())) <= 3, seed
+
+
+def test_a_session_is_built_only_when_no_process_holds_it(tmp_path: Path) -> None:
+    with Dock(tmp_path / "data", TWO) as dock:
+        sessions = SessionSettings(idle_seconds=1)
+        site = SiteSettings(bind_address=LOOPBACK, limits=UNHURRIED, sessions=sessions)
+        dock.engine.set_site(site, "test")
+        peers = [dock.associate() for _ in range(2)]
+        for number, peer in enumerate(peers):
+            store(peer, f"1.{number}")
+        index = dock.engine._index
+        wait_for(lambda: [s.status for s in index.sessions()] == [SessionStatus.READY])
+        assert index.sessions()[0].objects == 2
+        # The associations are still open: their next object brings the session back.
+        store(peers[0], "1.5")
+        wait_for(lambda: index.sessions()[0].status is SessionStatus.RECEIVING)
+        wait_for(lambda: index.sessions()[0].status is SessionStatus.READY)
+        assert index.sessions()[0].objects == 3
+
+
+def test_an_object_that_is_on_its_way_keeps_its_session_from_being_built(dock: Dock) -> None:
+    peer = dock.associate()
+    store(peer, "1.1")
+    (session,) = dock.engine._index.sessions()
+    writers = dock.engine._index.session_writers
+    assert not writers.wait_until_free(session.id, 0)  # the process may use it without asking
+    dock.engine._index.forget_place(session.id)
+    assert writers.wait_until_free(session.id, SOON_SECONDS)
+    store(peer, "1.2")
+    assert not writers.wait_until_free(session.id, 0)
+
+
+def test_limits_count_the_associations_of_all_processes(tmp_path: Path) -> None:
+    with Dock(tmp_path / "data", TWO, limits=limited(associations=3)) as dock:
+        peers = [dock.associate() for _ in range(3)]
+        dock.call().request().expect_reject(2, 3, 2)
+        for peer in peers:
+            peer.release()
+            # At once: what was released no longer counts when its peer knows it.
+            peer = dock.associate()
+        dock.call().request().expect_reject(2, 3, 2)
+
+
+def test_an_admin_aborts_an_association_of_any_process(dock: Dock) -> None:
+    peers = [dock.associate() for _ in range(2)]
+    for association in dock.engine.snapshot().associations:
+        dock.engine.associations.abort(association.id, "anna")
+    for peer in peers:
+        peer.expect_abort(0)
+    wait_for(lambda: not dock.engine.snapshot().associations)
+    assert [a.why for a in dock.engine.snapshot().ended_associations] == ["aborted by anna"] * 2
+
+
+def test_a_changed_receiver_applies_to_open_associations_when_the_change_is_reported(
+    dock: Dock,
+) -> None:
+    peers = [dock.associate() for _ in range(2)]
+    store(peers[0], "1.1")
+    receiver = dock.engine.snapshot().receivers[0].receiver
+    dock.engine.save_project(Project("Doe"), "anna")
+    changed = replace(receiver, routing_enabled=True, project_routing="(0010,0010):(Doe).*:1")
+    dock.engine.save_receiver(changed, "anna")
+    for number, peer in enumerate(peers):
+        store(peer, f"2.{number}")
+    wait_for(lambda: len(stored_uids(dock)) == 3)
+    counts = {s.project: s.objects for s in dock.engine._index.sessions()}
+    assert counts == {None: 1, "Doe": 2}
+
+
+def test_previews_know_the_objects_of_all_processes(dock: Dock) -> None:
+    for number in range(2):
+        store(dock.associate(), f"1.{number}")
+    receiver = dock.engine.snapshot().receivers[0].receiver
+    assert len(dock.engine.preview_routing(receiver)) == 2
+
+
+def test_a_stop_lets_open_associations_of_all_processes_finish(tmp_path: Path) -> None:
+    with Dock(tmp_path / "data", TWO) as dock:
+        peers = [dock.associate() for _ in range(2)]
+        pids = [one.pid for one in usage(dock)]
+        stopping = threading.Thread(target=dock.stop, args=(SOON_SECONDS,))
+        stopping.start()
+        for number, peer in enumerate(peers):
+            store(peer, f"1.{number}")
+            peer.release()
+        stopping.join(SOON_SECONDS)
+        assert [row.state for row in object_rows(dock.data_dir)] == ["stored"] * 2
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
