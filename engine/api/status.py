@@ -145,6 +145,22 @@ class StorageStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """One receiving process, and what it uses."""
+
+    number: int
+    """From 1 on; a process that takes the place of another one has its number."""
+    pid: int
+    associations: int
+    """How many are open."""
+    objects: int
+    """How many it has received."""
+    cpu_seconds: float
+    memory_bytes: int
+    """Of its own, without what it shares with the others (USS)."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSnapshot:
     """Everything the dashboard shows, taken at one moment."""
 
@@ -172,6 +188,8 @@ class EngineSnapshot:
     """Why the configuration file is not in force; empty if it is."""
     read_only: str = ""
     """Why nothing can be changed through this view; empty if changes are possible."""
+    processes: tuple[ProcessStatus, ...] = ()
+    """The receiving processes; none if the engine's own process receives."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from engine.model.configuration import Configuration
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from engine.api import ProcessStatus
     from engine.host.lock import Holder
     from engine.index.reader import ObservedReceiver
     from engine.model.receiver import Receiver
@@ -43,6 +44,8 @@ class EngineStatus:
     sessions_receiving: int
     configuration_problem: str = ""
     """Why the configuration file is invalid; then there are no receivers here. Empty if valid."""
+    processes: tuple[ProcessStatus, ...] = ()
+    """The receiving processes of a running engine that answers."""
 
 
 def read_status(settings: EngineSettings) -> EngineStatus:

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
 
 
-_PROCESS_SETTINGS = ("durability", "held_header_mib", "drain_seconds", "marker", "metrics",
-                     "log_level", "control_tcp", "control_certificate", "control_key")  # fmt: skip
+_PROCESS_SETTINGS = (
+    *("durability", "held_header_mib", "receiving_processes", "drain_seconds", "marker"),
+    *("metrics", "log_level", "control_tcp", "control_certificate", "control_key"),
+)
 
 
 def settings_of(arguments: argparse.Namespace) -> EngineSettings:

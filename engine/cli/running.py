@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _WATCH_SECONDS = 2.0
 _MOST_HELD_MIB = 256
+_MOST_PROCESSES = 64
 
 
 class NotStarted(EngineError):
@@ -61,6 +62,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add("--control-key", metavar="FILE", help="and its private key")
     scraped = "where metrics and health are read over HTTP, such as 127.0.0.1:9404 (default: off)"
     add("--metrics", type=metrics_address, metavar="ADDRESS", help=scraped)
+    shared = f"receive by N processes of their own (default: 0, most: {_MOST_PROCESSES})"
+    add("--receiving-processes", type=_processes, metavar="N", help=shared)
     least = f"the least severity that the event log keeps: {', '.join(Severity)} (default: INFO)"
     add("--log-level", type=severity, metavar="LEVEL", help=least)
 
@@ -84,6 +87,13 @@ def _durability(text: str) -> Durability:
 def _mebibytes(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= _MOST_HELD_MIB:
         wanted = f"a whole number from 1 to {_MOST_HELD_MIB}"
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {wanted}")
+    return int(text)
+
+
+def _processes(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text[:9]) > _MOST_PROCESSES:
+        wanted = f"a whole number from 0 to {_MOST_PROCESSES}"
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {wanted}")
     return int(text)
 
@@ -191,5 +201,18 @@ def _print_status(data_dir: str, status: EngineStatus) -> None:
     terminal.print_table(("STATUS", data_dir), summary)
     if status.configuration_problem:
         return terminal.say(f"The configuration file is not valid: {status.configuration_problem}")
+    if status.processes:
+        processes = [
+            (
+                p.number,
+                p.associations,
+                p.objects,
+                f"{p.cpu_seconds:.1f} s",
+                f"{p.memory_bytes / 1e6:.0f} MB",
+            )
+            for p in status.processes
+        ]
+        heads = ("PROCESS", "ASSOCIATIONS", "OBJECTS", "CPU", "MEMORY")
+        terminal.print_table(heads, processes)
     rows = [(r.label, r.enabled, r.state, r.since, r.reason) for r in status.receivers]
     return terminal.print_table(("RECEIVER", "ENABLED", "STATE", "SINCE", "REASON"), rows)

@@ -64,6 +64,7 @@ class _Collector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics."""
         yield from _of_engine(self._snapshot)
+        yield from _of_processes(self._snapshot)
         yield from _of_receivers(self._snapshot)
         yield from _of_objects(self._counters.receivers)
         yield _answers(self._counters.receivers)
@@ -85,6 +86,24 @@ def _of_engine(snapshot: EngineSnapshot) -> Iterator[Metric]:
     size, free = "Size of the storage.", "Free space on the storage."
     yield _gauge("storage_size_bytes", size, storage.total_bytes)
     yield _gauge("storage_free_bytes", free, storage.free_bytes)
+
+
+def _of_processes(snapshot: EngineSnapshot) -> Iterator[Metric]:
+    which = ("process",)
+    opened = GaugeMetricFamily(
+        "dicomdock_process_associations_open", "Open associations of a process.", labels=which
+    )
+    objects = CounterMetricFamily("dicomdock_process_objects", "Objects received.", labels=which)
+    cpu = CounterMetricFamily("dicomdock_process_cpu_seconds", "Processor time.", labels=which)
+    memory = GaugeMetricFamily("dicomdock_process_memory_bytes", "Its own memory.", labels=which)
+    for process in snapshot.processes:
+        label = (str(process.number),)
+        opened.add_metric(label, process.associations)
+        objects.add_metric(label, process.objects)
+        cpu.add_metric(label, process.cpu_seconds)
+        memory.add_metric(label, process.memory_bytes)
+    if snapshot.processes:
+        yield from (opened, objects, cpu, memory)
 
 
 def _of_receivers(snapshot: EngineSnapshot) -> Iterator[Metric]:

@@ -36,6 +36,7 @@ def _status_of(snapshot: EngineSnapshot, settings: EngineSettings) -> EngineStat
         sum(status.objects_today for status in snapshot.receivers),
         snapshot.sessions_receiving,
         snapshot.configuration_problem,
+        snapshot.processes,
     )
 
 

@@ -221,6 +221,7 @@ class Engine:
             storage=StorageStatus(str(self._settings.data_dir), usage.total, usage.free),
             sessions_receiving=self._index.receiving(),
             configuration_problem=self._configuration_problem,
+            processes=self._processes.statuses() if self._processes is not None else (),
         )
 
     @property

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from engine.api import ProcessStatus
     from engine.events import Event
-    from engine.reception.processes.processes import ProcessUsage
     from tests.peers.peer import Peer
 
 SOON_SECONDS = 20.0
@@ -40,10 +40,8 @@ def dock(tmp_path: Path) -> Iterator[Dock]:
         yield dock
 
 
-def usage(dock: Dock) -> tuple[ProcessUsage, ...]:
-    processes = dock.engine._processes
-    assert processes is not None
-    return processes.usage()
+def usage(dock: Dock) -> tuple[ProcessStatus, ...]:
+    return dock.engine.snapshot().processes
 
 
 def wait_for(is_so: Callable[[], bool]) -> None:

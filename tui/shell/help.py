@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from textual.app import App, ComposeResult
     from textual.widget import Widget
 
-    from engine.api import EngineSnapshot
+    from engine.api import EngineSnapshot, ProcessStatus
     from tui.engine_client import EngineState
     from tui.shell.screen import ConsoleScreen
 
@@ -245,6 +245,7 @@ def _engine(engine_state: EngineState) -> tuple[Fact, ...]:
         ("durability", snapshot.durability),
         ("free space", size(snapshot.storage.free_bytes)),
         *_load(snapshot),
+        *((f"process {p.number}", _process(p)) for p in snapshot.processes),
     )
 
 
@@ -255,6 +256,14 @@ def _load(snapshot: EngineSnapshot) -> tuple[Fact, ...]:
         ("receivers", ", ".join(f"{n} {state}" for state, n in states.items()) or "none"),
         ("associations", f"{len(snapshot.associations)} of {snapshot.maximum_associations}"),
         ("since start", f"{counted(totals.stored, 'object')} stored, {totals.failed:,} failed"),
+    )
+
+
+def _process(process: ProcessStatus) -> str:
+    associations = counted(process.associations, "association")
+    return (
+        f"{associations}, {counted(process.objects, 'object')}, "
+        f"{process.cpu_seconds:.1f} s of CPU, {size(process.memory_bytes)}"
     )
 
 

@@ -10,10 +10,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import psutil
 
+from engine.api import ProcessStatus
 from engine.errors import EngineError
 from engine.events import ReceivingProcessEnded
 from engine.reception.processes.link import Link
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 CONFIGURE_SECONDS = 30.0
 """A process that has not applied a configuration by then is replaced."""
 STOP_SECONDS = 5.0
+USAGE_SECONDS = 2.0
+MOST_USAGES = 100
 PAUSE_SECONDS = 1.0
 """Before a process is replaced that has ended soon after its start."""
 
@@ -68,17 +71,13 @@ class _Running:
     started_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessUsage:
-    """What one process has and uses."""
+class _Usage(NamedTuple):
+    """What a process has used."""
 
-    number: int
+    at: float
     pid: int
-    associations: int
-    objects: int
     cpu_seconds: float
     memory_bytes: int
-    """Of its own, without what it shares with the others (USS)."""
 
 
 class ReceivingProcesses:
@@ -113,6 +112,7 @@ class ReceivingProcesses:
         self._lock = threading.RLock()
         self._configuration: Configuration | None = None
         self._running: dict[int, _Running] = {}
+        self._usages: dict[int, _Usage] = {}
         self._stopping = False
         self._is_over = threading.Event()
         self._connections, self._starts = count(1), count(1)
@@ -159,11 +159,20 @@ class ReceivingProcesses:
                 headers += one.process.call("recent", seconds=CONFIGURE_SECONDS)
         return headers
 
-    def usage(self) -> tuple[ProcessUsage, ...]:
+    def statuses(self) -> tuple[ProcessStatus, ...]:
         """Return what each process has and uses."""
-        return tuple(
-            _usage(one.process, one.pid) for _, one in sorted(self._running.copy().items())
-        )
+        running = sorted(self._running.copy().items())
+        return tuple(_status(one.process, self._used(one.pid)) for _, one in running)
+
+    def _used(self, pid: int) -> _Usage:
+        """Return what a process uses, as it was at most `USAGE_SECONDS` ago."""
+        now, known = time.monotonic(), self._usages.get(pid)
+        # A console asks four times a second, and the kernel goes through all pages for the memory.
+        if known is None or now - known.at > USAGE_SECONDS:
+            if len(self._usages) > MOST_USAGES:
+                self._usages.clear()
+            self._usages[pid] = known = _usage(pid, now)
+        return known
 
     def stop(self) -> None:
         """End all processes, once they have said what there is to be said."""
@@ -263,13 +272,16 @@ def _how(code: int | None) -> str:
     return f"ended with exit code {code}"
 
 
-def _usage(process: ReceivingProcess, pid: int) -> ProcessUsage:
-    cpu_seconds, memory_bytes = 0.0, 0
+def _usage(pid: int, now: float) -> _Usage:
     with suppress(psutil.Error):
-        known = psutil.Process(pid)
-        times = known.cpu_times()
-        cpu_seconds, memory_bytes = times.user + times.system, known.memory_full_info().uss
-    return ProcessUsage(
-        *(process.number, pid, process.associations, process.objects),
-        *(cpu_seconds, memory_bytes),
+        process = psutil.Process(pid)
+        times = process.cpu_times()
+        return _Usage(now, pid, times.user + times.system, process.memory_full_info().uss)
+    return _Usage(now, pid, 0.0, 0)
+
+
+def _status(process: ReceivingProcess, used: _Usage) -> ProcessStatus:
+    return ProcessStatus(
+        *(process.number, used.pid, process.associations, process.objects),
+        *(used.cpu_seconds, used.memory_bytes),
     )
