@@ -72,7 +72,10 @@ def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket)
             StorageSCP(path.pipeline, dock),
             _deadlines(start.settings),
         )
-        ConnectionReceiver(link, sockets, services, dock, path, path.clock).serve()
+        receiver = ConnectionReceiver(link, sockets, services, dock, path, path.clock)
+        if not receiver.serve():
+            # At once: the next engine must find all that is published when it looks for it.
+            os._exit(1)
         reactor.stop()
         dock.flush()
     # At once: what threads of the pool still do belongs to associations that have ended.

@@ -66,14 +66,16 @@ class Sender:
                         self._changed.notify()
 
 
+@pytest.mark.parametrize("processes", ["0", "2"])
 @pytest.mark.parametrize(("successes", "durability"), [(1, "full"), (9, "none"), (60, "file")])
 def test_a_kill_while_receiving_loses_nothing_that_was_acknowledged(
-    tmp_path: Path, successes: int, durability: str
+    tmp_path: Path, successes: int, durability: str, processes: str
 ) -> None:
     data, port = tmp_path / "data", free_port()
     configure(data, make_receiver("XNAT", port))
     sender = Sender(port)
-    with engine_process(data, 1, "--durability", durability) as running:
+    options = "--durability", durability, "--receiving-processes", processes
+    with engine_process(data, 1, *options) as running:
         sender.start()
         sender.wait_for(successes)
         running.kill()
@@ -93,11 +95,15 @@ def test_a_kill_while_receiving_loses_nothing_that_was_acknowledged(
     assert leftovers(data) == []
 
 
-def test_after_a_kill_every_file_has_one_row_and_the_counts_are_right(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_after_a_kill_every_file_has_one_row_and_the_counts_are_right(
+    tmp_path: Path, processes: str
+) -> None:
     data, port = tmp_path / "data", free_port()
     configure(data, make_receiver("XNAT", port))
     sender = Sender(port)
-    with engine_process(data, 1, "--durability", "none") as running:
+    options = "--durability", "none", "--receiving-processes", processes
+    with engine_process(data, 1, *options) as running:
         sender.start()
         sender.wait_for(40)
         running.kill()

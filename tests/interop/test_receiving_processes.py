@@ -10,17 +10,21 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
+import pydicom
 import pytest
 
 from engine.api import AssociationEnd
 from engine.events import ObjectsAdopted, ReceivingProcessEnded
+from engine.model.anonymization import SiteScript
 from engine.model.project import Project
 from engine.model.session import SessionStatus
 from engine.model.site import SessionSettings, SiteSettings
+from engine.reception.processes.process import ReceivingProcess
 from tests.dicom import image
 from tests.peers.dock import Dock, limited
-from tests.running import LOOPBACK, UNHURRIED, object_rows
+from tests.running import LOOPBACK, UNHURRIED, object_rows, stored_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -245,3 +249,34 @@ def test_a_stop_lets_open_associations_of_all_processes_finish(tmp_path: Path) -
         for pid in pids:
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
+
+
+def test_status_shows_each_process(dock: Dock) -> None:
+    store(dock.associate(), "1.1")
+    wait_for(lambda: sum(one.objects for one in usage(dock)) == 1)
+    for one in usage(dock):
+        assert one.pid != os.getpid()
+        assert one.cpu_seconds > 0
+        assert one.memory_bytes > 1_000_000
+    assert b'dicomdock_process_objects_total{process="1"} 1.0' in dock.engine.monitoring.metrics()
+
+
+def test_a_connection_that_no_process_takes_is_closed_and_does_not_count(dock: Dock) -> None:
+    processes = dock.engine._processes
+    assert processes is not None
+    before = dock.resources()
+    with patch.object(ReceivingProcess, "take_over", side_effect=BlockingIOError):
+        dock.call().expect_closed()
+    wait_for(lambda: not dock.resources().beyond(before))
+    assert dock.engine._receivers._pending.wait_until_empty(SOON_SECONDS)
+    dock.associate().echo().release()
+
+
+def test_a_script_of_the_site_is_applied_by_every_process(dock: Dock) -> None:
+    script = SiteScript(True, 'version "6.1"\n(0010,0010) := "ANON"\n')
+    dock.engine.set_site(replace(dock.engine.site(), script=script), "anna")
+    peers = [dock.associate() for _ in range(2)]
+    for number, peer in enumerate(peers):
+        store(peer, f"1.{number}")
+    files = stored_files(dock.data_dir)
+    assert [str(pydicom.dcmread(file).PatientName) for file in files] == ["ANON"] * 2

@@ -46,7 +46,6 @@ class Link:
     def __init__(self, connected: socket.socket) -> None:
         """Use a blocking stream socket."""
         self._socket = connected
-        self._file = connected.makefile("rb", buffering=256 * 1024)
         self._sending = threading.Lock()
         """Held while a message is taken and sent: messages keep their order."""
         self._lock = threading.Lock()
@@ -141,15 +140,26 @@ class Link:
         finally:
             self._end()
 
-    def _next_message(self) -> bytes:
+    def _next_message(self) -> bytes | bytearray:
         """Return the next message; empty at the end."""
-        try:
-            head = self._file.read(_HEAD.size)
-            (size,) = _HEAD.unpack(head) if len(head) == _HEAD.size else (0,)
-            body = self._file.read(size) if size <= LONGEST_BYTES else b""
-        except (OSError, ValueError):
-            return b""
-        return body if len(body) == size else b""
+        head = self._read(_HEAD.size)
+        (size,) = _HEAD.unpack(head) if head else (0,)
+        return self._read(size) if size <= LONGEST_BYTES else b""
+
+    def _read(self, size: int) -> bytes | bytearray:
+        """Return that many bytes; none at the end."""
+        data = bytearray(size)
+        with memoryview(data) as view:
+            received = 0
+            while received < size:
+                try:
+                    count = self._socket.recv_into(view[received:])
+                except OSError:
+                    return b""
+                if not count:
+                    return b""
+                received += count
+        return data
 
     def _answered(self, question: int, answer: Any) -> None:
         with self._lock:
@@ -163,7 +173,6 @@ class Link:
             left, self._questions = list(self._questions.values()), {}
         for answered in left:
             answered(LinkClosed())
-        self._file.close()
 
     def close(self) -> None:
         """End both directions; the other side and our own receiving thread notice at once."""

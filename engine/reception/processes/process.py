@@ -328,6 +328,7 @@ class HandedConnection:
         self.number = number
         self._process = process
         self._socket = connected
+        self._is_handed_over = False
 
     def begin(self) -> None:
         """Hand it over, with the limits that are set now.
@@ -336,6 +337,7 @@ class HandedConnection:
             OSError: if the process does not take it.
         """
         self._process.take_over(self, self._socket)
+        self._is_handed_over = True
         self._socket.close()  # the process has it
 
     def hang_up(self) -> None:
@@ -348,7 +350,10 @@ class HandedConnection:
 
     def close(self) -> None:
         """Close it at once; an object that is being stored is recorded when that is done."""
-        self._process.tell("close", self.number)
+        if self._is_handed_over:
+            self._process.tell("close", self.number)
+        else:
+            self.port.closed(self)
 
     def describe_end(self) -> str:
         """Return how the connection ended, if it ended before an A-ASSOCIATE-RQ was answered."""

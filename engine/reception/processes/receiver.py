@@ -78,11 +78,11 @@ class ConnectionReceiver:
         sockets.setblocking(False)
         self._reactor.register(sockets.fileno(), self._take)
 
-    def serve(self) -> None:
-        """Do what the engine tells, until it ends."""
+    def serve(self) -> bool:
+        """Do what the engine tells; return whether it has told to stop, or has just ended."""
         for name, arguments, question in self._link.receive():
             if name == "stop":
-                return
+                return True
             if name == "take_back":
                 self._dock.take_back(*arguments)
             elif name == "recent":
@@ -93,6 +93,7 @@ class ConnectionReceiver:
                 self._reactor.run_in_pool(work, partial(self._link.answer, question))
             else:
                 self._reactor.call_soon(partial(self._told, name, *arguments))
+        return False
 
     # On the loop's thread.
 

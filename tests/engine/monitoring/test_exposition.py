@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.api import ReceiverState
+from engine.api import ProcessStatus, ReceiverState
 from engine.metrics import (
     ANSWER_BOUNDS_MS,
     Counters,
@@ -79,6 +79,16 @@ def test_everything_that_is_counted_is_a_sample() -> None:
         "dicomdock_receiver_state XNAT:8104 listening": 1,
     }
     assert {name: found.get(name) for name in expected} == expected
+
+
+def test_each_receiving_process_has_samples_of_its_own() -> None:
+    processes = tuple(ProcessStatus(n, 100 + n, n, 10 * n, 0.5, 2_000) for n in (1, 2))
+    found = samples(make_snapshot(processes=processes))
+    assert found["dicomdock_process_associations_open 2"] == 2
+    assert found["dicomdock_process_objects_total 1"] == 10
+    assert found["dicomdock_process_cpu_seconds_total 2"] == 0.5
+    assert found["dicomdock_process_memory_bytes 1"] == 2_000
+    assert not any("dicomdock_process_" in name for name in samples(make_snapshot()))
 
 
 def test_the_buckets_of_answers_are_cumulative() -> None:

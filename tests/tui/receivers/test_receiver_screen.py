@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from textual.pilot import Pilot
 
-from engine.api import PortState, PortStatus
+from engine.api import PortState, PortStatus, ProcessStatus
 from engine.api.objects import ObjectReference
-from tests.fakes import FakeEngine, busy, port_in_use
+from tests.fakes import FakeEngine, busy, make_snapshot, port_in_use
 from tui.app import ConsoleApp
 from tui.associations.table import AllAssociationsTable
 from tui.engine_client import EngineState, GoRequested
@@ -246,3 +246,6 @@ def test_diagnostics_of_a_silent_engine_say_so_and_hostile_values_are_literal() 
     assert "answers           not since" in diagnostics(
         console, EngineState(busy().current, silent=True)
     )
+    processes = (ProcessStatus(2, 100, 3, 4_000, 1.25, 13_000_000),)
+    shown = diagnostics(console, EngineState(make_snapshot(processes=processes)))
+    assert "process 2         3 associations, 4,000 objects, 1.2 s of CPU, " in shown

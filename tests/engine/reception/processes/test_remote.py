@@ -1,0 +1,142 @@
+"""Sessions as a receiving process holds them: asked for once, given back when the engine says."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engine.index.store import SessionKey, SessionOrigin, SessionPlace
+from engine.model.session import SessionArea
+from engine.net.reactor import Reactor
+from engine.reception.processes.link import Link
+from engine.reception.processes.remote import RemoteDock
+from tests.running import make_receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOON_SECONDS = 20.0
+RECEIVER = make_receiver("XNAT", 104)
+KEY = SessionKey("NEURO-01", "1.2.3", "E1")
+ORIGIN = SessionOrigin("S1", None, "XNAT:104", "CT", datetime(2026, 8, 24, tzinfo=UTC))
+
+
+class Engine:
+    """The other end: grants session 17, and notes what is said."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.said: list[tuple[str, tuple[Any, ...]]] = []
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        for name, arguments, question in self.link.receive():
+            with self._changed:
+                self.said.append((name, arguments))
+                self._changed.notify_all()
+            if question:
+                self.link.answer(
+                    question, SessionPlace(17, ("E1",), SessionArea.PREARCHIVE, 17, is_new=True)
+                )
+
+    def wait_for(self, name: str, times: int = 1) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.count(name) >= times, SOON_SECONDS)
+
+    def count(self, name: str) -> int:
+        return sum(said == name for said, _ in self.said)
+
+
+@pytest.fixture
+def both() -> Iterator[tuple[RemoteDock, Engine]]:
+    ours, theirs = map(Link, socket.socketpair())
+    reactor = Reactor()
+    threading.Thread(target=lambda: list(ours.receive()), daemon=True).start()
+    with closing(ours), closing(theirs):
+        yield RemoteDock(ours, reactor), Engine(theirs)
+    reactor.stop()
+
+
+def test_a_session_is_asked_for_once(both: tuple[RemoteDock, Engine]) -> None:
+    dock, engine = both
+    assert dock.known_place(KEY) is None
+    first = dock.file(RECEIVER, KEY, ORIGIN, directly=False)
+    again = dock.known_place(KEY)
+    assert again is not None
+    assert (first.id, first.is_new, again.id, again.is_new) == (17, True, 17, False)
+    assert engine.count("file") == 1
+
+
+def test_a_session_that_is_taken_back_is_given_back_after_its_last_object(
+    both: tuple[RemoteDock, Engine],
+) -> None:
+    dock, engine = both
+    first = dock.file(RECEIVER, KEY, ORIGIN, directly=False)
+    second = dock.known_place(KEY)
+    assert second is not None
+    dock.take_back(17)
+    assert dock.known_place(KEY) is None  # the next object asks again
+    dock.release(first.hold)
+    dock.flush()
+    assert engine.count("give_back") == 0
+    dock.release(second.hold)
+    engine.wait_for("give_back")
+
+
+def test_a_session_without_an_object_on_its_way_is_given_back_at_once(
+    both: tuple[RemoteDock, Engine],
+) -> None:
+    dock, engine = both
+    dock.release(dock.file(RECEIVER, KEY, ORIGIN, directly=False).hold)
+    dock.take_back(17)
+    engine.wait_for("give_back")
+    dock.take_back(17)
+    dock.flush()
+    assert engine.count("give_back") == 1
+
+
+def test_a_session_may_be_granted_again_while_it_is_being_given_back(
+    both: tuple[RemoteDock, Engine],
+) -> None:
+    dock, engine = both
+    before = dock.file(RECEIVER, KEY, ORIGIN, directly=False)
+    dock.take_back(17)
+    after = dock.file(RECEIVER, KEY, ORIGIN, directly=False)
+    assert before.hold != after.hold
+    dock.release(after.hold)
+    dock.flush()
+    assert engine.count("give_back") == 0
+    dock.release(before.hold)
+    engine.wait_for("give_back")
+    assert dock.known_place(KEY) is not None  # by the second grant
+
+
+def test_of_two_grants_of_one_session_one_is_given_back_at_once(
+    both: tuple[RemoteDock, Engine],
+) -> None:
+    dock, engine = both
+    places = [dock.file(RECEIVER, KEY, ORIGIN, directly=False) for _ in range(2)]
+    engine.wait_for("give_back")
+    dock.take_back(17)
+    for place in places:
+        dock.release(place.hold)
+    engine.wait_for("give_back", 2)
+
+
+def test_the_part_of_an_object_goes_once_its_row_is_on_its_way(
+    both: tuple[RemoteDock, Engine],
+) -> None:
+    dock, engine = both
+    gone = threading.Event()
+    row: Any = ("a row",)
+    dock.record(row, 0.5, gone.set)
+    assert gone.wait(SOON_SECONDS)
+    engine.wait_for("record")
+    assert ("record", (("a row",), 0.5)) in engine.said
