@@ -70,7 +70,6 @@ if TYPE_CHECKING:
     from engine.model.project import Project
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
-    from engine.reception.processes.processes import ReceivingProcesses
     from engine.reception.receivers import Receivers
     from engine.service.storage import Storage
     from engine.settings import EngineSettings
@@ -371,17 +370,16 @@ class Engine:
         self._follow_ups = PostStoreWorkers(settings, storage, clock, access.current, resources)
         self._session_service = self._follow_ups.session_service
         start_alerts(settings, self._journal, clock, access.current, resources)
-        has_processes = settings.receiving_processes > 0
-        recent = HeadersOfProcesses(lambda: self._required_processes) if has_processes else None
+        recent = HeadersOfProcesses() if settings.receiving_processes else None
         self._intake = Intake(settings, storage, clock, self._plugins, access, resources, recent)
         self._metrics, self._guard = self._intake.metrics, self._intake.guard
         self._associations = associations_of(storage, self._intake, clock)
         self._processes = (
             processes_of(
                 *(settings, storage, self._intake, self._associations),
-                *(self._session_service.adopt_soon, resources),
+                *(self._session_service.adopt_soon, recent, resources),
             )
-            if has_processes
+            if recent is not None
             else None
         )
         self._receivers = self._build_receivers(storage, resources)
@@ -394,11 +392,6 @@ class Engine:
         )
         self.monitoring = self._watching.monitoring
         self._build_answers(storage, resources)
-
-    @property
-    def _required_processes(self) -> ReceivingProcesses:
-        assert self._processes is not None
-        return self._processes
 
     def _build_receivers(self, storage: Storage, resources: ExitStack) -> Receivers:
         return receivers_of(
@@ -499,7 +492,9 @@ class Engine:
             ("the care for sessions", self._session_service.is_alive()),
             ("the look at the configuration", self._watcher.is_alive()),
         )
-        return (*self._receivers.dead(), *(name for name, alive in parts if not alive))
+        processes = self._processes.dead() if self._processes is not None else ()
+        names = (name for name, alive in parts if not alive)
+        return (*self._receivers.dead(), *processes, *names)
 
     def _publish_states(self) -> None:
         """Write the states of the receivers to the index, for `dicomdock status`."""

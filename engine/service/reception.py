@@ -22,7 +22,7 @@ from engine.workers.start import Start, end_process, preload, start_process
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from contextlib import ExitStack
     from multiprocessing.context import ForkServerProcess, SpawnProcess
 
@@ -97,9 +97,10 @@ def receivers_of(
 class HeadersOfProcesses(RecentHeaders):
     """The latest headers, which the receiving processes have."""
 
-    def __init__(self, processes: Callable[[], ReceivingProcesses]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._processes = processes
+        self.gather: Callable[[], Iterable[RecentHeader]] = tuple
+        """Returns the headers of all processes, in any order."""
 
     def of(self, receiver_id: int) -> tuple[RecentHeader, ...]:
         """Return the last headers of a receiver, newest first; id 0 stands for all receivers."""
@@ -111,7 +112,7 @@ class HeadersOfProcesses(RecentHeaders):
 
     def _gathered(self) -> RecentHeaders:
         gathered = RecentHeaders()
-        for recent in sorted(self._processes().recent(), key=lambda recent: recent.at):
+        for recent in sorted(self.gather(), key=lambda recent: recent.at):
             gathered.put(recent)
         return gathered
 
@@ -122,6 +123,7 @@ def processes_of(
     intake: Intake,
     associations: Associations,
     adopt: Callable[[Sequence[int], Collection[int]], object],
+    recent: HeadersOfProcesses,
     resources: ExitStack,
 ) -> ReceivingProcesses:
     """Return the receiving processes, none of which is started yet; `resources` ends them."""
@@ -142,5 +144,6 @@ def processes_of(
         *(settings.receiving_processes, parts, start, end_process),
         *(settings.incoming_dir, uuid.uuid4().hex[:12], adopt),
     )
+    recent.gather = processes.recent
     resources.callback(processes.stop)
     return processes

@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="module")
-def _lasting_dock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dock]:
-    with Dock(tmp_path_factory.mktemp("lasting") / "data") as dock:
+@pytest.fixture(scope="module", params=[0, 2], ids=["one process", "receiving processes"])
+def _lasting_dock(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Dock]:
+    own = {"receiving_processes": request.param}
+    with Dock(tmp_path_factory.mktemp("lasting") / "data", own) as dock:
         yield dock
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 CONFIGURE_SECONDS = 30.0
 """A process that has not applied a configuration by then is replaced."""
 STOP_SECONDS = 5.0
+LATE_SECONDS = 10.0
+"""The engine is not well if a process that has ended is not replaced by then."""
 USAGE_SECONDS = 2.0
 MOST_USAGES = 100
 PAUSE_SECONDS = 1.0
@@ -112,6 +114,8 @@ class ReceivingProcesses:
         self._lock = threading.RLock()
         self._configuration: Configuration | None = None
         self._running: dict[int, _Running] = {}
+        self._ended_at: dict[int, float] = {}
+        """When those ended that are not replaced yet; monotonic."""
         self._usages: dict[int, _Usage] = {}
         self._stopping = False
         self._is_over = threading.Event()
@@ -159,6 +163,14 @@ class ReceivingProcesses:
                 headers += one.process.call("recent", seconds=CONFIGURE_SECONDS)
         return headers
 
+    def dead(self) -> tuple[str, ...]:
+        """Return the names of processes that could not be replaced; takes no lock."""
+        if self._stopping:
+            return ()
+        late = time.monotonic() - LATE_SECONDS
+        ended = self._ended_at.copy().items()
+        return tuple(f"receiving process {number}" for number, at in ended if at < late)
+
     def statuses(self) -> tuple[ProcessStatus, ...]:
         """Return what each process has and uses."""
         running = sorted(self._running.copy().items())
@@ -203,6 +215,7 @@ class ReceivingProcesses:
             theirs.close()
             their_sockets.close()
         process = ReceivingProcess(number, self._parts, Link(ours), sockets, self._ended)
+        self._ended_at.pop(number, None)
         self._running[number] = _Running(process, child, child.pid or 0, area, time.monotonic())
         process.start()
 
@@ -210,6 +223,7 @@ class ReceivingProcesses:
         """Start another process for one that has ended, and clean up; on its serving thread."""
         with self._lock:
             ended = self._running.pop(process.number)
+            self._ended_at[process.number] = time.monotonic()
         # First, so that callers find a process again.
         self._replace(ended)
         code = self._end_child(ended.child)
