@@ -73,6 +73,8 @@ def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket)
             _deadlines(start.settings),
         )
         receiver = ConnectionReceiver(link, sockets, services, dock, path, path.clock)
+        receivers = start.configuration.receivers
+        reactor.run_in_pool(lambda: receiver.load_tls(receivers), lambda _: None)
         if not receiver.serve():
             # At once: the next engine must find all that is published when it looks for it.
             os._exit(1)

@@ -16,15 +16,24 @@ import pydicom
 import pytest
 
 from engine.api import AssociationEnd
-from engine.events import ObjectsAdopted, ReceivingProcessEnded
+from engine.events import CertificateRefused, ObjectsAdopted, ReceivingProcessEnded
 from engine.model.anonymization import SiteScript
 from engine.model.project import Project
 from engine.model.session import SessionStatus
 from engine.model.site import SessionSettings, SiteSettings
 from engine.reception.processes.process import ReceivingProcess
+from tests.caller import call
+from tests.certificates import Authority
 from tests.dicom import image
 from tests.peers.dock import Dock, limited
-from tests.running import LOOPBACK, UNHURRIED, object_rows, stored_files
+from tests.running import (
+    LOOPBACK,
+    UNHURRIED,
+    free_port,
+    make_receiver,
+    object_rows,
+    stored_files,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -280,3 +289,16 @@ def test_a_script_of_the_site_is_applied_by_every_process(dock: Dock) -> None:
         store(peer, f"1.{number}")
     files = stored_files(dock.data_dir)
     assert [str(pydicom.dcmread(file).PatientName) for file in files] == ["ANON"] * 2
+
+
+def test_every_process_keeps_its_tls_files_when_they_are_spoilt(dock: Dock, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "pki")
+    receiver = make_receiver("SAFE", free_port(), **authority.settings())
+    dock.engine.save_receiver(receiver, "anna")
+    (authority.folder / "server.key").write_text("no key")
+    for _ in usage(dock):
+        assert call(receiver.port, "SAFE", tls=authority.client("ct1.example")) == "answered"
+    status = dock.engine.snapshot().receivers[-1]
+    assert "holds no private key" in status.certificate_problem
+    (told,) = of_kind(dock, CertificateRefused)
+    assert told.receiver == receiver.label

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import pickle
 import socket
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.net.tls import PortTls
 from engine.reception.association import IncomingAssociation
+from engine.reception.processes.link import LinkClosed
 from engine.reception.processes.remote import HandedPort
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from engine.events import Event
     from engine.host.clock import Clock
@@ -78,6 +80,12 @@ class ConnectionReceiver:
         sockets.setblocking(False)
         self._reactor.register(sockets.fileno(), self._take)
 
+    def load_tls(self, receivers: Sequence[Receiver]) -> None:
+        """Read the TLS files of ports now, so that they are kept if they are spoilt later."""
+        wanted = {receiver.tls for receiver in receivers if receiver.enabled and receiver.tls}
+        for tls in wanted:
+            self._port_tls(tls).prepare()
+
     def serve(self) -> bool:
         """Do what the engine tells; return whether it has told to stop, or has just ended."""
         for name, arguments, question in self._link.receive():
@@ -128,7 +136,10 @@ class ConnectionReceiver:
     def _port_tls(self, settings: TlsSettings) -> PortTls:
         def report(make: Callable[..., Event]) -> None:
             # The engine has the port's receivers: it looks itself, and reports what it finds.
-            self._link.tell("look_at_tls", settings)
+            # Waited for, on a thread of the pool: what the engine says of the port is true when a
+            # caller has got its answer.
+            with suppress(LinkClosed):
+                self._link.call("look_at_tls", settings)
 
         return self._tls.setdefault(settings, PortTls(settings, self._clock, report))
 
@@ -146,6 +157,7 @@ class ConnectionReceiver:
 
     def _configure(self, configuration: Configuration) -> Exception | None:
         try:
+            self.load_tls(configuration.receivers)
             self._path.apply(configuration)
             applied = partial(self._apply, configuration.receivers)
             self._reactor.call_soon(applied)
