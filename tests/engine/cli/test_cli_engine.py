@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from pydicom.uid import UID
 from pynetdicom.ae import ApplicationEntity
@@ -29,7 +30,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def engine_on(data: Path) -> Iterator[subprocess.Popen[str]]:
+def engine_on(data: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     command = [
         sys.executable,
         "-m",
@@ -39,6 +40,7 @@ def engine_on(data: Path) -> Iterator[subprocess.Popen[str]]:
         "engine",
         "--durability",
         "none",
+        *options,
     ]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -143,3 +145,27 @@ def test_an_engine_that_does_not_start_writes_no_text_of_its_configuration_into_
     assert "site.alerts.name" in said
     assert "dicomdock status" in said
     assert "S3CRET" not in said
+
+
+def test_an_engine_with_receiving_processes_shows_each_and_ends_with_all(
+    run: Run, data: Path
+) -> None:
+    port = free_port()
+    run("receivers", "add", "--ae-title", "CT1", "--port", str(port))
+    with engine_on(data, "--receiving-processes", "2") as engine:
+        assert line_of(engine).startswith(f"CT1:{port} listening on ")
+        processes = run("status", "--json").data["processes"]
+        assert [p["number"] for p in processes] == [1, 2]
+        assert "PROCESS  ASSOCIATIONS  OBJECTS" in run("status").out
+        engine.kill()
+        engine.wait(20)
+        for process in processes:
+            psutil.wait_procs([psutil.Process(p) for p in psutil.pids() if p == process["pid"]], 20)
+            assert not psutil.pid_exists(process["pid"])
+
+
+@pytest.mark.parametrize("wrong", ["65", "-1", "two", "\u0662"])
+def test_a_number_of_processes_out_of_range_is_refused(run: Run, wrong: str) -> None:
+    refused = run("engine", f"--receiving-processes={wrong}")
+    assert refused.code == 2
+    assert "is not a whole number from 0 to 64" in refused.err
