@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from engine.storage.incoming import IncomingArea
     from engine.workers.scripts import ScriptRunner
 
+# Limited: a peer that sends broken objects must not fill the disk.
 QUARANTINE_BYTES: Final = 1024**3
 
 

@@ -74,6 +74,7 @@ def open_storage(
     resources.callback(JournalHandler(journal).attach())
     prearchive_fd = open_tree(settings.prearchive_dir, resources)
     archive_fd = open_tree(settings.archive_dir, resources)
+    # A folder for this run: what is in others is of earlier ones, and is removed.
     incoming = IncomingArea(settings.incoming_dir, uuid.uuid4().hex[:12])
     resources.callback(incoming.close)
     data_directory.require_one_file_system(settings)
@@ -101,6 +102,7 @@ def _open_store(settings: EngineSettings, clock: Clock, plugins: Plugins) -> Con
 
 def open_tree(path: Path, resources: ExitStack) -> int:
     """Open the folder of a tree; `resources` closes it."""
+    # Held open: all that is filed goes by this descriptor, whatever takes the place of the name.
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     resources.callback(os.close, fd)
     return fd
