@@ -13,7 +13,7 @@ import pytest
 from tests.crash.laboratory import in_laboratory
 from tests.crash.scenarios import SCENARIOS
 
-STATES = int(os.environ.get("CRASH_STATES", "320"))
+STATES = int(os.environ.get("CRASH_STATES", "96"))
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 
 
