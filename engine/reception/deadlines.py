@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from engine.dimse.acceptor import AcceptorConnection
     from engine.model.limits import Limits
+    from engine.settings import EngineSettings
 
 MIN_BYTES_PER_SECOND = 1000
 """A PDU that arrives with at least this rate may take longer than its deadline."""
@@ -23,6 +24,11 @@ class Deadlines:
     """For one PDU, unless it arrives with a kilobyte per second; also to read our answer."""
     handshake_seconds: float = 10.0
     """From the connection to the end of the TLS handshake, on TLS ports."""
+
+    @classmethod
+    def of(cls, settings: EngineSettings) -> Self:
+        """Return those that an engine is started with."""
+        return cls(settings.negotiation_seconds, settings.pdu_seconds, settings.handshake_seconds)
 
 
 class MessageTimes:

@@ -70,7 +70,7 @@ def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket)
             ReceiveBuffer(BUFFER_BYTES),
             dock,
             StorageSCP(path.pipeline, dock),
-            _deadlines(start.settings),
+            Deadlines.of(start.settings),
         )
         receiver = ConnectionReceiver(link, sockets, services, dock, path, path.clock)
         receivers = start.configuration.receivers
@@ -82,10 +82,6 @@ def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket)
         dock.flush()
     # At once: what threads of the pool still do belongs to associations that have ended.
     os._exit(0)
-
-
-def _deadlines(settings: EngineSettings) -> Deadlines:
-    return Deadlines(settings.negotiation_seconds, settings.pdu_seconds, settings.handshake_seconds)
 
 
 class _ObjectPath:

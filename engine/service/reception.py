@@ -74,7 +74,7 @@ def receivers_of(
         ReceiveBuffer(BUFFER_BYTES),
         associations,
         StorageSCP(intake.pipeline, associations),
-        Deadlines(settings.negotiation_seconds, settings.pdu_seconds, settings.handshake_seconds),
+        Deadlines.of(settings),
     )
     pending = PendingConnections(
         clock,
