@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from engine.state.database import PrivateTables, stamp
-from engine.state.schema import STATE, STATE_UNHURRIED
+from engine.state.schema import STATE
 
 if TYPE_CHECKING:
     import sqlite3
@@ -124,10 +124,7 @@ class Outbox(PrivateTables, Generic[Item]):
     """
 
     def __init__(self, path: Path, kind: OutboxKind, item_of: Callable[[OutboxItem], Item]) -> None:
-        # The index is followed again for forward copies that a power cut has undone, always whole
-        # transactions of them: then an object is sent twice. Of commands and alerts there is no
-        # other record once they are here.
-        super().__init__(STATE_UNHURRIED if kind is OutboxKind.FORWARD else STATE, path)
+        super().__init__(STATE, path)
         self._kind = kind
         self._item_of = item_of
 

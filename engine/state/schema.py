@@ -109,11 +109,11 @@ _DEFINITION = (
     SCHEMA_VERSION,
     "check the disk, and keep the file: nothing else has what is in it",
 )
-# A response to a sender, a row that the index forgets or a changed patient's UID relies on it.
+# A response to a sender, a row that the index forgets or a changed patient's UID relies on it. All
+# connections flush each transaction, also those of forward copies, which could be made again: the
+# pages of a transaction without a flush of its own are lost if the next flush fails, and with them
+# each later transaction in the log.
 STATE = StateFile(*_DEFINITION)
-"""For what must survive a power cut."""
-STATE_UNHURRIED = StateFile(*_DEFINITION, synchronous="NORMAL")
-"""For what is made again from the index if a power cut undoes it."""
 
 
 def repair(path: Path) -> None:

@@ -1,8 +1,6 @@
 """The objects of the outbox that are to be forwarded; shared by an engine and commands.
 
 Numbers of rows seen and objects queued are one transaction, and so are answers and what they end.
-A power cut may undo the last of them, always whole ones: then rows are followed again, or an object
-is sent again.
 """
 
 from __future__ import annotations
