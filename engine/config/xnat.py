@@ -12,7 +12,7 @@ from engine.errors import ConfigurationError, InvalidReceiver, InvalidWhitelistE
 from engine.model.configuration_diff import FieldDifference, differences
 from engine.model.plugins import DEFAULT_IDENTIFIER, DEFAULT_IDENTIFIERS
 from engine.model.receiver import Receiver, ReceiverRules, parse_receiver
-from engine.model.whitelist import parse_entry
+from engine.model.whitelist import parse_entry, parse_whitelist
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from engine.model.plugins import IdentifierInfo
 
 MOST_RECORDS = 1000
+STUDY_ROUTING = "studyRouting"
+DQR_IDENTIFIER = "dqrObjectIdentifier"
+"""XNAT's name for study routing, which its query/retrieve plug-in brings (XNAT 7.4)."""
 
 # id, created, timestamp, disabled and label are missing: they mean nothing elsewhere (XNAT 1.2).
 _NAMES = {
@@ -83,7 +86,7 @@ def read_records(text: str) -> tuple[Mapping[str, Any], ...]:
         InvalidImport: naming line and column of what is not JSON, or the member that is none.
     """
     # Some editors write a byte order mark, which json.loads refuses.
-    content = _parsed(text.removeprefix("\ufeff"))
+    content = read_json(text.removeprefix("\ufeff"))
     records = content if isinstance(content, list) else [content]
     if len(records) > MOST_RECORDS:
         message = f"holds more than {MOST_RECORDS:,} records"
@@ -128,15 +131,57 @@ def read_receiver(
     """Return the receiver that a record describes; members it does not have take XNAT's default.
 
     Args:
-        record: what XNAT's ``POST`` and ``PUT`` take.
+        record: the whole record, as XNAT's ``GET`` gives it.
         known: the receiver that it replaces; its settings that XNAT does not have are kept.
         rules: what the receiver must fit.
 
     Raises:
         InvalidReceiver: with every problem at once; the fields have XNAT's names.
     """
+    named = record.get("identifier")
+    if named is None or (isinstance(named, str) and not named.strip()):
+        # XNAT 1.1: records of older versions have none, which an update of XNAT fills in.
+        record = {**record, "identifier": DEFAULT_IDENTIFIER}
+    return _read(record, known, rules)
+
+
+def posted_receiver(
+    record: Mapping[str, Any], known: Receiver | None, rules: ReceiverRules
+) -> Receiver:
+    """Return the receiver of a ``POST``; as `read_receiver`, with the checks of XNAT's server."""
+    # XNAT 1.2a: a missing identifier is refused.
+    receiver = _read({"identifier": "", **record}, known, rules)
+    if receiver.whitelist != (known.whitelist if known else ()):
+        try:
+            # XNAT 1.3: the lines are checked also while the whitelist is off.
+            parse_whitelist(receiver.whitelist)
+        except InvalidWhitelistEntry as error:
+            raise InvalidReceiver(*error.problems) from error
+    return receiver
+
+
+def merged_receiver(record: Mapping[str, Any], known: Receiver, rules: ReceiverRules) -> Receiver:
+    """Return the receiver of a ``PUT``: members that are absent keep their value (XNAT 1.2a)."""
+    return posted_receiver({**to_xnat(known), **record}, known, rules)
+
+
+def posted_id(record: Mapping[str, Any]) -> int:
+    """Return the id of a record; 0 if it has none.
+
+    Raises:
+        InvalidReceiver: if it is no whole number.
+    """
+    value = record.get("id")
+    # A bool is an int in Python: true would be taken for 1.
+    if isinstance(value, bool) or not isinstance(value, int | None):
+        message = "is not a whole number"
+        raise InvalidReceiver(Problem("id", str(value)[:40], message, "leave it out"))
+    return value or 0
+
+
+def _read(record: Mapping[str, Any], known: Receiver | None, rules: ReceiverRules) -> Receiver:
     try:
-        return parse_receiver(_to_raw(record, known), rules)
+        return parse_receiver(_to_raw(record, known, rules), rules)
     except InvalidReceiver as error:
         raise InvalidReceiver(*map(_in_their_words, error.problems)) from error
 
@@ -147,8 +192,8 @@ def to_xnat(receiver: Receiver) -> dict[str, object]:
     exported: dict[str, object] = {theirs: record[ours] for theirs, ours in _NAMES.items()}
     for name in _NULLABLE:
         exported[name] = exported[name] or None
-    # Newer versions of XNAT write a boolean, and read all of these.
-    exported[_OVERWRITE] = "append" if receiver.direct_archive_append else "delete"
+    if receiver.identifier == STUDY_ROUTING:
+        exported["identifier"] = DQR_IDENTIFIER
     return exported
 
 
@@ -183,20 +228,36 @@ def _objection(line: str) -> tuple[str, str]:
     return "", ""
 
 
-def _parsed(text: str) -> Any:
+def read_json(text: str, field: str = "file", remedy: str = _REMEDY) -> Any:
+    """Return what a text of JSON says.
+
+    Args:
+        text: JSON.
+        field: names the text in problems.
+        remedy: what to do if it is no JSON.
+
+    Raises:
+        InvalidImport: naming line and column of what is not JSON.
+    """
     try:
-        return json.loads(text)
+        content = json.loads(text)
+        # JSON may name half of a surrogate pair, which UTF-8 can't hold.
+        json.dumps(content, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         line = error.doc.split("\n")[error.lineno - 1]
         excerpt = line[max(0, error.colno - 21) : error.colno + 19].strip()
         message = f"is not JSON: {error.msg}"
-        problem = Problem("file", excerpt, message, _REMEDY, error.lineno, error.colno)
+        problem = Problem(field, excerpt, message, remedy, error.lineno, error.colno)
         raise InvalidImport(problem) from error
+    except UnicodeEncodeError as error:
+        message = r"has half of a surrogate pair, such as \ud800"
+        raise InvalidImport(Problem(field, "", message, "send whole characters")) from error
     except RecursionError as error:
-        raise InvalidImport(Problem("file", "", "is nested too deeply", _REMEDY)) from error
+        raise InvalidImport(Problem(field, "", "is nested too deeply", remedy)) from error
     except ValueError as error:
         message = "holds a number with too many digits"
-        raise InvalidImport(Problem("file", "", message, _REMEDY)) from error
+        raise InvalidImport(Problem(field, "", message, remedy)) from error
+    return content
 
 
 def _plan(
@@ -228,23 +289,31 @@ def _label(record: Mapping[str, Any]) -> str:
     return f"{ae_title}:{int(port) if is_number else port}"
 
 
-def _to_raw(record: Mapping[str, Any], known: Receiver | None) -> dict[str, object]:
+def _to_raw(
+    record: Mapping[str, Any], known: Receiver | None, rules: ReceiverRules
+) -> dict[str, object]:
     """Return the raw values for `parse_receiver`; settings that XNAT lacks stay as they are."""
     raw: dict[str, object] = known.to_record() if known else {}
     for theirs, ours in _NAMES.items():
         if theirs in record or theirs != _OVERWRITE:  # an older XNAT does not have that one
-            # Absent members get their default; newer versions of XNAT keep them in a PUT.
             raw[ours] = record.get(theirs)
-    identifier = raw["identifier"]
-    if identifier is None or (isinstance(identifier, str) and not identifier.strip()):
-        # XNAT refuses such a record, though the example of its API has no identifier.
-        raw["identifier"] = DEFAULT_IDENTIFIER
+    raw["identifier"] = _our_identifier(record.get("identifier"), known, rules)
     if known is not None and raw["identifier"] != known.identifier:
         raw["identifier_settings"] = {}  # those belong to the former identifier
     overwrite = raw.get("direct_archive_append")
     if isinstance(overwrite, str):
         raw["direct_archive_append"] = _APPENDS.get(overwrite.strip().lower(), overwrite)
     return raw
+
+
+def _our_identifier(theirs: object, known: Receiver | None, rules: ReceiverRules) -> object:
+    """Return the identifier for XNAT's: DQR's is study routing, unless one of that name is here."""
+    is_here = any(info.id == DQR_IDENTIFIER for info in rules.identifiers or ())
+    keeps = known is not None and known.identifier == STUDY_ROUTING
+    if theirs == DQR_IDENTIFIER and (keeps or not is_here):
+        return STUDY_ROUTING
+    # Not None, for which the default identifier would be taken.
+    return "" if theirs is None else theirs
 
 
 def _in_their_words(problem: Problem) -> Problem:

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 from engine.host import terminal
 from engine.host.owner import SAYS, UNKNOWN_USER, user_name
 from engine.net.admission import TableEntry
+from engine.remote.logins import cookie_of
 
 if TYPE_CHECKING:
     from starlette.types import Scope
+
+    from engine.remote.logins import Logins
 
 MAX_ACTOR_CHARACTERS = 200
 _CREDENTIALS = struct.Struct("3i")
@@ -46,16 +49,22 @@ def local_peer(connected: socket.socket) -> ApiCaller:
     return ApiCaller(user_name(uid), pid)
 
 
-def authorized(scope: Scope) -> bool:
-    """Tell whether a request has the token it needs."""
+def authorized(scope: Scope, logins: Logins) -> bool:
+    """Tell whether a request has the token it needs, or a log-in that was given for it."""
     peer = _peer_of(scope)
     if peer is None:
         return False
-    headers = dict(scope["headers"])
+    _user, token = _credentials_of(scope)
     # In constant time, so that the answer's delay says nothing of the token.
-    return not peer.token or hmac.compare_digest(
-        _token_of(headers.get(b"authorization", b"")), peer.token.encode()
-    )
+    if not peer.token or hmac.compare_digest(token, peer.token.encode()):
+        return True
+    return logins.user_of(cookie_of(scope)) is not None
+
+
+def user_of(scope: Scope, logins: Logins) -> str:
+    """Return the user name that a request gives; it can't be verified. Empty if it gives none."""
+    user, _token = _credentials_of(scope)
+    return user or logins.user_of(cookie_of(scope)) or ""
 
 
 def admitted(scope: Scope) -> bool:
@@ -64,21 +73,22 @@ def admitted(scope: Scope) -> bool:
     return not isinstance(entry, TableEntry) or entry.admit()
 
 
-def _token_of(header: bytes) -> bytes:
-    """Return the token of an Authorization header: of Bearer, or the password of Basic.
+def _credentials_of(scope: Scope) -> tuple[str, bytes]:
+    """Return user name and token of the Authorization header.
 
-    Scripts that were written for XNAT send Basic.
+    The token is that of Bearer, or the password of Basic, which scripts for XNAT send.
     """
+    header: bytes = dict(scope["headers"]).get(b"authorization", b"")
     scheme, _, value = header.partition(b" ")
     if scheme.lower() == b"bearer":
-        return value
+        return "", value
     if scheme.lower() != b"basic":
-        return b""
+        return "", b""
     try:
-        # RFC 7617 2: user name and password; the user name does not count here.
-        return b64decode(value, validate=True).partition(b":")[2]
+        user, _, password = b64decode(value, validate=True).partition(b":")
     except ValueError:
-        return b""
+        return "", b""
+    return user.decode(errors="replace"), password
 
 
 def actor_of(scope: Scope, said: str = "", *, through: str = "") -> str:

@@ -29,6 +29,7 @@ from engine.events.repeats import Budget, Repetitions
 from engine.host import terminal
 from engine.remote.callers import actor_of, admitted, authorized, origin_of_request
 from engine.remote.failures import ReadOnly, dump_error, status_of
+from engine.remote.logins import Logins
 from engine.remote.protocol import (
     ACTOR,
     BEAT,
@@ -267,15 +268,17 @@ def application(
     handlers: Any = {EngineError: _engine_error_response, HTTPException: _http_error_response}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.engine, app.state.access_log = engine, AccessLog(report)
-    return _Guarded(app, app.state.access_log)
+    app.state.logins = Logins()
+    return _Guarded(app, app.state.access_log, app.state.logins)
 
 
 class _Guarded:
     """Checks token and limits of each request, and adds the version headers to each answer."""
 
-    def __init__(self, app: ASGIApp, log: AccessLog) -> None:
+    def __init__(self, app: ASGIApp, log: AccessLog, logins: Logins) -> None:
         self._app = app
         self._log = log
+        self._logins = logins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -287,7 +290,7 @@ class _Guarded:
                 message["headers"] = [*message["headers"], *_stamps()]
             await send(message)
 
-        refused = _refusal(scope)
+        refused = _refusal(scope, self._logins)
         if refused is None:
             self._log.used(actor_of(scope))
             await self._app(scope, receive, stamped)
@@ -296,7 +299,7 @@ class _Guarded:
             await _response(refused)(scope, receive, stamped)
 
 
-def _refusal(scope: Scope) -> RequestRefused | None:
+def _refusal(scope: Scope, logins: Logins) -> RequestRefused | None:
     """Return the reason to reject a request before it is read; None if there is none."""
     # RFC 9112 6.1: two lengths may be an attempt to smuggle a second request past a proxy.
     names = {name for name, _ in scope["headers"]}
@@ -305,8 +308,12 @@ def _refusal(scope: Scope) -> RequestRefused | None:
         both = "Content-Length and Transfer-Encoding contradict each other"
         return RequestRefused(400, both, "send one of them")
     # Before the limits: a stranger's connection must not count as an admitted one.
-    if not authorized(scope):
-        return RequestRefused(401, "a bearer token is required", "send the one of its file")
+    if not authorized(scope, logins):
+        return RequestRefused(
+            401,
+            "a bearer token is required",
+            "send the one of its file, or log in at /data/JSESSION",
+        )
     if not admitted(scope):
         return RequestRefused(503, "too many connections are open", "close some, or try again")
     return None
@@ -366,6 +373,21 @@ async def read_body(request: Request) -> bytes:
     Raises:
         RequestRefused: if it is no JSON, or too long.
     """
+    content = await read_content(request)
+    # After the body: a client whose body is not read may lose the answer. Only JSON, because a web
+    # page can make a browser send other types here without asking first (CORS).
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise RequestRefused(415, f"Content-Type {kind[:80]!r} is not {JSON}", f"send {JSON}")
+    return content or b"{}"
+
+
+async def read_content(request: Request) -> bytes:
+    """Return a request's body, whatever its type.
+
+    Raises:
+        RequestRefused: if it is too long.
+    """
     content = bytearray()
     with contextlib.suppress(ClientDisconnect):
         async for part in request.stream():
@@ -373,12 +395,7 @@ async def read_body(request: Request) -> bytes:
             if len(content) > MAX_BODY_BYTES:
                 limit = f"the body is longer than {MAX_BODY_BYTES:,} bytes"
                 raise RequestRefused(413, limit, "send less")
-    # After the body: a client whose body is not read may lose the answer. Only JSON, because a web
-    # page can make a browser send other types here without asking first (CORS).
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != JSON:
-        raise RequestRefused(415, f"Content-Type {kind[:80]!r} is not {JSON}", f"send {JSON}")
-    return bytes(content) or b"{}"
+    return bytes(content)
 
 
 async def _hello(_request: Request) -> Response:

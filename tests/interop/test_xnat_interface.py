@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from pydicom.uid import generate_uid
 
+from engine.config.xnat import to_xnat
+from engine.model.peer import AETitle
+from engine.model.receiver import Receiver
 from engine.remote.host import serve
 from tests.caller import Caller
 from tests.interop.test_scenarios_routing import (
@@ -19,7 +25,7 @@ from tests.interop.test_scenarios_routing import (
     routed_image,
     running_dock,
 )
-from tests.running import free_port
+from tests.running import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +48,11 @@ UNKNOWN = (1, 1, 3)
 class Script:
     """What a script for XNAT does, against a running engine."""
 
-    def __init__(self, dock: Dock, http: httpx.Client) -> None:
+    def __init__(self, dock: Dock, http: httpx.Client, url: str, token: str) -> None:
         self.dock = dock
         self.http = http
+        self.url = url
+        self.token = token
 
     @property
     def record(self) -> dict[str, Any]:
@@ -73,11 +81,14 @@ class Script:
 def script(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Script]:
     data: Path = tmp_path_factory.mktemp("xnat") / "data"
     with running_dock(data) as dock:
-        end = serve(dock.engine, dock.engine._settings)
+        address = f"{LOOPBACK}:{free_port()}"
+        settings = replace(dock.engine._settings, control_tcp=address)
+        end = serve(dock.engine, settings)
         transport = httpx.HTTPTransport(uds=str(data / "control.sock"))
         try:
             with httpx.Client(transport=transport, base_url="http://dicomdock") as http:
-                yield Script(dock, http)
+                token = settings.control_token_file.read_text().strip()
+                yield Script(dock, http, f"http://{address}", token)
         finally:
             end()
 
@@ -85,12 +96,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Script]:
 @pytest.fixture(autouse=True)
 def _plain(script: Script) -> None:
     """Begin each test with the receiver of a fresh installation."""
-    plain = {
-        "aeTitle": "XNAT",
-        "port": script.dock.port,
-        "identifier": "dicomObjectIdentifier",
-        "directArchiveOverwrite": "delete",  # without it a receiver keeps what it has
-    }
+    plain = to_xnat(Receiver(0, AETitle("XNAT"), script.dock.port))
     assert script.http.put(f"{BASE}/1", json=plain).status_code == 200
     for record in script.http.get(BASE).json()[1:]:
         assert script.http.delete(f"{BASE}/{record['id']}").status_code == 200
@@ -109,7 +115,7 @@ def test_records_have_xnats_members_and_defaults(script: Script) -> None:
         "fileNamer": None,
         "customProcessing": False,
         "directArchive": False,
-        "directArchiveOverwrite": "delete",
+        "directArchiveOverwrite": False,
         "anonymizationEnabled": True,
         "whitelistEnabled": False,
         "whitelist": [],
@@ -152,7 +158,7 @@ def test_what_other_versions_of_xnat_send_too_is_no_error(script: Script) -> Non
             id="R1",
         ),
         pytest.param(
-            {"identifier": "fixedProjectSubject", **ROUTED},
+            {"identifier": "dqrObjectIdentifier", **ROUTED},
             "does not support custom routing but custom routing is enabled",
             id="R4",
         ),
@@ -171,6 +177,9 @@ def test_what_other_versions_of_xnat_send_too_is_no_error(script: Script) -> Non
             {"routingExpressionsEnabled": True, "projectRoutingExpression": "(0010,0010):("},
             "projectRoutingExpression",
         ),
+        ({"whitelist": ["CT1@nonsense!"]}, "Invalid Ip Address in whitelist: nonsense!"),
+        ({"identifier": None}, "specifies an unknown DICOM Object Identifier"),
+        ({"directArchiveOverwrite": "never"}, "is neither append nor delete"),
         ({"port": 0}, "port"),
         ({"port": "x"}, "port"),
     ],
@@ -186,8 +195,42 @@ def test_what_is_not_valid_is_refused_in_xnats_words(
     assert script.record == before
 
 
+def test_a_put_of_a_part_opens_nothing(script: Script) -> None:
+    assert script.put(whitelistEnabled=True, whitelist=["CT1"], customProcessing=True, **ROUTED)
+    before = script.record
+    example = {"aeTitle": "XNAT", "port": script.dock.port, "enabled": True}
+    assert script.http.put(f"{BASE}/1", json=example).json() == before
+    assert not script.is_admitted("STRANGER")
+    disabled = script.http.put(f"{BASE}/1/", json={"enabled": False})
+    assert disabled.json() == script.record == before | {"enabled": False}
+
+
+@pytest.mark.parametrize("spelled", ["append", "TRUE", True, "delete", "false", False])
+def test_direct_archive_overwrite_has_many_spellings_and_is_a_boolean(
+    script: Script, spelled: object
+) -> None:
+    appends = str(spelled).lower() in ("append", "true")
+    answer = script.http.put(f"{BASE}/1", json={"directArchiveOverwrite": spelled})
+    assert answer.json()["directArchiveOverwrite"] is appends
+
+
+def test_a_slash_at_the_end_makes_no_difference(script: Script) -> None:
+    for method, path in (
+        ("GET", ""),
+        ("GET", "/1"),
+        ("GET", "/identifiers"),
+        ("GET", f"/title/XNAT/{script.dock.port}"),
+        ("PUT", "/1/enabled/true"),
+        ("PUT", "/start"),
+    ):
+        answers = [script.http.request(method, f"{BASE}{path}{end}") for end in ("", "/")]
+        assert [answer.status_code for answer in answers] == [200, 200], path
+        assert answers[0].json() == answers[1].json()
+
+
 def test_a_second_receiver_of_a_title_and_port_is_refused(script: Script) -> None:
-    answer = script.http.post(BASE, json={"aeTitle": "XNAT", "port": script.dock.port})
+    plain = to_xnat(Receiver(0, AETitle("XNAT"), script.dock.port))
+    answer = script.http.post(BASE, json=plain)
     assert answer.status_code == 400
     label = f"XNAT:{script.dock.port}"
     assert f"create or update a DICOM SCP receiver with the title and port {label}" in answer.text
@@ -200,9 +243,12 @@ def test_r2_a_rule_on_a_high_group_is_saved(script: Script) -> None:
 
 def test_r3_an_identifier_that_can_not_route_may_keep_rules_that_are_off(script: Script) -> None:
     rules = ROUTED | {"routingExpressionsEnabled": False}
-    answer = script.put(identifier="studyRouting", **rules)
+    record = {"aeTitle": "DQR", "port": free_port(), "identifier": "dqrObjectIdentifier", **rules}
+    answer = script.http.post(BASE, json=record)
     assert answer.status_code == 200
-    assert answer.json()["projectRoutingExpression"] == ROUTED["projectRoutingExpression"]
+    assert {name: answer.json()[name] for name in record} == record
+    saved = script.dock.engine.snapshot().receivers[-1].receiver
+    assert saved.identifier == "studyRouting"
 
 
 @pytest.mark.parametrize(
@@ -294,8 +340,13 @@ def test_all_receivers_are_stopped_and_started_at_once(script: Script) -> None:
 def test_identifiers_are_listed_by_id(script: Script) -> None:
     path = f"{BASE}/identifiers"
     found = script.http.get(path).json()
-    assert set(found) == {"dicomObjectIdentifier", "fixedProjectSubject", "studyRouting"}
-    default = script.http.get(f"{path}/default").json()
+    assert set(found) == {
+        "dicomObjectIdentifier",
+        "dqrObjectIdentifier",
+        "fixedProjectSubject",
+        "studyRouting",
+    }
+    default = script.http.get(f"{path}/default").text
     assert default == found["dicomObjectIdentifier"]
     assert script.http.get(f"{path}/nonsense").status_code == 404
     assert script.http.put(path).status_code == 200
@@ -328,6 +379,8 @@ def test_a_receiver_that_does_not_exist_is_not_found(
         (b"[" * 100_000, 400),
         (b'{"aeTitle": {"a": 1}, "port": []}', 400),
         (b'{"aeTitle": "A", "port": 1e400}', 400),
+        (b'{"id": true, "aeTitle": "A", "port": 8110}', 400),
+        (b'{"id": "1", "aeTitle": "A", "port": NaN}', 400),
         (b" " * 5_000_000, 413),
     ],
 )
@@ -353,3 +406,80 @@ def test_the_history_says_who_it_was(script: Script) -> None:
     assert script.put(whitelist=["CT1"]).status_code == 200
     (by,) = {script.dock.engine._configuration.changed_by}
     assert by.endswith("(XNAT's interface)")
+
+
+class Xnatctl:
+    """XNAT's command line client, in this process."""
+
+    def __call__(self, *words: str) -> Any:
+        from xnatctl.cli.main import cli
+
+        outcome = CliRunner().invoke(cli, [*words, "-o", "json"])
+        assert outcome.exit_code == 0, outcome.output
+        # Some commands say what they did before the JSON.
+        begin = min((outcome.stdout.find(c) for c in "[{" if c in outcome.stdout), default=-1)
+        return json.loads(outcome.stdout[begin:]) if begin >= 0 else None
+
+
+@pytest.fixture
+def xnatctl(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Xnatctl:
+    given = {"HOME": str(tmp_path), "XNAT_URL": script.url, "XNAT_USER": "anna"}
+    for name, value in (given | {"XNAT_PASS": script.token}).items():
+        monkeypatch.setenv(name, value)
+    return Xnatctl()
+
+
+def test_xnatctl_logs_in_and_manages_receivers(script: Script, xnatctl: Xnatctl) -> None:
+    port = free_port()
+    xnatctl("auth", "login")
+    named = ("--ae-title", "NEW", "--port", str(port), "--identifier", "dicomObjectIdentifier")
+    id = str(xnatctl("scp", "create", *named, "--yes")["id"])
+    assert [record["aeTitle"] for record in xnatctl("scp", "list")] == ["XNAT", "NEW"]
+    for command, enabled in (("disable", False), ("enable", True)):
+        xnatctl("scp", command, id, "--yes")
+        shown = xnatctl("scp", "show", id)
+        assert (shown["aeTitle"], shown["port"], shown["enabled"]) == ("NEW", port, enabled)
+    xnatctl("scp", "delete", id, "--yes")
+    assert [record["aeTitle"] for record in xnatctl("scp", "list")] == ["XNAT"]
+    by = script.dock.engine._configuration.changed_by
+    assert by == "token from 127.0.0.1 (XNAT's interface), says: anna"
+
+
+LOGIN = "/data/JSESSION"
+
+
+def test_a_log_in_is_a_cookie_that_stands_for_the_token(script: Script) -> None:
+    with httpx.Client(base_url=script.url) as http:
+        assert http.get(BASE).status_code == 401
+        assert http.post(LOGIN, auth=("anna", "guess")).status_code == 401
+        begun = http.post(LOGIN, auth=("anna", script.token))
+        assert (begun.status_code, begun.cookies["JSESSIONID"]) == (200, begun.text)
+        assert {"httponly", "samesite=strict"} <= {
+            word.strip().lower() for word in begun.headers["set-cookie"].split(";")
+        }
+        assert http.get(LOGIN).text == begun.text
+        assert http.get("/xapi/users/username").text == "anna"
+        assert http.put(f"{BASE}/1", json={"whitelist": ["A"]}).status_code == 200
+        by = script.dock.engine._configuration.changed_by
+        assert by == "token from 127.0.0.1 (XNAT's interface), says: anna"
+        assert http.delete(LOGIN).status_code == 200
+        assert http.get(BASE).status_code == 401
+
+
+def test_who_logs_in_has_no_control_characters_and_is_no_web_page(script: Script) -> None:
+    with httpx.Client(base_url=script.url) as http:
+        named = http.post(LOGIN, auth=("an\x1bna", script.token))
+        assert (named.status_code, "control character" in named.text) == (400, True)
+        page = {"origin": "https://example.org"}
+        sent = http.post(LOGIN, auth=("anna", script.token), headers=page)
+        assert (sent.status_code, "web page" in sent.text) == (403, True)
+        assert not http.cookies
+
+
+@pytest.mark.parametrize("path", ["/xapi/pacs", "/data/projects/X/%1b", "/xapi/dqr/a/b/"])
+def test_what_is_not_there_is_answered_with_a_sentence(script: Script, path: str) -> None:
+    answer = script.http.get(path)
+    assert answer.status_code == 404
+    assert answer.text.startswith("dicomdock has no /")
+    assert answer.text.isprintable()
+    assert script.http.patch(BASE).status_code == 405

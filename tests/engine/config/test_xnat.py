@@ -11,16 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.config.xnat import (
+    DQR_IDENTIFIER,
+    STUDY_ROUTING,
     ImportItem,
     ImportOutcome,
     InvalidImport,
+    merged_receiver,
     objections,
     plan_import,
+    posted_id,
+    posted_receiver,
     read_records,
     to_xnat,
 )
+from engine.errors import InvalidReceiver
 from engine.model.configuration import Configuration
 from engine.model.peer import AETitle
+from engine.model.plugins import DEFAULT_IDENTIFIERS, IdentifierInfo
 from engine.model.receiver import Receiver, ReceiverRules, parse_receiver
 from engine.model.site import SiteSettings
 
@@ -242,6 +249,7 @@ def test_a_record_that_no_address_is_left_for_is_refused() -> None:
         ("9" * 5_000, "holds a number with too many digits", None, None),
         ("[" + "{}," * 1000 + "{}]", "holds more than 1,000 records", None, None),
         ("[1]", "is not a receiver record", None, None),
+        ('[{"aeTitle": "\\ud800"}]', "has half of a surrogate pair, such as \\ud800", None, None),
     ],
 )
 def test_a_text_that_holds_no_records_is_refused_with_its_place(
@@ -263,7 +271,7 @@ def test_an_export_has_the_members_that_xnat_takes_and_no_others() -> None:
         "fileNamer": None,
         "customProcessing": False,
         "directArchive": False,
-        "directArchiveOverwrite": "delete",
+        "directArchiveOverwrite": False,
         "anonymizationEnabled": True,
         "whitelistEnabled": False,
         "whitelist": ["A"],
@@ -297,6 +305,79 @@ def test_lines_that_xnat_refuses_or_reads_differently_are_named(
         assert (problem.line, problem.value) == (2, line)
         assert problem.message.startswith(message or "")
         assert problem.remedy
+
+
+def test_the_query_retrieve_identifier_of_xnat_is_study_routing_here() -> None:
+    installed = (*DEFAULT_IDENTIFIERS, IdentifierInfo(STUDY_ROUTING, "Announced", can_route=False))
+    record = {**MINIMAL, "identifier": DQR_IDENTIFIER}
+    (item,) = plan_import([record], Configuration(), installed)
+    assert item.receiver is not None
+    assert item.receiver.identifier == STUDY_ROUTING
+    assert to_xnat(item.receiver)["identifier"] == DQR_IDENTIFIER
+    (item,) = plan_import(
+        [record | {"routingExpressionsEnabled": True}], Configuration(), installed
+    )
+    assert (
+        "does not support custom routing but custom routing is enabled" in item.problems[0].message
+    )
+
+
+def test_an_installed_identifier_of_that_name_goes_before() -> None:
+    plugin = IdentifierInfo(DQR_IDENTIFIER, "Query/retrieve", can_route=False)
+    installed = (*DEFAULT_IDENTIFIERS, plugin, replace(plugin, id=STUDY_ROUTING))
+    known = replace(TITLE, identifier=STUDY_ROUTING)
+    record = {**MINIMAL, "identifier": DQR_IDENTIFIER}
+    for receivers, identifier in (((), DQR_IDENTIFIER), ((known,), STUDY_ROUTING)):
+        (item,) = plan_import([record], Configuration(receivers=receivers), installed)
+        assert item.receiver is not None
+        assert item.receiver.identifier == identifier
+
+
+def rules(*others: Receiver) -> ReceiverRules:
+    return ReceiverRules(SITE, others=others)
+
+
+def test_a_put_keeps_what_it_does_not_name() -> None:
+    known = replace(
+        TITLE,
+        whitelist_enabled=True,
+        whitelist=("CT1",),
+        routing_enabled=True,
+        subject_routing="(0010,0010):(.*)",
+        custom_processing=True,
+        direct_archive=True,
+        direct_archive_append=True,
+        bind_address="127.0.0.1",
+    )
+    example = {"aeTitle": "TITLE", "port": 8105, "enabled": False}
+    assert merged_receiver(example, known, rules(known)) == replace(known, port=8105, enabled=False)
+    assert merged_receiver({}, known, rules(known)) == known
+    off = merged_receiver({"whitelistEnabled": False}, known, rules(known))
+    assert off == replace(known, whitelist_enabled=False)
+
+
+def test_a_draft_of_a_whitelist_does_not_block_another_change() -> None:
+    known = replace(TITLE, whitelist=("10.0.0.0/99",))
+    assert merged_receiver({"enabled": False}, known, rules(known)).enabled is False
+    with pytest.raises(InvalidReceiver, match="10"):
+        merged_receiver({"whitelist": ["10.1.2.3/99"]}, known, rules(known))
+
+
+@pytest.mark.parametrize("identifier", [{}, {"identifier": None}, {"identifier": ""}])
+def test_a_post_names_an_identifier(identifier: dict[str, Any]) -> None:
+    with pytest.raises(InvalidReceiver, match="specifies an unknown DICOM Object Identifier"):
+        posted_receiver({"aeTitle": "A", "port": 8110, **identifier}, None, rules())
+
+
+@pytest.mark.parametrize(("id", "read"), [(None, 0), (0, 0), (7, 7)])
+def test_the_id_of_a_record_is_a_whole_number(id: object, read: int) -> None:
+    assert posted_id({"id": id}) == read
+
+
+@pytest.mark.parametrize("id", [True, 1.0, "1", [1], float("inf")])
+def test_what_equals_an_id_in_python_only_is_none(id: object) -> None:
+    with pytest.raises(InvalidReceiver, match="is not a whole number"):
+        posted_id({"id": id})
 
 
 AE_TITLES = st.from_regex(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?", fullmatch=True)

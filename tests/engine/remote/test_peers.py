@@ -7,6 +7,7 @@ import pwd
 import socket
 from base64 import b64encode
 from struct import pack
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,9 @@ from engine.remote.callers import (
     authorized,
     local_peer,
     origin_of_request,
+    user_of,
 )
+from engine.remote.logins import IDLE_SECONDS, MOST_LOGINS, Logins
 
 TOKEN = "correct-horse-battery"
 
@@ -48,18 +51,55 @@ def basic(text: str) -> bytes:
 def test_a_client_from_elsewhere_shows_the_token(header: bytes, enters: bool) -> None:
     headers = [(b"authorization", header)] if header else []
     peer = ApiCaller("token from 192.0.2.7", token=TOKEN)
-    assert authorized({"headers": headers, "state": {"peer": peer}}) is enters
+    assert (
+        authorized({"type": "http", "headers": headers, "state": {"peer": peer}}, Logins())
+        is enters
+    )
 
 
 def test_on_the_socket_its_permissions_are_enough() -> None:
-    assert authorized({"headers": [], "state": {"peer": ApiCaller("anna", 7)}})
+    assert authorized(
+        {"type": "http", "headers": [], "state": {"peer": ApiCaller("anna", 7)}}, Logins()
+    )
     shown = [(b"authorization", b"Bearer of-another-engine")]
-    assert authorized({"headers": shown, "state": {"peer": ApiCaller("anna", 7)}})
+    assert authorized(
+        {"type": "http", "headers": shown, "state": {"peer": ApiCaller("anna", 7)}}, Logins()
+    )
+
+
+def test_a_log_in_stands_for_the_token_until_it_was_not_used_for_a_quarter_of_an_hour() -> None:
+    now = [0.0]
+    logins = Logins(lambda: now[0])
+    name = logins.begin("anna")
+    scope: dict[str, Any] = {
+        "type": "http",
+        "headers": [(b"cookie", b"JSESSIONID=" + name.encode())],
+    }
+    scope["state"] = {"peer": ApiCaller("token from 192.0.2.7", token=TOKEN)}
+    for at in (0.0, IDLE_SECONDS, 2 * IDLE_SECONDS):
+        now[0] = at
+        assert authorized(scope, logins)
+    assert user_of(scope, logins) == "anna"
+    now[0] = 3 * IDLE_SECONDS + 1
+    assert not authorized(scope, logins)
+    assert user_of(scope, logins) == ""
+
+
+def test_a_log_in_ends_and_the_one_unused_for_longest_makes_room() -> None:
+    logins = Logins()
+    first, second = logins.begin("a"), logins.begin("b")
+    logins.user_of(first)
+    for _ in range(MOST_LOGINS - 1):
+        last = logins.begin("c")
+    assert [logins.user_of(name) for name in (first, second, last)] == ["a", None, "c"]
+    logins.end(first)
+    logins.end("of nobody")
+    assert logins.user_of(first) is None
 
 
 def test_nobody_else_enters() -> None:
     shown = [(b"authorization", f"Bearer {TOKEN}".encode())]
-    assert authorized({"headers": shown}) is False
+    assert authorized({"type": "http", "headers": shown}, Logins()) is False
 
 
 def test_a_process_at_the_other_end_is_known_by_its_login_and_number() -> None:
