@@ -9,7 +9,7 @@ from engine.cli import revisions as told
 from engine.cli.context import actor, installed_identifiers, receivers_named, store_of
 from engine.cli.options import STANDARD_STREAM, read_text, set_run, write_text
 from engine.cli.receivers import receiver_record
-from engine.config.xnat import (
+from engine.config.xnat.receivers import (
     ImportItem,
     ImportOutcome,
     objections,

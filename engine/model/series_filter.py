@@ -137,6 +137,23 @@ def filter_problems(field: str, text: object) -> tuple[Problem, ...]:
     return ()
 
 
+def split_filter(text: str) -> tuple[FilterMode, str]:
+    """Return the mode of a filter text, and the text without the line that says it."""
+    number, first = next(_meaningful(text), (0, ""))
+    if first.lower() not in set(FilterMode):
+        return FilterMode.BLACKLIST, text
+    lines = _LINE_BREAK.split(text)
+    del lines[number - 1]
+    return FilterMode(first.lower()), "\n".join(lines)
+
+
+def joined_filter(mode: FilterMode, text: str) -> str:
+    """Return the filter text for a mode and patterns, the reverse of `split_filter`."""
+    _number, first = next(_meaningful(text), (0, ""))
+    is_plain = mode is FilterMode.BLACKLIST and first.lower() not in set(FilterMode)
+    return text if is_plain else f"{mode}\n{text}"
+
+
 def _meaningful(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(_LINE_BREAK.split(text), start=1):
         stripped = line.strip()

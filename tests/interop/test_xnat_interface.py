@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from click.testing import CliRunner
-from pydicom.uid import generate_uid
 
-from engine.config.xnat import to_xnat
+from engine.config.xnat.receivers import to_xnat
 from engine.model.peer import AETitle
 from engine.model.receiver import Receiver
-from engine.remote.host import serve
 from tests.caller import Caller
 from tests.interop.test_scenarios_routing import (
     COMMENT,
     CONSTANT,
     JUNK,
-    Dock,
     image,
     routed_image,
-    running_dock,
 )
-from tests.running import LOOPBACK, free_port
+from tests.interop.xnat_script import BASE, Script, Xnatctl, running_script, xnatctl_of
+from tests.running import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pydicom.dataset import Dataset
-
-BASE = "/xapi/dicomscp"
 _PATTERN = r"(0014,0046):Project:(\w+)\s*Subject:(\w+)\s*Session:(\w+)"
 ROUTED = {
     "routingExpressionsEnabled": True,
@@ -41,56 +32,12 @@ ROUTED = {
     "subjectRoutingExpression": f"{_PATTERN}:2",
     "sessionRoutingExpression": f"{_PATTERN}:3",
 }
-UNKNOWN = (1, 1, 3)
-"""Rejected: calling AE title not recognized (PS3.8 9.3.4)."""
-
-
-class Script:
-    """What a script for XNAT does, against a running engine."""
-
-    def __init__(self, dock: Dock, http: httpx.Client, url: str, token: str) -> None:
-        self.dock = dock
-        self.http = http
-        self.url = url
-        self.token = token
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The first receiver, as `GET` gives it."""
-        record: dict[str, Any] = self.http.get(BASE).json()[0]
-        return record
-
-    def put(self, **changes: Any) -> httpx.Response:
-        """Send the first receiver back with changes."""
-        record = self.record | changes
-        return self.http.put(f"{BASE}/{record['id']}", json=record)
-
-    def labels_of(self, ds: Dataset) -> tuple[str, str | None, str]:
-        """Send an object of a study of its own and tell under which labels it has been filed."""
-        ds.StudyInstanceUID = generate_uid(prefix=None)
-        return self.dock.labels_of(ds)
-
-    def is_admitted(self, calling: str) -> bool:
-        with Caller(self.dock.port) as caller:
-            answer = caller.associate("XNAT", calling)
-        assert answer in (None, UNKNOWN)
-        return answer is None
 
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Script]:
-    data: Path = tmp_path_factory.mktemp("xnat") / "data"
-    with running_dock(data) as dock:
-        address = f"{LOOPBACK}:{free_port()}"
-        settings = replace(dock.engine._settings, control_tcp=address)
-        end = serve(dock.engine, settings)
-        transport = httpx.HTTPTransport(uds=str(data / "control.sock"))
-        try:
-            with httpx.Client(transport=transport, base_url="http://dicomdock") as http:
-                token = settings.control_token_file.read_text().strip()
-                yield Script(dock, http, f"http://{address}", token)
-        finally:
-            end()
+    with running_script(tmp_path_factory.mktemp("xnat") / "data") as script:
+        yield script
 
 
 @pytest.fixture(autouse=True)
@@ -196,7 +143,7 @@ def test_what_is_not_valid_is_refused_in_xnats_words(
 
 
 def test_a_put_of_a_part_opens_nothing(script: Script) -> None:
-    assert script.put(whitelistEnabled=True, whitelist=["CT1"], customProcessing=True, **ROUTED)
+    script.put(whitelistEnabled=True, whitelist=["CT1"], customProcessing=True, **ROUTED)
     before = script.record
     example = {"aeTitle": "XNAT", "port": script.dock.port, "enabled": True}
     assert script.http.put(f"{BASE}/1", json=example).json() == before
@@ -408,25 +355,9 @@ def test_the_history_says_who_it_was(script: Script) -> None:
     assert by.endswith("(XNAT's interface)")
 
 
-class Xnatctl:
-    """XNAT's command line client, in this process."""
-
-    def __call__(self, *words: str) -> Any:
-        from xnatctl.cli.main import cli
-
-        outcome = CliRunner().invoke(cli, [*words, "-o", "json"])
-        assert outcome.exit_code == 0, outcome.output
-        # Some commands say what they did before the JSON.
-        begin = min((outcome.stdout.find(c) for c in "[{" if c in outcome.stdout), default=-1)
-        return json.loads(outcome.stdout[begin:]) if begin >= 0 else None
-
-
 @pytest.fixture
 def xnatctl(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Xnatctl:
-    given = {"HOME": str(tmp_path), "XNAT_URL": script.url, "XNAT_USER": "anna"}
-    for name, value in (given | {"XNAT_PASS": script.token}).items():
-        monkeypatch.setenv(name, value)
-    return Xnatctl()
+    return xnatctl_of(script, tmp_path, monkeypatch)
 
 
 def test_xnatctl_logs_in_and_manages_receivers(script: Script, xnatctl: Xnatctl) -> None:

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from engine.config.xnat import read_json
+from engine.config.xnat.receivers import read_json
 from engine.errors import ChangedMeanwhile, ConfigurationError, EngineError, NotFound
 from engine.host import terminal
 from engine.remote import failures

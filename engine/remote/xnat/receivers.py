@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.api import ReceiverState
-from engine.config.xnat import (
+from engine.config.xnat.receivers import (
     DQR_IDENTIFIER,
     STUDY_ROUTING,
     merged_receiver,

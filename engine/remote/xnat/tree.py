@@ -12,7 +12,10 @@ from engine.errors import NotFound
 from engine.host import terminal
 from engine.remote.xnat.answers import error_response
 from engine.remote.xnat.login import login_routes, user_routes
+from engine.remote.xnat.prearchive import prearchive_routes
+from engine.remote.xnat.processors import processor_routes
 from engine.remote.xnat.receivers import receiver_routes
+from engine.remote.xnat.site import project_routes, site_routes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
 
 def xnat_routes() -> tuple[BaseRoute, ...]:
     """Return the routes of all resources."""
-    xapi = (*receiver_routes(), *user_routes())
-    data = login_routes()
+    xapi = (*receiver_routes(), *processor_routes(), *site_routes(), *user_routes())
+    data = (*login_routes(), *project_routes(), *prearchive_routes())
     return Mount("/xapi", app=_Tree(xapi)), Mount("/data", app=_Tree(data))
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config.xnat import (
+from engine.config.xnat.receivers import (
     DQR_IDENTIFIER,
     STUDY_ROUTING,
     ImportItem,

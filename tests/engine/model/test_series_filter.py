@@ -7,7 +7,13 @@ from pydicom.datadict import tag_for_keyword
 
 from engine.errors import InvalidProject, InvalidSite
 from engine.model.project import Project
-from engine.model.series_filter import filter_problems, parse_series_filter
+from engine.model.series_filter import (
+    FilterMode,
+    filter_problems,
+    joined_filter,
+    parse_series_filter,
+    split_filter,
+)
 from engine.model.site import SessionSettings
 from engine.routing import RuleTimeout
 
@@ -111,3 +117,22 @@ def test_a_pattern_without_end_is_cut_off() -> None:
     catastrophe = parse_series_filter("((a+)+)+((a+)+)+b")
     with pytest.raises(RuleTimeout):
         catastrophe.excludes({0x0008103E: "a" * 300}.get)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "patterns"),
+    [
+        ("", "blacklist", ""),
+        ("^T1", "blacklist", "^T1"),
+        ("blacklist\n^T1", "blacklist", "^T1"),
+        ("# a\n\n Whitelist \r\n^T1\n# b", "whitelist", "# a\n\n^T1\n# b"),
+        ("whitelist\\n^T1", "whitelist", "^T1"),
+        ("^T1\nwhitelist", "blacklist", "^T1\nwhitelist"),
+        ("blacklist\nwhitelist", "blacklist", "whitelist"),
+    ],
+)
+def test_the_mode_is_taken_off_a_filter_and_put_back(text: str, mode: str, patterns: str) -> None:
+    assert split_filter(text) == (mode, patterns)
+    joined = joined_filter(FilterMode(mode), patterns)
+    assert split_filter(joined) == (mode, patterns)
+    assert parse_series_filter(joined).mode is parse_series_filter(text).mode

@@ -89,8 +89,9 @@ def test_a_log_in_ends_and_the_one_unused_for_longest_makes_room() -> None:
     logins = Logins()
     first, second = logins.begin("a"), logins.begin("b")
     logins.user_of(first)
-    for _ in range(MOST_LOGINS - 1):
-        last = logins.begin("c")
+    for _ in range(MOST_LOGINS - 2):
+        logins.begin("c")
+    last = logins.begin("c")
     assert [logins.user_of(name) for name in (first, second, last)] == ["a", None, "c"]
     logins.end(first)
     logins.end("of nobody")

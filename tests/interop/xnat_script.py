@@ -1,0 +1,96 @@
+"""A running engine as scripts and clients for XNAT reach it: over its socket, and by its token."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from click.testing import CliRunner
+from pydicom.uid import generate_uid
+
+from engine.remote.host import serve
+from tests.caller import Caller
+from tests.interop.test_scenarios_routing import Dock, running_dock
+from tests.running import LOOPBACK, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pytest
+    from pydicom.dataset import Dataset
+
+BASE = "/xapi/dicomscp"
+UNKNOWN = (1, 1, 3)
+"""Rejected: calling AE title not recognized (PS3.8 9.3.4)."""
+
+
+class Script:
+    """What a script for XNAT does, against a running engine."""
+
+    def __init__(self, dock: Dock, http: httpx.Client, url: str, token: str) -> None:
+        self.dock = dock
+        self.http = http
+        self.url = url
+        self.token = token
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The first receiver, as `GET` gives it."""
+        record: dict[str, Any] = self.http.get(BASE).json()[0]
+        return record
+
+    def put(self, **changes: Any) -> httpx.Response:
+        """Send the first receiver back with changes."""
+        record = self.record | changes
+        return self.http.put(f"{BASE}/{record['id']}", json=record)
+
+    def labels_of(self, ds: Dataset) -> tuple[str, str | None, str]:
+        """Send an object of a study of its own and tell under which labels it has been filed."""
+        ds.StudyInstanceUID = generate_uid(prefix=None)
+        return self.dock.labels_of(ds)
+
+    def is_admitted(self, calling: str) -> bool:
+        with Caller(self.dock.port) as caller:
+            answer = caller.associate("XNAT", calling)
+        assert answer in (None, UNKNOWN)
+        return answer is None
+
+
+class Xnatctl:
+    """XNAT's command line client, in this process."""
+
+    def __call__(self, *words: str) -> Any:
+        from xnatctl.cli.main import cli
+
+        outcome = CliRunner().invoke(cli, [*words, "-o", "json"])
+        assert outcome.exit_code == 0, outcome.output
+        # Some commands say what they did before the JSON.
+        begin = min((outcome.stdout.find(c) for c in "[{" if c in outcome.stdout), default=-1)
+        return json.loads(outcome.stdout[begin:]) if begin >= 0 else None
+
+
+def xnatctl_of(script: Script, home: Path, monkeypatch: pytest.MonkeyPatch) -> Xnatctl:
+    """Return a client that logs in as ``anna``."""
+    given = {"HOME": str(home), "XNAT_URL": script.url, "XNAT_USER": "anna"}
+    for name, value in (given | {"XNAT_PASS": script.token}).items():
+        monkeypatch.setenv(name, value)
+    return Xnatctl()
+
+
+@contextmanager
+def running_script(data: Path) -> Iterator[Script]:
+    with running_dock(data) as dock:
+        address = f"{LOOPBACK}:{free_port()}"
+        settings = replace(dock.engine._settings, control_tcp=address)
+        end = serve(dock.engine, settings)
+        transport = httpx.HTTPTransport(uds=str(data / "control.sock"))
+        try:
+            with httpx.Client(transport=transport, base_url="http://dicomdock") as http:
+                token = settings.control_token_file.read_text().strip()
+                yield Script(dock, http, f"http://{address}", token)
+        finally:
+            end()
