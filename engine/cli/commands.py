@@ -68,7 +68,7 @@ COMMANDS = (
     ),
     CommandEntry(
         "import-xnat",
-        "show the changes that importing an XNAT's receivers would make, or import them",
+        "show the changes that importing an XNAT or its receivers would make, or import them",
         "xnat:add_import_xnat",
     ),
     CommandEntry(

@@ -112,6 +112,37 @@ class ConfigurationStore(RevisionedFile):
                 draft.put_receiver(self._checked_receiver(receiver, draft.configuration))
         return draft.configuration
 
+    def import_plan(self, planned: Configuration, seen: Configuration, actor: str) -> Configuration:
+        """Replace site, projects, receivers and processors by those of a plan, in one revision.
+
+        Args:
+            planned: the configuration as it is to become. What is new has the id 0; nothing is
+                removed.
+            seen: the configuration that the plan was made for.
+            actor: who changes it.
+
+        Raises:
+            ConfigurationError: if a value is invalid.
+            ChangedMeanwhile: if the configuration is another one by now.
+        """
+        with self._change(actor) as draft:
+            self._require_unchanged(
+                *(draft, "the configuration", seen, draft.configuration), lambda it: it
+            )
+            require_script(planned.site.script)
+            draft.put_single("site", SiteSettings.parse(planned.site.to_record()).to_record())
+            for project in planned.projects.projects:
+                if project not in seen.projects.projects:
+                    require_project_script(project)
+                    draft.put_project(project)
+            for receiver in planned.receivers:
+                if receiver not in seen.receivers:
+                    draft.put_receiver(self._checked_receiver(receiver, planned))
+            for processor in planned.processors:
+                if processor not in seen.processors:
+                    draft.put_processor(self._checked_processor(processor, planned))
+        return draft.configuration
+
     def set_enabled(
         self, receiver_id: int, enabled: bool, actor: str
     ) -> tuple[Configuration, Receiver]:

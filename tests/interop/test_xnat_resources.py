@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.cli import main
+from engine.config.store import ConfigurationStore
+from engine.host.clock import SystemClock
+from engine.model.project import Project
 from engine.model.queries import SessionQuery
 from tests.interop.test_scenarios_routing import image
 from tests.interop.xnat_script import Script, running_script, xnatctl_of
@@ -15,6 +20,8 @@ from tests.running import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from engine.model.configuration import Configuration
 
 
 SCRIPT = 'version "6.6"\n(0010,0010) := "X"\n'
@@ -203,7 +210,7 @@ def test_a_project_has_a_code_and_a_filter(script: Script) -> None:
     http, path = script.http, "/data/projects/P"
     rows = http.get("/data/projects?format=json").json()["ResultSet"]["Result"]
     assert "P" in [row["ID"] for row in rows]
-    assert http.get(f"{path}?format=json").json()["ResultSet"]["Result"][0]["name"] == "P"
+    assert http.get(f"{path}?format=json").json()["items"][0]["data_fields"]["name"] == "P"
     assert http.get(f"{path}/prearchive_code").text == "4"
     assert http.put(f"{path}/prearchive_code/0").status_code == 200
     assert http.get(f"{path}/prearchive_code").text == "0"
@@ -309,3 +316,76 @@ def test_xnatctl_works_on_the_prearchive(
         s for s in script.dock.engine.sessions.list(SessionQuery()).sessions if s.label == "E1"
     ]
     assert [session.status for session in archived] == ["ARCHIVED"]
+
+
+def loaded(data: Path) -> Configuration:
+    return ConfigurationStore(data / "config.json", clock=SystemClock()).load()
+
+
+def test_a_whole_xnat_is_shown_and_then_imported(
+    script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    http, engine = script.http, script.dock.engine
+    rich = Project("RICH", "Rich one", ("rich-1", "r 2"), anonymization_script=SCRIPT)
+    rich = replace(rich, anonymization_script_enabled=True, series_import_filter="whitelist\n^T1")
+    engine.save_project(rich, "test")
+    http.put(f"{ANONYMIZE}/site", content=SCRIPT)
+    http.put(f"{ANONYMIZE}/site/enabled", json=True)
+    http.put(f"{RULES}/projectRules", content="(0010,0020):(.*)")
+    http.put(f"{RULES}/aaRules?status=disabled", content="(0010,0020):(.*)")
+    http.post(CONFIG, json={"sessionXmlRebuilderInterval": 7, "sitewidePetMr": "separate"})
+    remapping = {"label": "R", "processorClass": REMAPPING, "location": "AfterProjectSet"}
+    remapping |= {"parameters": {"table": TABLE}, "projectIdsList": []}  # type: ignore[dict-item]
+    http.post(f"{PROCESSORS}/site/create", json=remapping)
+    token, kept, data = tmp_path / "token", tmp_path / "xnat.json", tmp_path / "data"
+    token.write_text(script.token)
+    command = ["--data", str(data), "import-xnat"]
+    source = ["--url", script.url, "--password-file", str(token), "--save", str(kept)]
+    assert main([*command, *source]) == 0
+    shown = capsys.readouterr()
+    assert "project    RICH" in shown.out
+    assert f"save 9 records with: import-xnat {kept} --apply" in shown.err
+    assert not (data / "config.json").exists()
+    assert main([*command, "--file", str(kept), "--apply"]) == 0
+    imported, source_site = loaded(data), engine.site()
+    assert imported.site.routing == source_site.routing
+    assert imported.site.script.text == SCRIPT
+    assert (imported.site.sessions.idle_seconds, imported.site.sessions.pet_mr) == (420, "separate")
+    assert {p.id for p in imported.projects.projects} == {p.id for p in engine.projects()}
+    assert replace(imported.projects.project("RICH"), anonymization_script_revision=0) == rich
+    assert [r.label for r in imported.receivers] == [f"XNAT:{script.dock.port}"]
+    assert [(p.label, dict(p.parameters)) for p in imported.processors] == [("R", {"table": TABLE})]
+    capsys.readouterr()
+    assert main([*command, str(kept), "--apply"]) == 0
+    assert capsys.readouterr().err == "there is nothing to change\n"
+    engine.delete_project("RICH", "test")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ftp://x", "is no address of an XNAT"),
+        ("http://a:b@x", "is no address of an XNAT"),
+        ("http://[", "is no address of an XNAT"),
+        ("http://192.0.2.7", "in the clear"),
+        ("http://127.0.0.1:9", "can't be reached"),
+    ],
+)
+def test_an_xnat_that_can_not_be_read_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str, words: str
+) -> None:
+    (tmp_path / "token").write_text("secret")
+    command = ["--data", str(tmp_path / "data"), "import-xnat", "--url", url]
+    assert main([*command, "--password-file", str(tmp_path / "token")]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "secret" not in said
+
+
+def test_a_wrong_password_imports_nothing(
+    script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "token").write_text("wrong")
+    command = ["--data", str(tmp_path / "data"), "import-xnat", "--url", script.url, "--apply"]
+    assert main([*command, "--password-file", str(tmp_path / "token")]) == 2
+    assert "refused the log-in of admin (HTTP 401)" in capsys.readouterr().err

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from engine.model.configuration import Configuration
     from engine.model.plugins import IdentifierInfo
+    from engine.model.processor import Processor
+    from engine.model.project import Project
+    from engine.model.site import SiteSettings
 
 MOST_RECORDS = 1000
 STUDY_ROUTING = "studyRouting"
@@ -63,6 +66,17 @@ class ImportOutcome(StrEnum):
     CHANGED = "changed"
     EQUAL = "equal"
     REFUSED = "not representable"
+    LEFT_OUT = "left out"
+    """There is nothing for it here, and nothing is lost."""
+
+
+class ImportKind(StrEnum):
+    """The kinds of records of an XNAT."""
+
+    SITE = "site"
+    PROJECT = "project"
+    RECEIVER = "receiver"
+    PROCESSOR = "processor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +85,23 @@ class ImportItem:
 
     label: str
     outcome: ImportOutcome
-    receiver: Receiver | None = None
-    """The receiver to save; its id is 0 if it is new."""
+    value: Receiver | Processor | Project | SiteSettings | None = None
+    """What to save; the id of a new receiver or processor is 0."""
     differences: tuple[FieldDifference, ...] = ()
-    """Of a changed receiver; empty if only line ends of its rules differ."""
+    """Of a changed record; empty if only line ends of its rules differ."""
     problems: tuple[Problem, ...] = ()
-    """Why it is refused; the fields have XNAT's names."""
+    """Why it is refused or left out; the fields have XNAT's names."""
+    kind: ImportKind = ImportKind.RECEIVER
+
+    @property
+    def receiver(self) -> Receiver | None:
+        """The receiver to save."""
+        return self.value if isinstance(self.value, Receiver) else None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it changes anything."""
+        return self.outcome in (ImportOutcome.NEW, ImportOutcome.CHANGED)
 
 
 def read_records(text: str) -> tuple[Mapping[str, Any], ...]:

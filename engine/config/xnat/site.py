@@ -29,6 +29,14 @@ RULES = {
 """The attribute that each path of XNAT's config service has rules for (XNAT 2.3)."""
 FILTER_TOOL = "seriesImportFilter"
 """The name of projects' filters in XNAT's config service (XNAT 11.1)."""
+FIXED = {
+    "enableDirectArchiveAppend": (True, "each receiver has its own switch, directArchiveOverwrite"),
+    "useSopInstanceUidToUniquelyIdentifyDicom": (True, "objects are told apart by it"),
+    "preventCrossModalityMerge": (True, "sessions of two modalities are never merged"),
+    "separateSecondaryDicomOnArchive": (True, "secondary objects have their own folder"),
+    "initialized": (True, "dicomdock needs no set-up"),
+}
+"""Members that have one value here, and why."""
 _SECONDS_PER_MINUTE = 60
 
 
@@ -95,13 +103,7 @@ _MEMBERS: Mapping[str, _Member] = {
         lambda _record, _value: None,
         int,
     ),
-    "enableDirectArchiveAppend": _fixed(
-        True, "each receiver has its own switch, directArchiveOverwrite"
-    ),
-    "useSopInstanceUidToUniquelyIdentifyDicom": _fixed(True, "files are told apart by it"),
-    "preventCrossModalityMerge": _fixed(True, "sessions of two modalities are never merged"),
-    "separateSecondaryDicomOnArchive": _fixed(True, "secondary objects have their own folder"),
-    "initialized": _fixed(True, "dicomdock needs no set-up"),
+    **{name: _fixed(value, why) for name, (value, why) in FIXED.items()},
 }
 _FILTER_MEMBERS = (FILTER_ENABLED, FILTER_MODE, FILTER)
 
@@ -217,7 +219,7 @@ def filter_text(enabled: bool, mode: str, text: str) -> str:
         raise InvalidSite(Problem(FILTER_MODE, mode[:40], "is not possible here", remedy))
     if not text.strip():
         message = "is on, but there are no patterns"
-        remedy = f"send {FILTER} with it; a filter that is off is not kept here"
+        remedy = "send them with it; a filter that is off is not kept here"
         raise InvalidSite(Problem(FILTER_ENABLED, "true", message, remedy))
     return joined_filter(FilterMode(mode), text)
 
@@ -234,17 +236,34 @@ def posted_filter(contents: str) -> str:
     Raises:
         ConfigurationError: if the contents are no such record.
     """
-    record = read_json(contents, "contents", "send the record of a filter")
+    return filter_of_record(read_json(contents, "contents", "send the record of a filter"))
+
+
+def filter_of_record(record: object) -> str:
+    """Return our text of the record of a project's filter; empty if it is off.
+
+    Raises:
+        InvalidSite: if it is no such record.
+    """
     if not isinstance(record, dict):
         remedy = "send an object with enabled, mode and list"
-        raise InvalidSite(Problem("contents", contents[:40], "is not a filter", remedy))
+        raise InvalidSite(Problem("filter", str(record)[:40], "is not a filter", remedy))
     read: dict[str, Any] = {}
     kinds = {"enabled": (bool, True), "mode": (str, "blacklist"), "list": (str, "")}
     for name, (kind, default) in kinds.items():
         value = record.get(name)
-        # XNAT itself writes the switch as a text.
-        read[name] = default if value is None else _read(value, kind)
-    return filter_text(*read.values())
+        try:
+            # XNAT itself writes the switch as a text.
+            read[name] = default if value is None else _read(value, kind)
+        except InvalidSite as error:
+            problems = (replace(problem, field=f"filter.{name}") for problem in error.problems)
+            raise InvalidSite(*problems) from error
+    try:
+        return filter_text(*read.values())
+    except InvalidSite as error:
+        names = dict(zip(_FILTER_MEMBERS, kinds, strict=True))
+        renamed = (replace(p, field=f"filter.{names[p.field]}") for p in error.problems)
+        raise InvalidSite(*renamed) from error
 
 
 def changed_rules(

@@ -64,7 +64,7 @@ def project_routes() -> tuple[BaseRoute, ...]:
     series_filter = f"{project}/config/{FILTER_TOOL}/config"
     return (
         resource("/projects", "GET", lambda call: _result(map(_row, call.engine.projects()))),
-        resource(project, "GET", lambda call: _result([_row(_project(call))])),
+        resource(project, "GET", lambda call: _item(_project(call))),
         resource(f"{project}/prearchive_code", "GET", _archive_code),
         resource(f"{project}/prearchive_code/{{code}}", "PUT", _set_archive_code),
         resource(series_filter, "GET", _project_filter),
@@ -243,6 +243,13 @@ def _row(project: Project) -> dict[str, str]:
     name = project.title or project.id
     uri = f"/data/projects/{project.id}"
     return {"ID": project.id, "name": name, "secondary_ID": project.id, "URI": uri}
+
+
+def _item(project: Project) -> dict[str, object]:
+    """Return one project as XNAT has single items."""
+    aliases = [{"data_fields": {"alias": alias}} for alias in project.aliases]
+    children = [{"field": "aliases/alias", "items": aliases}] if aliases else []
+    return {"items": [{"data_fields": _row(project), "children": children}]}
 
 
 def _result(rows: Any) -> dict[str, object]:
