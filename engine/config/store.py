@@ -101,17 +101,6 @@ class ConfigurationStore(RevisionedFile):
             receiver_id = draft.put_receiver(self._checked_receiver(receiver, draft.configuration))
         return draft.configuration, draft.configuration.receiver(receiver_id)
 
-    def save_receivers(self, receivers: Sequence[Receiver], actor: str) -> Configuration:
-        """Insert and replace several receivers in one revision.
-
-        Raises:
-            InvalidReceiver: if one conflicts with the configuration or with another.
-        """
-        with self._change(actor) as draft:
-            for receiver in receivers:
-                draft.put_receiver(self._checked_receiver(receiver, draft.configuration))
-        return draft.configuration
-
     def import_plan(self, planned: Configuration, seen: Configuration, actor: str) -> Configuration:
         """Replace site, projects, receivers and processors by those of a plan, in one revision.
 

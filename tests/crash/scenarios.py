@@ -67,11 +67,12 @@ def configure(data: Path) -> None:
     store.set_site(SITE, "test")
     for project in PROJECTS:
         store.save_project(project, "test")
-    receivers = [
+    receivers = tuple(
         Receiver(0, AETitle(name), 8104, enabled=False, **changes)
         for name, changes in RECEIVERS.items()
-    ]
-    store.save_receivers(receivers, "test")
+    )
+    seen = store.load()
+    store.import_plan(replace(seen, receivers=receivers), seen, "test")
 
 
 def store_all(dock: Dock, *objects: Sent) -> None:

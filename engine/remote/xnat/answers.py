@@ -34,6 +34,13 @@ _EXISTS = "exists already"
 _logger = logging.getLogger(__name__)
 
 
+class InvalidCall(EngineError):
+    """A request that the resource can't understand (HTTP 400)."""
+
+    title = "The request is not valid"
+    exit_code = 2
+
+
 class Body(Enum):
     """The body that a resource takes."""
 
@@ -76,7 +83,7 @@ class Call:
         """Return what the body says.
 
         Raises:
-            EngineError: if it is no JSON, or no UTF-8.
+            InvalidCall: if it is no JSON, or no UTF-8.
         """
         return read_json(self.text(), "body", "send a record as XNAT does")
 
@@ -84,23 +91,23 @@ class Call:
         """Return the body as text.
 
         Raises:
-            EngineError: if it is not UTF-8.
+            InvalidCall: if it is not UTF-8.
         """
         try:
             return self.content.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise EngineError("the body is not UTF-8", "send text in UTF-8") from error
+            raise InvalidCall("the body is not UTF-8", "send text in UTF-8") from error
 
 
 def record_of(call: Call) -> Mapping[str, Any]:
     """Return the body, which must be one JSON object.
 
     Raises:
-        EngineError: if it is something else.
+        InvalidCall: if it is something else.
     """
     record = call.json()
     if not isinstance(record, dict):
-        raise EngineError("the body is not one record", "send one JSON object")
+        raise InvalidCall("the body is not one record", "send one JSON object")
     return record
 
 
@@ -108,10 +115,10 @@ def flag_of(text: str, name: str = "flag") -> bool:
     """Return a switch of a path or query.
 
     Raises:
-        EngineError: if it is neither true nor false.
+        InvalidCall: if it is neither true nor false.
     """
     if text.lower() not in ("true", "false"):
-        raise EngineError(
+        raise InvalidCall(
             f"the {name} {text[:20]!r} is neither true nor false", "write true or false"
         )
     return text.lower() == "true"
@@ -166,7 +173,12 @@ def _answer(value: object) -> Response:
         return Response(status_code=200)
     if isinstance(value, str):
         return PlainTextResponse(value)
-    return Response(json.dumps(value), media_type=JSON)
+    return Response(json_text(value), media_type=JSON)
+
+
+def json_text(value: object) -> str:
+    """Return JSON as XNAT writes it: shell scripts search it for ``"aeTitle":"XNAT"``."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def xnat_message(error: EngineError) -> str:

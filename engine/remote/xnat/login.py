@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import PlainTextResponse
 
-from engine.errors import EngineError
 from engine.remote.logins import COOKIE, Logins, cookie_of
-from engine.remote.xnat.answers import Body, Call, resource
+from engine.remote.xnat.answers import Body, Call, InvalidCall, resource
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -32,7 +31,7 @@ def user_routes() -> tuple[BaseRoute, ...]:
 def _begin(call: Call) -> Response:
     user = call.user
     if not user.isprintable():
-        raise EngineError("the user name contains a control character", "remove it")
+        raise InvalidCall("the user name contains a control character", "remove it")
     return _answer(call, _logins(call).begin(user))
 
 

@@ -14,11 +14,11 @@ from urllib.parse import parse_qs, quote, unquote
 from starlette.responses import PlainTextResponse, Response
 
 from engine.api.sessions import SessionOutcome
-from engine.errors import EngineError, NotFound, SessionConflict, SessionError
+from engine.errors import NotFound, SessionConflict, SessionError
 from engine.model.identity import UNASSIGNED
 from engine.model.queries import SessionQuery
 from engine.model.session import Session, SessionArea, SessionStatus
-from engine.remote.xnat.answers import Body, Call, resource
+from engine.remote.xnat.answers import Body, Call, InvalidCall, resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def _act(call: Call) -> Response:
     if action == "commit":
         return _commit(call, session)
     remedy = "use build, rebuild, commit or move"
-    raise EngineError(f"the action {action[:20]!r} is not possible here", remedy)
+    raise InvalidCall(f"the action {action[:20]!r} is not possible here", remedy)
 
 
 def _commit(call: Call, session: Session) -> Response:
@@ -92,7 +92,7 @@ def _require_same_labels(session: Session, target: str) -> None:
     for kind, wanted in zip(parts[1::2], parts[2::2], strict=False):
         if kind in kinds and wanted != kinds[kind]:
             message = f"dest names {wanted[:64]!r} of {kind}, the session is {kinds[kind]!r}"
-            raise EngineError(message, "archive it without dest, or move it first")
+            raise InvalidCall(message, "archive it without dest, or move it first")
 
 
 def _move_sources(call: Call) -> Response:
@@ -103,7 +103,7 @@ def _move_sources(call: Call) -> Response:
 def _new_project(call: Call) -> str:
     project = _field(call, "newProject")
     if not project:
-        raise EngineError("newProject is missing", "name the project that the session moves to")
+        raise InvalidCall("newProject is missing", "name the project that the session moves to")
     return project
 
 
@@ -123,7 +123,7 @@ def _archive(call: Call, session: Session) -> SessionOutcome:
     overwrite = _field(call, "overwrite").lower()
     if overwrite not in ("", "none", "append", "delete", "true", "false"):
         remedy = "use none, append or delete"
-        raise EngineError(f"overwrite {overwrite[:20]!r} is unknown", remedy)
+        raise InvalidCall(f"overwrite {overwrite[:20]!r} is unknown", remedy)
     # XNAT 12.9: append adds to an archived session, delete replaces its objects too.
     replaces = overwrite in ("delete", "true")
     merges = replaces or overwrite == "append"
@@ -211,7 +211,7 @@ def _sources(call: Call, most: int) -> list[Session]:
     """Return the sessions that a form names as ``src``."""
     named = _fields(call).get("src", [])
     if not 1 <= len(named) <= most:
-        raise EngineError(f"src is given {len(named)} times", f"name 1 to {most} sessions")
+        raise InvalidCall(f"src is given {len(named)} times", f"name 1 to {most} sessions")
     return [_source(call, source) for source in named]
 
 
@@ -219,7 +219,7 @@ def _source(call: Call, source: str) -> Session:
     parts = [unquote(part) for part in source.strip("/").removeprefix("data/").split("/")]
     if len(parts) != 5 or parts[:2] != ["prearchive", "projects"]:
         remedy = "write /prearchive/projects/PROJECT/TIMESTAMP/SESSION"
-        raise EngineError(f"src {source[:120]!r} is no session of the prearchive", remedy)
+        raise InvalidCall(f"src {source[:120]!r} is no session of the prearchive", remedy)
     return _found(call, *parts[2:])
 
 
@@ -234,7 +234,7 @@ def _fields(call: Call) -> dict[str, list[str]]:
     try:
         return parse_qs(f"{query}&{body}" if body else query, max_num_fields=1_000)
     except ValueError as error:
-        raise EngineError("there are too many fields", "send fewer") from error
+        raise InvalidCall("there are too many fields", "send fewer") from error
 
 
 def _table(sessions: Iterator[Session] | list[Session]) -> dict[str, object]:

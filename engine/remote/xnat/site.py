@@ -18,10 +18,18 @@ from engine.config.xnat.site import (
     posted_filter,
     site_config,
 )
-from engine.errors import EngineError, NotFound
+from engine.errors import NotFound
 from engine.model.project import AutoArchive, ProjectRegistry
 from engine.remote.protocol import JSON
-from engine.remote.xnat.answers import Body, Call, flag_of, record_of, resource
+from engine.remote.xnat.answers import (
+    Body,
+    Call,
+    InvalidCall,
+    flag_of,
+    json_text,
+    record_of,
+    resource,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,19 +150,19 @@ def _set_archive_code(call: Call) -> None:
     codes = {str(int(code)): code for code in AutoArchive}
     if text not in codes:
         remedy = f"use {', '.join(codes)}"
-        raise EngineError(f"the prearchive code {text[:20]!r} does not exist here", remedy)
+        raise InvalidCall(f"the prearchive code {text[:20]!r} does not exist here", remedy)
     _save(call, project, replace(project, auto_archive=codes[text]))
 
 
 def _project_filter(call: Call) -> Response:
     text = _project(call).series_import_filter
-    return _config(call, FILTER_TOOL, "config", json.dumps(filter_record(text)), bool(text))
+    return _config(call, FILTER_TOOL, "config", json_text(filter_record(text)), bool(text))
 
 
 def _set_project_filter(call: Call) -> None:
     project, (text, enabled) = _project(call), _config_of(call)
     if text is None and enabled:
-        raise EngineError("the filter has no contents", "send them with the switch")
+        raise InvalidCall("the filter has no contents", "send them with the switch")
     wanted = posted_filter(text or "{}") if enabled is not False else ""
     _save(call, project, replace(project, series_import_filter=wanted))
 
@@ -186,7 +194,7 @@ def _config(call: Call, tool: str, path: str, contents: str, enabled: bool) -> R
         return Response(contents, media_type="text/plain")
     status = "enabled" if enabled else "disabled"
     row = {"tool": tool, "path": path, "contents": contents, "status": status}
-    return Response(json.dumps(_result([row])), media_type=JSON)
+    return Response(json_text(_result([row])), media_type=JSON)
 
 
 def _config_of(call: Call) -> tuple[str | None, bool | None]:
@@ -198,11 +206,11 @@ def _config_of(call: Call) -> tuple[str | None, bool | None]:
     if isinstance(record, dict) and record.keys() & {"contents", "status"}:
         text, status = record.get("contents"), record.get("status", status)
     if status not in (None, "enabled", "disabled"):
-        raise EngineError(f"the status {str(status)[:20]!r} is unknown", "use enabled or disabled")
+        raise InvalidCall(f"the status {str(status)[:20]!r} is unknown", "use enabled or disabled")
     if not isinstance(text, str | None):
-        raise EngineError("the contents are not text", "send text")
+        raise InvalidCall("the contents are not text", "send text")
     if text in (None, "") and status is None:
-        raise EngineError("neither contents nor a status is given", "send one of them")
+        raise InvalidCall("neither contents nor a status is given", "send one of them")
     return text or None, None if status is None else status == "enabled"
 
 
