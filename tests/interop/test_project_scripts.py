@@ -1,4 +1,4 @@
-"""Scripts of site and project over TCP, from the sender to the archive (XNAT 12.3, 12.10)."""
+"""Scripts of site and project over TCP, from the sender to the archive (XNAT 12.10)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pydicom
 import pytest
 
-from engine.anonymize import recorded
 from engine.api.objects import ObjectReference, RowChange
 from engine.api.scripts import FindingKind, LeftText, ScriptTrial, TrialOutcome
 from engine.errors import NotFound
@@ -42,14 +41,13 @@ NAME = "QUINCE^ZEBEDEE"
 
 
 class Clinic(Hospital):
-    """A hospital with receivers without anonymization, and scripts of site and project."""
+    """A hospital with a receiver without anonymization, and scripts of site and project."""
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir)
-        self.raw_port, self.raw_direct_port = free_port(), free_port()
-        for port, direct in ((self.raw_port, False), (self.raw_direct_port, True)):
-            receiver = make_receiver("RAW", port, anonymization=False, direct_archive=direct)
-            self.engine.save_receiver(receiver, "test")
+        self.raw_port = free_port()
+        raw = make_receiver("RAW", self.raw_port, anonymization=False)
+        self.engine.save_receiver(raw, "test")
         self._labels = 0
 
     def scripts(self, site: str, project: str) -> None:
@@ -73,7 +71,7 @@ class Clinic(Hospital):
     def receive(self, label: str, *objects: Dataset, port: int = 0) -> None:
         classes = {str(ds.SOPClassUID) for ds in objects}
         destination = Destination(LOOPBACK, port or self.port, "XNAT", "CT")
-        if port in {self.raw_port, self.raw_direct_port}:
+        if port == self.raw_port:
             destination = Destination(LOOPBACK, port, "RAW", "CT")
         for ds in objects:
             ds.PatientID = label
@@ -123,101 +121,6 @@ def make(number: int = 1, series: str = "4", **values: Any) -> Dataset:
     return make_object("MANUAL", **elements)
 
 
-@pytest.mark.parametrize(
-    ("name", "anonymized", "direct"),
-    [("D1", True, False), ("D2", False, False), ("D3", True, True), ("D4", False, True)],
-)
-def test_both_scripts_run_or_neither(
-    clinic: Clinic, name: str, anonymized: bool, direct: bool
-) -> None:
-    clinic.scripts(BY_SITE, BY_PROJECT)
-    label = clinic.new_session()
-    ports = {
-        (True, False): clinic.port,
-        (True, True): clinic.direct_port,
-        (False, False): clinic.raw_port,
-        (False, True): clinic.raw_direct_port,
-    }
-    comments = f"Project:MANUAL Subject:{name} Session:{label} AA:true"
-    clinic.receive(label, make(PatientComments=comments), port=ports[anonymized, direct])
-    session = clinic.session(label)
-    assert (session.status, session.area) == ("ARCHIVED", "archive")
-    (ds,) = clinic.files("archive", label).values()
-    done = ds.get("InstitutionName"), ds.get("InstitutionalDepartmentName")
-    assert done == (("SITE", "PROJECT") if anonymized else (None, None))
-    site, project = clinic.engine.site().script.revision, clinic.manual()
-    both = (str(site), str(project.anonymization_script_revision))
-    assert recorded(ds) == (both if anonymized else ())
-
-
-MIXED = [(1, "4"), (2, "4"), (1, "5"), (2, "5")]
-ONE_PER_SERIES = '(0020,0013) != "1" ? reject[]'
-ONE_OF_ALL = f'{ONE_PER_SERIES}\n(0020,0011) != "4" ? reject[]'
-
-
-@pytest.mark.parametrize(
-    ("name", "site", "project", "direct", "before", "after"),
-    [
-        ("J1", ONE_PER_SERIES, "", False, "4/1 5/1", "4/1 5/1"),
-        ("J2", ONE_OF_ALL, "", False, "4/1", "4/1"),
-        ("J4", '(0020,0013) = "1" ? reject[]', '(0020,0011) = "5" ? reject[]', False,
-         "4/2 5/2", "4/2"),
-        ("J5", '(0020,0013) = "1" ? reject[]', '(0020,0011) = "5" ? reject[]', True, "", "4/2"),
-        ("J6", '(0020,0013) = "2" ? reject[]', '(0020,0011) = "5" ? reject[]', False,
-         "4/1 5/1", "4/1"),
-        ("J7", '(0020,0013) = "2" ? reject[]', '(0020,0011) = "5" ? reject[]', True, "", "4/1"),
-    ],
-)  # fmt: skip
-def test_what_scripts_reject_is_neither_before_nor_after(
-    clinic: Clinic, name: str, site: str, project: str, direct: bool, before: str, after: str
-) -> None:
-    del name
-    clinic.scripts(site, project)
-    label = clinic.new_session()
-    port = clinic.direct_port if direct else clinic.port
-    clinic.receive(label, *(make(number, series) for number, series in MIXED), port=port)
-    clinic.session(label)
-
-    def kept(area: str) -> list[str]:
-        return sorted(name.replace("DICOM/", "") for name in clinic.files(area, label))
-
-    assert kept("prearchive") == before.split()
-    assert clinic.archived(label).status == "ARCHIVED"
-    assert kept("archive") == after.split()
-    assert kept("prearchive") == []
-
-
-@pytest.mark.parametrize("by_project", [False, True], ids=["J8", "J9"])
-def test_of_rejected_images_among_others_only_the_others_are_left(
-    clinic: Clinic, by_project: bool
-) -> None:
-    reject = f'(0008,0016) = "{dicom.MR_IMAGE_STORAGE}" ? reject[]'
-    clinic.scripts("" if by_project else reject, reject if by_project else "")
-    label = clinic.new_session()
-    other = make(2, SOPClassUID=UNKNOWN_CLASS)
-    clinic.receive(label, make(1, SOPClassUID=dicom.MR_IMAGE_STORAGE), other)
-    assert clinic.archived(label).status == "ARCHIVED"
-    assert list(clinic.files("archive", label)) == ["4/secondary/2"]
-
-
-def test_what_was_unassigned_meets_the_script_of_the_project_it_is_moved_to(
-    clinic: Clinic,
-) -> None:
-    """J3."""
-    clinic.scripts(ONE_PER_SERIES, BY_PROJECT)
-    label = clinic.new_session()
-    objects = [make(number, StudyDescription="no project") for number in (1, 2)]
-    clinic.receive(label, *objects)
-    session = clinic.session(label)
-    assert session.project is None
-    move = Request(OperationKind.MOVE, "test", project="MANUAL")
-    clinic.engine._session_service.ledger.ask(session.id, move)
-    clinic.engine._session_service.run_requests()
-    assert clinic.archived(label).status == "ARCHIVED"
-    ((name, ds),) = clinic.files("archive", label).items()
-    assert (name, ds.InstitutionalDepartmentName) == ("4/DICOM/1", "PROJECT")
-
-
 def with_late_elements() -> Dataset:
     ds = make(1, SOPClassUID=dicom.MR_IMAGE_STORAGE)
     for group in (0x0019, 0x9753, 0xFFFB):
@@ -261,27 +164,6 @@ def test_pixels_are_edited(clinic: Clinic) -> None:
     (stored,) = clinic.files("prearchive", label).values()
     assert stored.PixelData != ds.PixelData
     assert 0 in stored.PixelData
-
-
-@pytest.mark.parametrize("direct", [False, True], ids=["C5", "C6"])
-def test_labels_are_what_the_header_said_before_the_scripts(clinic: Clinic, direct: bool) -> None:
-    clinic.scripts('(0018,0015) := "GONE"\n(0010,0020) := session', "(0018,0023) := subject")
-    routing = clinic.engine.site().routing
-    rules = {"subject": "(0018,0015):(.*)", "session": "(0018,0023):(.*)"}
-    record = routing.to_record()
-    for name, rule in rules.items():
-        record |= {f"{name}_routing": rule, f"{name}_enabled": True}
-    ruled = replace(clinic.engine.site(), routing=type(routing).parse(record))
-    clinic.engine.set_site(ruled, "test")
-    label = "2D" if direct else "3D"
-    ds = make(1, BodyPartExamined="BRAIN", MRAcquisitionType=label)
-    clinic.receive("E9000", ds, port=clinic.direct_port if direct else clinic.port)
-    clinic.engine.set_site(replace(ruled, routing=routing), "test")
-    session = clinic.archived(label)
-    assert (session.subject, session.label, session.status) == ("BRAIN", label, "ARCHIVED")
-    (stored,) = clinic.files("archive", label).values()
-    found = stored.BodyPartExamined, stored.PatientID, stored.MRAcquisitionType
-    assert found == ("GONE", label, "BRAIN")
 
 
 def test_the_profile_of_a_project_is_applied_before_its_script(clinic: Clinic) -> None:

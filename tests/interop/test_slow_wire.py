@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydicom.uid import MRImageStorage
 
-from tests.interop.test_scenarios_routing import image, running_dock
+from tests.interop.routing_dock import image, running_dock
 from tests.peers.scu import Destination, SendingAssociation
 from tests.peers.slow_wire import SlowWire
 from tests.running import LOOPBACK

@@ -1,4 +1,4 @@
-"""Scripts made for XNAT's `/xapi/dicomscp`: its scenarios over HTTP, with a real sender."""
+"""Clients and scripts made for XNAT's `/xapi/dicomscp`: records, errors, log-in."""
 
 from __future__ import annotations
 
@@ -11,27 +11,12 @@ from engine.config.xnat.receivers import to_xnat
 from engine.model.peer import AETitle
 from engine.model.receiver import Receiver
 from tests.caller import Caller
-from tests.interop.test_scenarios_routing import (
-    COMMENT,
-    CONSTANT,
-    JUNK,
-    image,
-    routed_image,
-)
-from tests.interop.xnat_script import BASE, Script, Xnatctl, running_script, xnatctl_of
+from tests.interop.xnat_script import BASE, ROUTED, Script, Xnatctl, running_script, xnatctl_of
 from tests.running import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-_PATTERN = r"(0014,0046):Project:(\w+)\s*Subject:(\w+)\s*Session:(\w+)"
-ROUTED = {
-    "routingExpressionsEnabled": True,
-    "projectRoutingExpression": f"{_PATTERN}:1",
-    "subjectRoutingExpression": f"{_PATTERN}:2",
-    "sessionRoutingExpression": f"{_PATTERN}:3",
-}
 
 
 @pytest.fixture(scope="module")
@@ -99,16 +84,6 @@ def test_what_other_versions_of_xnat_send_too_is_no_error(script: Script) -> Non
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        pytest.param(
-            {"identifier": "unknownIdentifier"},
-            "unknown DICOM Object Identifier 'unknownIdentifier'",
-            id="R1",
-        ),
-        pytest.param(
-            {"identifier": "dqrObjectIdentifier", **ROUTED},
-            "does not support custom routing but custom routing is enabled",
-            id="R4",
-        ),
         ({"aeTitle": "A\\B"}, "Invalid AE-title: A\\B"),
         ({"aeTitle": None}, "Invalid AE-title"),
         ({"whitelistEnabled": True, "whitelist": ["a@b@c"]}, "Invalid item in whitelist: a@b@c"),
@@ -183,85 +158,6 @@ def test_a_second_receiver_of_a_title_and_port_is_refused(script: Script) -> Non
     assert f"create or update a DICOM SCP receiver with the title and port {label}" in answer.text
 
 
-def test_r2_a_rule_on_a_high_group_is_saved(script: Script) -> None:
-    rules = {"projectRoutingExpression": r"(F215,1050):Project:(\w+):1"}
-    assert script.put(routingExpressionsEnabled=True, **rules).status_code == 200
-
-
-def test_r3_an_identifier_that_can_not_route_may_keep_rules_that_are_off(script: Script) -> None:
-    rules = ROUTED | {"routingExpressionsEnabled": False}
-    record = {"aeTitle": "DQR", "port": free_port(), "identifier": "dqrObjectIdentifier", **rules}
-    answer = script.http.post(BASE, json=record)
-    assert answer.status_code == 200
-    assert {name: answer.json()[name] for name in record} == record
-    saved = script.dock.engine.snapshot().receivers[-1].receiver
-    assert saved.identifier == "studyRouting"
-
-
-@pytest.mark.parametrize(
-    ("changes", "labels"),
-    [
-        pytest.param({}, ("P_rtd", "subj_rtd", "sess_rtd"), id="R5"),
-        pytest.param({"routingExpressionsEnabled": False}, ("P", "subj", "sess"), id="R6"),
-        pytest.param({"subjectRoutingExpression": None}, ("P_rtd", "subj", "sess_rtd"), id="R7"),
-    ],
-)
-def test_r5_to_r7_rules_that_are_put_decide(
-    script: Script, changes: dict[str, Any], labels: tuple[str, str, str]
-) -> None:
-    assert script.put(**ROUTED | changes).status_code == 200
-    assert script.labels_of(routed_image()) == labels
-
-
-def test_r8_the_receivers_rules_win_over_the_sites(script: Script) -> None:
-    site = {"subject_enabled": True, "subject_routing": "(0010,4000):(.*):1 t:.+ r:sitewide"}
-    script.dock.set_site_routing(**site)
-    try:
-        assert script.labels_of(image(PatientComments=COMMENT))[1] == "sitewide"
-        assert script.put(**ROUTED).status_code == 200
-        assert script.labels_of(routed_image()) == ("P_rtd", "subj_rtd", "sess_rtd")
-    finally:
-        script.dock.set_site_routing()
-
-
-def test_r9_one_rule_sends_everything_to_one_project(script: Script) -> None:
-    rules = {"projectRoutingExpression": CONSTANT.format("P")}
-    assert script.put(routingExpressionsEnabled=True, **rules).status_code == 200
-    ds = image(PatientName="GSU001", PatientID="GSU001_v00_pet", StudyDescription=JUNK)
-    assert script.labels_of(ds) == ("P", "GSU001", "GSU001_v00_pet")
-
-
-def test_r10_expressions_have_several_lines(script: Script) -> None:
-    text = "(0010,4001):(.*):1 t:.+ r:subj_rtd1\n(0020,000E):(.*):1 t:.+ r:subj_rtd2"
-    assert script.put(routingExpressionsEnabled=True, subjectRoutingExpression=text).is_success
-    assert script.labels_of(routed_image())[1] == "subj_rtd2"
-
-
-MINE, OTHER = "MY_AE", "OTHER_AE"
-HERE, ELSEWHERE = "127.0.0.1", "192.0.2.7"
-
-
-@pytest.mark.parametrize(
-    ("enabled", "whitelist", "calling", "admitted"),
-    [
-        pytest.param(False, [MINE], OTHER, True, id="W1"),
-        pytest.param(True, [MINE], MINE, True, id="W2"),
-        pytest.param(True, [MINE], OTHER, False, id="W3"),
-        pytest.param(True, [ELSEWHERE], MINE, False, id="W4"),
-        pytest.param(True, [HERE, ELSEWHERE], MINE, True, id="W5"),
-        pytest.param(True, [f"{MINE}@{HERE}"], MINE, True, id="W6"),
-        pytest.param(True, [f"{OTHER}@{ELSEWHERE}"], MINE, False, id="W7"),
-        pytest.param(True, [f"{MINE}@{ELSEWHERE}"], MINE, False, id="W8"),
-        pytest.param(True, [f"{OTHER}@{HERE}"], MINE, False, id="W9"),
-    ],
-)
-def test_w1_to_w9_the_whitelist_that_is_put_lets_in(
-    script: Script, enabled: bool, whitelist: list[str], calling: str, admitted: bool
-) -> None:
-    assert script.put(whitelistEnabled=enabled, whitelist=whitelist).status_code == 200
-    assert script.is_admitted(calling) is admitted
-
-
 def test_receivers_are_enabled_and_disabled_one_by_one(script: Script) -> None:
     path = f"{BASE}/1/enabled"
     assert script.http.get(path).json() is True
@@ -270,7 +166,7 @@ def test_receivers_are_enabled_and_disabled_one_by_one(script: Script) -> None:
     with pytest.raises(ConnectionRefusedError):
         Caller(script.dock.port)
     assert script.http.put(f"{path}/true").json()["enabled"] is True
-    assert script.is_admitted(MINE)
+    assert script.is_admitted("MY_AE")
     assert script.http.put(f"{path}/maybe").status_code == 400
 
 
@@ -281,7 +177,7 @@ def test_all_receivers_are_stopped_and_started_at_once(script: Script) -> None:
     with pytest.raises(ConnectionRefusedError):
         Caller(port)
     assert script.http.put(f"{BASE}/start").json() == [["XNAT", port, True]]
-    assert script.is_admitted(MINE)
+    assert script.is_admitted("MY_AE")
 
 
 def test_identifiers_are_listed_by_id(script: Script) -> None:

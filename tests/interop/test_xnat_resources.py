@@ -13,7 +13,7 @@ from engine.config.store import ConfigurationStore
 from engine.host.clock import SystemClock
 from engine.model.project import Project
 from engine.model.queries import SessionQuery
-from tests.interop.test_scenarios_routing import image
+from tests.interop.routing_dock import image
 from tests.interop.xnat_script import Script, running_script, xnatctl_of
 from tests.running import free_port
 

@@ -8,12 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pydicom
 from click.testing import CliRunner
 from pydicom.uid import generate_uid
 
+from engine.model.queries import SessionQuery
 from engine.remote.host import serve
 from tests.caller import Caller
-from tests.interop.test_scenarios_routing import Dock, running_dock
+from tests.interop.routing_dock import Dock, running_dock
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, free_port
 
 if TYPE_CHECKING:
@@ -23,7 +26,17 @@ if TYPE_CHECKING:
     import pytest
     from pydicom.dataset import Dataset
 
+    from engine.model.session import Session
+
 BASE = "/xapi/dicomscp"
+_PATTERN = r"(0014,0046):Project:(\w+)\s*Subject:(\w+)\s*Session:(\w+)"
+ROUTED = {
+    "routingExpressionsEnabled": True,
+    "projectRoutingExpression": f"{_PATTERN}:1",
+    "subjectRoutingExpression": f"{_PATTERN}:2",
+    "sessionRoutingExpression": f"{_PATTERN}:3",
+}
+"""The rules of the common receiver of XNAT 12.1."""
 UNKNOWN = (1, 1, 3)
 """Rejected: calling AE title not recognized (PS3.8 9.3.4)."""
 
@@ -52,6 +65,43 @@ class Script:
         """Send an object of a study of its own and tell under which labels it has been filed."""
         ds.StudyInstanceUID = generate_uid(prefix=None)
         return self.dock.labels_of(ds)
+
+    def send(self, *objects: Dataset) -> list[int | None]:
+        """Send objects to the first receiver, as one association."""
+        to = Destination(LOOPBACK, self.dock.port, "XNAT", "SCANNER")
+        with SendingAssociation(to, {str(ds.SOPClassUID) for ds in objects}) as peer:
+            return [peer.send(ds) for ds in objects]
+
+    def session(self, label: str) -> Session:
+        """The newest session of a label."""
+        found = self.dock.engine.sessions.list(SessionQuery(words=(label,))).sessions
+        return max((s for s in found if s.label == label), key=lambda session: session.id)
+
+    def waiting(self, label: str) -> list[dict[str, Any]]:
+        """The rows of XNAT's list of the prearchive for a label."""
+        rows = self.http.get("/data/prearchive?format=json").json()["ResultSet"]["Result"]
+        return [row for row in rows if row["name"] == label]
+
+    def act(self, label: str, action: str, **fields: str) -> httpx.Response:
+        """Ask for an action on the session of a label in the prearchive."""
+        (row,) = self.waiting(label)
+        return self.http.post(f"/data{row['url']}", params={"action": action, **fields})
+
+    def complete(self, label: str) -> Session:
+        """Build a session, as if nothing had come for it for a while."""
+        sessions = self.dock.engine.sessions
+        sessions.rebuild(self.session(label).id, "test")
+        outcome = sessions.settled(self.session(label).id, wait_seconds=30)
+        assert outcome.settled
+        return self.session(label)
+
+    def stored(self, label: str, area: str = "archive") -> dict[str, Dataset]:
+        """The stored objects of a session, by scan, resource and file name."""
+        found: dict[str, Dataset] = {}
+        for path in sorted((self.dock.data / area).rglob("*.dcm")):
+            if label in path.parts:
+                found["/".join(path.parts[-3:])] = pydicom.dcmread(path)
+        return found
 
     def is_admitted(self, calling: str) -> bool:
         with Caller(self.dock.port) as caller:

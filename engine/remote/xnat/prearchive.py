@@ -32,6 +32,12 @@ _DONE, _MOVED = 200, 301
 Ask = Callable[[Call, Session], SessionOutcome]
 
 
+class SessionFailed(SessionError):
+    """The work on a session was begun and failed; its status is ERROR."""
+
+    http_status = 500
+
+
 def prearchive_routes() -> tuple[BaseRoute, ...]:
     """Return the routes below `/data`."""
     base = "/prearchive"
@@ -59,10 +65,7 @@ def _act(call: Call) -> Response:
         return _done(call, session, _rebuild)
     if action == "move":
         project = _new_project(call)
-        response = _done(call, session, lambda call, one: _move(call, one, project))
-        # XNAT's own status; its clients do not follow it, as it has no location.
-        response.status_code = _MOVED if response.status_code == _DONE else response.status_code
-        return response
+        return _moved(_done(call, session, lambda call, one: _move(call, one, project)))
     if action == "commit":
         return _commit(call, session)
     remedy = "use build, rebuild, commit or move"
@@ -72,11 +75,22 @@ def _act(call: Call) -> Response:
 def _commit(call: Call, session: Session) -> Response:
     """Build a session, which archives it if its project wants that; with AA in any case."""
     built = _done(call, session, _rebuild)
-    if _field(call, "AA").lower() != "true" or built.status_code != _DONE:
+    if built.status_code != _DONE:
         return built
     now = call.engine.sessions.settled(session.id, wait_seconds=0).session
-    is_archived = now is None or now.area is SessionArea.ARCHIVE
-    return built if is_archived else _done(call, session, _archive)
+    if now is None or now.area is SessionArea.ARCHIVE:
+        return _moved(built)
+    asks = _field(call, "AA").lower() == "true"
+    return _moved(_done(call, session, _archive)) if asks else built
+
+
+def _moved(response: Response) -> Response:
+    """Return an answer with XNAT's status for a session that is elsewhere now.
+
+    Its clients do not follow it, as it has no location.
+    """
+    response.status_code = _MOVED if response.status_code == _DONE else response.status_code
+    return response
 
 
 def _archive_source(call: Call) -> Response:
@@ -146,7 +160,7 @@ def _done(call: Call, session: Session, ask: Ask) -> Response:
     """Ask for an action, wait for its end, and answer with where the session is then.
 
     Raises:
-        SessionError: if it ended in a conflict or failed.
+        SessionError: if it ended in a conflict or failed (HTTP 409 and 500, as in XNAT).
     """
     ask(call, session)
     outcome = call.engine.sessions.settled(session.id, wait_seconds=WAIT_SECONDS)
@@ -158,7 +172,7 @@ def _done(call: Call, session: Session, ask: Ask) -> Response:
     if after.status is SessionStatus.CONFLICT:
         raise SessionConflict(after.reason or outcome.text)
     if after.status is SessionStatus.ERROR:
-        raise SessionError(after.reason or outcome.text, "see the session's log")
+        raise SessionFailed(after.reason or outcome.text, "see the session's log")
     return PlainTextResponse(_uri(after))
 
 
