@@ -120,10 +120,15 @@ class ConfigurationStore(RevisionedFile):
             )
             require_script(planned.site.script)
             draft.put_single("site", SiteSettings.parse(planned.site.to_record()).to_record())
-            for project in planned.projects.projects:
-                if project not in seen.projects.projects:
-                    require_project_script(project)
+            known = {project.id: project for project in seen.projects.projects}
+            changed = [p for p in planned.projects.projects if known.get(p.id) != p]
+            for project in changed:
+                require_project_script(project)
+                if project.id in known:
                     draft.put_project(project)
+            # At once: TinyDB copies its table for each single one.
+            added = (project.to_record() for project in changed if project.id not in known)
+            draft.table("projects").insert_multiple(added)
             for receiver in planned.receivers:
                 if receiver not in seen.receivers:
                     draft.put_receiver(self._checked_receiver(receiver, planned))

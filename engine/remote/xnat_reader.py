@@ -102,8 +102,9 @@ def _project(xnat: _Xnat, row: dict[str, Any]) -> dict[str, Any]:
     for config in _rows(xnat.json(f"{path}/config/{FILTER_TOOL}/config")):
         contents = str(config.get("contents") or "{}")
         record = read_json(contents, "filter", "correct it in XNAT")
-        is_off = config.get("status") == "disabled"
-        found["filter"] = record | {"enabled": False} if is_off else record
+        if isinstance(record, dict) and config.get("status") == "disabled":
+            record["enabled"] = False
+        found["filter"] = record
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -111,8 +112,8 @@ def _aliases(project: Any) -> Iterator[str]:
     for item in _members(project, "items"):
         for child in _members(item, "children"):
             if child.get("field") == "aliases/alias":
-                for alias in _members(child, "items"):
-                    yield str(alias.get("data_fields", {}).get("alias"))
+                fields = (alias.get("data_fields") for alias in _members(child, "items"))
+                yield from (str(f["alias"]) for f in fields if isinstance(f, dict) and "alias" in f)
 
 
 def _rows(table: Any) -> list[dict[str, Any]]:

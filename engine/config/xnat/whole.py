@@ -25,6 +25,7 @@ from engine.config.xnat.receivers import (
     read_json,
 )
 from engine.config.xnat.site import (
+    FILTER,
     FIXED,
     RULES,
     SCRIPT,
@@ -146,7 +147,9 @@ def _joined(known: tuple[T, ...], planned: Iterator[Any]) -> tuple[T, ...]:
 
 def _site_items(export: XnatExport, before: SiteSettings) -> Iterator[ImportItem]:
     known = site_config(before).keys() - FIXED.keys()
-    wanted = {name: v for name, v in export.site_config.items() if name in known}
+    # An empty value is one that was never set.
+    given = {n: v for n, v in export.site_config.items() if v not in (None, "") or n == FILTER}
+    wanted = {name: v for name, v in given.items() if name in known}
     if export.site_script is not None:
         wanted[SCRIPT] = export.site_script
     if not wanted and not export.site_rules:
@@ -162,9 +165,9 @@ def _site_items(export: XnatExport, before: SiteSettings) -> Iterator[ImportItem
     made = differences(Configuration(site=before), Configuration(site=after))
     yield ImportItem("site", _OUTCOME[bool(made)], after, made, kind=ImportKind.SITE)
     left = [
-        Problem(name, str(export.site_config[name])[:40], why, "nothing is to be done")
+        Problem(name, str(given[name])[:40], why, "nothing is to be done")
         for name, (value, why) in FIXED.items()
-        if name in export.site_config and export.site_config[name] != value
+        if name in given and given[name] != value
     ]
     if left:
         yield _left_out(ImportKind.SITE, "site", *left)

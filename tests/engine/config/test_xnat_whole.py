@@ -36,6 +36,8 @@ SITE_AS_XNAT_SEEDS_IT = {
     "enableSitewideSeriesImportFilter": False,
     "sitewideSeriesImportFilterMode": "blacklist",
     "sitewideSeriesImportFilter": "",
+    "sitewidePetMr": "",
+    "dicomFileNameTemplate": None,
 }
 
 
