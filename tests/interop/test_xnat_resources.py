@@ -292,6 +292,26 @@ def test_what_is_no_processor_is_refused(
     assert revision(script) == before
 
 
+def test_xnatctl_sets_up_scripts_and_projects(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xnatctl, file = xnatctl_of(script, tmp_path, monkeypatch), tmp_path / "script.das"
+    file.write_text(SCRIPT)
+    xnatctl("health", "ping")
+    assert "P" in [project["id"] for project in xnatctl("project", "list")]
+    for scope, end in (([], "site"), (["-P", "P"], "P")):
+        xnatctl("anon", "set", *scope, str(file), "--yes")
+        xnatctl("anon", "enable", *scope, "--yes")
+        assert xnatctl("anon", "show", *scope)["script"] == SCRIPT, end
+        xnatctl("anon", "disable", *scope, "--yes")
+    assert script.dock.engine.site().script.enabled is False
+    assert project_of(script, "P").anonymization_script_enabled is False
+    xnatctl("prearchive", "settings", "-P", "P", "--set", "manual", "--yes")
+    assert int(project_of(script, "P").auto_archive) == 0
+    xnatctl("admin", "site-config", "set", "sessionXmlRebuilderInterval", "9", "--yes")
+    assert script.dock.engine.site().sessions.idle_seconds == 540
+
+
 def test_xnatctl_works_on_the_prearchive(
     script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

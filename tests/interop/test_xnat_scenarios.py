@@ -12,7 +12,6 @@ of files do not decide here.
 
 from __future__ import annotations
 
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +32,7 @@ from engine.model.peer import AETitle
 from engine.model.queries import SessionQuery
 from engine.model.receiver import Receiver
 from tests.interop.routing_dock import COMMENT, CONSTANT, JUNK, image, routed_image
-from tests.interop.xnat_script import BASE, ROUTED, Script, running_script
+from tests.interop.xnat_script import BASE, ROUTED, Script, new_label, running_script, study
 from tests.running import free_port
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-RULES = "/data/config/dicom"
 CONFIG = "/xapi/siteConfig"
 ANONYMIZE = "/xapi/anonymize"
 MANUAL, AUTO = "P", "P_rtd"
@@ -67,41 +65,6 @@ def _fresh(script: Script) -> Iterator[None]:
         script.http.delete(f"{BASE}/{record['id']}")
     for project in (MANUAL, AUTO):
         script.http.put(f"{ANONYMIZE}/projects/{project}/enabled?enable=false", json=None)
-
-
-def put_rules(script: Script, **texts: str) -> None:
-    for attribute, text in texts.items():
-        answer = script.http.put(f"{RULES}/{attribute}Rules?inbody=true", content=text)
-        assert answer.status_code == 200, answer.text
-
-
-def put_scripts(script: Script, site: str = "", project: str = "", of: str = AUTO) -> None:
-    text = 'version "6.6"\n{}\n'.format
-    if site:
-        script.http.put(f"{ANONYMIZE}/site", content=text(site))
-        assert script.http.put(f"{ANONYMIZE}/site/enabled?enable=true", json=None).is_success
-    if project:
-        assert script.http.put(f"{ANONYMIZE}/projects/{of}", content=text(project)).is_success
-
-
-_labels = count(1)
-
-
-def new_label() -> str:
-    return f"E{next(_labels)}"
-
-
-def study(label: str, project: str, *, numbers: str = "4/1", **values: Any) -> list[Dataset]:
-    """Return objects of one study, each named by series and instance number."""
-    uid = generate_uid(prefix=None)
-    found = []
-    for number in numbers.split():
-        series, instance = number.split("/")
-        ds = image(StudyDescription=project, PatientID=label, PatientName=f"S{label}", **values)
-        ds.StudyInstanceUID, ds.SeriesInstanceUID = uid, f"{uid}.{series}"
-        ds.SeriesNumber, ds.InstanceNumber = series, instance
-        found.append(ds)
-    return found
 
 
 def names(stored: dict[str, Dataset]) -> list[str]:
@@ -153,7 +116,7 @@ def test_r5_to_r7_rules_count_while_they_are_on_and_where_there_are_any(
 
 
 def test_r8_the_receivers_rules_win_over_the_sites(script: Script) -> None:
-    put_rules(script, subject="(0010,4000):(.*):1 t:.+ r:sitewide")
+    script.put_rules(subject="(0010,4000):(.*):1 t:.+ r:sitewide")
     assert script.labels_of(image(PatientComments=COMMENT))[1] == "sitewide"
     assert script.put(**ROUTED).status_code == 200
     assert script.labels_of(routed_image()) == ("P_rtd", "subj_rtd", "sess_rtd")
@@ -209,7 +172,7 @@ def test_w1_to_w9_the_whitelist_that_is_put_lets_in(
 def test_d1_to_d4_both_scripts_run_or_neither(
     script: Script, anonymized: bool, direct: bool
 ) -> None:
-    put_scripts(script, '(0008,0080) := "SITE"', '(0008,1040) := "PROJECT"', of=MANUAL)
+    script.put_scripts('(0008,0080) := "SITE"', '(0008,1040) := "PROJECT"', of=MANUAL)
     assert script.put(anonymizationEnabled=anonymized, directArchive=direct).is_success
     label = new_label()
     comment = f"Project:{MANUAL} Subject:S Session:{label} AA:true"
@@ -251,7 +214,7 @@ SPP = {"AccessionNumber": "2022497684894126", "PatientName": "SPP_0x220790"}
 def test_s1_s2_the_sites_rules_find_the_project(
     script: Script, text: str, values: dict[str, Any], project: str
 ) -> None:
-    put_rules(script, project=text)
+    script.put_rules(project=text)
     assert script.labels_of(image(**values))[0] == project
 
 
@@ -267,13 +230,12 @@ def test_s3_s4_the_sites_rules_find_subject_and_session(
         ("(0008,0050):^[0-9]{4}(.*)", "497684894126"),
         ("(0008,0030):(.*)\n(0010,0010):.*_([\\w]+)", "0x220790"),
     ):
-        put_rules(script, **{attribute: text})
+        script.put_rules(**{attribute: text})
         assert script.labels_of(image(**SPP))[place] == label
 
 
 def test_s5_all_three_of_the_site_together(script: Script) -> None:
-    put_rules(
-        script,
+    script.put_rules(
         project="(0008,0030):(.*)\n(0008,0070):([^M]+).* t:$ r:x",
         subject=r"(0010,0010):Sample.*?([\w]+)",
         session="(0008,0020):(.*)",
@@ -341,7 +303,7 @@ def test_a6_one_study_to_each_of_two_projects(script: Script) -> None:
 
 
 def test_f1_f2_f9_files_keep_the_names_that_they_got_on_arrival(script: Script) -> None:
-    put_scripts(script, "-(0020,0013)", "-(0020,0013)")
+    script.put_scripts("-(0020,0013)", "-(0020,0013)", of=AUTO)
     label = new_label()
     objects = study(label, AUTO, numbers="4/1 4/2")
     del objects[1].InstanceNumber
@@ -474,7 +436,7 @@ def test_p5_p10_an_unassigned_session_is_built_moved_and_committed(script: Scrip
 def test_p6_of_a_session_that_a_script_rejects_as_a_whole_nothing_is_archived(
     script: Script,
 ) -> None:
-    put_scripts(script, project="reject[]", of=MANUAL)
+    script.put_scripts(project="reject[]", of=MANUAL)
     label = new_label()
     assert script.send(*study(label, MANUAL)) == [0]
     script.complete(label)
@@ -524,8 +486,10 @@ def test_p15_a_session_is_archived_under_its_own_labels_only(script: Script) -> 
 def test_c5_c6_labels_are_what_the_header_said_before_the_scripts(
     script: Script, direct: bool
 ) -> None:
-    put_rules(script, subject="(0018,0015):(.*)", session="(0018,0023):(.*)")
-    put_scripts(script, '(0018,0015) := "GONE"\n(0010,0020) := session', "(0018,0023) := subject")
+    script.put_rules(subject="(0018,0015):(.*)", session="(0018,0023):(.*)")
+    script.put_scripts(
+        '(0018,0015) := "GONE"\n(0010,0020) := session', "(0018,0023) := subject", of=AUTO
+    )
     assert script.put(customProcessing=True, directArchive=direct).is_success
     label = "2D" if direct else "3D"
     ds = image(StudyDescription=AUTO, BodyPartExamined="BRAIN", MRAcquisitionType=label)
@@ -556,7 +520,7 @@ FIVE = '(0020,0011) = "5" ? reject[]'
 def test_j1_to_j7_what_scripts_reject_is_answered_with_success_and_not_kept(
     script: Script, site: str, project: str, direct: bool, before: str, after: str
 ) -> None:
-    put_scripts(script, site, project)
+    script.put_scripts(site, project, of=AUTO)
     assert script.put(directArchive=direct).is_success
     label = new_label()
     assert script.send(*study(label, AUTO, numbers="4/1 4/2 5/1 5/2")) == [0] * 4
@@ -566,7 +530,7 @@ def test_j1_to_j7_what_scripts_reject_is_answered_with_success_and_not_kept(
 
 
 def test_j3_what_was_unassigned_meets_the_script_of_its_project(script: Script) -> None:
-    put_scripts(script, ONE_PER_SERIES, '(0008,1040) := "PROJECT"', of=MANUAL)
+    script.put_scripts(ONE_PER_SERIES, '(0008,1040) := "PROJECT"', of=MANUAL)
     label = new_label()
     assert script.send(*study(label, "no project", numbers="4/1 4/2")) == [0, 0]
     script.complete(label)
@@ -581,7 +545,7 @@ def test_j8_j9_of_rejected_images_among_others_only_the_others_are_left(
     script: Script, by_project: bool
 ) -> None:
     reject = f'(0008,0016) = "{MRImageStorage}" ? reject[]'
-    put_scripts(script, "" if by_project else reject, reject if by_project else "")
+    script.put_scripts("" if by_project else reject, reject if by_project else "", of=AUTO)
     label = new_label()
     objects = study(label, AUTO, numbers="4/1 4/2")
     objects[1].SOPClassUID = UNKNOWN_CLASS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,7 +16,7 @@ from pydicom.uid import generate_uid
 from engine.model.queries import SessionQuery
 from engine.remote.host import serve
 from tests.caller import Caller
-from tests.interop.routing_dock import Dock, running_dock
+from tests.interop.routing_dock import Dock, image, running_dock
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, free_port
 
@@ -66,6 +67,22 @@ class Script:
         ds.StudyInstanceUID = generate_uid(prefix=None)
         return self.dock.labels_of(ds)
 
+    def put_rules(self, **texts: str) -> None:
+        """Bring site-wide rules into force, by attribute."""
+        for attribute, text in texts.items():
+            path = f"/data/config/dicom/{attribute}Rules?inbody=true"
+            answer = self.http.put(path, content=text)
+            assert answer.status_code == 200, answer.text
+
+    def put_scripts(self, site: str = "", project: str = "", *, of: str) -> None:
+        """Bring statements of the site and of a project into force; empty ones are left as is."""
+        text, path = 'version "6.6"\n{}\n'.format, "/xapi/anonymize"
+        if site:
+            self.http.put(f"{path}/site", content=text(site))
+            assert self.http.put(f"{path}/site/enabled?enable=true", json=None).is_success
+        if project:
+            assert self.http.put(f"{path}/projects/{of}", content=text(project)).is_success
+
     def send(self, *objects: Dataset) -> list[int | None]:
         """Send objects to the first receiver, as one association."""
         to = Destination(LOOPBACK, self.dock.port, "XNAT", "SCANNER")
@@ -108,6 +125,26 @@ class Script:
             answer = caller.associate("XNAT", calling)
         assert answer in (None, UNKNOWN)
         return answer is None
+
+
+_labels = count(1)
+
+
+def new_label() -> str:
+    return f"E{next(_labels)}"
+
+
+def study(label: str, project: str, *, numbers: str = "4/1", **values: Any) -> list[Dataset]:
+    """Return objects of one study, each named by series and instance number."""
+    uid = generate_uid(prefix=None)
+    found = []
+    for number in numbers.split():
+        series, instance = number.split("/")
+        ds = image(StudyDescription=project, PatientID=label, PatientName=f"S{label}", **values)
+        ds.StudyInstanceUID, ds.SeriesInstanceUID = uid, f"{uid}.{series}"
+        ds.SeriesNumber, ds.InstanceNumber = series, instance
+        found.append(ds)
+    return found
 
 
 class Xnatctl:

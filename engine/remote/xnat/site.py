@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from engine import __version__
 from engine.config.xnat.site import (
     FILTER_TOOL,
     RULES,
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from engine.model.project import Project
     from engine.model.site import SiteSettings
 
+# The version is ours: clients of XNAT ask for it to see whether something is there.
+_BUILD = {"application": "dicomdock", "version": __version__}
+
 
 def site_routes() -> tuple[BaseRoute, ...]:
     """Return the routes below `/xapi`."""
@@ -46,6 +50,8 @@ def site_routes() -> tuple[BaseRoute, ...]:
     return (
         resource(config, "GET", lambda call: site_config(call.engine.site())),
         *(resource(config, method, _set_members, Body.JSON) for method in ("POST", "PUT")),
+        resource(f"{config}/buildInfo", "GET", lambda _call: _BUILD),
+        resource(f"{config}/buildInfo/version", "GET", lambda _call: __version__),
         resource(f"{config}/{{name}}", "GET", _member),
         *(
             resource(f"{config}/{{name}}", method, _set_member, Body.TEXT)
@@ -75,6 +81,7 @@ def project_routes() -> tuple[BaseRoute, ...]:
         resource(project, "GET", lambda call: _item(_project(call))),
         resource(f"{project}/prearchive_code", "GET", _archive_code),
         resource(f"{project}/prearchive_code/{{code}}", "PUT", _set_archive_code),
+        resource(f"{project}/config/anon", "GET", _project_script_history),
         resource(series_filter, "GET", _project_filter),
         resource(series_filter, "PUT", _set_project_filter, Body.TEXT),
         resource(rules, "GET", _rules),
@@ -120,6 +127,15 @@ def _project_script(call: Call) -> str | Response:
     text = project.anonymization_script if project.anonymization_script_enabled else ""
     # XNAT answers so for a project without a script, and for one whose script is off.
     return text or Response(status_code=204)
+
+
+def _project_script_history(call: Call) -> Response:
+    """Return the script of a project, in force or not; XNAT has all former ones here too."""
+    project = _project(call)
+    if not project.anonymization_script:
+        raise NotFound(f"the project {project.id} has no anonymization script", "PUT one first")
+    enabled = project.anonymization_script_enabled
+    return _config(call, "anon", "script", project.anonymization_script, enabled)
 
 
 def _set_project_script(call: Call) -> None:
