@@ -337,7 +337,7 @@ class _Reading:
         value = self._given(name, "")
         text = value.strip() if isinstance(value, str) else ""
         if not text or len(text) > longest or not text.isprintable():
-            fault = "is empty" if value in {"", None} else "is not a text of one line"
+            fault = "is empty" if value in ("", None) else "is not a text of one line"
             self._complain(name, value, fault, f"write 1 to {longest} characters in one line")
         return text
 

@@ -162,6 +162,7 @@ def test_what_is_no_setting_is_refused_and_nothing_of_it_is_done(
     before = revision(script)
     answer = script.http.post(CONFIG, json=wanted)
     assert (answer.status_code, words in answer.text) == (status, True), answer.text
+    assert answer.text.replace("\n", "").isprintable()
     assert revision(script) == before
 
 

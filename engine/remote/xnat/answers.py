@@ -148,8 +148,9 @@ def resource(
 
 def error_response(error: EngineError, status: int | None = None) -> Response:
     """Return an error as plain text, with XNAT's status."""
-    # The error may quote what was sent, which may be no valid Unicode.
-    words = xnat_message(error).encode(errors="backslashreplace")
+    # The error may quote what was sent: control characters, or no valid Unicode.
+    lines = map(terminal.visible, xnat_message(error).split("\n"))
+    words = "\n".join(lines).encode(errors="backslashreplace")
     headers = {"connection": "close"} if isinstance(error, RequestRefused) else None
     return PlainTextResponse(words, status or status_of(error), headers)
 

@@ -6,21 +6,23 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.config.store import ConfigurationStore
 from engine.config.xnat.receivers import ImportKind, ImportOutcome, InvalidImport
-from engine.config.xnat.whole import Plan, XnatExport, plan_whole, read_export
+from engine.config.xnat.whole import PARTS, Plan, XnatExport, plan_whole, read_export
 from engine.errors import ChangedMeanwhile
 from engine.host.clock import SystemClock
 from engine.model.configuration import Configuration
 from engine.model.plugins import DEFAULT_IDENTIFIERS
+from engine.model.processor import ProcessorRules
 from engine.model.project import Project, ProjectRegistry
 from engine.processing.installed import load_processors, rules_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.model.processor import ProcessorRules
 
 RECEIVER = {"aeTitle": "A", "port": 8104, "identifier": "dicomObjectIdentifier"}
 MIZER = "org.nrg.xnat.processors.MizerArchiveProcessor"
@@ -150,6 +152,33 @@ def test_a_file_that_is_no_xnat_names_its_member(text: str, field: str) -> None:
 @pytest.mark.parametrize("text", ["[]", "{}", json.dumps(RECEIVER), "7"])
 def test_a_file_of_receivers_is_not_a_whole_xnat(text: str) -> None:
     assert read_export(text) is None
+
+
+NAMES = [
+    *("id", "title", "aliases", "prearchiveCode", "script", "scriptEnabled", "filter", "mode"),
+    *("list", "enabled", "label", "processorClass", "location", "parameters", "projectIdsList"),
+    *("projectRules", "aaRules", "contents", "status", *SITE_AS_XNAT_SEEDS_IT),
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=6)
+    ),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.dictionaries(st.sampled_from(PARTS), JSON, min_size=1, max_size=3))
+def test_any_json_is_planned_or_refused_in_words(content: dict[str, Any]) -> None:
+    try:
+        export = read_export(json.dumps(content))
+    except InvalidImport as error:
+        assert error.problems
+    else:
+        assert export is not None
+        items = plan_whole(export, EMPTY, DEFAULT_IDENTIFIERS, ProcessorRules()).items
+        assert all(item.value or item.problems for item in items)
 
 
 def test_a_plan_is_saved_as_one_revision_or_not_at_all(

@@ -78,6 +78,8 @@ def test_a_record_becomes_a_processor_and_a_record_again() -> None:
     ("members", "fault"),
     [
         ({"label": ""}, "label: is empty"),
+        ({"label": []}, "label: is not a text of one line"),
+        ({"processor_class": {}}, "processor_class: is not a text of one line"),
         ({"label": "two\nlines"}, "label: is not a text of one line"),
         ({"label": "Other"}, "label: names another processor"),
         ({"processor_class": "nope"}, "processor_class: is not installed"),
