@@ -89,7 +89,7 @@ def _import(arguments: argparse.Namespace) -> None:
 def _text(arguments: argparse.Namespace) -> str:
     if not arguments.url:
         return read_text(_file(arguments))
-    from engine.remote.xnat_reader import XnatLogin, read_xnat  # an HTTP client, slow to import
+    from engine.remote.xnat.reader import XnatLogin, read_xnat  # an HTTP client, slow to import
 
     password = _password(arguments)
     login = XnatLogin(arguments.url, arguments.user, password, arguments.plain_http)

@@ -5,6 +5,7 @@ which does the same from another process. Read `protocol` first: it makes a path
 
 - `schema`, `failures`: values and errors as JSON, and back
 - `routes`, `xnat`: the ASGI application | `metrics`: metrics and health
-- `host`, `server`, `sockets`, `callers`: the thread that serves it, its limits, and who asks
+- `host`, `server`, `sockets`: the thread that serves it, and its limits
+- `callers`, `logins`: who asks
 - `channel`, `client`: the other end | `attach`: finds the engine of a data directory
 """

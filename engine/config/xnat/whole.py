@@ -1,7 +1,7 @@
 """A whole XNAT: what importing its site settings, projects, receivers and processors would change.
 
 The file is one JSON object. Its members are answers of XNAT's REST resources, as
-`engine.remote.xnat_reader` puts them together; each may be missing.
+`engine.remote.xnat.reader` puts them together; each may be missing.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 In: requests below `/xapi` and `/data`, with XNAT's paths, members and spellings. Out: XNAT's
 records, status codes and texts of errors. Each resource translates; checks and changes are those
-of `EngineView`. `tree.py` lists all paths; read it first, then `answers.py`.
+of `EngineView`. `tree.py` lists all paths; read it first, then `answers.py`. The other side is
+`reader.py`, which asks an XNAT for its configuration.
 """
 
 from engine.remote.xnat.tree import xnat_routes

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.errors import EngineError
-from engine.remote import xnat_reader
-from engine.remote.xnat_reader import XnatLogin, read_xnat
+from engine.remote.xnat import reader
+from engine.remote.xnat.reader import XnatLogin, read_xnat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +117,7 @@ def test_an_answer_that_is_none_of_an_xnat_is_told(
     answers: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "more than" in words:
-        monkeypatch.setattr(xnat_reader, "MOST_BYTES", 100)
+        monkeypatch.setattr(reader, "MOST_BYTES", 100)
     with pytest.raises(EngineError) as refused:
         read(answers)
     assert words in refused.value.detail
