@@ -127,6 +127,7 @@ class Script:
         return answer is None
 
 
+_NO_KEYRING = "keyring.backends.null.Keyring"
 _labels = count(1)
 
 
@@ -163,6 +164,8 @@ class Xnatctl:
 def xnatctl_of(script: Script, home: Path, monkeypatch: pytest.MonkeyPatch) -> Xnatctl:
     """Return a client that logs in as ``anna``."""
     given = {"HOME": str(home), "XNAT_URL": script.url, "XNAT_USER": "anna"}
+    # It would start a process that asks the package index, and look for a desktop's key ring.
+    given |= {"XNAT_NO_UPDATE_CHECK": "1", "PYTHON_KEYRING_BACKEND": _NO_KEYRING}
     for name, value in (given | {"XNAT_PASS": script.token}).items():
         monkeypatch.setenv(name, value)
     return Xnatctl()
