@@ -229,6 +229,20 @@ def test_a_project_has_a_code_and_a_filter(script: Script) -> None:
     assert project_of(script, "P").series_import_filter == ""
 
 
+def test_a_project_is_made_by_its_id(script: Script) -> None:
+    http, path = script.http, "/data/projects/MADE"
+    script.http.post(CONFIG, json={"defaultProjectAutoArchiveSetting": "0"})
+    made = http.put(f"{path}?name=First", content="<xnat:Project/>")
+    assert (made.status_code, made.text) == (201, "MADE")
+    again = http.put(path), http.put(f"{path}/?name=Second")
+    assert [answer.status_code for answer in again] == [200, 200]
+    project = project_of(script, "MADE")
+    assert (project.title, int(project.auto_archive)) == ("Second", 0)
+    for bad in ("/data/projects/A%20B", "/data/projects/Unassigned", f"{path}?name=%1b"):
+        assert http.put(bad).status_code == 400
+    script.dock.engine.delete_project("MADE", "test")
+
+
 def test_processors_are_made_changed_and_deleted(script: Script) -> None:
     http, label = script.http, f"XNAT:{script.dock.port}"
     assert REMAPPING in http.get(f"{PROCESSORS}/classes").json()

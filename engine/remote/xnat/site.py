@@ -20,7 +20,7 @@ from engine.config.xnat.site import (
     site_config,
 )
 from engine.errors import NotFound
-from engine.model.project import AutoArchive, ProjectRegistry
+from engine.model.project import AutoArchive, Project, ProjectRegistry
 from engine.remote.protocol import JSON
 from engine.remote.xnat.answers import (
     Body,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from starlette.routing import BaseRoute
 
-    from engine.model.project import Project
     from engine.model.site import SiteSettings
 
 # The version is ours: clients of XNAT ask for it to see whether something is there.
@@ -79,6 +78,7 @@ def project_routes() -> tuple[BaseRoute, ...]:
     return (
         resource("/projects", "GET", lambda call: _result(map(_row, call.engine.projects()))),
         resource(project, "GET", lambda call: _item(_project(call))),
+        resource(project, "PUT", _put_project),
         resource(f"{project}/prearchive_code", "GET", _archive_code),
         resource(f"{project}/prearchive_code/{{code}}", "PUT", _set_archive_code),
         resource(f"{project}/config/anon", "GET", _project_script_history),
@@ -155,6 +155,19 @@ def _project_script_enabled(call: Call) -> bool:
 def _enable_project_script(call: Call) -> None:
     project = _project(call)
     _save(call, project, replace(project, anonymization_script_enabled=_switch(call)))
+
+
+def _put_project(call: Call) -> str | Response:
+    """Add a project, or give a known one another title."""
+    project_id, title = call.part("project"), call.request.query_params.get("name")
+    known = next((p for p in call.engine.projects() if p.id == project_id), None)
+    if known is not None:
+        _save(call, known, known if title is None else replace(known, title=title))
+        return project_id
+    code = call.engine.site().new_project_auto_archive
+    project = Project(project_id, title or "", auto_archive=code)
+    call.engine.save_project(project, call.actor)
+    return Response(project_id, 201, media_type="text/plain")
 
 
 def _archive_code(call: Call) -> str:
