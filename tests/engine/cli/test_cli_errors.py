@@ -68,7 +68,7 @@ def test_an_error_without_problems_has_the_same_shape(run: Run) -> None:
         (("config", "restore"), "required: REVISION"),
         (("config", "history", "--limit", "-1"), "'-1' is not a whole number from 1"),
         (("whitelist", "test", "CT1", "--ae", "A"), "required: --ip"),
-        (("import-xnat",), "required: FILE"),
+        (("import-xnat",), "one of the arguments FILE --file --url is required"),
         (("receivers", "\x1b[2J"), "invalid choice: '\\x1b[2J'"),
         (("receivers", "list", "\x1b[2J"), "unrecognized arguments: \\x1b[2J"),
         (("engine", "--durability", "most"), "'most' is none of full, file, none"),
