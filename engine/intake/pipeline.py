@@ -175,6 +175,7 @@ class Pipeline:
         return HeldPart(
             self._places.incoming,
             needs_whole=policy.needs_whole,
+            keeps_unreadable=policy.keeps_unreadable,
             report=report,
             most_header_bytes=self._places.held_header_bytes,
         )
@@ -241,12 +242,8 @@ class Pipeline:
             header = self._read(incoming, receiver_policy)
         except (UnreadableObject, SopClassMismatch) as error:
             return self._refuse_content(
-                # Kept only if the receiver does not anonymize: an unreadable object can't be
-                # anonymized.
-                part,
-                arrival,
-                error,
-                keep=receiver_policy.site_step is None,
+                *(part, arrival, error),
+                keep=receiver_policy.keeps_unreadable,
             )
         header, series = self._identified(incoming, header, receiver_policy)
         # As soon as the project is known, for it may have filters of its own: an unwanted object

@@ -110,6 +110,7 @@ class ReceiverPolicy:
         "has_default_template",
         "holds",
         "identifier",
+        "keeps_unreadable",
         "last_tag",
         "needs_whole",
         "never_blocks",
@@ -150,6 +151,8 @@ class ReceiverPolicy:
         """The greatest tag that must be read (XNAT 5.7)."""
         self.site_step = anonymization if receiver.anonymization else None
         """The site's anonymization, done to each object before it is stored."""
+        self.keeps_unreadable = self.site_step is None
+        """Whether a refused object is quarantined; what can't be read can't be anonymized."""
         self.project_steps = routing.projects.anonymizations if receiver.anonymization else {}
         """The anonymization of each project, by id, done before an object is in the archive."""
         self.anonymizes = bool(self.site_step or self.project_steps)

@@ -78,6 +78,7 @@ class HeldPart(PartFile):
         area: IncomingArea,
         *,
         needs_whole: str = "",
+        keeps_unreadable: bool = False,
         report: Callable[[str], None] = lambda _: None,
         most_header_bytes: int = MOST_HEADER_BYTES,
     ) -> None:
@@ -86,6 +87,7 @@ class HeldPart(PartFile):
         Args:
             area: where what must be on the disk goes.
             needs_whole: why a large object can't be edited without its pixel data; empty if it can.
+            keeps_unreadable: whether an object that can't be read may be on the disk as it came.
             report: told why an object is on the disk before it is edited, if it is.
             most_header_bytes: of a header that is held.
 
@@ -96,6 +98,7 @@ class HeldPart(PartFile):
         super().__init__(memory.folder_fd, memory.name, memory.fd)
         self._area = area
         self._needs_whole = needs_whole
+        self._keeps_unreadable = keeps_unreadable
         self._report = report
         self._most_header_bytes = most_header_bytes
         self._most = most_header_bytes // 1024**2
@@ -112,6 +115,9 @@ class HeldPart(PartFile):
         self._found: tuple[int, PixelData | None] = (0, None)
         """Where the pixel data are in memory, and how much had come when they were looked for."""
         self._fragments: _Fragments | None = None
+        self._fault: UnreadableObject | None = None
+        """Why the pixel data have no end; all that comes then goes with them."""
+        self._without_pixels: WithoutPixels | None = None
         self._disk: PartFile | None = None
         """Holds the pixel data, if they are not in memory with the rest."""
 
@@ -126,10 +132,16 @@ class HeldPart(PartFile):
             layouts: the layouts of objects that came before, if some may be the same.
 
         Raises:
-            UnreadableObject: if the whole data set is deflated.
+            UnreadableObject: if the whole data set is deflated and must not be kept.
         """
-        self._body_offset, self._encoding = body_offset, encoding_of(transfer_syntax_uid)
+        self._body_offset = body_offset
         self._transfer_syntax_uid, self._layouts = transfer_syntax_uid, layouts
+        try:
+            self._encoding = encoding_of(transfer_syntax_uid)
+        except UnreadableObject:
+            # Nothing is looked for in it. It is refused when it is complete, and then it is kept.
+            if not self._keeps_unreadable:
+                raise
 
     @property
     def is_split(self) -> bool:
@@ -187,6 +199,12 @@ class HeldPart(PartFile):
         Raises:
             UnreadableObject: if the pixel data are cut short or have no end.
         """
+        # Asked for twice if the object is split: to read the header, and to edit it.
+        if self._without_pixels is None:
+            self._without_pixels = self._taken_out()
+        return self._without_pixels
+
+    def _taken_out(self) -> WithoutPixels | None:
         pixels = self._pixels or (None if self._needs_whole else self._found_in_memory())
         if pixels is None:
             return None
@@ -245,6 +263,9 @@ class HeldPart(PartFile):
 
     def _look(self) -> None:
         """Let the pixel data go to the disk, now that there is much of them."""
+        if self._encoding is None:
+            self._move_to_disk()
+            return
         found = None if self._needs_whole else self._found_in_memory()
         if found is not None:
             try:
@@ -321,8 +342,16 @@ class HeldPart(PartFile):
         assert self._pixels is not None
         if self._pixels.end is not None:
             return max(0, min(len(view), self._pixels.end - self._length))
+        if self._fault is not None:
+            return len(view)
         assert self._fragments is not None
-        taken, ended = self._fragments.take(view)
+        try:
+            taken, ended = self._fragments.take(view)
+        except UnreadableObject as fault:
+            if not self._keeps_unreadable:
+                raise
+            self._fault = fault
+            return len(view)
         if ended:
             self._pixels = self._pixels._replace(end=self._length + taken)
         return taken
@@ -336,6 +365,9 @@ class HeldPart(PartFile):
     def _give_up(self, why: str) -> None:
         """Go on on the disk alone, with all that has come."""
         self._report(why)
+        self._move_to_disk()
+
+    def _move_to_disk(self) -> None:
         disk = self.whole()
         os.lseek(disk.fd, self._length, os.SEEK_SET)
         os.close(self.fd)
@@ -351,6 +383,8 @@ class HeldPart(PartFile):
 
     def _end_of(self, pixels: PixelData) -> int:
         name = "(7FE0,0010)"
+        if self._fault is not None:
+            raise self._fault
         if pixels.end is None:
             raise UnreadableObject(f"{name} of undefined length has no end")
         if pixels.end > self._length:

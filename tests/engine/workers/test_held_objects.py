@@ -14,11 +14,11 @@ from engine.events import EditedOnDisk
 from engine.model.anonymization import SiteScript
 from engine.model.session import ObjectState
 from engine.model.site import SiteSettings
-from engine.storage.held import IN_MEMORY_BYTES
+from engine.storage.held import IN_MEMORY_BYTES, HeldPart
 from engine.workers.pool import Workers
 from engine.workers.scripts import run_script
 from tests import dicom
-from tests.engine.intake.test_pipeline import Bench, open_bench
+from tests.engine.intake.test_pipeline import NEURO_01, RECEIVER, Bench, open_bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -183,6 +183,44 @@ def test_what_is_no_fragment_is_refused_at_once(scripted: Scripted) -> None:
     outcome = receive(bench, data_set, transfer_syntax_uid=JPEG)
     assert "holds something that is no item" in outcome.reason
     assert bench.files() == bench.parts() == []
+
+
+BROKEN = image(JPEG, dicom.fragments(LARGE[:9_000]))[:-8] + bytes(9_000)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "data_set", "why"),
+    [
+        (dicom.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, LARGE[:1_000], "deflated"),
+        (dicom.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, LARGE[:20_000], "deflated"),
+        (JPEG, BROKEN, "(7FE0,0010) holds something that is no item"),
+    ],
+    ids=["short and deflated", "long and deflated", "of broken fragments"],
+)
+def test_what_can_not_be_read_is_kept_if_the_site_anonymizes_nothing(
+    tmp_path: Path, syntax: str, data_set: bytes, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.storage.held.IN_MEMORY_BYTES", 5_000)
+    project = replace(
+        NEURO_01,
+        anonymization_script=f'version "6.1"\n{RELABEL}\n',
+        anonymization_script_revision=REVISION,
+        anonymization_script_enabled=True,
+    )
+    direct = replace(RECEIVER, direct_archive=True)
+    how: dict[str, Any] = {"receiver": direct, "transfer_syntax_uid": syntax}
+    with open_bench(tmp_path) as bench:
+        bench.configure(project)
+        held = bench.begin(**how)
+        assert isinstance(held.part, HeldPart)
+        held.discard()
+        outcome = receive(bench, data_set, 1_000, is_held=False, **how)
+        assert outcome.state is ObjectState.QUARANTINED
+        assert why in outcome.reason
+        (kept,) = (bench.root / "quarantine").rglob("*.dcm")
+        assert kept.read_bytes().endswith(data_set)
+        assert told(bench) == []
+        assert bench.files() == bench.parts() == []
 
 
 def told(bench: Bench) -> list[str]:
