@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.dicom.dataset import ElementIndexCache, read_complete, read_in_parts
 from engine.dicom.part10 import FileMeta, body_offset
+from engine.dicom.repeated_edit import EditMemory
 from engine.errors import IntakeError
 from engine.model.session import ProjectScript
 from engine.storage.held import HeldPart
@@ -57,6 +58,10 @@ class AssociationContext:
         """The open folders that files go to, by area."""
         self._metas: dict[tuple[str, str], FileMeta] = {}
         self.layouts = ElementIndexCache()
+        self.edits = EditMemory()
+        """What scripts have done to its last objects."""
+        self.may_not_wait = False
+        """Whether the present object is stored by a thread that must not wait for a script."""
         self.receiver_policy: ReceiverPolicy | None = None
         """The policy that decided about the last object."""
         self.traced: tuple[int, tuple[tuple[int, str | None], ...]] | None = None

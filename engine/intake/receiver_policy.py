@@ -114,6 +114,7 @@ class ReceiverPolicy:
         "last_tag",
         "needs_whole",
         "never_blocks",
+        "only_site_script",
         "project_steps",
         "receiver",
         "remembered",
@@ -170,6 +171,9 @@ class ReceiverPolicy:
         waits = self.anonymizes or chain
         self.never_blocks = not waits and self.remembered is not None
         """Whether storing waits for no script, processor or plug-in."""
+        others = self.project_steps or chain
+        self.only_site_script = not others and self.remembered is not None
+        """Whether the site's script is all that storing may wait for."""
 
     def steps(self, project: str | None, *, directly: bool) -> tuple[Anonymization, ...]:
         """Return the anonymizations to run before an object is stored, in their order.

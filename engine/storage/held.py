@@ -21,7 +21,7 @@ from engine.dicom.elements import (
     index,
     value_at,
 )
-from engine.dicom.part10 import body_offset
+from engine.dicom.part10 import body_offset_in
 from engine.errors import UnreadableObject
 from engine.host.kernel_copy import copy_bytes
 from engine.storage.incoming import PartFile, out_of_resources
@@ -102,7 +102,7 @@ class HeldPart(PartFile):
         self._report = report
         self._most_header_bytes = most_header_bytes
         self._most = most_header_bytes // 1024**2
-        self._body_offset = 0
+        self.body_offset = 0
         self._encoding: Encoding | None = None
         self._length = 0
         """Of what has come, the file meta included."""
@@ -110,7 +110,7 @@ class HeldPart(PartFile):
         """At which length the pixel data are looked for."""
         self._pixels: PixelData | None = None
         """Known as soon as they are on the disk."""
-        self._transfer_syntax_uid = ""
+        self.transfer_syntax_uid = ""
         self._layouts = ElementIndexCache()
         self._found: tuple[int, PixelData | None] = (0, None)
         """Where the pixel data are in memory, and how much had come when they were looked for."""
@@ -134,8 +134,8 @@ class HeldPart(PartFile):
         Raises:
             UnreadableObject: if the whole data set is deflated and must not be kept.
         """
-        self._body_offset = body_offset
-        self._transfer_syntax_uid, self._layouts = transfer_syntax_uid, layouts
+        self.body_offset = body_offset
+        self.transfer_syntax_uid, self._layouts = transfer_syntax_uid, layouts
         try:
             self._encoding = encoding_of(transfer_syntax_uid)
         except UnreadableObject:
@@ -219,11 +219,11 @@ class HeldPart(PartFile):
         content = b"".join((before[: pixels.element], empty, behind))
         return WithoutPixels(content, head, empty, behind)
 
-    def with_pixels(self, edited: int, source: WithoutPixels) -> PartFile:
+    def with_pixels(self, edited: bytes, source: WithoutPixels) -> PartFile:
         """Return the edited object with its pixel data, on the disk; without them if they went.
 
         Args:
-            edited: the descriptor of what `source` has become.
+            edited: what `source` has become.
             source: as `without_pixels` gave it.
 
         Raises:
@@ -235,14 +235,13 @@ class HeldPart(PartFile):
         end = self._end_of(pixels)
         target = self._area.create_part()
         try:
-            content = os.pread(edited, os.fstat(edited).st_size, 0)
-            place = self._place_of_empty(content, body_offset(edited) or 0, source)
+            place = self._place_of_empty(edited, body_offset_in(edited) or 0, source)
             if place is None:
-                target.writev((content,))
+                target.writev((edited,))
             else:
-                target.writev((content[:place], source.head))
+                target.writev((edited[:place], source.head))
                 _append(target.fd, (self._disk or self).fd, pixels.start, end)
-                target.writev((content[place + len(source.empty) :],))
+                target.writev((edited[place + len(source.empty) :],))
         except OSError as error:
             target.discard()
             raise out_of_resources(error) from error
@@ -284,14 +283,14 @@ class HeldPart(PartFile):
 
     def _found_by_layout(self) -> PixelData | None:
         """Look at the beginning only, which has the layout of the object before most often."""
-        beginning = os.pread(self.fd, _BEGINNING_BYTES, self._body_offset)
-        size_bytes = self._length - self._body_offset
-        form = IndexKey(self._transfer_syntax_uid, _LAST_TAG, len(beginning), size_bytes)
+        beginning = os.pread(self.fd, _BEGINNING_BYTES, self.body_offset)
+        size_bytes = self._length - self.body_offset
+        form = IndexKey(self.transfer_syntax_uid, _LAST_TAG, len(beginning), size_bytes)
         try:
             found = self._layouts.index(beginning, form)
         except UnreadableObject:
             return None
-        place = _place_in(found, beginning, self._body_offset, self._required_encoding)
+        place = _place_in(found, beginning, self.body_offset, self._required_encoding)
         return None if place is None or place.end is None else place
 
     def _found_by_walk(self) -> PixelData | None:
@@ -300,7 +299,7 @@ class HeldPart(PartFile):
             memoryview(pages) as content,
         ):
             try:
-                return _pixels_in(content, self._body_offset, self._required_encoding, _ANY_SIZE)
+                return _pixels_in(content, self.body_offset, self._required_encoding, _ANY_SIZE)
             except UnreadableObject:
                 # A sequence may go on beyond what has come; what is really wrong with the object
                 # is said when it is complete.

@@ -11,14 +11,16 @@ import pytest
 
 from engine.anonymize import Script, ScriptContext, edit_file
 from engine.events import EditedOnDisk
+from engine.intake.object import ObjectArrival
 from engine.model.anonymization import SiteScript
 from engine.model.session import ObjectState
 from engine.model.site import SiteSettings
+from engine.settings import Durability
 from engine.storage.held import IN_MEMORY_BYTES, HeldPart
 from engine.workers.pool import Workers
 from engine.workers.scripts import run_script
 from tests import dicom
-from tests.engine.intake.test_pipeline import NEURO_01, RECEIVER, Bench, open_bench
+from tests.engine.intake.test_pipeline import NEURO_01, RECEIVER, REQUESTED, Bench, open_bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,11 +97,16 @@ def receive(
 
 
 def as_a_whole(
-    tmp_path: Path, bench: Bench, data_set: bytes, syntax: str, statements: str
+    tmp_path: Path,
+    bench: Bench,
+    data_set: bytes,
+    syntax: str,
+    statements: str,
+    uid: str = REQUESTED["sop_instance_uid"],
 ) -> bytes:
     """Return what the script makes of the object if it is given all of it."""
     source, target = tmp_path / "source.dcm", tmp_path / "target.dcm"
-    incoming = bench.begin(transfer_syntax_uid=syntax)
+    incoming = bench.begin(transfer_syntax_uid=syntax, sop_instance_uid=uid)
     meta = incoming.arrival.source.file_meta(incoming.arrival.sop_class_uid, syntax).preamble(
         incoming.arrival.sop_instance_uid
     )
@@ -257,6 +264,40 @@ def test_a_header_that_is_too_long_to_be_held_is_on_the_disk_and_that_is_said(
     assert told(bench) == ["its header is longer than 0 MiB"]
     (file,) = bench.files()
     assert file.read_bytes() == as_a_whole(tmp_path, bench, data_set, EXPLICIT, RELABEL)
+
+
+def test_later_objects_of_a_series_wait_for_no_script_and_are_what_it_makes_of_them(
+    scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements = f"{RELABEL}\n(0008,0018) := hashUID[(0008,0018)]"
+    bench = scripted(statements)
+    places = replace(bench.pipeline._places, durability=Durability.NONE)
+    monkeypatch.setattr(bench.pipeline, "_places", places)
+    source = bench.begin().arrival.source
+    at_once, expected = [], []
+    for number in range(4):
+        uid = f"1.2.826.0.1.3680043.8.498.{number}"
+        # The last one belongs to another subject, so that the script has not run for its labels.
+        subject = "S2" if number == 3 else "S1"
+        comments = f"Project:NEURO-01 Subject:{subject} Session:E1"
+        data_set = image(EXPLICIT, native(LARGE[:200_000]), SOPInstanceUID=uid,
+                         InstanceNumber=str(number), PatientComments=comments)  # fmt: skip
+        incoming = bench.pipeline.begin(
+            ObjectArrival(source, dicom.CT_IMAGE_STORAGE, uid, EXPLICIT)
+        )
+        incoming.write([data_set], len(data_set))
+        outcome = bench.pipeline.finish_at_once(incoming)
+        at_once.append(outcome is not None)
+        outcome = outcome or bench.pipeline.finish(incoming)
+        bench.pipeline.record_outcome(incoming, outcome)
+        assert outcome.state is ObjectState.STORED
+        if subject == "S1":
+            made = as_a_whole(tmp_path, bench, data_set, EXPLICIT, statements, uid)
+            expected.append(made)
+    assert at_once == [False, True, True, False]
+    stored = [file.read_bytes() for file in bench.files()]
+    assert sorted(expected) == sorted(f for f in stored if b"S1" in f)
+    assert (len(stored), bench.parts(), on_disk(bench.root)) == (4, [], [])
 
 
 def test_a_peer_that_goes_away_leaves_nothing(scripted: Scripted) -> None:
