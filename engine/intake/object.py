@@ -60,6 +60,8 @@ class AssociationContext:
         self.layouts = ElementIndexCache()
         self.edits = EditMemory()
         """What scripts have done to its last objects."""
+        self.pixel_shift: int | None = None
+        """By how many bytes the last edit has moved the pixel data, as it may the next ones."""
         self.may_not_wait = False
         """Whether the present object is stored by a thread that must not wait for a script."""
         self.receiver_policy: ReceiverPolicy | None = None
@@ -196,7 +198,7 @@ class IncomingObject:
             source = self._part.without_pixels()
             assert source is not None
             data_set = memoryview(source.content)[self.body_offset :]
-            return read_complete(data_set, syntax, last_tag=last_tag)
+            return read_complete(data_set, syntax, last_tag=last_tag, layouts=layouts)
         # The whole data set is in memory: nothing is read back from the file.
         if len(kept) == self.size_bytes:
             return read_complete(kept, syntax, last_tag=last_tag, layouts=layouts)

@@ -192,6 +192,7 @@ class Pipeline:
             self._places.incoming,
             needs_whole=policy.needs_whole,
             keeps_unreadable=policy.keeps_unreadable,
+            shift=arrival.source.pixel_shift,
             report=report,
             most_header_bytes=self._places.held_header_bytes,
         )

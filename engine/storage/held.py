@@ -1,8 +1,9 @@
 """Objects that are held in memory until they are edited, so that no disk sees whose they are.
 
-The header of an object, and what comes behind its pixel data, stay in memory; the pixel data of a
-large one are on the disk, at the places that they would have in its whole file. What edits the
-object is given it without them, and they are put back afterwards.
+The header of an object, and what comes behind its pixel data, stay in memory. The pixel data of a
+large one, and of a later one of a series, are on the disk. What edits the object is given it
+without them, and they are put back afterwards. They mostly need not move for that: they are written
+where they will be if the edit makes the header as much shorter as that of the object before.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class HeldPart(PartFile):
         *,
         needs_whole: str = "",
         keeps_unreadable: bool = False,
+        shift: int | None = None,
         report: Callable[[str], None] = lambda _: None,
         most_header_bytes: int = MOST_HEADER_BYTES,
     ) -> None:
@@ -88,6 +90,8 @@ class HeldPart(PartFile):
             area: where what must be on the disk goes.
             needs_whole: why a large object can't be edited without its pixel data; empty if it can.
             keeps_unreadable: whether an object that can't be read may be on the disk as it came.
+            shift: by how many bytes the edit has moved the pixel data of the object before; None if
+                there was none, so that a small object stays in memory.
             report: told why an object is on the disk before it is edited, if it is.
             most_header_bytes: of a header that is held.
 
@@ -100,6 +104,8 @@ class HeldPart(PartFile):
         self._needs_whole = needs_whole
         self._keeps_unreadable = keeps_unreadable
         self._report = report
+        self.shift = shift
+        """By how many bytes the edit has moved the pixel data; None if they are gone."""
         self._most_header_bytes = most_header_bytes
         self._most = most_header_bytes // 1024**2
         self.body_offset = 0
@@ -120,6 +126,8 @@ class HeldPart(PartFile):
         self._without_pixels: WithoutPixels | None = None
         self._disk: PartFile | None = None
         """Holds the pixel data, if they are not in memory with the rest."""
+        self._disk_start = 0
+        """Where the value of the pixel data begins there."""
 
     def expect(
         self, body_offset: int, transfer_syntax_uid: str, layouts: ElementIndexCache
@@ -159,12 +167,14 @@ class HeldPart(PartFile):
         Raises:
             OutOfResources: if memory or storage do not take them; the part is worthless then.
         """
-        if self._pixels is not None:
-            try:
+        try:
+            if self._pixels is None and self._length == 0 and self.shift is not None:
+                buffers = self._split_at_once(buffers)
+            if self._pixels is not None:
                 self._write_split(buffers)
-            except OSError as error:
-                raise out_of_resources(error) from error
-            return
+                return
+        except OSError as error:
+            raise out_of_resources(error) from error
         super().writev(buffers)
         self._length += sum(map(len, buffers))
         if self._length > self._next_look and self.is_held:
@@ -180,11 +190,10 @@ class HeldPart(PartFile):
             return copy_to_disk(self._area, self)
         disk, pixels, self._disk, self._pixels = self._disk, self._pixels, None, None
         try:
-            self._complete(disk, pixels)
+            return self._complete(disk, pixels)
         except OSError as error:
             disk.discard()
             raise out_of_resources(error) from error
-        return disk
 
     def discard(self) -> None:
         """Let go of memory and disk; again has no effect."""
@@ -222,6 +231,8 @@ class HeldPart(PartFile):
     def with_pixels(self, edited: bytes, source: WithoutPixels) -> PartFile:
         """Return the edited object with its pixel data, on the disk; without them if they went.
 
+        It may be the part in which the pixel data are already, so that this can be done once only.
+
         Args:
             edited: what `source` has become.
             source: as `without_pixels` gave it.
@@ -232,16 +243,42 @@ class HeldPart(PartFile):
         """
         pixels = self._pixels or self._found_in_memory()
         assert pixels is not None
-        end = self._end_of(pixels)
+        place = self._place_of_empty(edited, body_offset_in(edited) or 0, source)
+        if place is None:
+            self.shift = None
+            return self._new_part(lambda target: target.writev((edited,)))
+        before, behind = edited[:place] + source.head, edited[place + len(source.empty) :]
+        self.shift = len(before) - pixels.start
+        size_bytes = self._end_of(pixels) - pixels.start
+        if self._disk is not None and self._disk_start == len(before):
+            return self._filled(before, size_bytes, behind)
+
+        def write(target: PartFile) -> None:
+            target.writev((before,))
+            self._append_pixels(target, pixels, size_bytes)
+            target.writev((behind,))
+
+        return self._new_part(write)
+
+    def _filled(self, before: bytes, size_bytes: int, behind: bytes) -> PartFile:
+        """Return the part in which the pixel data are, with what belongs around them."""
+        assert self._disk is not None
+        disk, self._disk, self._pixels = self._disk, None, None
+        try:
+            os.lseek(disk.fd, 0, os.SEEK_SET)
+            disk.writev((before,))
+            if behind:
+                os.lseek(disk.fd, self._disk_start + size_bytes, os.SEEK_SET)
+                disk.writev((behind,))
+        except BaseException:
+            disk.discard()
+            raise
+        return disk
+
+    def _new_part(self, write: Callable[[PartFile], object]) -> PartFile:
         target = self._area.create_part()
         try:
-            place = self._place_of_empty(edited, body_offset_in(edited) or 0, source)
-            if place is None:
-                target.writev((edited,))
-            else:
-                target.writev((edited[:place], source.head))
-                _append(target.fd, (self._disk or self).fd, pixels.start, end)
-                target.writev((edited[place + len(source.empty) :],))
+            write(target)
         except OSError as error:
             target.discard()
             raise out_of_resources(error) from error
@@ -249,6 +286,11 @@ class HeldPart(PartFile):
             target.discard()
             raise
         return target
+
+    def _append_pixels(self, target: PartFile, pixels: PixelData, size_bytes: int) -> None:
+        disk = self._disk
+        start = pixels.start if disk is None else self._disk_start
+        _append(target.fd, (disk or self).fd, start, start + size_bytes)
 
     def _place_of_empty(self, content: bytes, body: int, source: WithoutPixels) -> int | None:
         """Return where the empty element is in the edited object; None if it is there no more."""
@@ -282,16 +324,17 @@ class HeldPart(PartFile):
         return self._found[1]
 
     def _found_by_layout(self) -> PixelData | None:
+        place = self._found_in(os.pread(self.fd, _BEGINNING_BYTES, self.body_offset))
+        return None if place is None or place.end is None else place
+
+    def _found_in(self, beginning: bytes) -> PixelData | None:
         """Look at the beginning only, which has the layout of the object before most often."""
-        beginning = os.pread(self.fd, _BEGINNING_BYTES, self.body_offset)
-        size_bytes = self._length - self.body_offset
-        form = IndexKey(self.transfer_syntax_uid, _LAST_TAG, len(beginning), size_bytes)
+        form = IndexKey(self.transfer_syntax_uid, _LAST_TAG, len(beginning), _ANY_SIZE)
         try:
             found = self._layouts.index(beginning, form)
         except UnreadableObject:
             return None
-        place = _place_in(found, beginning, self.body_offset, self._required_encoding)
-        return None if place is None or place.end is None else place
+        return _place_in(found, beginning, self.body_offset, self._required_encoding)
 
     def _found_by_walk(self) -> PixelData | None:
         with (
@@ -306,17 +349,32 @@ class HeldPart(PartFile):
                 return None
 
     def _split(self, pixels: PixelData) -> None:
-        disk = self._area.create_part()
-        self._disk, self._pixels = disk, pixels
         arrived = self._length
-        self._length = pixels.start
         content = os.pread(self.fd, arrived - pixels.start, pixels.start)
         os.ftruncate(self.fd, pixels.start)
-        # At the same places as in the whole object, so that it can become that by what is missing.
-        os.lseek(disk.fd, pixels.start, os.SEEK_SET)
+        self._begin_split(pixels)
+        self._write_split((content,))
+
+    def _split_at_once(self, buffers: Sequence[Buffer]) -> Sequence[Buffer]:
+        """Keep the header of the first bytes if all of it is there; return what comes behind it."""
+        if self._needs_whole or self._encoding is None:
+            return buffers
+        first = _beginning(buffers, self.body_offset + _BEGINNING_BYTES)
+        pixels = self._found_in(first[self.body_offset :])
+        if pixels is None or (pixels.end or _ANY_SIZE) - pixels.start < _LEAST_PIXEL_BYTES:
+            return buffers
+        super().writev((first[: pixels.start],))
+        self._begin_split(pixels)
+        return _behind(buffers, pixels.start)
+
+    def _begin_split(self, pixels: PixelData) -> None:
+        """Let the pixel data go to the disk from now on."""
+        disk = self._area.create_part()
+        self._disk, self._pixels, self._length = disk, pixels, pixels.start
+        self._disk_start = max(pixels.start + (self.shift or 0), 0)
+        os.lseek(disk.fd, self._disk_start, os.SEEK_SET)
         if pixels.end is None:
             self._fragments = _Fragments(self._required_encoding)
-        self._write_split((content,))
 
     def _write_split(self, buffers: Sequence[Buffer]) -> None:
         assert self._disk is not None
@@ -372,13 +430,20 @@ class HeldPart(PartFile):
         os.close(self.fd)
         self.folder_fd, self.name, self.fd = disk.folder_fd, disk.name, disk.fd
 
-    def _complete(self, disk: PartFile, pixels: PixelData) -> None:
-        """Add to the pixel data on the disk what is in memory."""
-        os.lseek(disk.fd, 0, os.SEEK_SET)
-        _append(disk.fd, self.fd, 0, pixels.start)
-        if pixels.end is not None and pixels.end < self._length:
-            os.lseek(disk.fd, pixels.end, os.SEEK_SET)
-            _append(disk.fd, self.fd, pixels.end, self._length)
+    def _complete(self, disk: PartFile, pixels: PixelData) -> PartFile:
+        """Add to the pixel data on the disk what is in memory; return the part with all of it."""
+        end = self._length if pixels.end is None else min(pixels.end, self._length)
+        whole = disk if self._disk_start == pixels.start else self._area.create_part()
+        os.lseek(whole.fd, 0, os.SEEK_SET)
+        _append(whole.fd, self.fd, 0, pixels.start)
+        if whole is not disk:
+            start = self._disk_start
+            _append(whole.fd, disk.fd, start, start + end - pixels.start)
+            disk.discard()
+        if end < self._length:
+            os.lseek(whole.fd, end, os.SEEK_SET)
+            _append(whole.fd, self.fd, end, self._length)
+        return whole
 
     def _end_of(self, pixels: PixelData) -> int:
         name = "(7FE0,0010)"
@@ -497,6 +562,26 @@ def _place_in(found: Index, data: Buffer, body_offset: int, encoding: Encoding) 
     if end is None and not found.inside_fragments:
         end = body_offset + found.end
     return PixelData(body_offset + start, body_offset + value, end)
+
+
+def _beginning(buffers: Sequence[Buffer], size_bytes: int) -> bytes:
+    """Return the first bytes of some buffers."""
+    beginning = bytearray()
+    for buffer in buffers:
+        beginning += buffer[: size_bytes - len(beginning)]
+        if len(beginning) == size_bytes:
+            break
+    return bytes(beginning)
+
+
+def _behind(buffers: Sequence[Buffer], size_bytes: int) -> list[Buffer]:
+    """Return some buffers without their first bytes."""
+    left: list[Buffer] = []
+    for buffer in buffers:
+        skipped = min(size_bytes, len(buffer))
+        size_bytes -= skipped
+        left.append(memoryview(buffer)[skipped:])
+    return left
 
 
 def _append(target: int, source: int, start: int, end: int) -> None:

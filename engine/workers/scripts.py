@@ -121,10 +121,12 @@ class Anonymizer:
             if depends is not None:
                 source.edits.learn(key, depends, before, part.body_offset, syntax, after)
         try:
-            return part.with_pixels(after, header)
+            whole = part.with_pixels(after, header)
         except UnreadableObject as error:
             what = f"{steps[0].script_name}: it left what can't be read"
             raise ProcessingFailed(f"{what}: {error.detail}") from error
+        source.pixel_shift = part.shift
+        return whole
 
     def _made_of(
         self, content: bytes, steps: Steps, labels: tuple[str, str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import pydicom
 import pytest
 
 from engine.anonymize import Script, ScriptContext, edit_file
+from engine.dicom.dataset import ElementIndexCache
 from engine.events import EditedOnDisk
 from engine.intake.object import ObjectArrival
 from engine.model.anonymization import SiteScript
@@ -17,6 +19,7 @@ from engine.model.session import ObjectState
 from engine.model.site import SiteSettings
 from engine.settings import Durability
 from engine.storage.held import IN_MEMORY_BYTES, HeldPart
+from engine.storage.incoming import IncomingArea
 from engine.workers.pool import Workers
 from engine.workers.scripts import run_script
 from tests import dicom
@@ -266,38 +269,78 @@ def test_a_header_that_is_too_long_to_be_held_is_on_the_disk_and_that_is_said(
     assert file.read_bytes() == as_a_whole(tmp_path, bench, data_set, EXPLICIT, RELABEL)
 
 
+@pytest.mark.parametrize(
+    ("syntax", "pixels", "behind", "more"),
+    [
+        (EXPLICIT, native(LARGE[:200_000]), BEHIND, "- (FFFC,FFFC)"),
+        (JPEG, dicom.fragments(LARGE[:90_000], LARGE[:2]), replace(BEHIND, value=b"zero"), ""),
+    ],
+    ids=["native", "encapsulated"],
+)
 def test_later_objects_of_a_series_wait_for_no_script_and_are_what_it_makes_of_them(
-    scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scripted: Scripted,
+    tmp_path: Path,
+    syntax: str,
+    pixels: dicom.Element,
+    behind: dicom.Element,
+    more: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    statements = f"{RELABEL}\n(0008,0018) := hashUID[(0008,0018)]"
+    statements = f"{RELABEL}\n(0008,0018) := hashUID[(0008,0018)]\n{more}"
     bench = scripted(statements)
     places = replace(bench.pipeline._places, durability=Durability.NONE)
     monkeypatch.setattr(bench.pipeline, "_places", places)
     source = bench.begin().arrival.source
-    at_once, expected = [], []
-    for number in range(4):
+    at_once, on_disk_early, expected = [], [], []
+    # The script has not run for the labels of the last one. What goes from the one before is longer
+    # than in the others, so that its pixel data are not where they must be.
+    for number, label in enumerate(["S1", "S1", "S1", "S1  (a note)", "S2"]):
         uid = f"1.2.826.0.1.3680043.8.498.{number}"
-        # The last one belongs to another subject, so that the script has not run for its labels.
-        subject = "S2" if number == 3 else "S1"
-        comments = f"Project:NEURO-01 Subject:{subject} Session:E1"
-        data_set = image(EXPLICIT, native(LARGE[:200_000]), SOPInstanceUID=uid,
-                         InstanceNumber=str(number), PatientComments=comments)  # fmt: skip
-        incoming = bench.pipeline.begin(
-            ObjectArrival(source, dicom.CT_IMAGE_STORAGE, uid, EXPLICIT)
+        comments = f"Project:NEURO-01 Session:E1 Subject:{label}"
+        data_set = image(
+            *(syntax, pixels, behind),
+            SOPInstanceUID=uid,
+            InstanceNumber=str(number),
+            PatientComments=comments,
         )
-        incoming.write([data_set], len(data_set))
+        arrival = ObjectArrival(source, dicom.CT_IMAGE_STORAGE, uid, syntax)
+        incoming = bench.pipeline.begin(arrival)
+        for start in range(0, len(data_set), 16_000):
+            incoming.write([memoryview(data_set)[start : start + 16_000]], 16_000)
+        incoming.size_bytes = len(data_set)
+        on_disk_early.append(len(bench.parts()))
+        assert on_disk(bench.root) == []
         outcome = bench.pipeline.finish_at_once(incoming)
         at_once.append(outcome is not None)
         outcome = outcome or bench.pipeline.finish(incoming)
         bench.pipeline.record_outcome(incoming, outcome)
         assert outcome.state is ObjectState.STORED
-        if subject == "S1":
-            made = as_a_whole(tmp_path, bench, data_set, EXPLICIT, statements, uid)
-            expected.append(made)
-    assert at_once == [False, True, True, False]
+        if label != "S2":
+            expected.append(as_a_whole(tmp_path, bench, data_set, syntax, statements, uid))
+    assert on_disk_early == [0, 1, 1, 1, 1]
+    assert at_once == [False, True, True, True, False]
     stored = [file.read_bytes() for file in bench.files()]
-    assert sorted(expected) == sorted(f for f in stored if b"S1" in f)
-    assert (len(stored), bench.parts(), on_disk(bench.root)) == (4, [], [])
+    assert sorted(expected) == sorted(file for file in stored if b"S2" not in file)
+    assert (len(stored), bench.parts()) == (5, [])
+
+
+@pytest.mark.parametrize("shift", [-100_000, -50, 0, 50])
+@pytest.mark.parametrize("cut_bytes", [0, 8, 1_000])
+def test_what_is_in_two_parts_becomes_whole_wherever_its_pixel_data_are(
+    tmp_path: Path, shift: int, cut_bytes: int
+) -> None:
+    data_set = image(EXPLICIT, native(LARGE[:200_000]), BEHIND)
+    data_set = data_set[: len(data_set) - cut_bytes]
+    area = IncomingArea(tmp_path, "boot")
+    with closing(area), HeldPart(area, shift=shift) as held:
+        held.expect(4, EXPLICIT, ElementIndexCache())
+        for piece in (b"meta" + data_set[:17_000], data_set[17_000:]):
+            held.writev([piece[:3], piece[3:]])
+        assert held.is_split
+        with held.whole() as whole:
+            assert whole.size_bytes == 4 + len(data_set)
+            assert os.pread(whole.fd, whole.size_bytes, 0) == b"meta" + data_set
+    assert list(tmp_path.rglob("*.part")) == []
 
 
 def test_a_peer_that_goes_away_leaves_nothing(scripted: Scripted) -> None:
