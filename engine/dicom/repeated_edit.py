@@ -99,6 +99,8 @@ class RepeatedEdit:
         """Which VR a changed element must have; empty if it must not be there."""
         self._made: dict[int, bytes] = {}
         """What changed elements become; empty if they are removed."""
+        self.instance = ""
+        """The SOP instance that the last object became; empty if it stayed the same."""
         self._nested: tuple[int, ...] = ()
         self._layout: _Layout | None = None
         """That of the last object."""
@@ -132,6 +134,7 @@ class RepeatedEdit:
 
     def apply(self, data: bytes, layout: _Layout) -> bytes | None:
         """Return an edited data set; None if it must be edited by the scripts."""
+        self.instance = ""
         if layout is not self._layout:
             if not self._fits(data, layout):
                 return None
@@ -146,15 +149,17 @@ class RepeatedEdit:
             if isinstance(step, bytes):
                 made.append(step)
             elif isinstance(step, _Hashed):
-                uid = self.hashed_uid(data, layout, step.target)
+                uid = self._hashed_uid(data, layout, step.target)
                 if not uid:
                     return None
+                if step.target == SOP_INSTANCE_UID:
+                    self.instance = uid
                 made.append(step.head + _uid_value(uid, self._encoding))
             else:
                 made.append(data[step[0] : step[1]])
         return b"".join(made)
 
-    def hashed_uid(self, data: bytes, layout: _Layout, target: int) -> str:
+    def _hashed_uid(self, data: bytes, layout: _Layout, target: int) -> str:
         """Return the UID that an element gets by hashing; empty if that is not certain."""
         place = layout.places.get(self._hashed[target])
         if place is None:
@@ -162,11 +167,6 @@ class RepeatedEdit:
         vr, value, _ = value_at(data, place[0], self._encoding)
         found = _UID.fullmatch(data, value, place[1]) if vr in ("", "UI") else None
         return hash_uid(found[1].decode("ascii")) if found else ""
-
-    @property
-    def changes_instance(self) -> bool:
-        """Whether objects become other SOP instances."""
-        return SOP_INSTANCE_UID in self._hashed
 
     @property
     def is_of_one_instance(self) -> bool:
@@ -237,7 +237,7 @@ class EditMemory:
         if made is None or layout is None:
             return None
         self._lessons[key] = 0
-        return _with_meta(edit, file[:begin], data, layout) + made
+        return _meta_for(edit, file[:begin]) + made
 
     def learn(
         self, key: Hashable, depends: Dependence, file: bytes, begin: int, syntax: str, after: bytes
@@ -260,7 +260,7 @@ class EditMemory:
         result = self._layout(made, syntax)
         if result is None or not edit.learn(data, layout, made, result):
             return
-        meta = _with_meta(edit, file[:begin], data, layout)
+        meta = _meta_for(edit, file[:begin])
         if meta == after[:place] and not edit.is_of_one_instance:
             self._edits[key] = edit
 
@@ -319,8 +319,6 @@ def _uid_value(uid: str, encoding: Encoding) -> bytes:
     return pack(form[1] + form[0], len(value)) + value
 
 
-def _with_meta(edit: RepeatedEdit, meta: bytes, data: bytes, layout: _Layout) -> bytes:
-    """Return the file meta that belongs to an edited data set."""
-    if not edit.changes_instance:
-        return meta
-    return with_instance(meta, edit.hashed_uid(data, layout, SOP_INSTANCE_UID))
+def _meta_for(edit: RepeatedEdit, meta: bytes) -> bytes:
+    """Return the file meta of the object that was edited last."""
+    return with_instance(meta, edit.instance) if edit.instance else meta

@@ -379,6 +379,12 @@ class HeldPart(PartFile):
     def _write_split(self, buffers: Sequence[Buffer]) -> None:
         assert self._disk is not None
         assert self._pixels is not None
+        size_bytes = sum(map(len, buffers))
+        # Nearly always: no object of Python for each fragment.
+        if self._length + size_bytes <= (self._pixels.end or 0):
+            self._disk.writev(buffers)
+            self._length += size_bytes
+            return
         inside: list[Buffer] = []
         for buffer in buffers:
             view = memoryview(buffer)
