@@ -14,23 +14,17 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.dicom.dataset import ElementIndexCache, IndexKey
-from engine.dicom.elements import (
-    LONG_HEAD_BYTES,
-    PIXEL_VRS,
-    UNDEFINED_LENGTH,
-    encoding_of,
-    index,
-    value_at,
-)
+from engine.dicom.elements import encoding_of
 from engine.dicom.part10 import body_offset_in
 from engine.errors import UnreadableObject
 from engine.host.kernel_copy import copy_bytes
 from engine.storage.incoming import PartFile, out_of_resources
+from engine.storage.pixel_data import ANY_SIZE, LAST_TAG, Fragments, PixelData, pixels_in, place_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.dicom.elements import Buffer, Encoding, Index
+    from engine.dicom.elements import Buffer, Encoding
     from engine.storage.incoming import IncomingArea
 
 IN_MEMORY_BYTES: Final = 1024 * 1024
@@ -39,23 +33,8 @@ MOST_HEADER_BYTES: Final = 8 * 1024 * 1024
 """A longer header is written to the disk as it comes."""
 _LEAST_PIXEL_BYTES: Final = 64 * 1024
 """Shorter pixel data go with the header: to leave them out would cost more than it saves."""
-_LAST_TAG: Final = 0x7FE00010
 _BEGINNING_BYTES: Final = 16_000
 """Most headers are shorter."""
-_ITEM_HEAD_BYTES: Final = 8
-_ANY_SIZE: Final = 1 << 48
-"""For a data set whose length is not known yet."""
-
-
-class PixelData(NamedTuple):
-    """Where the pixel data of an object are, in bytes from the beginning of its file."""
-
-    element: int
-    """Where the element begins."""
-    start: int
-    """Where its value begins."""
-    end: int | None
-    """Behind its value, and the delimiter of an encapsulated one; None if that is yet to come."""
 
 
 class WithoutPixels(NamedTuple):
@@ -120,7 +99,7 @@ class HeldPart(PartFile):
         self._layouts = ElementIndexCache()
         self._found: tuple[int, PixelData | None] = (0, None)
         """Where the pixel data are in memory, and how much had come when they were looked for."""
-        self._fragments: _Fragments | None = None
+        self._fragments: Fragments | None = None
         self._fault: UnreadableObject | None = None
         """Why the pixel data have no end; all that comes then goes with them."""
         self._without_pixels: WithoutPixels | None = None
@@ -246,7 +225,7 @@ class HeldPart(PartFile):
         place = self._place_of_empty(edited, body_offset_in(edited) or 0, source)
         if place is None:
             self.shift = None
-            return self._new_part(lambda target: target.writev((edited,)))
+            return _written(self._area, lambda target: target.writev((edited,)))
         before, behind = edited[:place] + source.head, edited[place + len(source.empty) :]
         self.shift = len(before) - pixels.start
         size_bytes = self._end_of(pixels) - pixels.start
@@ -258,7 +237,7 @@ class HeldPart(PartFile):
             self._append_pixels(target, pixels, size_bytes)
             target.writev((behind,))
 
-        return self._new_part(write)
+        return _written(self._area, write)
 
     def _filled(self, before: bytes, size_bytes: int, behind: bytes) -> PartFile:
         """Return the part in which the pixel data are, with what belongs around them."""
@@ -275,18 +254,6 @@ class HeldPart(PartFile):
             raise
         return disk
 
-    def _new_part(self, write: Callable[[PartFile], object]) -> PartFile:
-        target = self._area.create_part()
-        try:
-            write(target)
-        except OSError as error:
-            target.discard()
-            raise out_of_resources(error) from error
-        except BaseException:
-            target.discard()
-            raise
-        return target
-
     def _append_pixels(self, target: PartFile, pixels: PixelData, size_bytes: int) -> None:
         disk = self._disk
         start = pixels.start if disk is None else self._disk_start
@@ -297,7 +264,7 @@ class HeldPart(PartFile):
         tail = source.empty + source.behind
         if content.endswith(tail):  # as most scripts leave it
             return len(content) - len(tail)
-        pixels = _pixels_in(content, body, self._required_encoding, len(content) - body)
+        pixels = pixels_in(content, body, self._required_encoding, len(content) - body)
         if pixels is None or not content.startswith(source.empty, pixels.element):
             return None
         return pixels.element
@@ -329,12 +296,12 @@ class HeldPart(PartFile):
 
     def _found_in(self, beginning: bytes) -> PixelData | None:
         """Look at the beginning only, which has the layout of the object before most often."""
-        form = IndexKey(self.transfer_syntax_uid, _LAST_TAG, len(beginning), _ANY_SIZE)
+        form = IndexKey(self.transfer_syntax_uid, LAST_TAG, len(beginning), ANY_SIZE)
         try:
             found = self._layouts.index(beginning, form)
         except UnreadableObject:
             return None
-        return _place_in(found, beginning, self.body_offset, self._required_encoding)
+        return place_in(found, beginning, self.body_offset, self._required_encoding)
 
     def _found_by_walk(self) -> PixelData | None:
         with (
@@ -342,7 +309,7 @@ class HeldPart(PartFile):
             memoryview(pages) as content,
         ):
             try:
-                return _pixels_in(content, self.body_offset, self._required_encoding, _ANY_SIZE)
+                return pixels_in(content, self.body_offset, self._required_encoding, ANY_SIZE)
             except UnreadableObject:
                 # A sequence may go on beyond what has come; what is really wrong with the object
                 # is said when it is complete.
@@ -361,7 +328,7 @@ class HeldPart(PartFile):
             return buffers
         first = _beginning(buffers, self.body_offset + _BEGINNING_BYTES)
         pixels = self._found_in(first[self.body_offset :])
-        if pixels is None or (pixels.end or _ANY_SIZE) - pixels.start < _LEAST_PIXEL_BYTES:
+        if pixels is None or (pixels.end or ANY_SIZE) - pixels.start < _LEAST_PIXEL_BYTES:
             return buffers
         super().writev((first[: pixels.start],))
         self._begin_split(pixels)
@@ -374,7 +341,7 @@ class HeldPart(PartFile):
         self._disk_start = max(pixels.start + (self.shift or 0), 0)
         os.lseek(disk.fd, self._disk_start, os.SEEK_SET)
         if pixels.end is None:
-            self._fragments = _Fragments(self._required_encoding)
+            self._fragments = Fragments(self._required_encoding)
 
     def _write_split(self, buffers: Sequence[Buffer]) -> None:
         assert self._disk is not None
@@ -490,84 +457,20 @@ def copy_to_disk(area: IncomingArea, part: PartFile) -> PartFile:
     Raises:
         OutOfResources: if the storage does not take it.
     """
-    copy = area.create_part()
+    return _written(area, lambda copy: _append(copy.fd, part.fd, 0, part.size_bytes))
+
+
+def _written(area: IncomingArea, write: Callable[[PartFile], object]) -> PartFile:
+    """Return a new part with what a function writes to it."""
+    part = area.create_part()
     try:
-        _append(copy.fd, part.fd, 0, part.size_bytes)
-    except OSError as error:
-        copy.discard()
-        raise out_of_resources(error) from error
-    return copy
-
-
-class _Fragments:
-    """Finds the end of encapsulated pixel data in bytes as they come (PS3.5 A.4)."""
-
-    def __init__(self, encoding: Encoding) -> None:
-        self._encoding = encoding
-        self._head = b""
-        """The beginning of an item's head that came in part."""
-        self._left = 0
-        """Of the item that is arriving."""
-
-    def take(self, view: memoryview) -> tuple[int, bool]:
-        """Return how many bytes are inside, and whether the end is among them.
-
-        Raises:
-            UnreadableObject: if something else than an item stands there.
-        """
-        position = 0
-        while position < len(view):
-            if self._left:
-                step = min(self._left, len(view) - position)
-                self._left -= step
-                position += step
-                continue
-            wanted = _ITEM_HEAD_BYTES - len(self._head)
-            self._head += view[position : position + wanted]
-            position = min(position + wanted, len(view))
-            if len(self._head) < _ITEM_HEAD_BYTES:
-                break
-            key, length = self._encoding.key_and_length(self._head, 0)
-            self._head = b""
-            if key == self._encoding.sequence_end:
-                return position, True
-            if key != self._encoding.item or length == UNDEFINED_LENGTH:
-                raise UnreadableObject("(7FE0,0010) holds something that is no item")
-            self._left = length
-        return position, False
-
-
-def _pixels_in(
-    content: Buffer, body_offset: int, encoding: Encoding, size_bytes: int
-) -> PixelData | None:
-    """Return where the pixel data begin, and end if that is known; None if they are not there.
-
-    Args:
-        content: a file, or its beginning.
-        body_offset: where its data set begins.
-        encoding: of the data set.
-        size_bytes: of the whole data set.
-
-    Raises:
-        UnreadableObject: if the elements before them can't be found.
-    """
-    with memoryview(content)[body_offset:] as data:
-        found = index(data, encoding, _LAST_TAG, to_end=False, size_bytes=size_bytes)
-        return _place_in(found, data, body_offset, encoding)
-
-
-def _place_in(found: Index, data: Buffer, body_offset: int, encoding: Encoding) -> PixelData | None:
-    # The walk ends behind the group of pixel data, so that they are last if they are there.
-    key = next(reversed(found.starts), 0)
-    start = found.starts.get(key, 0)
-    is_there = encoding.key(key) in PIXEL_VRS and key not in found.odd
-    if not is_there or start + LONG_HEAD_BYTES > len(data):
-        return None
-    _, value, length = value_at(data, start, encoding)
-    end = None if length == UNDEFINED_LENGTH else body_offset + value + length
-    if end is None and not found.inside_fragments:
-        end = body_offset + found.end
-    return PixelData(body_offset + start, body_offset + value, end)
+        write(part)
+    except BaseException as error:
+        part.discard()
+        if isinstance(error, OSError):
+            raise out_of_resources(error) from error
+        raise
+    return part
 
 
 def _beginning(buffers: Sequence[Buffer], size_bytes: int) -> bytes:
