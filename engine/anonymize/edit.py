@@ -103,8 +103,8 @@ def _errors_translated() -> Iterator[None]:
         yield
     except StatementFailure as failure:
         raise UneditableFile(failure.cause, failure.remedy) from failure
-    except TimeLimit:
-        raise UneditableFile("the profile took longer than its time limit", "leave it") from None
+    except TimeLimit as limit:
+        raise UneditableFile(f"the profile took longer than {limit}", "leave it out") from None
     except UNREADABLE as error:
         detail = f"it can't be edited ({type(error).__name__})"
         raise UneditableFile(detail, "check it with dcmdump") from error

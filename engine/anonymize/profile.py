@@ -24,8 +24,8 @@ from engine.anonymize.datasets.writing import store
 from engine.anonymize.errors import StatementFailure
 from engine.anonymize.files.values import kept_element, part_of
 from engine.anonymize.functions.dates import SECONDS_PER_UNIT, moved
-from engine.anonymize.functions.uids import hash_uid
 from engine.anonymize.record import append_method_codes, mark_as_deidentified
+from engine.dicom.uid_hash import hash_uid
 from engine.model.anonymization import Retain
 
 if TYPE_CHECKING:

@@ -75,8 +75,7 @@ def _runtime_error(
     if isinstance(error, StatementFailure):
         return ScriptRuntimeError(line, where, error.cause, error.remedy, source.name)
     if isinstance(error, TimeLimit):
-        limit = f"{run.script_context.time_limit_seconds:g} s"
-        cause = f"took longer than {limit} on one object"
+        cause = f"took longer than {error} on one object"
         return ScriptTimeout(line, where, cause, "simplify the script", source.name)
     cause = f"the object can't be edited ({type(error).__name__})"
     return ScriptRuntimeError(line, where, cause, "", source.name)

@@ -213,9 +213,10 @@ def _sendable(fd: int) -> Sendable:
 IMPLEMENTATION_CLASS_UID = "2.25.235022223827495242976505035687323014033"
 IMPLEMENTATION_VERSION_NAME = "DICOMDOCK_0.1"
 
-_LENGTH = Struct("<I")
+_LENGTH, _LENGTH16 = Struct("<I"), Struct("<H")
 _ELEMENT = Struct("<HH2sH")
 _HEAD = PREAMBLE + _ELEMENT.pack(0x0002, 0x0000, b"UL", 4)
+_INSTANCE = Struct("<HH2s").pack(0x0002, 0x0003, b"UI")
 _LONGEST_UID_BYTES = 64
 _GROUP_LENGTH_END = len(_HEAD) + _LENGTH.size
 
@@ -281,12 +282,29 @@ class FileMeta:
 
 def body_offset(fd: int) -> int | None:
     """Return where the data set begins in a stored file, None if it is no such file."""
+    return body_offset_in(os.pread(fd, _GROUP_LENGTH_END, 0))
+
+
+def body_offset_in(beginning: bytes) -> int | None:
+    """Return where the data set begins in a file that begins so, None if it is no such file."""
     # Every file of ours begins so: the group length is its first element, with a fixed head.
-    beginning = os.pread(fd, _GROUP_LENGTH_END, 0)
     if len(beginning) < _GROUP_LENGTH_END or not beginning.startswith(_HEAD):
         return None
     (length,) = _LENGTH.unpack_from(beginning, len(_HEAD))
     return _GROUP_LENGTH_END + int(length)
+
+
+def with_instance(meta: bytes, sop_instance_uid: str) -> bytes:
+    """Return preamble and file meta, as `FileMeta` makes them, for another SOP instance.
+
+    Raises:
+        UnreadableObject: if the UID is longer than an element can hold.
+    """
+    start = meta.index(_INSTANCE, _GROUP_LENGTH_END)
+    end = start + 8 + _LENGTH16.unpack_from(meta, start + 6)[0]
+    element = _element(0x0003, b"UI", sop_instance_uid)
+    content = b"".join((meta[_GROUP_LENGTH_END:start], element, meta[end:]))
+    return b"".join((_HEAD, _LENGTH.pack(len(content)), content))
 
 
 def _long_element(element: int, value: bytes) -> bytes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.dicom.dataset import ElementIndexCache, read_complete, read_in_parts
 from engine.dicom.part10 import FileMeta, body_offset
+from engine.dicom.repeated_edit import EditMemory
 from engine.errors import IntakeError
 from engine.model.session import ProjectScript
 from engine.storage.held import HeldPart
@@ -57,6 +58,12 @@ class AssociationContext:
         """The open folders that files go to, by area."""
         self._metas: dict[tuple[str, str], FileMeta] = {}
         self.layouts = ElementIndexCache()
+        self.edits = EditMemory()
+        """What scripts have done to its last objects."""
+        self.pixel_shift: int | None = None
+        """By how many bytes the last edit has moved the pixel data, as it may the next ones."""
+        self.may_not_wait = False
+        """Whether the present object is stored by a thread that must not wait for a script."""
         self.receiver_policy: ReceiverPolicy | None = None
         """The policy that decided about the last object."""
         self.traced: tuple[int, tuple[tuple[int, str | None], ...]] | None = None
@@ -191,7 +198,7 @@ class IncomingObject:
             source = self._part.without_pixels()
             assert source is not None
             data_set = memoryview(source.content)[self.body_offset :]
-            return read_complete(data_set, syntax, last_tag=last_tag)
+            return read_complete(data_set, syntax, last_tag=last_tag, layouts=layouts)
         # The whole data set is in memory: nothing is read back from the file.
         if len(kept) == self.size_bytes:
             return read_complete(kept, syntax, last_tag=last_tag, layouts=layouts)

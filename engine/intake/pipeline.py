@@ -31,6 +31,7 @@ from engine.storage.folders import FlushedFolders, OpenFolders
 from engine.storage.held import MOST_HEADER_BYTES, HeldPart, on_disk
 from engine.storage.incoming import publish
 from engine.storage.placement import ObjectFiltered, distinct_name
+from engine.workers.scripts import Anonymizer, MustWait
 
 if TYPE_CHECKING:
     from engine.dicom.header import HeaderView
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from engine.storage.guard import StorageGuard
     from engine.storage.incoming import IncomingArea, PartFile, Published
     from engine.storage.quarantine import Quarantine
-    from engine.workers.scripts import Anonymizer
 
 SUCCESS = 0x0000
 ABANDONED = 0xC000
@@ -129,11 +129,27 @@ class Pipeline:
 
     def may_block(self, incoming: IncomingObject) -> bool:
         """Tell whether `finish` may wait: for a process, a plug-in, a flush or much to be read."""
+        source = incoming.arrival.source
+        policy = self._router.receiver_policy(source.receiver)
         return (
             self._places.durability is not Durability.NONE
             or incoming.size_bytes > LONGEST_AT_ONCE_BYTES
-            or not self._router.receiver_policy(incoming.arrival.source.receiver).never_blocks
+            # What a script has done to an object may be known for the next one.
+            or not (policy.never_blocks or (policy.only_site_script and source.edits.has_edits))
         )
+
+    def finish_at_once(self, incoming: IncomingObject) -> ObjectOutcome | None:
+        """Do as `finish` does if that waits for nothing; else do nothing and return None."""
+        if self.may_block(incoming):
+            return None
+        source = incoming.arrival.source
+        source.may_not_wait = True
+        try:
+            return self.finish(incoming)
+        except MustWait:
+            return None
+        finally:
+            source.may_not_wait = False
 
     def begin(self, arrival: ObjectArrival) -> IncomingObject:
         """Open the object that is about to arrive; a full storage is reported at its end."""
@@ -175,6 +191,8 @@ class Pipeline:
         return HeldPart(
             self._places.incoming,
             needs_whole=policy.needs_whole,
+            keeps_unreadable=policy.keeps_unreadable,
+            shift=arrival.source.pixel_shift,
             report=report,
             most_header_bytes=self._places.held_header_bytes,
         )
@@ -241,12 +259,8 @@ class Pipeline:
             header = self._read(incoming, receiver_policy)
         except (UnreadableObject, SopClassMismatch) as error:
             return self._refuse_content(
-                # Kept only if the receiver does not anonymize: an unreadable object can't be
-                # anonymized.
-                part,
-                arrival,
-                error,
-                keep=receiver_policy.site_step is None,
+                *(part, arrival, error),
+                keep=receiver_policy.keeps_unreadable,
             )
         header, series = self._identified(incoming, header, receiver_policy)
         # As soon as the project is known, for it may have filters of its own: an unwanted object

@@ -110,9 +110,11 @@ class ReceiverPolicy:
         "has_default_template",
         "holds",
         "identifier",
+        "keeps_unreadable",
         "last_tag",
         "needs_whole",
         "never_blocks",
+        "only_site_script",
         "project_steps",
         "receiver",
         "remembered",
@@ -150,6 +152,8 @@ class ReceiverPolicy:
         """The greatest tag that must be read (XNAT 5.7)."""
         self.site_step = anonymization if receiver.anonymization else None
         """The site's anonymization, done to each object before it is stored."""
+        self.keeps_unreadable = self.site_step is None
+        """Whether a refused object is quarantined; what can't be read can't be anonymized."""
         self.project_steps = routing.projects.anonymizations if receiver.anonymization else {}
         """The anonymization of each project, by id, done before an object is in the archive."""
         self.anonymizes = bool(self.site_step or self.project_steps)
@@ -167,6 +171,9 @@ class ReceiverPolicy:
         waits = self.anonymizes or chain
         self.never_blocks = not waits and self.remembered is not None
         """Whether storing waits for no script, processor or plug-in."""
+        others = self.project_steps or chain
+        self.only_site_script = not others and self.remembered is not None
+        """Whether the site's script is all that storing may wait for."""
 
     def steps(self, project: str | None, *, directly: bool) -> tuple[Anonymization, ...]:
         """Return the anonymizations to run before an object is stored, in their order.

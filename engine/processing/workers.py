@@ -15,13 +15,17 @@ from engine.processing.job import (
     get_ready,
     run_processor,
 )
+from engine.workers import pool
 from engine.workers.pool import Workers, worker_faults
 
 PROCESSES_PER_INSTANCE: Final = 2
 CPU_SECONDS: Final = 20.0
 """The longest that a processor may compute for one object."""
 WALL_SECONDS: Final = 30.0
-"""The longest that a processor may take for one object, waiting included."""
+"""The longest that a plugin may take for one object, waiting included.
+
+A script waits for nothing but the machine, so that only the limit of every process holds for it.
+"""
 
 _logger = logging.getLogger(__name__)
 
@@ -52,7 +56,7 @@ class ProcessorWorkers:
             ProcessingFailed: if it hangs, crashes or breaks.
             OutOfResources: if no process can be started.
         """
-        workers = self._workers(instance_id)
+        workers = self._workers(instance_id, job.plugin)
         try:
             with worker_faults():
                 return workers.run(job, files)
@@ -69,7 +73,7 @@ class ProcessorWorkers:
             call: the plugin that it is; None for a script.
         """
         try:
-            self._workers(instance_id).start_ahead(partial(get_ready, call))
+            self._workers(instance_id, call).start_ahead(partial(get_ready, call))
         except OSError as error:
             _logger.warning("no process for a processor can be started yet: %s", error.strerror)
 
@@ -96,7 +100,9 @@ class ProcessorWorkers:
         for workers in known:
             workers.close()
 
-    def _workers(self, instance_id: int) -> Workers[ProcessorJob, ProcessorResult]:
+    def _workers(
+        self, instance_id: int, plugin: PluginCall | None
+    ) -> Workers[ProcessorJob, ProcessorResult]:
         with self._lock:
             # Else a late object would start a process that is never ended.
             if self._closed:
@@ -108,6 +114,6 @@ class ProcessorWorkers:
                     run_processor,
                     processes=self._processes,
                     cpu_seconds=cpu_seconds,
-                    wall_seconds=wall_seconds,
+                    wall_seconds=wall_seconds if plugin else pool.WALL_SECONDS,
                 )
             return found

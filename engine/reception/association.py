@@ -388,8 +388,9 @@ class IncomingAssociation:
         """Store the object and answer; on a thread of the pool if that may block."""
         operation, self._operation = self._operation, None
         assert operation is not None
-        if not operation.may_block():
-            self._answer(event.request, operation, operation.finish())
+        outcome = operation.finish_at_once()
+        if outcome is not None:
+            self._answer(event.request, operation, outcome)
             return
         # Not read meanwhile, so the sender waits: no queue of objects grows in memory.
         self._pause()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import ProcessingFailed
 from engine.intake.object import ObjectArrival
@@ -11,13 +11,15 @@ from engine.intake.pipeline import ABANDONED, ObjectOutcome
 from engine.model.session import ObjectState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from engine.dimse.commands import StoreRequest
     from engine.intake.object import IncomingObject
     from engine.intake.pipeline import Pipeline
     from engine.reception.dock import AssociationDock
     from engine.reception.live_association import LiveAssociation
+
+R = TypeVar("R")
 
 _logger = logging.getLogger(__name__)
 
@@ -73,14 +75,17 @@ class StoreOperation:
         """Write the next bytes of the data set."""
         self._incoming.write(segments, size_bytes)
 
-    def may_block(self) -> bool:
-        """Tell whether `finish` may block, and so must not run on the loop's thread."""
-        return self._pipeline.may_block(self._incoming)
+    def finish_at_once(self) -> ObjectOutcome | None:
+        """Do as `finish` does, if that can't block the loop's thread; None if it may."""
+        return self._guarded(self._pipeline.finish_at_once)
 
     def finish(self) -> ObjectOutcome:
         """Store the complete object; call `record` after the answer."""
+        return self._guarded(self._pipeline.finish)
+
+    def _guarded(self, finish: Callable[[IncomingObject], R]) -> R | ObjectOutcome:
         try:
-            return self._pipeline.finish(self._incoming)
+            return finish(self._incoming)
         except Exception as error:
             # The border: a defect of ours must not lose the association or go unrecorded.
             _logger.exception("object of %s failed", self._live.id)

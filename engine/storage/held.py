@@ -1,8 +1,9 @@
 """Objects that are held in memory until they are edited, so that no disk sees whose they are.
 
-The header of an object, and what comes behind its pixel data, stay in memory; the pixel data of a
-large one are on the disk, at the places that they would have in its whole file. What edits the
-object is given it without them, and they are put back afterwards.
+The header of an object, and what comes behind its pixel data, stay in memory. The pixel data of a
+large one, and of a later one of a series, are on the disk. What edits the object is given it
+without them, and they are put back afterwards. They mostly need not move for that: they are written
+where they will be if the edit makes the header as much shorter as that of the object before.
 """
 
 from __future__ import annotations
@@ -13,23 +14,17 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.dicom.dataset import ElementIndexCache, IndexKey
-from engine.dicom.elements import (
-    LONG_HEAD_BYTES,
-    PIXEL_VRS,
-    UNDEFINED_LENGTH,
-    encoding_of,
-    index,
-    value_at,
-)
-from engine.dicom.part10 import body_offset
+from engine.dicom.elements import encoding_of
+from engine.dicom.part10 import body_offset_in
 from engine.errors import UnreadableObject
 from engine.host.kernel_copy import copy_bytes
 from engine.storage.incoming import PartFile, out_of_resources
+from engine.storage.pixel_data import ANY_SIZE, LAST_TAG, Fragments, PixelData, pixels_in, place_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.dicom.elements import Buffer, Encoding, Index
+    from engine.dicom.elements import Buffer, Encoding
     from engine.storage.incoming import IncomingArea
 
 IN_MEMORY_BYTES: Final = 1024 * 1024
@@ -38,23 +33,8 @@ MOST_HEADER_BYTES: Final = 8 * 1024 * 1024
 """A longer header is written to the disk as it comes."""
 _LEAST_PIXEL_BYTES: Final = 64 * 1024
 """Shorter pixel data go with the header: to leave them out would cost more than it saves."""
-_LAST_TAG: Final = 0x7FE00010
 _BEGINNING_BYTES: Final = 16_000
 """Most headers are shorter."""
-_ITEM_HEAD_BYTES: Final = 8
-_ANY_SIZE: Final = 1 << 48
-"""For a data set whose length is not known yet."""
-
-
-class PixelData(NamedTuple):
-    """Where the pixel data of an object are, in bytes from the beginning of its file."""
-
-    element: int
-    """Where the element begins."""
-    start: int
-    """Where its value begins."""
-    end: int | None
-    """Behind its value, and the delimiter of an encapsulated one; None if that is yet to come."""
 
 
 class WithoutPixels(NamedTuple):
@@ -78,6 +58,8 @@ class HeldPart(PartFile):
         area: IncomingArea,
         *,
         needs_whole: str = "",
+        keeps_unreadable: bool = False,
+        shift: int | None = None,
         report: Callable[[str], None] = lambda _: None,
         most_header_bytes: int = MOST_HEADER_BYTES,
     ) -> None:
@@ -86,6 +68,9 @@ class HeldPart(PartFile):
         Args:
             area: where what must be on the disk goes.
             needs_whole: why a large object can't be edited without its pixel data; empty if it can.
+            keeps_unreadable: whether an object that can't be read may be on the disk as it came.
+            shift: by how many bytes the edit has moved the pixel data of the object before; None if
+                there was none, so that a small object stays in memory.
             report: told why an object is on the disk before it is edited, if it is.
             most_header_bytes: of a header that is held.
 
@@ -96,10 +81,13 @@ class HeldPart(PartFile):
         super().__init__(memory.folder_fd, memory.name, memory.fd)
         self._area = area
         self._needs_whole = needs_whole
+        self._keeps_unreadable = keeps_unreadable
         self._report = report
+        self.shift = shift
+        """By how many bytes the edit has moved the pixel data; None if they are gone."""
         self._most_header_bytes = most_header_bytes
         self._most = most_header_bytes // 1024**2
-        self._body_offset = 0
+        self.body_offset = 0
         self._encoding: Encoding | None = None
         self._length = 0
         """Of what has come, the file meta included."""
@@ -107,13 +95,18 @@ class HeldPart(PartFile):
         """At which length the pixel data are looked for."""
         self._pixels: PixelData | None = None
         """Known as soon as they are on the disk."""
-        self._transfer_syntax_uid = ""
+        self.transfer_syntax_uid = ""
         self._layouts = ElementIndexCache()
         self._found: tuple[int, PixelData | None] = (0, None)
         """Where the pixel data are in memory, and how much had come when they were looked for."""
-        self._fragments: _Fragments | None = None
+        self._fragments: Fragments | None = None
+        self._fault: UnreadableObject | None = None
+        """Why the pixel data have no end; all that comes then goes with them."""
+        self._without_pixels: WithoutPixels | None = None
         self._disk: PartFile | None = None
         """Holds the pixel data, if they are not in memory with the rest."""
+        self._disk_start = 0
+        """Where the value of the pixel data begins there."""
 
     def expect(
         self, body_offset: int, transfer_syntax_uid: str, layouts: ElementIndexCache
@@ -126,10 +119,16 @@ class HeldPart(PartFile):
             layouts: the layouts of objects that came before, if some may be the same.
 
         Raises:
-            UnreadableObject: if the whole data set is deflated.
+            UnreadableObject: if the whole data set is deflated and must not be kept.
         """
-        self._body_offset, self._encoding = body_offset, encoding_of(transfer_syntax_uid)
-        self._transfer_syntax_uid, self._layouts = transfer_syntax_uid, layouts
+        self.body_offset = body_offset
+        self.transfer_syntax_uid, self._layouts = transfer_syntax_uid, layouts
+        try:
+            self._encoding = encoding_of(transfer_syntax_uid)
+        except UnreadableObject:
+            # Nothing is looked for in it. It is refused when it is complete, and then it is kept.
+            if not self._keeps_unreadable:
+                raise
 
     @property
     def is_split(self) -> bool:
@@ -147,12 +146,14 @@ class HeldPart(PartFile):
         Raises:
             OutOfResources: if memory or storage do not take them; the part is worthless then.
         """
-        if self._pixels is not None:
-            try:
+        try:
+            if self._pixels is None and self._length == 0 and self.shift is not None:
+                buffers = self._split_at_once(buffers)
+            if self._pixels is not None:
                 self._write_split(buffers)
-            except OSError as error:
-                raise out_of_resources(error) from error
-            return
+                return
+        except OSError as error:
+            raise out_of_resources(error) from error
         super().writev(buffers)
         self._length += sum(map(len, buffers))
         if self._length > self._next_look and self.is_held:
@@ -168,11 +169,10 @@ class HeldPart(PartFile):
             return copy_to_disk(self._area, self)
         disk, pixels, self._disk, self._pixels = self._disk, self._pixels, None, None
         try:
-            self._complete(disk, pixels)
+            return self._complete(disk, pixels)
         except OSError as error:
             disk.discard()
             raise out_of_resources(error) from error
-        return disk
 
     def discard(self) -> None:
         """Let go of memory and disk; again has no effect."""
@@ -187,6 +187,12 @@ class HeldPart(PartFile):
         Raises:
             UnreadableObject: if the pixel data are cut short or have no end.
         """
+        # Asked for twice if the object is split: to read the header, and to edit it.
+        if self._without_pixels is None:
+            self._without_pixels = self._taken_out()
+        return self._without_pixels
+
+    def _taken_out(self) -> WithoutPixels | None:
         pixels = self._pixels or (None if self._needs_whole else self._found_in_memory())
         if pixels is None:
             return None
@@ -201,11 +207,13 @@ class HeldPart(PartFile):
         content = b"".join((before[: pixels.element], empty, behind))
         return WithoutPixels(content, head, empty, behind)
 
-    def with_pixels(self, edited: int, source: WithoutPixels) -> PartFile:
+    def with_pixels(self, edited: bytes, source: WithoutPixels) -> PartFile:
         """Return the edited object with its pixel data, on the disk; without them if they went.
 
+        It may be the part in which the pixel data are already, so that this can be done once only.
+
         Args:
-            edited: the descriptor of what `source` has become.
+            edited: what `source` has become.
             source: as `without_pixels` gave it.
 
         Raises:
@@ -214,37 +222,58 @@ class HeldPart(PartFile):
         """
         pixels = self._pixels or self._found_in_memory()
         assert pixels is not None
-        end = self._end_of(pixels)
-        target = self._area.create_part()
+        place = self._place_of_empty(edited, body_offset_in(edited) or 0, source)
+        if place is None:
+            self.shift = None
+            return _written(self._area, lambda target: target.writev((edited,)))
+        before, behind = edited[:place] + source.head, edited[place + len(source.empty) :]
+        self.shift = len(before) - pixels.start
+        size_bytes = self._end_of(pixels) - pixels.start
+        if self._disk is not None and self._disk_start == len(before):
+            return self._filled(before, size_bytes, behind)
+
+        def write(target: PartFile) -> None:
+            target.writev((before,))
+            self._append_pixels(target, pixels, size_bytes)
+            target.writev((behind,))
+
+        return _written(self._area, write)
+
+    def _filled(self, before: bytes, size_bytes: int, behind: bytes) -> PartFile:
+        """Return the part in which the pixel data are, with what belongs around them."""
+        assert self._disk is not None
+        disk, self._disk, self._pixels = self._disk, None, None
         try:
-            content = os.pread(edited, os.fstat(edited).st_size, 0)
-            place = self._place_of_empty(content, body_offset(edited) or 0, source)
-            if place is None:
-                target.writev((content,))
-            else:
-                target.writev((content[:place], source.head))
-                _append(target.fd, (self._disk or self).fd, pixels.start, end)
-                target.writev((content[place + len(source.empty) :],))
-        except OSError as error:
-            target.discard()
-            raise out_of_resources(error) from error
+            os.lseek(disk.fd, 0, os.SEEK_SET)
+            disk.writev((before,))
+            if behind:
+                os.lseek(disk.fd, self._disk_start + size_bytes, os.SEEK_SET)
+                disk.writev((behind,))
         except BaseException:
-            target.discard()
+            disk.discard()
             raise
-        return target
+        return disk
+
+    def _append_pixels(self, target: PartFile, pixels: PixelData, size_bytes: int) -> None:
+        disk = self._disk
+        start = pixels.start if disk is None else self._disk_start
+        _append(target.fd, (disk or self).fd, start, start + size_bytes)
 
     def _place_of_empty(self, content: bytes, body: int, source: WithoutPixels) -> int | None:
         """Return where the empty element is in the edited object; None if it is there no more."""
         tail = source.empty + source.behind
         if content.endswith(tail):  # as most scripts leave it
             return len(content) - len(tail)
-        pixels = _pixels_in(content, body, self._required_encoding, len(content) - body)
+        pixels = pixels_in(content, body, self._required_encoding, len(content) - body)
         if pixels is None or not content.startswith(source.empty, pixels.element):
             return None
         return pixels.element
 
     def _look(self) -> None:
         """Let the pixel data go to the disk, now that there is much of them."""
+        if self._encoding is None:
+            self._move_to_disk()
+            return
         found = None if self._needs_whole else self._found_in_memory()
         if found is not None:
             try:
@@ -262,16 +291,17 @@ class HeldPart(PartFile):
         return self._found[1]
 
     def _found_by_layout(self) -> PixelData | None:
+        place = self._found_in(os.pread(self.fd, _BEGINNING_BYTES, self.body_offset))
+        return None if place is None or place.end is None else place
+
+    def _found_in(self, beginning: bytes) -> PixelData | None:
         """Look at the beginning only, which has the layout of the object before most often."""
-        beginning = os.pread(self.fd, _BEGINNING_BYTES, self._body_offset)
-        size_bytes = self._length - self._body_offset
-        form = IndexKey(self._transfer_syntax_uid, _LAST_TAG, len(beginning), size_bytes)
+        form = IndexKey(self.transfer_syntax_uid, LAST_TAG, len(beginning), ANY_SIZE)
         try:
             found = self._layouts.index(beginning, form)
         except UnreadableObject:
             return None
-        place = _place_in(found, beginning, self._body_offset, self._required_encoding)
-        return None if place is None or place.end is None else place
+        return place_in(found, beginning, self.body_offset, self._required_encoding)
 
     def _found_by_walk(self) -> PixelData | None:
         with (
@@ -279,28 +309,49 @@ class HeldPart(PartFile):
             memoryview(pages) as content,
         ):
             try:
-                return _pixels_in(content, self._body_offset, self._required_encoding, _ANY_SIZE)
+                return pixels_in(content, self.body_offset, self._required_encoding, ANY_SIZE)
             except UnreadableObject:
                 # A sequence may go on beyond what has come; what is really wrong with the object
                 # is said when it is complete.
                 return None
 
     def _split(self, pixels: PixelData) -> None:
-        disk = self._area.create_part()
-        self._disk, self._pixels = disk, pixels
         arrived = self._length
-        self._length = pixels.start
         content = os.pread(self.fd, arrived - pixels.start, pixels.start)
         os.ftruncate(self.fd, pixels.start)
-        # At the same places as in the whole object, so that it can become that by what is missing.
-        os.lseek(disk.fd, pixels.start, os.SEEK_SET)
-        if pixels.end is None:
-            self._fragments = _Fragments(self._required_encoding)
+        self._begin_split(pixels)
         self._write_split((content,))
+
+    def _split_at_once(self, buffers: Sequence[Buffer]) -> Sequence[Buffer]:
+        """Keep the header of the first bytes if all of it is there; return what comes behind it."""
+        if self._needs_whole or self._encoding is None:
+            return buffers
+        first = _beginning(buffers, self.body_offset + _BEGINNING_BYTES)
+        pixels = self._found_in(first[self.body_offset :])
+        if pixels is None or (pixels.end or ANY_SIZE) - pixels.start < _LEAST_PIXEL_BYTES:
+            return buffers
+        super().writev((first[: pixels.start],))
+        self._begin_split(pixels)
+        return _behind(buffers, pixels.start)
+
+    def _begin_split(self, pixels: PixelData) -> None:
+        """Let the pixel data go to the disk from now on."""
+        disk = self._area.create_part()
+        self._disk, self._pixels, self._length = disk, pixels, pixels.start
+        self._disk_start = max(pixels.start + (self.shift or 0), 0)
+        os.lseek(disk.fd, self._disk_start, os.SEEK_SET)
+        if pixels.end is None:
+            self._fragments = Fragments(self._required_encoding)
 
     def _write_split(self, buffers: Sequence[Buffer]) -> None:
         assert self._disk is not None
         assert self._pixels is not None
+        size_bytes = sum(map(len, buffers))
+        # Nearly always: no object of Python for each fragment.
+        if self._length + size_bytes <= (self._pixels.end or 0):
+            self._disk.writev(buffers)
+            self._length += size_bytes
+            return
         inside: list[Buffer] = []
         for buffer in buffers:
             view = memoryview(buffer)
@@ -321,8 +372,16 @@ class HeldPart(PartFile):
         assert self._pixels is not None
         if self._pixels.end is not None:
             return max(0, min(len(view), self._pixels.end - self._length))
+        if self._fault is not None:
+            return len(view)
         assert self._fragments is not None
-        taken, ended = self._fragments.take(view)
+        try:
+            taken, ended = self._fragments.take(view)
+        except UnreadableObject as fault:
+            if not self._keeps_unreadable:
+                raise
+            self._fault = fault
+            return len(view)
         if ended:
             self._pixels = self._pixels._replace(end=self._length + taken)
         return taken
@@ -336,21 +395,33 @@ class HeldPart(PartFile):
     def _give_up(self, why: str) -> None:
         """Go on on the disk alone, with all that has come."""
         self._report(why)
+        self._move_to_disk()
+
+    def _move_to_disk(self) -> None:
         disk = self.whole()
         os.lseek(disk.fd, self._length, os.SEEK_SET)
         os.close(self.fd)
         self.folder_fd, self.name, self.fd = disk.folder_fd, disk.name, disk.fd
 
-    def _complete(self, disk: PartFile, pixels: PixelData) -> None:
-        """Add to the pixel data on the disk what is in memory."""
-        os.lseek(disk.fd, 0, os.SEEK_SET)
-        _append(disk.fd, self.fd, 0, pixels.start)
-        if pixels.end is not None and pixels.end < self._length:
-            os.lseek(disk.fd, pixels.end, os.SEEK_SET)
-            _append(disk.fd, self.fd, pixels.end, self._length)
+    def _complete(self, disk: PartFile, pixels: PixelData) -> PartFile:
+        """Add to the pixel data on the disk what is in memory; return the part with all of it."""
+        end = self._length if pixels.end is None else min(pixels.end, self._length)
+        whole = disk if self._disk_start == pixels.start else self._area.create_part()
+        os.lseek(whole.fd, 0, os.SEEK_SET)
+        _append(whole.fd, self.fd, 0, pixels.start)
+        if whole is not disk:
+            start = self._disk_start
+            _append(whole.fd, disk.fd, start, start + end - pixels.start)
+            disk.discard()
+        if end < self._length:
+            os.lseek(whole.fd, end, os.SEEK_SET)
+            _append(whole.fd, self.fd, end, self._length)
+        return whole
 
     def _end_of(self, pixels: PixelData) -> int:
         name = "(7FE0,0010)"
+        if self._fault is not None:
+            raise self._fault
         if pixels.end is None:
             raise UnreadableObject(f"{name} of undefined length has no end")
         if pixels.end > self._length:
@@ -386,84 +457,40 @@ def copy_to_disk(area: IncomingArea, part: PartFile) -> PartFile:
     Raises:
         OutOfResources: if the storage does not take it.
     """
-    copy = area.create_part()
+    return _written(area, lambda copy: _append(copy.fd, part.fd, 0, part.size_bytes))
+
+
+def _written(area: IncomingArea, write: Callable[[PartFile], object]) -> PartFile:
+    """Return a new part with what a function writes to it."""
+    part = area.create_part()
     try:
-        _append(copy.fd, part.fd, 0, part.size_bytes)
-    except OSError as error:
-        copy.discard()
-        raise out_of_resources(error) from error
-    return copy
+        write(part)
+    except BaseException as error:
+        part.discard()
+        if isinstance(error, OSError):
+            raise out_of_resources(error) from error
+        raise
+    return part
 
 
-class _Fragments:
-    """Finds the end of encapsulated pixel data in bytes as they come (PS3.5 A.4)."""
-
-    def __init__(self, encoding: Encoding) -> None:
-        self._encoding = encoding
-        self._head = b""
-        """The beginning of an item's head that came in part."""
-        self._left = 0
-        """Of the item that is arriving."""
-
-    def take(self, view: memoryview) -> tuple[int, bool]:
-        """Return how many bytes are inside, and whether the end is among them.
-
-        Raises:
-            UnreadableObject: if something else than an item stands there.
-        """
-        position = 0
-        while position < len(view):
-            if self._left:
-                step = min(self._left, len(view) - position)
-                self._left -= step
-                position += step
-                continue
-            wanted = _ITEM_HEAD_BYTES - len(self._head)
-            self._head += view[position : position + wanted]
-            position = min(position + wanted, len(view))
-            if len(self._head) < _ITEM_HEAD_BYTES:
-                break
-            key, length = self._encoding.key_and_length(self._head, 0)
-            self._head = b""
-            if key == self._encoding.sequence_end:
-                return position, True
-            if key != self._encoding.item or length == UNDEFINED_LENGTH:
-                raise UnreadableObject("(7FE0,0010) holds something that is no item")
-            self._left = length
-        return position, False
+def _beginning(buffers: Sequence[Buffer], size_bytes: int) -> bytes:
+    """Return the first bytes of some buffers."""
+    beginning = bytearray()
+    for buffer in buffers:
+        beginning += buffer[: size_bytes - len(beginning)]
+        if len(beginning) == size_bytes:
+            break
+    return bytes(beginning)
 
 
-def _pixels_in(
-    content: Buffer, body_offset: int, encoding: Encoding, size_bytes: int
-) -> PixelData | None:
-    """Return where the pixel data begin, and end if that is known; None if they are not there.
-
-    Args:
-        content: a file, or its beginning.
-        body_offset: where its data set begins.
-        encoding: of the data set.
-        size_bytes: of the whole data set.
-
-    Raises:
-        UnreadableObject: if the elements before them can't be found.
-    """
-    with memoryview(content)[body_offset:] as data:
-        found = index(data, encoding, _LAST_TAG, to_end=False, size_bytes=size_bytes)
-        return _place_in(found, data, body_offset, encoding)
-
-
-def _place_in(found: Index, data: Buffer, body_offset: int, encoding: Encoding) -> PixelData | None:
-    # The walk ends behind the group of pixel data, so that they are last if they are there.
-    key = next(reversed(found.starts), 0)
-    start = found.starts.get(key, 0)
-    is_there = encoding.key(key) in PIXEL_VRS and key not in found.odd
-    if not is_there or start + LONG_HEAD_BYTES > len(data):
-        return None
-    _, value, length = value_at(data, start, encoding)
-    end = None if length == UNDEFINED_LENGTH else body_offset + value + length
-    if end is None and not found.inside_fragments:
-        end = body_offset + found.end
-    return PixelData(body_offset + start, body_offset + value, end)
+def _behind(buffers: Sequence[Buffer], size_bytes: int) -> list[Buffer]:
+    """Return some buffers without their first bytes."""
+    left: list[Buffer] = []
+    for buffer in buffers:
+        skipped = min(size_bytes, len(buffer))
+        size_bytes -= skipped
+        left.append(memoryview(buffer)[skipped:])
+    return left
 
 
 def _append(target: int, source: int, start: int, end: int) -> None:

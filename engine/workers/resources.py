@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.anonymize import Script
+    from engine.dicom.repeated_edit import Dependence
+    from engine.model.anonymization import Anonymization
     from engine.state.uid_maps import SqliteUidMaps
 
 TARGET_FLAGS: Final = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
@@ -66,6 +68,16 @@ def parsed_script(text: str, name: str) -> Script:
     from engine.anonymize import Script
 
     return Script.parse(text, name)
+
+
+@lru_cache(16)
+def dependence_in(steps: tuple[Anonymization, ...]) -> Dependence | None:
+    """Return which elements decide what anonymizations make of an object; None if that is open."""
+    from engine.anonymize.dependence import dependence_of
+
+    if any(step.profile is not None for step in steps):
+        return None
+    return dependence_of([parsed_script(step.text, step.script_name) for step in steps])
 
 
 @lru_cache(1)

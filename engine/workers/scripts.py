@@ -6,6 +6,7 @@ There is no third way: an object that must be anonymized is never stored as it c
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -22,13 +23,21 @@ from engine.storage.held import HeldPart
 from engine.storage.incoming import out_of_resources
 from engine.storage.placement import ObjectFiltered
 from engine.workers.pool import Workers, received_path, worker_faults
-from engine.workers.resources import VARIABLES, is_too_large, parsed_script, target_of, uid_maps_in
+from engine.workers.resources import (
+    VARIABLES,
+    dependence_in,
+    is_too_large,
+    parsed_script,
+    target_of,
+    uid_maps_in,
+)
 from engine.workers.start import Start, load_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.anonymize import Profile, Script
+    from engine.dicom.repeated_edit import Dependence
     from engine.events.journal import Journal
     from engine.intake.object import AssociationContext
     from engine.model.anonymization import Anonymization
@@ -40,6 +49,10 @@ if TYPE_CHECKING:
 
 _KNOWN_FAILURES: Final = 1_000
 """Failures that are counted; a script has few lines, and each few ways to fail."""
+
+
+class MustWait(Exception):
+    """A script must run for an object that may not wait; it is stored by a thread that may."""
 
 
 class Anonymizer:
@@ -62,20 +75,25 @@ class Anonymizer:
             ObjectFiltered: if a script rejects the object.
             ProcessingFailed: if that can't be done; it is reported as an event.
             OutOfResources: if the storage fails.
+            MustWait: if a script must run, and this thread may not wait.
         """
         try:
-            return self._edit(part, steps, labels)
+            return self._edit(part, steps, labels, source)
         except ProcessingFailed as error:
             self._report(error, steps, source)
             raise
 
-    def _edit(self, part: PartFile, steps: Steps, labels: tuple[str, str, str]) -> PartFile:
+    def _edit(
+        self, part: PartFile, steps: Steps, labels: tuple[str, str, str], source: AssociationContext
+    ) -> PartFile:
         # Into a second part: the first one stays whole, and is removed only if this one takes its
         # place.
         if isinstance(part, HeldPart) and part.is_held:
-            source = part.without_pixels()
-            if source is not None:
-                return self._edit_header(part, source, steps, labels)
+            header = part.without_pixels()
+            if header is not None:
+                return self._edit_header(part, header, steps, labels, source)
+        if source.may_not_wait:
+            raise MustWait
         edited = self._incoming.create_part()
         try:
             self._run(part.fd, edited, steps, labels)
@@ -85,25 +103,49 @@ class Anonymizer:
         return edited
 
     def _edit_header(
-        self, part: HeldPart, source: WithoutPixels, steps: Steps, labels: tuple[str, str, str]
+        self,
+        part: HeldPart,
+        header: WithoutPixels,
+        steps: Steps,
+        labels: tuple[str, str, str],
+        source: AssociationContext,
     ) -> PartFile:
         """Edit an object without its pixel data, which no process needs to see or to copy."""
+        syntax = part.transfer_syntax_uid
+        key, before = (steps, labels, syntax), header.content
+        after = source.edits.apply(key, before, part.body_offset, syntax)
+        if after is None:
+            if source.may_not_wait:
+                raise MustWait
+            after, depends = self._made_of(before, steps, labels)
+            if depends is not None:
+                source.edits.learn(key, depends, before, part.body_offset, syntax, after)
+        try:
+            whole = part.with_pixels(after, header)
+        except UnreadableObject as error:
+            what = f"{steps[0].script_name}: it left what can't be read"
+            raise ProcessingFailed(f"{what}: {error.detail}") from error
+        source.pixel_shift = part.shift
+        return whole
+
+    def _made_of(
+        self, content: bytes, steps: Steps, labels: tuple[str, str, str]
+    ) -> tuple[bytes, Dependence | None]:
+        """Return what a process makes of a DICOM file."""
         with self._incoming.create_held_part() as given, self._incoming.create_held_part() as made:
-            given.writev((source.content,))
-            self._run(given.fd, made, steps, labels)
+            given.writev((content,))
+            depends = self._run(given.fd, made, steps, labels)
             try:
-                return part.with_pixels(made.fd, source)
-            except UnreadableObject as error:
-                what = f"{steps[0].script_name}: it left what can't be read"
-                raise ProcessingFailed(f"{what}: {error.detail}") from error
+                return os.pread(made.fd, made.size_bytes, 0), depends
+            except OSError as error:
+                raise out_of_resources(error) from error
 
     def _run(
         self, source: int, target: PartFile, steps: Steps, labels: tuple[str, str, str]
-    ) -> None:
-        dropped_by = self._runner.run(source, target.fd, steps, labels)
-        if dropped_by:
-            raise ObjectFiltered.by_script(dropped_by)
+    ) -> Dependence | None:
+        depends = self._runner.run(source, target.fd, steps, labels)
         _require_file(target, steps)
+        return depends
 
     def _report(self, error: ProcessingFailed, steps: Steps, source: AssociationContext) -> None:
         """Report a failure the first time, the 10th, the 100th and so on."""
@@ -170,6 +212,8 @@ class ScriptResult:
     """The reason, without element values."""
     where: str = ""
     """The script that failed, with its line, or that rejected the object; else empty."""
+    depends: Dependence | None = None
+    """Which elements have decided about the result, if that is certain and it is edited."""
 
 
 def run_script(job: ScriptJob) -> ScriptResult:
@@ -210,7 +254,7 @@ def _edit(job: ScriptJob) -> ScriptResult:
         )
     if outcome is ScriptOutcome.REJECTED:
         return ScriptResult(ScriptVerdict.REJECTED, where=begun[-1])
-    return ScriptResult(ScriptVerdict.EDITED)
+    return ScriptResult(ScriptVerdict.EDITED, depends=dependence_in(job.steps))
 
 
 def _steps(job: ScriptJob, begun: list[str]) -> Iterator[Profile | Script]:
@@ -244,8 +288,8 @@ class ScriptRunner:
         target: int,
         steps: tuple[Anonymization, ...],
         labels: tuple[str, str, str],
-    ) -> str:
-        """Anonymize a file into another; return the script that rejected it, or empty.
+    ) -> Dependence | None:
+        """Anonymize a file into another; return what has decided about the result, if certain.
 
         Args:
             source: the descriptor of a DICOM file, or of one that is in memory only.
@@ -255,6 +299,7 @@ class ScriptRunner:
             labels: project, subject and session, which scripts get as variables.
 
         Raises:
+            ObjectFiltered: if a script rejects the object.
             ProcessingFailed: if that can't be done.
             OutOfResources: if the storage fails.
         """
@@ -266,7 +311,9 @@ class ScriptRunner:
             raise OutOfResources(result.why)
         if result.verdict is ScriptVerdict.FAILED:
             raise ProcessingFailed(f"{result.where or steps[0].script_name}: {result.why}")
-        return result.where
+        if result.verdict is ScriptVerdict.REJECTED:
+            raise ObjectFiltered.by_script(result.where)
+        return result.depends
 
     def start_ahead(self) -> None:
         """Start the fork server, which loads what scripts need, before the first object."""

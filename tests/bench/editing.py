@@ -12,7 +12,7 @@ from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword
 
 from engine.anonymize import Script, edit_file
-from engine.anonymize.functions.uids import hash_uid
+from engine.dicom.uid_hash import hash_uid
 from tests.bench.receivers import SCRIPT_OF_20_EDITS
 from tests.bench.report import aligned
 from tests.bench.workloads import WORKLOADS, make_object

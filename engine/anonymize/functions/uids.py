@@ -5,36 +5,22 @@ from __future__ import annotations
 import re
 import secrets
 import uuid
-from hashlib import sha1
 from typing import TYPE_CHECKING, Final
 
 from engine.anonymize.errors import StatementFailure
 from engine.anonymize.functions.function import Argument, Function, change_each, paths_in
 from engine.anonymize.language.values import VOID, Void
+from engine.dicom.uid_hash import UUID_ROOT, hash_uid
 
 if TYPE_CHECKING:
     from engine.anonymize.language.values import Value
     from engine.anonymize.run import ScriptRun
 
-UUID_ROOT: Final = "2.25."
 _ROOT = re.compile(r"[0-9]+(\.[0-9]+)*")
 # A root, a dot and 39 digits of 128 bits make 64 characters (PS3.5 9.1).
 _LONGEST_ROOT: Final = 24
 _MAP_UID: Final = "mapUID"
 _MAP_REFERENCED: Final = "mapReferencedUIDs"
-
-
-def hash_uid(text: str) -> str:
-    """Return the UID that DicomEdit makes of a text.
-
-    A version 5 UUID without namespace: `uuid.uuid5` would give another one.
-    """
-    # SHA-1, as in DicomEdit. The flag is for systems that forbid it for security.
-    digest = bytearray(sha1(text.encode(), usedforsecurity=False).digest()[:16])
-    # RFC 4122 4.1.3, 4.1.1: version 5, and the variant.
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    return f"{UUID_ROOT}{int.from_bytes(digest)}"
 
 
 def _hash_uid(run: ScriptRun, arguments: tuple[Value, ...]) -> str | None:

@@ -183,8 +183,12 @@ def test_a_script_runs_after_the_profile_and_has_the_last_word(tmp_path: Path) -
 def test_time_and_depth_are_bounded_for_the_profile_too(tmp_path: Path) -> None:
     source, target = Path(str(get_testdata_file("CT_small.dcm"))), tmp_path / "out.dcm"
     seconds = iter(range(10_000))
-    around = ScriptContext(time_limit_seconds=5, monotonic=lambda: float(next(seconds)))
-    with pytest.raises(UneditableFile, match="the profile took longer"):
+    around = ScriptContext(
+        cpu_limit_seconds=5,
+        cpu_clock=lambda: float(next(seconds)),
+        monotonic=lambda: float(next(seconds)),
+    )
+    with pytest.raises(UneditableFile, match="the profile took longer than 5 s of processor time"):
         edit_file(source, target, [Profile()], {}, script_context=around)
     assert not target.exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -215,12 +216,27 @@ def test_a_checked_script_can_be_sent_to_another_process() -> None:
 
 def test_time_for_one_object_is_bounded_between_statements_and_elements() -> None:
     seconds = iter(range(1000))
-    around = ScriptContext(time_limit_seconds=2.5, monotonic=lambda: float(next(seconds)))
+    around = ScriptContext(
+        cpu_limit_seconds=2.5,
+        cpu_clock=lambda: float(next(seconds)),
+        monotonic=lambda: float(next(seconds)),
+    )
     ds = make_object({f"(0018,10{n:02d})": ("LO", "x") for n in range(10, 60)})
-    with pytest.raises(ScriptTimeout, match=r"longer than 2\.5 s"):
+    with pytest.raises(ScriptTimeout, match=r"longer than 2\.5 s of processor time"):
         script("-*/(0008,115X)").apply(ds, {}, script_context=around)
     with pytest.raises(ScriptTimeout):
         script(*["-(0008,1155)"] * 5).apply(ds, {}, script_context=around)
+
+
+def test_a_script_that_waits_for_a_busy_machine_goes_on_until_a_limit_far_behind() -> None:
+    seconds = iter(range(1000))
+    monotonic, busy = lambda: float(next(seconds)), lambda: 0.0
+    patient = ScriptContext(cpu_limit_seconds=2.5, cpu_clock=busy, monotonic=monotonic)
+    statements = script(*["-(0008,1155)"] * 20)
+    assert statements.apply(make_object(), {}, script_context=patient) is ScriptOutcome.OK
+    hasty = replace(patient, wall_limit_seconds=10)
+    with pytest.raises(ScriptTimeout, match=r"longer than 10 s on one object"):
+        statements.apply(make_object(), {}, script_context=hasty)
 
 
 def test_a_regular_expression_that_explodes_ends_at_its_time_limit() -> None:

@@ -41,8 +41,8 @@ class TakesAll:
     def begin(self, *_: Any) -> TakesAll:
         return self
 
-    def may_block(self) -> bool:
-        return False
+    def finish_at_once(self) -> ObjectOutcome:
+        return self.finish()
 
     def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Keep nothing."""

@@ -296,8 +296,8 @@ class HeldStorage:
         self.settings.append(given[-1].settings)
         return self
 
-    def may_block(self) -> bool:
-        return True
+    def finish_at_once(self) -> None:
+        """Let a thread of the pool finish it."""
 
     def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Keep nothing."""

@@ -269,8 +269,8 @@ class SlowStorage:
     def begin(self, *_: Any) -> SlowStorage:
         return self
 
-    def may_block(self) -> bool:
-        return self._may_block
+    def finish_at_once(self) -> ObjectOutcome | None:
+        return None if self._may_block else self.finish()
 
     def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Keep nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,15 +11,19 @@ import pydicom
 import pytest
 
 from engine.anonymize import Script, ScriptContext, edit_file
+from engine.dicom.dataset import ElementIndexCache
 from engine.events import EditedOnDisk
+from engine.intake.object import ObjectArrival
 from engine.model.anonymization import SiteScript
 from engine.model.session import ObjectState
 from engine.model.site import SiteSettings
-from engine.storage.held import IN_MEMORY_BYTES
+from engine.settings import Durability
+from engine.storage.held import IN_MEMORY_BYTES, HeldPart
+from engine.storage.incoming import IncomingArea
 from engine.workers.pool import Workers
 from engine.workers.scripts import run_script
 from tests import dicom
-from tests.engine.intake.test_pipeline import Bench, open_bench
+from tests.engine.intake.test_pipeline import NEURO_01, RECEIVER, REQUESTED, Bench, open_bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,11 +100,16 @@ def receive(
 
 
 def as_a_whole(
-    tmp_path: Path, bench: Bench, data_set: bytes, syntax: str, statements: str
+    tmp_path: Path,
+    bench: Bench,
+    data_set: bytes,
+    syntax: str,
+    statements: str,
+    uid: str = REQUESTED["sop_instance_uid"],
 ) -> bytes:
     """Return what the script makes of the object if it is given all of it."""
     source, target = tmp_path / "source.dcm", tmp_path / "target.dcm"
-    incoming = bench.begin(transfer_syntax_uid=syntax)
+    incoming = bench.begin(transfer_syntax_uid=syntax, sop_instance_uid=uid)
     meta = incoming.arrival.source.file_meta(incoming.arrival.sop_class_uid, syntax).preamble(
         incoming.arrival.sop_instance_uid
     )
@@ -185,6 +195,44 @@ def test_what_is_no_fragment_is_refused_at_once(scripted: Scripted) -> None:
     assert bench.files() == bench.parts() == []
 
 
+BROKEN = image(JPEG, dicom.fragments(LARGE[:9_000]))[:-8] + bytes(9_000)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "data_set", "why"),
+    [
+        (dicom.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, LARGE[:1_000], "deflated"),
+        (dicom.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, LARGE[:20_000], "deflated"),
+        (JPEG, BROKEN, "(7FE0,0010) holds something that is no item"),
+    ],
+    ids=["short and deflated", "long and deflated", "of broken fragments"],
+)
+def test_what_can_not_be_read_is_kept_if_the_site_anonymizes_nothing(
+    tmp_path: Path, syntax: str, data_set: bytes, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.storage.held.IN_MEMORY_BYTES", 5_000)
+    project = replace(
+        NEURO_01,
+        anonymization_script=f'version "6.1"\n{RELABEL}\n',
+        anonymization_script_revision=REVISION,
+        anonymization_script_enabled=True,
+    )
+    direct = replace(RECEIVER, direct_archive=True)
+    how: dict[str, Any] = {"receiver": direct, "transfer_syntax_uid": syntax}
+    with open_bench(tmp_path) as bench:
+        bench.configure(project)
+        held = bench.begin(**how)
+        assert isinstance(held.part, HeldPart)
+        held.discard()
+        outcome = receive(bench, data_set, 1_000, is_held=False, **how)
+        assert outcome.state is ObjectState.QUARANTINED
+        assert why in outcome.reason
+        (kept,) = (bench.root / "quarantine").rglob("*.dcm")
+        assert kept.read_bytes().endswith(data_set)
+        assert told(bench) == []
+        assert bench.files() == bench.parts() == []
+
+
 def told(bench: Bench) -> list[str]:
     events = [r.event for r in bench.journal.events_since(0, 100).events]
     return [event.why for event in events if isinstance(event, EditedOnDisk)]
@@ -219,6 +267,80 @@ def test_a_header_that_is_too_long_to_be_held_is_on_the_disk_and_that_is_said(
     assert told(bench) == ["its header is longer than 0 MiB"]
     (file,) = bench.files()
     assert file.read_bytes() == as_a_whole(tmp_path, bench, data_set, EXPLICIT, RELABEL)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "pixels", "behind", "more"),
+    [
+        (EXPLICIT, native(LARGE[:200_000]), BEHIND, "- (FFFC,FFFC)"),
+        (JPEG, dicom.fragments(LARGE[:90_000], LARGE[:2]), replace(BEHIND, value=b"zero"), ""),
+    ],
+    ids=["native", "encapsulated"],
+)
+def test_later_objects_of_a_series_wait_for_no_script_and_are_what_it_makes_of_them(
+    scripted: Scripted,
+    tmp_path: Path,
+    syntax: str,
+    pixels: dicom.Element,
+    behind: dicom.Element,
+    more: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    statements = f"{RELABEL}\n(0008,0018) := hashUID[(0008,0018)]\n{more}"
+    bench = scripted(statements)
+    places = replace(bench.pipeline._places, durability=Durability.NONE)
+    monkeypatch.setattr(bench.pipeline, "_places", places)
+    source = bench.begin().arrival.source
+    at_once, on_disk_early, expected = [], [], []
+    # The script has not run for the labels of the last one. What goes from the one before is longer
+    # than in the others, so that its pixel data are not where they must be.
+    for number, label in enumerate(["S1", "S1", "S1", "S1  (a note)", "S2"]):
+        uid = f"1.2.826.0.1.3680043.8.498.{number}"
+        comments = f"Project:NEURO-01 Session:E1 Subject:{label}"
+        data_set = image(
+            *(syntax, pixels, behind),
+            SOPInstanceUID=uid,
+            InstanceNumber=str(number),
+            PatientComments=comments,
+        )
+        arrival = ObjectArrival(source, dicom.CT_IMAGE_STORAGE, uid, syntax)
+        incoming = bench.pipeline.begin(arrival)
+        for start in range(0, len(data_set), 16_000):
+            incoming.write([memoryview(data_set)[start : start + 16_000]], 16_000)
+        incoming.size_bytes = len(data_set)
+        on_disk_early.append(len(bench.parts()))
+        assert on_disk(bench.root) == []
+        outcome = bench.pipeline.finish_at_once(incoming)
+        at_once.append(outcome is not None)
+        outcome = outcome or bench.pipeline.finish(incoming)
+        bench.pipeline.record_outcome(incoming, outcome)
+        assert outcome.state is ObjectState.STORED
+        if label != "S2":
+            expected.append(as_a_whole(tmp_path, bench, data_set, syntax, statements, uid))
+    assert on_disk_early == [0, 1, 1, 1, 1]
+    assert at_once == [False, True, True, True, False]
+    stored = [file.read_bytes() for file in bench.files()]
+    assert sorted(expected) == sorted(file for file in stored if b"S2" not in file)
+    assert (len(stored), bench.parts()) == (5, [])
+
+
+@pytest.mark.parametrize("shift", [-100_000, -50, 0, 50])
+@pytest.mark.parametrize("cut_bytes", [0, 8, 1_000])
+def test_what_is_in_two_parts_becomes_whole_wherever_its_pixel_data_are(
+    tmp_path: Path, shift: int, cut_bytes: int
+) -> None:
+    data_set = image(EXPLICIT, native(LARGE[:200_000]), BEHIND)
+    data_set = data_set[: len(data_set) - cut_bytes]
+    area = IncomingArea(tmp_path, "boot")
+    with closing(area), HeldPart(area, shift=shift) as held:
+        held.expect(4, EXPLICIT, ElementIndexCache())
+        for piece in (b"meta" + data_set[:17_000], data_set[17_000:]):
+            held.writev([piece[:3], piece[3:]])
+        assert held.is_split
+        with held.whole() as whole:
+            assert whole.size_bytes == 4 + len(data_set)
+            assert os.pread(whole.fd, whole.size_bytes, 0) == b"meta" + data_set
+    assert list(tmp_path.rglob("*.part")) == []
 
 
 def test_a_peer_that_goes_away_leaves_nothing(scripted: Scripted) -> None:

@@ -1,0 +1,324 @@
+"""An edit that a script has done to one object, done to others of its series without the script.
+
+A script runs in a process of its own, which also tells which elements decide about the result
+(`Dependence`). The edit is learned from one object and its result. It is done again if all that
+decides is the same in another object; the result is then that of the script, byte for byte. Other
+elements are copied, and UIDs are hashed anew. In any doubt the script runs.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
+from struct import pack
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from engine.dicom.dataset import ElementIndexCache, IndexKey
+from engine.dicom.elements import (
+    IMPLICIT_LITTLE,
+    ITEM_STARTS,
+    LAST_TAG,
+    LONG_VRS,
+    MAX_ELEMENTS,
+    UNDEFINED_LENGTH,
+    encoding_of,
+    skip_items,
+    value_at,
+)
+from engine.dicom.header import SOP_INSTANCE_UID
+from engine.dicom.part10 import body_offset_in, with_instance
+from engine.dicom.uid_hash import hash_uid
+from engine.errors import UnreadableObject
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from engine.dicom.elements import Encoding, Index
+
+MOST_EDITS: Final = 16
+"""Of one association: series, kinds of objects and labels that it may mix."""
+MOST_LESSONS: Final = 3
+"""So often an edit is learned anew without use in between; then it is not worth it."""
+MOST_BYTES: Final = 64 * 1024
+"""Of a header from which an edit is learned."""
+_CHARACTER_SET: Final = 0x00080005
+_SCRIPTS: Final = 0x00120064
+"""Every script is recorded there (De-identification Method Code Sequence)."""
+_SEQUENCES: Final = ("SQ", "UN")
+_UID: Final = re.compile(rb"([0-9.]{1,64})\0?")
+
+
+@dataclass(frozen=True, slots=True)
+class Dependence:
+    """Which elements of the root data set decide what scripts make of an object."""
+
+    read: frozenset[int]
+    """Those whose values are read."""
+    changed: frozenset[int]
+    """Those that are written or removed."""
+    removed: tuple[tuple[int, int], ...]
+    """Mask and bits of the tags of others that are removed, whichever there are."""
+    hashed: tuple[tuple[int, int], ...]
+    """Those that become the hash of a UID, and whose that is."""
+    has_sequences: bool
+    """Whether elements in sequences are changed, too."""
+
+
+class _Layout(NamedTuple):
+    """Where the elements of a data set are, each proved to end where the next one begins."""
+
+    tags: tuple[int, ...]
+    places: dict[int, tuple[int, int]]
+    """Beginning and end of each element, by its tag."""
+    nested: tuple[int, ...]
+    """Sequences, and what may be some by their heads."""
+    loose: tuple[int, ...]
+    """Where values begin that are sequences if they begin as such."""
+
+
+class _Hashed(NamedTuple):
+    """An element that is made by hashing a UID."""
+
+    target: int
+    head: bytes
+    """What stands before its length."""
+
+
+class RepeatedEdit:
+    """An edit that was learned from one object; used by one thread at a time."""
+
+    def __init__(self, dependence: Dependence, encoding: Encoding) -> None:
+        self._dependence = dependence
+        self._encoding = encoding
+        self._hashed: dict[int, int] = {}
+        """Whose UID an element is the hash of."""
+        self._same: dict[int, bytes] = {}
+        """What must be the same; empty for an element that must not be there."""
+        self._vrs: dict[int, bytes] = {}
+        """Which VR a changed element must have; empty if it must not be there."""
+        self._made: dict[int, bytes] = {}
+        """What changed elements become; empty if they are removed."""
+        self.instance = ""
+        """The SOP instance that the last object became; empty if it stayed the same."""
+        self._nested: tuple[int, ...] = ()
+        self._layout: _Layout | None = None
+        """That of the last object."""
+        self._steps: tuple[tuple[int, int] | bytes | _Hashed, ...] = ()
+        """How an object of that layout is edited: bytes to copy, to add, and UIDs to hash."""
+
+    def learn(self, before: bytes, layout: _Layout, after: bytes, result: _Layout) -> bool:
+        """Learn from a data set and its result; return whether that is certain."""
+        depends = self._dependence
+        # Items may be in any encoding; only VRs tell where some are.
+        if depends.has_sequences and not self._encoding.explicit:
+            return False
+        self._nested = layout.nested if depends.has_sequences else ()
+        for target, source in depends.hashed:
+            if source in layout.places:
+                self._hashed[target] = source
+            else:  # nothing is hashed as long as it is not there
+                self._same[source] = b""
+        for tag in (*depends.changed, *self._nested, _SCRIPTS):
+            self._vrs[tag] = self._vr(before, layout, tag)
+            if tag in self._hashed:
+                continue
+            was, self._made[tag] = _element(before, layout, tag), _element(after, result, tag)
+            # Perhaps it was left, perhaps the same was written: right for the same element only.
+            if was == self._made[tag]:
+                self._same[tag] = was
+        for tag in (*depends.read, *self._nested, _CHARACTER_SET, _SCRIPTS):
+            self._same[tag] = _element(before, layout, tag)
+        is_text_same = _element(after, result, _CHARACTER_SET) == self._same[_CHARACTER_SET]
+        return is_text_same and self.apply(before, layout) == after
+
+    def apply(self, data: bytes, layout: _Layout) -> bytes | None:
+        """Return an edited data set; None if it must be edited by the scripts."""
+        self.instance = ""
+        if layout is not self._layout:
+            if not self._fits(data, layout):
+                return None
+            self._layout, self._steps = layout, tuple(self._steps_for(layout))
+        if any(_element(data, layout, tag) != content for tag, content in self._same.items()):
+            return None
+        loose = layout.loose if self._dependence.has_sequences else ()
+        if any(data[at : at + 4] in ITEM_STARTS for at in loose):
+            return None
+        made = []
+        for step in self._steps:
+            if isinstance(step, bytes):
+                made.append(step)
+            elif isinstance(step, _Hashed):
+                uid = self._hashed_uid(data, layout, step.target)
+                if not uid:
+                    return None
+                if step.target == SOP_INSTANCE_UID:
+                    self.instance = uid
+                made.append(step.head + _uid_value(uid, self._encoding))
+            else:
+                made.append(data[step[0] : step[1]])
+        return b"".join(made)
+
+    def _hashed_uid(self, data: bytes, layout: _Layout, target: int) -> str:
+        """Return the UID that an element gets by hashing; empty if that is not certain."""
+        place = layout.places.get(self._hashed[target])
+        if place is None:
+            return ""
+        vr, value, _ = value_at(data, place[0], self._encoding)
+        found = _UID.fullmatch(data, value, place[1]) if vr in ("", "UI") else None
+        return hash_uid(found[1].decode("ascii")) if found else ""
+
+    @property
+    def is_of_one_instance(self) -> bool:
+        """Whether it was learned for one SOP instance only."""
+        return SOP_INSTANCE_UID in self._same or SOP_INSTANCE_UID in self._made
+
+    def _fits(self, data: bytes, layout: _Layout) -> bool:
+        """Tell whether changed elements are there, or not, in the same form as in the first one."""
+        if self._dependence.has_sequences and layout.nested != self._nested:
+            return False
+        return all(self._vr(data, layout, tag) == vr for tag, vr in self._vrs.items())
+
+    def _vr(self, data: bytes, layout: _Layout, tag: int) -> bytes:
+        place = layout.places.get(tag)
+        if place is None:
+            return b""
+        return data[place[0] + 4 : place[0] + 6] if self._encoding.explicit else b"there"
+
+    def _steps_for(self, layout: _Layout) -> Iterator[tuple[int, int] | bytes | _Hashed]:
+        masks = self._dependence.removed
+        removed = {tag for tag in layout.tags for mask, bits in masks if tag & mask == bits}
+        end = layout.places[layout.tags[-1]][1]
+        copied = 0
+        for tag in sorted({*self._made, *self._hashed, *removed}):
+            at = bisect_left(layout.tags, tag)
+            following = layout.places[layout.tags[at]][0] if at < len(layout.tags) else end
+            start, after = layout.places.get(tag, (following, following))
+            if copied < start:
+                yield copied, start
+            copied = after
+            if tag in self._hashed:
+                yield _Hashed(tag, _uid_head(tag, self._encoding))
+            elif self._made.get(tag):
+                yield self._made[tag]
+        if copied < end:
+            yield copied, end
+
+
+class EditMemory:
+    """The edits that were learned in one association; used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._layouts = ElementIndexCache()
+        self._last: tuple[Index | None, _Layout | None] = (None, None)
+        self._edits: dict[Hashable, RepeatedEdit] = {}
+        self._lessons: dict[Hashable, int] = {}
+
+    @property
+    def has_edits(self) -> bool:
+        """Whether an edit may be known for the next object."""
+        return bool(self._edits)
+
+    def apply(self, key: Hashable, file: bytes, begin: int, syntax: str) -> bytes | None:
+        """Edit an object as the one before was edited; None if the scripts must run.
+
+        Args:
+            key: whose script it is, and all else that decides besides the elements.
+            file: the object as a DICOM file of ours, with its own SOP instance in the file meta.
+            begin: where its data set begins.
+            syntax: its transfer syntax.
+        """
+        edit = self._edits.get(key)
+        if edit is None:
+            return None
+        data = file[begin:]
+        layout = self._layout(data, syntax)
+        made = edit.apply(data, layout) if layout is not None else None
+        if made is None or layout is None:
+            return None
+        self._lessons[key] = 0
+        return _meta_for(edit, file[:begin]) + made
+
+    def learn(
+        self, key: Hashable, depends: Dependence, file: bytes, begin: int, syntax: str, after: bytes
+    ) -> None:
+        """Learn an edit from an object and what the scripts have made of it."""
+        lessons = self._lessons.get(key, 0)
+        if lessons >= MOST_LESSONS or len(file) > MOST_BYTES:
+            self._edits.pop(key, None)
+            return
+        if len(self._lessons) >= MOST_EDITS:
+            self._edits.clear()
+            self._lessons.clear()
+        self._lessons[key] = lessons + 1
+        data, edit = file[begin:], RepeatedEdit(depends, encoding_of(syntax))
+        layout = self._layout(data, syntax)
+        place = body_offset_in(after)
+        if layout is None or place is None:
+            return
+        made = after[place:]
+        result = self._layout(made, syntax)
+        if result is None or not edit.learn(data, layout, made, result):
+            return
+        meta = _meta_for(edit, file[:begin])
+        if meta == after[:place] and not edit.is_of_one_instance:
+            self._edits[key] = edit
+
+    def _layout(self, data: bytes, syntax: str) -> _Layout | None:
+        try:
+            found = self._layouts.index(data, IndexKey(syntax, LAST_TAG, len(data), None))
+            # An equal layout is the same index: then it was looked at already.
+            if found is not self._last[0]:
+                self._last = found, _layout_of(data, found, encoding_of(syntax))
+            return self._last[1]
+        except UnreadableObject:
+            return None
+
+
+def _layout_of(data: bytes, found: Index, encoding: Encoding) -> _Layout | None:
+    """Return where elements are; None if they are not in order, or not all in a known form."""
+    places: dict[int, tuple[int, int]] = {}
+    nested, loose = [], []
+    end, last = 0, -1
+    for key, start in found.starts.items():
+        tag = encoding.key(key)
+        # Else another element of the same tag could hide in what is copied with the one before.
+        # Group lengths (PS3.5 7.2) are left out by the scripts' writer.
+        if start != end or not last < tag <= LAST_TAG or not tag & 0xFFFF or key in found.odd:
+            return None
+        vr, value, length = value_at(data, start, encoding)
+        if length == UNDEFINED_LENGTH:
+            inner = IMPLICIT_LITTLE if vr == "UN" else encoding
+            end, _ = skip_items(data, value, tag, inner, MAX_ELEMENTS)
+        else:
+            end = value + length
+        if vr in _SEQUENCES or length == UNDEFINED_LENGTH:
+            nested.append(tag)
+        elif vr in LONG_VRS:
+            loose.append(value)
+        places[tag], last = (start, end), tag
+    if end != len(data):
+        return None
+    return _Layout(tuple(places), places, tuple(nested), tuple(loose))
+
+
+def _element(data: bytes, layout: _Layout, tag: int) -> bytes:
+    start, end = layout.places.get(tag, (0, 0))
+    return data[start:end]
+
+
+def _uid_head(tag: int, encoding: Encoding) -> bytes:
+    head = pack(">HH" if encoding.big_endian else "<HH", tag >> 16, tag & 0xFFFF)
+    return head + b"UI" if encoding.explicit else head
+
+
+def _uid_value(uid: str, encoding: Encoding) -> bytes:
+    value = uid.encode("ascii")
+    value += b"\0" * (len(value) % 2)  # PS3.5 6.2
+    form = ("H" if encoding.explicit else "I", ">" if encoding.big_endian else "<")
+    return pack(form[1] + form[0], len(value)) + value
+
+
+def _meta_for(edit: RepeatedEdit, meta: bytes) -> bytes:
+    """Return the file meta of the object that was edited last."""
+    return with_instance(meta, edit.instance) if edit.instance else meta
