@@ -10,6 +10,7 @@ from engine.index.traces import TraceIndex, TraceKey
 from engine.inspection.showings import PhiAccessLog
 from engine.intake.dock import LocalObjectDock
 from engine.intake.filing import Filing
+from engine.intake.rule_failures import SlowRules
 from engine.metrics import Metrics
 from engine.service.object_path import ObjectPathParts
 from engine.service.processors import ProcessorService
@@ -69,7 +70,9 @@ class Intake:
         resources.callback(self.processors.close)
         self.faults = IdentifierFaults(plugins.identifier_infos, clock, report)
         """The receivers whose identifier can't be used."""
-        self.router = parts.router(plugins, self.processors.processing, recent)
+        self.slow_rules = SlowRules(report)
+        processing = self.processors.processing
+        self.router = parts.router(plugins, processing, recent, self.slow_rules)
         self.dock = self._object_dock()
         """What pipelines ask."""
         custom = self.processors.custom(self.router)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.identification.caches import RecentHeaders
     from engine.intake.dock import ObjectDock
     from engine.intake.label_processing import CustomProcessing
+    from engine.intake.rule_failures import RuleFailures
     from engine.model.configuration import Configuration
     from engine.processing.chain import Processing
     from engine.service.storage import Plugins
@@ -62,7 +63,11 @@ class ObjectPathParts:
         )
 
     def router(
-        self, plugins: Plugins, processing: Processing, recent: RecentHeaders | None = None
+        self,
+        plugins: Plugins,
+        processing: Processing,
+        recent: RecentHeaders | None,
+        rule_failures: RuleFailures,
     ) -> ObjectRouter:
         """Build the router; it asks the study routes and labels by connections of its own."""
         studies = KnownStudies(self.settings.state_file, self.settings.index_file)
@@ -77,6 +82,7 @@ class ObjectPathParts:
             processing,
             templates_of(plugins.file_namers, report),
             recent,
+            rule_failures,
         )
 
     def pipeline(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.dimse.pdata import BUFFER_BYTES, ReceiveBuffer
-from engine.events import PluginBroken, ProcessorProblem
+from engine.events import IdentifierSlow, PluginBroken, ProcessorProblem
 from engine.events.journal import Journal
 from engine.events.logging_handler import JournalHandler
 from engine.events.monitoring import StorageLow, StorageRefuses, StorageSuffices
@@ -16,13 +18,17 @@ from engine.host.clock import SystemClock
 from engine.identification.caches import RecentHeaders
 from engine.intake.label_processing import CustomProcessing
 from engine.net.reactor import Reactor
-from engine.processing.chain import ProcessorStates
+from engine.plugins.loading import WARNING_SECONDS
 from engine.processing.workers import PROCESSES_PER_INSTANCE, ProcessorWorkers
 from engine.reception.association import SharedServices
 from engine.reception.deadlines import Deadlines
 from engine.reception.processes.link import Link
 from engine.reception.processes.receiver import ConnectionReceiver
-from engine.reception.processes.remote import RemoteDock
+from engine.reception.processes.remote import (
+    RemoteDock,
+    RemoteProcessorNotes,
+    RemoteRuleFailures,
+)
 from engine.reception.storage_scp import StorageSCP
 from engine.service.object_path import ObjectPathParts
 from engine.service.processors import processing_of
@@ -34,6 +40,8 @@ from engine.workers.start import Start, use_as_engine
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
+    from pathlib import Path
 
     from engine.events import Event, RecordedEvent
     from engine.intake.pipeline import Pipeline
@@ -64,7 +72,8 @@ def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket)
     with ExitStack() as resources:
         reactor = Reactor()
         dock = RemoteDock(link, reactor)
-        path = _ObjectPath(start, link, dock, resources)
+        rules = RemoteRuleFailures(link)
+        path = _ObjectPath(start, link, dock, rules, resources)
         services = SharedServices(
             reactor,
             ReceiveBuffer(BUFFER_BYTES),
@@ -72,7 +81,7 @@ def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket)
             StorageSCP(path.pipeline, dock),
             Deadlines.of(start.settings),
         )
-        receiver = ConnectionReceiver(link, sockets, services, dock, path, path.clock)
+        receiver = ConnectionReceiver(link, sockets, services, dock, rules, path, path.clock)
         receivers = start.configuration.receivers
         reactor.run_in_pool(lambda: receiver.load_tls(receivers), lambda _: None)
         if not receiver.serve():
@@ -84,16 +93,47 @@ def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket)
     os._exit(0)
 
 
+class ToldChanges:
+    """Reads files again when the engine, which watches them, says so; for all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._refreshing: dict[Path, list[Callable[[], None]]] = {}
+
+    def watch(self, path: Path, refresh: Callable[[], None]) -> Callable[[], None]:
+        """Call `refresh` after each change of a file; return what ends that."""
+        with self._lock:
+            self._refreshing.setdefault(path, []).append(refresh)
+
+        def end() -> None:
+            with self._lock:
+                self._refreshing[path].remove(refresh)
+
+        return end
+
+    def changed(self, path: Path) -> None:
+        """Read a file again, for all that use it."""
+        with self._lock:
+            refreshing = tuple(self._refreshing.get(path, ()))
+        for refresh in refreshing:
+            refresh()
+
+
 class _ObjectPath:
     """The way of an object in this process; satisfies `ObjectPath`."""
 
     def __init__(
-        self, start: ProcessStart, link: Link, dock: RemoteDock, resources: ExitStack
+        self,
+        start: ProcessStart,
+        link: Link,
+        dock: RemoteDock,
+        rules: RemoteRuleFailures,
+        resources: ExitStack,
     ) -> None:
         settings = start.settings
         self.clock = SystemClock()
         self.configuration = start.configuration
-        journal = Journal(self.clock)
+        journal = Journal(self.clock, repeated=partial(link.tell, "record_repeated"))
         journal.follow(lambda recorded: self._report(link, recorded))
         resources.callback(JournalHandler(journal).attach())
         plugins = Plugins.load()
@@ -111,14 +151,15 @@ class _ObjectPath:
             open_tree(settings.archive_dir, resources),
             *(area, runner, journal, self.clock, lambda: self.configuration, resources),
         )
-        states = ProcessorStates(self.clock, lambda *about: link.tell("note_processor", *about))
+        self._tables = ToldChanges()
         workers = ProcessorWorkers(processes=max(1, PROCESSES_PER_INSTANCE // start.processes))
         self._processing = processing_of(
-            *(plugins.processors, area, settings.state_file, journal.record, states, workers)
+            *(plugins.processors, area, settings.state_file, journal.record),
+            *(self._tables.watch, RemoteProcessorNotes(link), workers),
         )
         resources.callback(self._processing.close)
         self._recent = RecentHeaders()
-        router = parts.router(plugins, self._processing, self._recent)
+        router = parts.router(plugins, self._processing, self._recent, rules)
         guard = parts.guard(lambda: 0.0)
         custom = CustomProcessing(self._processing, router)
         self.pipeline: Pipeline = parts.pipeline(dock, guard, router, custom)
@@ -132,6 +173,10 @@ class _ObjectPath:
         if configuration.anonymizes:
             self._runner.start_ahead()
 
+    def table_changed(self, path: Path) -> None:
+        """Read the tables of a file again."""
+        self._tables.changed(path)
+
     def recent(self) -> tuple[Any, ...]:
         """Return the latest headers."""
         return self._recent.everything()
@@ -140,5 +185,10 @@ class _ObjectPath:
         event: Event = recorded.event
         if isinstance(event, _STORAGE):
             link.tell("look_at_storage")
+        elif isinstance(event, IdentifierSlow):
+            # Once for all processes in that time.
+            period = int(self.clock.monotonic() // WARNING_SECONDS)
+            kind = IdentifierSlow, event.identifier, period
+            link.tell("record_repeated", partial(replace, event), kind, True)
         elif not isinstance(event, _OF_THE_ENGINE):
             link.tell("event", event)

@@ -138,12 +138,14 @@ def processes_of(
 
     parts = DockParts(
         *(storage.index, intake.dock, associations, storage.journal),
-        *(intake.guard.refusal, intake.processors.note),
+        *(intake.guard.refusal, intake.processors.note, intake.slow_rules),
     )
     processes = ReceivingProcesses(
         *(settings.receiving_processes, parts, start, end_process),
         *(settings.incoming_dir, uuid.uuid4().hex[:12], adopt),
     )
     recent.gather = processes.recent
+    intake.slow_rules.changed = processes.suspend
+    intake.processors.table_changed = processes.table_changed
     resources.callback(processes.stop)
     return processes

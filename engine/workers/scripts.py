@@ -6,17 +6,15 @@ There is no third way: an object that must be anonymized is never stored as it c
 from __future__ import annotations
 
 import logging
-import threading
-from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from engine.dicom.part10 import body_offset
 from engine.errors import OutOfResources, ProcessingFailed, StorageUnusable, UnreadableObject
 from engine.events import AnonymizationFailed
-from engine.events.journal import should_report_repeat
 from engine.model.anonymization import ScriptScope
 from engine.storage.held import HeldPart
 from engine.storage.incoming import out_of_resources
@@ -38,10 +36,6 @@ if TYPE_CHECKING:
     Steps = tuple[Anonymization, ...]
 
 
-_KNOWN_FAILURES: Final = 1_000
-"""Failures that are counted; a script has few lines, and each few ways to fail."""
-
-
 class Anonymizer:
     """Anonymizes received objects; for all threads."""
 
@@ -49,9 +43,6 @@ class Anonymizer:
         self._incoming = incoming
         self._runner = runner
         self._journal = journal
-        self._lock = threading.Lock()
-        self._failures: Counter[tuple[int, str]] = Counter()
-        """By the script's revision and the cause, which names the line."""
 
     def edit(
         self, part: PartFile, steps: Steps, labels: tuple[str, str, str], source: AssociationContext
@@ -108,22 +99,16 @@ class Anonymizer:
     def _report(self, error: ProcessingFailed, steps: Steps, source: AssociationContext) -> None:
         """Report a failure the first time, the 10th, the 100th and so on."""
         revision = max(step.revision for step in steps)
-        with self._lock:
-            if len(self._failures) >= _KNOWN_FAILURES:
-                self._failures.clear()
-            self._failures[revision, error.detail] += 1
-            times = self._failures[revision, error.detail]
-        if should_report_repeat(times):
-            self._journal.record(
-                AnonymizationFailed(
-                    receiver=source.receiver_label,
-                    calling_ae_title=source.calling_ae_title,
-                    association=source.association,
-                    revision=revision,
-                    why=error.detail,
-                    times=times,
-                )
-            )
+        make = partial(
+            AnonymizationFailed,
+            receiver=source.receiver_label,
+            calling_ae_title=source.calling_ae_title,
+            association=source.association,
+            revision=revision,
+            why=error.detail,
+        )
+        # By the script's revision and the cause, which names the line.
+        self._journal.record_repeated(make, (AnonymizationFailed, revision, error.detail))
 
 
 def _require_file(part: PartFile, steps: Steps) -> None:

@@ -16,8 +16,16 @@ import pydicom
 import pytest
 
 from engine.api import AssociationEnd
-from engine.events import CertificateRefused, ObjectsAdopted, ReceivingProcessEnded
+from engine.events import (
+    CertificateRefused,
+    ObjectsAdopted,
+    ProcessorFailed,
+    ProcessorProblem,
+    ReceivingProcessEnded,
+    RuleFailed,
+)
 from engine.model.anonymization import SiteScript
+from engine.model.processor import Processor
 from engine.model.project import Project
 from engine.model.session import SessionStatus
 from engine.model.site import SessionSettings, SiteSettings
@@ -66,6 +74,10 @@ def wait_for(is_so: Callable[[], bool]) -> None:
 
 def store(peer: Peer, uid: str, **values: Any) -> None:
     peer.store(image(SOPInstanceUID=uid, **values), uid).expect_status(0x0000)
+
+
+def refuse(peer: Peer, uid: str, **values: Any) -> None:
+    peer.store(image(SOPInstanceUID=uid, **values), uid).expect_status(0xC000, 0x0110)
 
 
 def of_kind(dock: Dock, kind: type[Event]) -> list[Event]:
@@ -235,6 +247,53 @@ def test_a_changed_receiver_applies_to_open_associations_when_the_change_is_repo
     wait_for(lambda: len(stored_uids(dock)) == 3)
     counts = {s.project: s.objects for s in dock.engine._index.sessions()}
     assert counts == {None: 1, "Doe": 2}
+
+
+def test_a_slow_rule_is_suspended_in_all_processes_by_the_failures_of_all(dock: Dock) -> None:
+    receiver = dock.engine.snapshot().receivers[0].receiver
+    slow = replace(receiver, routing_enabled=True, session_routing="(0010,4000):((a|aa)+)!")
+    dock.engine.save_receiver(slow, "anna")
+    one, other = dock.associate(), dock.associate()
+    for number, peer in enumerate((one, one, one, other, other)):
+        refuse(peer, f"1.{number}", PatientComments="a" * 60)
+    wait_for(lambda: len(of_kind(dock, RuleFailed)) == 5)
+    told = [event.to_record() for event in of_kind(dock, RuleFailed)]
+    assert [(it["times"], it["suspended"]) for it in told] == [
+        *((times, False) for times in range(1, 5)),
+        (5, True),
+    ]
+    refuse(one, "2.1", PatientComments="a!")
+    kill(dock, 0)
+    refuse(dock.associate(), "2.2", PatientComments="a!")  # the new process knows it, too
+    refuse(other, "2.3", PatientComments="a!")
+    assert len(of_kind(dock, RuleFailed)) == 5
+
+
+def test_a_changed_table_of_labels_is_in_force_in_all_processes_when_it_is_reported(
+    dock: Dock, tmp_path: Path
+) -> None:
+    receiver = dock.engine.snapshot().receivers[0].receiver
+    dock.engine.save_receiver(replace(receiver, custom_processing=True), "anna")
+    table = tmp_path / "labels.csv"
+    about = ("file", str(table)), ("key", "calling_ae_title")
+    relabel = Processor(0, "Relabel", "relabelFromTable", parameters=about)
+    dock.engine.processors.save(relabel, "anna")
+    peers = [dock.associate() for _ in range(2)]
+    for number in range(10):
+        refuse(peers[number % 2], f"1.{number}")
+    wait_for(lambda: len(of_kind(dock, ProcessorFailed)) == 2)  # the first and the tenth failure
+    assert [event.to_record()["times"] for event in of_kind(dock, ProcessorFailed)] == [1, 10]
+    table.write_text("key,session\nPEER,E1\n")
+    wait_for(lambda: not dock.engine.processors.list()[0].problem)
+    for number, peer in enumerate(peers):
+        store(peer, f"2.{number}")
+    assert [
+        problem.to_record()["problem"] == "" for problem in of_kind(dock, ProcessorProblem)
+    ] == [
+        False,
+        True,
+    ]
+    wait_for(lambda: [s.label for s in dock.engine._index.sessions()] == ["E1"])
 
 
 def test_previews_know_the_objects_of_all_processes(dock: Dock) -> None:

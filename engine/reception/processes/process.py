@@ -20,9 +20,11 @@ from engine.reception.acceptance import Rejection
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engine.events import Event
     from engine.events.journal import Journal
     from engine.index.store import SessionIndex
     from engine.intake.dock import ObjectDock
+    from engine.intake.rule_failures import RuleKey, SlowRules
     from engine.model.tls import PeerCertificate, TlsSettings
     from engine.model.whitelist import Address
     from engine.reception.associations import Associations
@@ -49,6 +51,8 @@ class DockParts:
     """Looks at the free space, and reports what has changed."""
     note_processor: Callable[..., object]
     """Counts an object that a processor has seen."""
+    slow_rules: SlowRules
+    """Counts the failures of rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +294,9 @@ class ReceivingProcess:
     def _event(self, event: Any) -> None:
         self._parts.journal.record(event)
 
+    def _rule_failed(self, rule: RuleKey, make: Callable[..., Event], timed_out: bool) -> None:
+        self._parts.slow_rules.note(rule, make, timed_out=timed_out)
+
     def _look_at_storage(self) -> None:
         self._parts.look_at_storage()
 
@@ -376,7 +383,9 @@ _CALLS: dict[str, Callable[..., object]] = {
     "look_at_tls": ReceivingProcess._look_at_tls,
     "note_processor": lambda process, *about: process._parts.note_processor(*about),
     "record": ReceivingProcess._record,
+    "record_repeated": lambda process, *about: process._parts.journal.record_repeated(*about),
     "refused": ReceivingProcess._refused,
+    "rule_failed": ReceivingProcess._rule_failed,
     "trace": lambda process, *about: process._parts.objects.trace(*about),
 }
 """What a receiving process may call."""

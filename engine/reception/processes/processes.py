@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
+    from engine.intake.rule_failures import RuleKey
     from engine.model.configuration import Configuration
     from engine.model.whitelist import Address
     from engine.reception.listener import PortListener
@@ -113,6 +114,7 @@ class ReceivingProcesses:
         self._adopt = adopt
         self._lock = threading.RLock()
         self._configuration: Configuration | None = None
+        self._suspended: frozenset[RuleKey] = frozenset()
         self._running: dict[int, _Running] = {}
         self._ended_at: dict[int, float] = {}
         """When those ended that are not replaced yet; monotonic."""
@@ -130,13 +132,29 @@ class ReceivingProcesses:
             for number in range(1, self._wanted + 1):
                 if number not in self._running:
                     self._start(number)
+        self._have_done(running, "configure", configuration)
+
+    def table_changed(self, path: Path) -> None:
+        """Let all processes read the tables of a file again."""
+        self._have_done(tuple(self._running.values()), "table_changed", path)
+
+    def _have_done(self, running: Sequence[_Running], name: str, *arguments: Any) -> None:
+        """Let processes do something, and wait for it; replace those that do not do it."""
         asked = [(one, _Answer()) for one in running]
         for one, answer in asked:
-            one.process.ask(answer.take, "configure", configuration)
+            one.process.ask(answer.take, name, *arguments)
         for one, answer in asked:
             if not answer.is_good(CONFIGURE_SECONDS):
-                _logger.warning("receiving process %d applies no configuration", one.process.number)
+                _logger.warning("receiving process %d failed to %s", one.process.number, name)
                 one.process.close()
+
+    def suspend(self, rules: frozenset[RuleKey]) -> None:
+        """Let no process evaluate these rules, all that are suspended."""
+        with self._lock:
+            self._suspended = rules
+            running = tuple(self._running.values())
+        for one in running:
+            one.process.tell("suspend", rules)
 
     def connection(
         self, connected: socket.socket, address: Address, peer: str, port: PortListener
@@ -218,6 +236,7 @@ class ReceivingProcesses:
         self._ended_at.pop(number, None)
         self._running[number] = _Running(process, child, child.pid or 0, area, time.monotonic())
         process.start()
+        process.tell("suspend", self._suspended)
 
     def _ended(self, process: ReceivingProcess) -> None:
         """Start another process for one that has ended, and clean up; on its serving thread."""

@@ -15,7 +15,8 @@ from engine.reception.processes.link import LinkClosed
 from engine.reception.processes.remote import HandedPort
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from engine.events import Event
     from engine.host.clock import Clock
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from engine.reception.association import SharedServices
     from engine.reception.processes.link import Link
     from engine.reception.processes.process import HandOver
-    from engine.reception.processes.remote import RemoteDock
+    from engine.reception.processes.remote import RemoteDock, RemoteRuleFailures
 
 HAND_OVER_BYTES = 64 * 1024
 """Longer than any `HandOver`."""
@@ -39,6 +40,10 @@ class ObjectPath(Protocol):
 
     def apply(self, configuration: Configuration) -> None:
         """Prepare for a configuration, and use it from now on; may take a while."""
+        ...
+
+    def table_changed(self, path: Path) -> None:
+        """Read the tables of a file again."""
         ...
 
     def recent(self) -> tuple[Any, ...]:
@@ -55,6 +60,7 @@ class ConnectionReceiver:
         sockets: socket.socket,
         services: SharedServices,
         dock: RemoteDock,
+        rules: RemoteRuleFailures,
         path: ObjectPath,
         clock: Clock,
     ) -> None:
@@ -65,6 +71,7 @@ class ConnectionReceiver:
             sockets: a socket of SOCK_SEQPACKET that connections come by.
             services: what all connections share.
             dock: the engine.
+            rules: the engine, for rules that fail.
             path: takes the objects in.
             clock: for certificates.
         """
@@ -73,8 +80,15 @@ class ConnectionReceiver:
         self._services = services
         self._reactor: Reactor = services.reactor
         self._dock = dock
+        self._rules = rules
         self._path = path
         self._clock = clock
+        self._work: Mapping[str, Callable[..., object]] = {
+            "configure": self._configure,
+            "recent": path.recent,
+            "table_changed": path.table_changed,
+        }
+        """What takes a while, and is answered."""
         self._connections: dict[int, IncomingAssociation] = {}
         self._tls: dict[TlsSettings, PortTls] = {}
         sockets.setblocking(False)
@@ -93,11 +107,11 @@ class ConnectionReceiver:
                 return True
             if name == "take_back":
                 self._dock.take_back(*arguments)
-            elif name == "recent":
+            elif name == "suspend":
+                self._rules.suspended = arguments[0]
+            elif name in self._work:
                 # Not here: this thread must never wait for the engine.
-                self._reactor.run_in_pool(self._path.recent, partial(self._link.answer, question))
-            elif name == "configure":
-                work = partial(self._configure, *arguments)
+                work = partial(self._work[name], *arguments)
                 self._reactor.run_in_pool(work, partial(self._link.answer, question))
             else:
                 self._reactor.call_soon(partial(self._told, name, *arguments))

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from engine.api import AssociationEnd, RefusedContext
     from engine.dimse.acse import AssociateRQ
     from engine.dimse.contexts import AcceptedUIDs
+    from engine.events import Event
     from engine.index.store import Copy, SessionKey, SessionOrigin, SessionPlace
     from engine.index.writer import ObjectRow
+    from engine.intake.rule_failures import RuleKey
+    from engine.model.processing import Verdict
     from engine.model.receiver import Receiver
     from engine.model.session import ObjectState
     from engine.net.reactor import Reactor
@@ -204,6 +207,40 @@ class RemoteDock:
         if not held.objects:
             del self._holds[number]
             self._link.put("give_back", held.place.id)
+
+
+class RemoteRuleFailures:
+    """Satisfies `RuleFailures`: the engine counts, and says which rules are suspended."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.suspended: frozenset[RuleKey] = frozenset()
+        """As the engine has said last."""
+
+    def note(self, rule: RuleKey, make: Callable[..., Event], *, timed_out: bool) -> None:
+        """Report a failure."""
+        self._link.tell("rule_failed", rule, make, timed_out)
+
+
+class RemoteProcessorNotes:
+    """Satisfies `ProcessorNotes`: the engine counts."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def note(
+        self,
+        processor_id: int,
+        verdict: Verdict,
+        seconds: float,
+        why: str,
+        make: Callable[..., Event],
+    ) -> None:
+        """Report what a processor has done."""
+        self._link.tell("note_processor", processor_id, verdict, seconds, why, make)
+
+    def forget_all_but(self, ids: set[int]) -> None:
+        """Do nothing: the engine forgets by itself."""
 
 
 class HandedPort:
