@@ -63,6 +63,8 @@ class ProcessStart:
     """The name of its folder of arriving objects."""
     processes: int
     """How many receiving processes there are: they share the limits of workers."""
+    beat_seconds: float
+    """How often it says that it is alive."""
 
 
 def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket) -> None:
@@ -84,6 +86,7 @@ def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket)
         receiver = ConnectionReceiver(link, sockets, services, dock, rules, path, path.clock)
         receivers = start.configuration.receivers
         reactor.run_in_pool(lambda: receiver.load_tls(receivers), lambda _: None)
+        reactor.call_soon(partial(receiver.beat, start.beat_seconds))
         if not receiver.serve():
             # At once: the next engine must find all that is published when it looks for it.
             os._exit(1)

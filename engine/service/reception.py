@@ -130,9 +130,15 @@ def processes_of(
     preload(run.__module__)
 
     def start(
-        area: str, link: socket.socket, sockets: socket.socket, configuration: Configuration
+        area: str,
+        link: socket.socket,
+        sockets: socket.socket,
+        configuration: Configuration,
+        beat_seconds: float,
     ) -> SpawnProcess | ForkServerProcess:
-        begin = ProcessStart(settings, configuration, area, settings.receiving_processes)
+        begin = ProcessStart(
+            *(settings, configuration, area, settings.receiving_processes, beat_seconds)
+        )
         arguments = begin, link, sockets
         return start_process(Start.FORKED, run, arguments, name="receiving", daemon=False)
 

@@ -17,6 +17,7 @@ import warnings
 from contextlib import redirect_stderr, suppress
 from enum import Enum
 from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -102,6 +103,8 @@ def load_ahead() -> None:
 def end_process(process: SpawnProcess | ForkServerProcess) -> int | None:
     """Kill a process, if it still runs, and return its exit code."""
     process.kill()
+    # Not with the lock: a process that waits for a storage ends only when that answers.
+    wait([process.sentinel])
     with _table:
         process.join()
         code = process.exitcode

@@ -130,6 +130,25 @@ def test_the_end_of_a_process_costs_its_own_associations_only(dock: Dock) -> Non
     )
 
 
+def test_a_process_that_hangs_is_replaced(tmp_path: Path) -> None:
+    module = "engine.reception.processes.processes"
+    with patch(f"{module}.BEAT_SECONDS", 0.05), Dock(tmp_path / "data", TWO) as dock:
+        hung, other = dock.associate(), dock.associate()
+        store(hung, "1.1")
+        pid = usage(dock)[0].pid
+        with patch(f"{module}.HUNG_SECONDS", 1.0):
+            os.kill(pid, signal.SIGSTOP)
+            wait_for(lambda: len(usage(dock)) == 2 and usage(dock)[0].pid != pid)
+        hung.expect_closed()
+        store(other, "1.2")
+        wait_for(lambda: len(of_kind(dock, ReceivingProcessEnded)) == 1)
+        (told,) = of_kind(dock, ReceivingProcessEnded)
+        assert told.sentence().startswith(
+            "receiving process 1 did not respond for 1 s, was killed and was replaced"
+        )
+        wait_for(lambda: stored_uids(dock) == ["1.1", "1.2"])
+
+
 def test_what_an_ended_process_has_answered_gets_its_row_at_once(tmp_path: Path) -> None:
     with Dock(tmp_path / "data", TWO) as dock:
         peer = dock.associate()

@@ -6,6 +6,7 @@ import logging
 import pickle
 import socket
 import threading
+import time
 from collections import Counter, deque
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -93,6 +94,11 @@ class ReceivingProcess:
         """How many objects it has received."""
         self.lost_associations = 0
         """How many were open when it ended."""
+        self.fault = ""
+        """Why the engine ended it; empty if it did not."""
+        self._heard_at = time.monotonic()
+        self._is_called = False
+        """Whether a call of it is being answered, so that it can't be heard."""
         self._parts = parts
         self._link = link
         self._sockets = sockets
@@ -152,6 +158,15 @@ class ReceivingProcess:
                 del self._connections[connection.number]
             raise
 
+    def is_silent(self, seconds: float) -> bool:
+        """Tell whether nothing has come from it for so long."""
+        return not self._is_called and time.monotonic() - self._heard_at > seconds
+
+    def give_up(self, fault: str) -> None:
+        """End it because it does not do what it should: `fault` says how it was found."""
+        self.fault = self.fault or fault
+        self.close()
+
     def close(self) -> None:
         """End the link; the process ends then."""
         self._link.close()
@@ -164,6 +179,7 @@ class ReceivingProcess:
 
     def _serve(self) -> None:
         for name, arguments, question in self._link.receive():
+            self._is_called = True
             try:
                 answer = _CALLS[name](self, *arguments)
             except Exception as error:
@@ -174,6 +190,7 @@ class ReceivingProcess:
                 self._link.answer(question, answer)
                 if name == "file":
                     self._take_back_at_once(answer)
+            self._heard_at, self._is_called = time.monotonic(), False
         try:
             self._clean_up()
         finally:
@@ -369,6 +386,7 @@ class HandedConnection:
 
 _CALLS: dict[str, Callable[..., object]] = {
     "admit": ReceivingProcess._admit,
+    "alive": lambda _: None,
     "archives_directly": lambda process, *about: process._parts.objects.archives_directly(*about),
     "close": ReceivingProcess._close,
     "copies": lambda process, *about: process._parts.objects.copies(*about),

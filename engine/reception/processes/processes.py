@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import psutil
@@ -23,7 +24,6 @@ from engine.storage.incoming import sweep_area
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-    from pathlib import Path
 
     from engine.intake.rule_failures import RuleKey
     from engine.model.configuration import Configuration
@@ -38,6 +38,10 @@ LATE_SECONDS = 10.0
 """The engine is not well if a process that has ended is not replaced by then."""
 USAGE_SECONDS = 2.0
 MOST_USAGES = 100
+BEAT_SECONDS = 5.0
+"""How often a process says that it is alive; that costs 0.1 ms (2026)."""
+HUNG_SECONDS = 30.0
+"""A process that has said nothing for so long is replaced."""
 PAUSE_SECONDS = 1.0
 """Before a process is replaced that has ended soon after its start."""
 
@@ -57,9 +61,22 @@ class StartChild(Protocol):
     """Starts a process that serves a link."""
 
     def __call__(
-        self, area: str, link: socket.socket, sockets: socket.socket, configuration: Configuration
+        self,
+        area: str,
+        link: socket.socket,
+        sockets: socket.socket,
+        configuration: Configuration,
+        beat_seconds: float,
     ) -> Child:
-        """Start it, with the name of its folder of arriving objects."""
+        """Start it.
+
+        Args:
+            area: the name of its folder of arriving objects.
+            link: for calls.
+            sockets: for connections.
+            configuration: which it begins with.
+            beat_seconds: how often it says that it is alive.
+        """
         ...
 
 
@@ -123,6 +140,9 @@ class ReceivingProcesses:
         self._is_over = threading.Event()
         self._connections, self._starts = count(1), count(1)
         parts.index.forgotten = self.take_back
+        self._watching = threading.Thread(
+            target=self._watch, name="receiving-processes", daemon=True
+        )
 
     def apply(self, configuration: Configuration) -> None:
         """Let all processes use a configuration; start them at the first one."""
@@ -132,21 +152,23 @@ class ReceivingProcesses:
             for number in range(1, self._wanted + 1):
                 if number not in self._running:
                     self._start(number)
-        self._have_done(running, "configure", configuration)
+            if self._watching.ident is None:
+                self._watching.start()
+        self._have_done(running, "a configuration", "configure", configuration)
 
     def table_changed(self, path: Path) -> None:
         """Let all processes read the tables of a file again."""
-        self._have_done(tuple(self._running.values()), "table_changed", path)
+        running = tuple(self._running.values())
+        self._have_done(running, "a table of labels", "table_changed", path)
 
-    def _have_done(self, running: Sequence[_Running], name: str, *arguments: Any) -> None:
+    def _have_done(self, running: Sequence[_Running], what: str, name: str, argument: Any) -> None:
         """Let processes do something, and wait for it; replace those that do not do it."""
         asked = [(one, _Answer()) for one in running]
         for one, answer in asked:
-            one.process.ask(answer.take, name, *arguments)
+            one.process.ask(answer.take, name, argument)
         for one, answer in asked:
             if not answer.is_good(CONFIGURE_SECONDS):
-                _logger.warning("receiving process %d failed to %s", one.process.number, name)
-                one.process.close()
+                one.process.give_up(f"did not apply {what}")
 
     def suspend(self, rules: frozenset[RuleKey]) -> None:
         """Let no process evaluate these rules, all that are suspended."""
@@ -180,6 +202,19 @@ class ReceivingProcesses:
             with suppress(EngineError):
                 headers += one.process.call("recent", seconds=CONFIGURE_SECONDS)
         return headers
+
+    def _watch(self) -> None:
+        """Replace processes that hang; on a thread of its own."""
+        silent: set[int] = set()
+        while not self._is_over.wait(BEAT_SECONDS):
+            running = tuple(self._running.values())
+            found = {one.pid: one for one in running if one.process.is_silent(HUNG_SECONDS)}
+            for pid, one in found.items():
+                # At the second look only: at the first one the engine itself may have been halted,
+                # and what the process has said is still to be read.
+                if pid in silent and not _waits_for_storage(pid):
+                    one.process.give_up(f"did not respond for {HUNG_SECONDS:g} s")
+            silent = set(found)
 
     def dead(self) -> tuple[str, ...]:
         """Return the names of processes that could not be replaced; takes no lock."""
@@ -216,6 +251,8 @@ class ReceivingProcesses:
             one.process.join(STOP_SECONDS)
             one.process.close()
             one.process.join(STOP_SECONDS)
+        if self._watching.ident is not None:
+            self._watching.join()
 
     def _start(self, number: int) -> None:
         """Start a process; with the lock."""
@@ -224,7 +261,9 @@ class ReceivingProcesses:
         ours, theirs = socket.socketpair()
         sockets, their_sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            child = self._start_child(area, theirs, their_sockets, self._configuration)
+            child = self._start_child(
+                area, theirs, their_sockets, self._configuration, BEAT_SECONDS
+            )
         except OSError:
             ours.close()
             sockets.close()
@@ -254,7 +293,7 @@ class ReceivingProcesses:
         self._parts.journal.record(
             ReceivingProcessEnded(
                 number=process.number,
-                how=_how(code),
+                how=f"{process.fault}, was killed" if process.fault else _how(code),
                 associations=process.lost_associations,
                 sessions=len(sessions),
             )
@@ -293,6 +332,18 @@ class _Answer:
     def is_good(self, seconds: float) -> bool:
         """Wait for it; return whether the configuration is applied."""
         return self._done.wait(seconds) and self._answer is None
+
+
+def _waits_for_storage(pid: int) -> bool:
+    """Tell whether a thread of a process is in a wait that no signal ends (proc(5), state D).
+
+    It goes on when the storage does, and to kill it would not help.
+    """
+    try:
+        stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:
+        return False
+    return any(stat.rpartition(")")[2].startswith(" D") for stat in stats)
 
 
 def _how(code: int | None) -> str:

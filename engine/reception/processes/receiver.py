@@ -100,6 +100,13 @@ class ConnectionReceiver:
         for tls in wanted:
             self._port_tls(tls).prepare()
 
+    def beat(self, seconds: float) -> None:
+        """Say now and then that the loop works; the engine ends a process that it does not hear."""
+        # On the loop's thread: what keeps it from coming here keeps it from its connections, too.
+        self._link.tell("alive")
+        again = partial(self.beat, seconds)
+        self._reactor.call_at(self._reactor.now() + seconds, again)
+
     def serve(self) -> bool:
         """Do what the engine tells; return whether it has told to stop, or has just ended."""
         for name, arguments, question in self._link.receive():
