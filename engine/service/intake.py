@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engine.host.clock import local_midnight
 from engine.identification.installed import IdentifierFaults
@@ -14,6 +14,7 @@ from engine.intake.rule_failures import SlowRules
 from engine.metrics import Metrics
 from engine.service.object_path import ObjectPathParts
 from engine.service.processors import ProcessorService
+from engine.storage.quarantine import QuarantineRoom
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from engine.service.processors import ConfigurationAccess
     from engine.service.storage import Plugins, Storage
     from engine.settings import EngineSettings
+
+QUARANTINE_BYTES: Final = 1024**3
+"""Limited: a peer that sends broken objects must not fill the disk."""
 
 
 class Intake:
@@ -76,7 +80,8 @@ class Intake:
         self.dock = self._object_dock()
         """What pipelines ask."""
         custom = self.processors.custom(self.router)
-        self.pipeline = parts.pipeline(self.dock, self.guard, self.router, custom)
+        self.room = QuarantineRoom(settings.quarantine_dir, QUARANTINE_BYTES, clock)
+        self.pipeline = parts.pipeline(self.dock, self.guard, self.router, custom, self.room)
 
     def start_ahead(self, configuration: Configuration) -> None:
         """Start the worker processes that the first object will need; returns at once."""

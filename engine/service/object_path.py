@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from engine.identification.installed import usable
 from engine.intake.pipeline import Pipeline, StorageAreas
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
     from engine.service.storage import Plugins
     from engine.settings import EngineSettings
     from engine.storage.incoming import IncomingArea
+    from engine.storage.quarantine import Room
     from engine.workers.scripts import ScriptRunner
-
-# Limited: a peer that sends broken objects must not fill the disk.
-QUARANTINE_BYTES: Final = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +89,10 @@ class ObjectPathParts:
         guard: StorageGuard,
         router: ObjectRouter,
         custom: CustomProcessing,
+        room: Room,
     ) -> Pipeline:
         """Build the pipeline."""
-        quarantine = Quarantine(self.settings.quarantine_dir, QUARANTINE_BYTES, self.clock)
+        quarantine = Quarantine(self.settings.quarantine_dir, room, self.clock)
         self.resources.callback(quarantine.close)
         places = StorageAreas(
             incoming=self.incoming,

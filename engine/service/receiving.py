@@ -27,6 +27,7 @@ from engine.reception.processes.receiver import ConnectionReceiver
 from engine.reception.processes.remote import (
     RemoteDock,
     RemoteProcessorNotes,
+    RemoteRoom,
     RemoteRuleFailures,
 )
 from engine.reception.storage_scp import StorageSCP
@@ -165,7 +166,7 @@ class _ObjectPath:
         router = parts.router(plugins, self._processing, self._recent, rules)
         guard = parts.guard(lambda: 0.0)
         custom = CustomProcessing(self._processing, router)
-        self.pipeline: Pipeline = parts.pipeline(dock, guard, router, custom)
+        self.pipeline: Pipeline = parts.pipeline(dock, guard, router, custom, RemoteRoom(link))
         self.apply(start.configuration)
 
     def apply(self, configuration: Configuration) -> None:

@@ -144,7 +144,7 @@ def processes_of(
 
     parts = DockParts(
         *(storage.index, intake.dock, associations, storage.journal),
-        *(intake.guard.refusal, intake.processors.note, intake.slow_rules),
+        *(intake.guard.refusal, intake.processors.note, intake.slow_rules, intake.room),
     )
     processes = ReceivingProcesses(
         *(settings.receiving_processes, parts, start, end_process),

@@ -315,6 +315,22 @@ def test_a_changed_table_of_labels_is_in_force_in_all_processes_when_it_is_repor
     wait_for(lambda: [s.label for s in dock.engine._index.sessions()] == ["E1"])
 
 
+def test_refused_objects_are_kept_and_recorded_once_for_all_processes(dock: Dock) -> None:
+    receiver = dock.engine.snapshot().receivers[0].receiver
+    dock.engine.save_receiver(replace(receiver, anonymization=False), "anna")
+    peers = [dock.associate() for _ in range(2)]
+    for number, peer in enumerate((*peers, *peers)):
+        peer.store(image(SOPInstanceUID="9.9"), f"1.{number}").expect_status(0xA900)
+    # A process may end as soon as the peer has its answer: the rows of refused objects are here.
+    for one in usage(dock):
+        os.kill(one.pid, signal.SIGKILL)
+    wait_for(lambda: len(of_kind(dock, ReceivingProcessEnded)) == 2)
+    dock.engine._index.flush()
+    assert [row.state for row in object_rows(dock.data_dir)] == ["quarantined"] * 4
+    kept = sorted(path.name for path in (dock.data_dir / "quarantine").glob("*/*.dcm"))
+    assert kept == [f"{number:06d}.dcm" for number in range(1, 5)]
+
+
 def test_previews_know_the_objects_of_all_processes(dock: Dock) -> None:
     for number in range(2):
         store(dock.associate(), f"1.{number}")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from engine.reception.listener import PortListener
     from engine.reception.live_association import LiveAssociation
     from engine.reception.processes.link import Link
+    from engine.storage.quarantine import QuarantineRoom
 
 ENDED_KEPT = 256
 """Ended associations whose last object may still be on its way through the pool."""
@@ -54,6 +55,8 @@ class DockParts:
     """Counts an object that a processor has seen."""
     slow_rules: SlowRules
     """Counts the failures of rules."""
+    room: QuarantineRoom
+    """Limits what the quarantine holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,6 +406,8 @@ _CALLS: dict[str, Callable[..., object]] = {
     "record": ReceivingProcess._record,
     "record_repeated": lambda process, *about: process._parts.journal.record_repeated(*about),
     "refused": ReceivingProcess._refused,
+    "release_room": lambda process, size_bytes: process._parts.room.release(size_bytes),
+    "reserve_room": lambda process, size_bytes: process._parts.room.reserve(size_bytes),
     "rule_failed": ReceivingProcess._rule_failed,
     "trace": lambda process, *about: process._parts.objects.trace(*about),
 }

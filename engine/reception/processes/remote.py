@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.reception.acceptance import Rejection
 from engine.reception.live_association import LiveAssociation
+from engine.reception.processes.link import LinkClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -127,6 +128,11 @@ class RemoteDock:
         """Give an object its one row, and count it."""
         # A plain tuple takes half as long as its class, at both ends.
         self._link.put("record", tuple(row), answer_seconds)
+        if not row.file:
+            # At once: nothing on the disk would tell of the object if this process were killed.
+            self._link.flush()
+            discard()
+            return
         self._discards.append(discard)  # after `put`, and before the look at the timer
         self._flush_soon()
 
@@ -241,6 +247,25 @@ class RemoteProcessorNotes:
 
     def forget_all_but(self, ids: set[int]) -> None:
         """Do nothing: the engine forgets by itself."""
+
+
+class RemoteRoom:
+    """Satisfies `Room`: the engine counts and numbers what the quarantine holds."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def reserve(self, size_bytes: int) -> int | None:
+        """Return the number of an object that is to be kept; None if there is no room for it."""
+        try:
+            number: int | None = self._link.call("reserve_room", size_bytes)
+        except LinkClosed:
+            return None
+        return number
+
+    def release(self, size_bytes: int) -> None:
+        """Give room back that was not used."""
+        self._link.tell("release_room", size_bytes)
 
 
 class HandedPort:

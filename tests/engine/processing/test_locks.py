@@ -21,7 +21,7 @@ from engine.processing.builtin.label_tables import LabelTables
 from engine.processing.chain import Processing, ProcessorStates
 from engine.processing.workers import ProcessorWorkers
 from engine.storage.guard import StorageGuard
-from engine.storage.quarantine import Quarantine
+from engine.storage.quarantine import QuarantineRoom
 from engine.workers.pool import Workers
 from tests.fakes import FixedClock
 from tests.guarded import guarded
@@ -185,10 +185,10 @@ def test_a_table_that_is_read_again(tmp_path: Path) -> None:
 
 
 def test_the_size_of_the_quarantine(tmp_path: Path) -> None:
-    with closing(Quarantine(tmp_path / "quarantine", 1_000)) as quarantine:
-        for call in (quarantine._reserve, quarantine._release):
-            with guarded(quarantine, "_used_bytes", by=quarantine._lock):
-                call(1)
+    room = QuarantineRoom(tmp_path / "quarantine", 1_000)
+    for call in (room.reserve, room.release):
+        with guarded(room, "_used_bytes", by=room._lock):
+            call(1)
 
 
 def test_the_failures_of_rules() -> None:
