@@ -85,8 +85,6 @@ def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket)
             Deadlines.of(start.settings),
         )
         receiver = ConnectionReceiver(link, sockets, services, dock, rules, path, path.clock)
-        receivers = start.configuration.receivers
-        reactor.run_in_pool(lambda: receiver.load_tls(receivers), lambda _: None)
         reactor.call_soon(partial(receiver.beat, start.beat_seconds))
         if not receiver.serve():
             # At once: the next engine must find all that is published when it looks for it.

@@ -390,6 +390,7 @@ def test_every_process_keeps_its_tls_files_when_they_are_spoilt(dock: Dock, tmp_
     receiver = make_receiver("SAFE", free_port(), **authority.settings())
     dock.engine.save_receiver(receiver, "anna")
     (authority.folder / "server.key").write_text("no key")
+    kill(dock, 0)  # its successor never sees a good key in the file
     for _ in usage(dock):
         assert call(receiver.port, "SAFE", tls=authority.client("ct1.example")) == "answered"
     status = dock.engine.snapshot().receivers[-1]

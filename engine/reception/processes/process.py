@@ -21,6 +21,8 @@ from engine.reception.acceptance import Rejection
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engine.certificates.files import Stamp
+    from engine.certificates.tls_context import TlsContents
     from engine.events import Event
     from engine.events.journal import Journal
     from engine.index.store import SessionIndex
@@ -320,10 +322,9 @@ class ReceivingProcess:
     def _look_at_storage(self) -> None:
         self._parts.look_at_storage()
 
-    def _look_at_tls(self, tls: TlsSettings) -> None:
-        port = self._tls_ports.get(tls)
-        if port is not None and port.tls is not None:
-            port.tls.refresh()
+    def _newer_tls(self, tls: TlsSettings, stamp: Stamp) -> TlsContents | None:
+        port = self._tls_ports[tls]
+        return port.tls.newer_than(stamp) if port.tls else None
 
 
 def _nothing() -> None:
@@ -401,7 +402,7 @@ _CALLS: dict[str, Callable[..., object]] = {
     "gone": ReceivingProcess._gone,
     "heard": ReceivingProcess._heard,
     "look_at_storage": ReceivingProcess._look_at_storage,
-    "look_at_tls": ReceivingProcess._look_at_tls,
+    "newer_tls": ReceivingProcess._newer_tls,
     "note_processor": lambda process, *about: process._parts.note_processor(*about),
     "record": ReceivingProcess._record,
     "record_repeated": lambda process, *about: process._parts.journal.record_repeated(*about),

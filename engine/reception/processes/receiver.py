@@ -5,20 +5,17 @@ from __future__ import annotations
 import logging
 import pickle
 import socket
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine.net.tls import PortTls
+from engine.net.tls import HandedTls
 from engine.reception.association import IncomingAssociation
-from engine.reception.processes.link import LinkClosed
 from engine.reception.processes.remote import HandedPort
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from engine.events import Event
     from engine.host.clock import Clock
     from engine.model.configuration import Configuration
     from engine.model.receiver import Receiver
@@ -90,15 +87,9 @@ class ConnectionReceiver:
         }
         """What takes a while, and is answered."""
         self._connections: dict[int, IncomingAssociation] = {}
-        self._tls: dict[TlsSettings, PortTls] = {}
+        self._tls: dict[TlsSettings, HandedTls] = {}
         sockets.setblocking(False)
         self._reactor.register(sockets.fileno(), self._take)
-
-    def load_tls(self, receivers: Sequence[Receiver]) -> None:
-        """Read the TLS files of ports now, so that they are kept if they are spoilt later."""
-        wanted = {receiver.tls for receiver in receivers if receiver.enabled and receiver.tls}
-        for tls in wanted:
-            self._port_tls(tls).prepare()
 
     def beat(self, seconds: float) -> None:
         """Say now and then that the loop works; the engine ends a process that it does not hear."""
@@ -141,7 +132,7 @@ class ConnectionReceiver:
 
     def _begin(self, over: HandOver, connected: socket.socket) -> None:
         connected.setblocking(False)
-        tls = self._port_tls(over.tls) if over.tls is not None else None
+        tls = self._tls_of(over.tls) if over.tls is not None else None
         port = HandedPort(self._link, self._reactor, over.number, over.port, tls)
         connection = IncomingAssociation(self._services, port, connected, over.address, over.peer)
         connection.limits, connection.is_rate_limited = over.limits, over.is_rate_limited
@@ -154,15 +145,13 @@ class ConnectionReceiver:
             connection.why = "it could not be served"
             connection.close()
 
-    def _port_tls(self, settings: TlsSettings) -> PortTls:
-        def report(make: Callable[..., Event]) -> None:
-            # The engine has the port's receivers: it looks itself, and reports what it finds.
-            # Waited for, on a thread of the pool: what the engine says of the port is true when a
-            # caller has got its answer.
-            with suppress(LinkClosed):
-                self._link.call("look_at_tls", settings)
-
-        return self._tls.setdefault(settings, PortTls(settings, self._clock, report))
+    def _tls_of(self, settings: TlsSettings) -> HandedTls:
+        known = self._tls.get(settings)
+        if known is None:
+            # Asked for on a thread of the pool.
+            newer_than = partial(self._link.call, "newer_tls", settings)
+            known = self._tls[settings] = HandedTls(settings, self._clock, newer_than)
+        return known
 
     def _told(self, name: str, number: int, why: str = "") -> None:
         connection = self._connections.get(number)
@@ -178,7 +167,6 @@ class ConnectionReceiver:
 
     def _configure(self, configuration: Configuration) -> Exception | None:
         try:
-            self.load_tls(configuration.receivers)
             self._path.apply(configuration)
             applied = partial(self._apply, configuration.receivers)
             self._reactor.call_soon(applied)
