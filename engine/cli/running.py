@@ -6,7 +6,7 @@ import argparse
 import gc
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from engine.api import ReceiverStatus
     from engine.app.status import EngineStatus
     from engine.events import RecordedEvent
+    from engine.settings import EngineSettings
 
 _WATCH_SECONDS = 2.0
 _MOST_HELD_MIB = 256
@@ -105,18 +106,20 @@ def _file_name(text: str) -> str:
 
 
 def _engine(arguments: argparse.Namespace) -> None:
-    # The whole engine: neither the help nor `status` must wait for it.
-    from engine import Engine
     from engine.app.headless import Signals, run
     from engine.app.systemd_notify import Notifier
-    from engine.net.ports import InheritedSockets
-    from engine.remote.host import require_tls, serve
-    from engine.remote.metrics import serve_metrics
 
     signals, notifier = Signals(), Notifier.from_environment()
     # Before the start, which may take a while: a signal in it is not lost.
     signals.install()
     settings = settings_of(arguments)
+    load_processes_ahead(settings)
+    # The whole engine: neither the help nor `status` must wait for it.
+    from engine import Engine
+    from engine.net.ports import InheritedSockets
+    from engine.remote.host import require_tls, serve
+    from engine.remote.metrics import serve_metrics
+
     require_tls(settings)  # before any port is opened
     engine = Engine(settings, inherited=InheritedSockets.from_environment())
     try:
@@ -133,6 +136,16 @@ def _engine(arguments: argparse.Namespace) -> None:
             terminal.say(_state_in_words(receiver))
         engine.subscribe(_say_event)
         run(engine, signals, notifier, terminal.say, running.close)
+
+
+def load_processes_ahead(settings: EngineSettings) -> None:
+    """Load what receiving processes are forked from, while this process loads the engine."""
+    if settings.receiving_processes:
+        from engine.workers.start import load_ahead, preload_receiving
+
+        preload_receiving()
+        with suppress(OSError):  # the engine tries again, and reports it
+            load_ahead()
 
 
 def _state_in_words(status: ReceiverStatus) -> str:

@@ -15,6 +15,7 @@ from engine.events.journal import Journal
 from engine.events.logging_handler import JournalHandler
 from engine.events.monitoring import StorageLow, StorageRefuses, StorageSuffices
 from engine.host.clock import SystemClock
+from engine.host.open_files import raise_limit
 from engine.identification.caches import RecentHeaders
 from engine.intake.label_processing import CustomProcessing
 from engine.net.reactor import Reactor
@@ -71,6 +72,7 @@ class ProcessStart:
 def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket) -> None:
     """Receive objects until the engine says so or has ended."""
     use_as_engine()
+    raise_limit()
     link = Link(link_socket)
     with ExitStack() as resources:
         reactor = Reactor()

@@ -18,7 +18,13 @@ from engine.reception.processes.processes import ReceivingProcesses
 from engine.reception.receivers import Receivers
 from engine.reception.storage_scp import StorageSCP
 from engine.service.receiving import ProcessStart, run
-from engine.workers.start import Start, end_process, preload, start_process
+from engine.workers.start import (
+    RECEIVING,
+    Start,
+    end_process,
+    preload_receiving,
+    start_process,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -127,7 +133,8 @@ def processes_of(
     resources: ExitStack,
 ) -> ReceivingProcesses:
     """Return the receiving processes, none of which is started yet; `resources` ends them."""
-    preload(run.__module__)
+    assert run.__module__ == RECEIVING
+    preload_receiving()
 
     def start(
         area: str,

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _SPAWN: Final = multiprocessing.get_context("spawn")
 _FORKSERVER: Final = multiprocessing.get_context("forkserver")
 _FORKSERVER.set_forkserver_preload(["__main__", "engine.workers.preload"])
+RECEIVING: Final = "engine.service.receiving"
+"""The module of the main function of receiving processes."""
 _table = threading.Lock()
 """Guards the list of processes of `multiprocessing`, which is not thread-safe."""
 
@@ -46,9 +48,9 @@ class Start(Enum):
     FORKED = "forked"
 
 
-def preload(module: str) -> None:
-    """Let the fork server load one more module; call it before the first process is started."""
-    _FORKSERVER.set_forkserver_preload(["__main__", module, "engine.workers.preload"])
+def preload_receiving() -> None:
+    """Let the fork server load what receiving processes need; before its first process."""
+    _FORKSERVER.set_forkserver_preload(["__main__", RECEIVING, "engine.workers.preload"])
 
 
 def start_process(

@@ -83,15 +83,17 @@ class ReceivingProcess:
         parts: DockParts,
         link: Link,
         sockets: socket.socket,
+        begin: Callable[[], object],
         ended: Callable[[ReceivingProcess], object],
     ) -> None:
-        """Take both connections to a process that is being started.
+        """Take both connections to a process that is yet to be started.
 
         Args:
             number: of the process, from 1 on.
             parts: what it may use.
             link: for calls.
             sockets: a pair of SOCK_SEQPACKET, for connections.
+            begin: starts it, on the thread that serves it then; may raise OSError.
             ended: called once it has ended, on the thread that served it.
         """
         self.number = number
@@ -102,13 +104,13 @@ class ReceivingProcess:
         self.fault = ""
         """Why the engine ended it; empty if it did not."""
         self._heard_at = time.monotonic()
-        self._is_called = False
-        """Whether a call of it is being answered, so that it can't be heard."""
+        self._is_called = True
+        """Whether it can't be heard: it is being started, or a call of it is being answered."""
         self._parts = parts
         self._link = link
         self._sockets = sockets
         sockets.setblocking(False)
-        self._ended = ended
+        self._begin, self._ended = begin, ended
         self._lock = threading.Lock()
         """Guards what is below."""
         self._connections: dict[int, HandedConnection] = {}
@@ -122,7 +124,7 @@ class ReceivingProcess:
         self.tell, self.ask, self.call = link.tell, link.ask, link.call
 
     def start(self) -> None:
-        """Begin to serve it."""
+        """Start it; returns at once. What it is given before it runs waits for it."""
         self._thread.start()
 
     @property
@@ -183,6 +185,19 @@ class ReceivingProcess:
     # On the thread that serves it.
 
     def _serve(self) -> None:
+        try:
+            self._begin()
+        except OSError as error:
+            self.fault = f"could not be started: {error.strerror or error}"
+        else:
+            self._heard_at, self._is_called = time.monotonic(), False
+            self._answer_calls()
+        try:
+            self._clean_up()
+        finally:
+            self._ended(self)
+
+    def _answer_calls(self) -> None:
         for name, arguments, question in self._link.receive():
             self._is_called = True
             try:
@@ -196,10 +211,6 @@ class ReceivingProcess:
                 if name == "file":
                     self._take_back_at_once(answer)
             self._heard_at, self._is_called = time.monotonic(), False
-        try:
-            self._clean_up()
-        finally:
-            self._ended(self)
 
     def _clean_up(self) -> None:
         """Close what the process has left open."""

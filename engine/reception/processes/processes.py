@@ -85,10 +85,15 @@ class _Running:
     """A process with what it was started with."""
 
     process: ReceivingProcess
-    child: Child
-    pid: int
     area: str
     started_at: float
+    child: Child | None = None
+    """None until it runs."""
+
+    @property
+    def pid(self) -> int:
+        """Its number in the operating system; 0 until it runs."""
+        return (self.child.pid if self.child else 0) or 0
 
 
 class _Usage(NamedTuple):
@@ -145,13 +150,16 @@ class ReceivingProcesses:
         )
 
     def apply(self, configuration: Configuration) -> None:
-        """Let all processes use a configuration; start them at the first one."""
+        """Let all processes use a configuration; start them at the first one.
+
+        Those that are being started are not waited for: the ports can be opened meanwhile.
+        """
         with self._lock:
             self._configuration = configuration
             running = tuple(self._running.values())
-            for number in range(1, self._wanted + 1):
-                if number not in self._running:
-                    self._start(number)
+            missing = set(range(1, self._wanted + 1)).difference(self._running, self._ended_at)
+            for number in sorted(missing):
+                self._start(number)
             if self._watching.ident is None:
                 self._watching.start()
         self._have_done(running, "a configuration", "configure", configuration)
@@ -227,7 +235,7 @@ class ReceivingProcesses:
     def statuses(self) -> tuple[ProcessStatus, ...]:
         """Return what each process has and uses."""
         running = sorted(self._running.copy().items())
-        return tuple(_status(one.process, self._used(one.pid)) for _, one in running)
+        return tuple(_status(one.process, self._used(one.pid)) for _, one in running if one.pid)
 
     def _used(self, pid: int) -> _Usage:
         """Return what a process uses, as it was at most `USAGE_SECONDS` ago."""
@@ -255,25 +263,21 @@ class ReceivingProcesses:
             self._watching.join()
 
     def _start(self, number: int) -> None:
-        """Start a process; with the lock."""
-        assert self._configuration is not None
-        area = f"{self._run}-{next(self._starts)}"
+        """Let a process be started, which takes a while; with the lock."""
+        configuration, area = self._configuration, f"{self._run}-{next(self._starts)}"
+        assert configuration is not None
         ours, theirs = socket.socketpair()
         sockets, their_sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            child = self._start_child(
-                area, theirs, their_sockets, self._configuration, BEAT_SECONDS
-            )
-        except OSError:
-            ours.close()
-            sockets.close()
-            raise
-        finally:
-            theirs.close()
-            their_sockets.close()
-        process = ReceivingProcess(number, self._parts, Link(ours), sockets, self._ended)
-        self._ended_at.pop(number, None)
-        self._running[number] = _Running(process, child, child.pid or 0, area, time.monotonic())
+
+        def begin() -> None:
+            with theirs, their_sockets:
+                running.child = self._start_child(
+                    area, theirs, their_sockets, configuration, BEAT_SECONDS
+                )
+            self._ended_at.pop(number, None)
+
+        process = ReceivingProcess(number, self._parts, Link(ours), sockets, begin, self._ended)
+        running = self._running[number] = _Running(process, area, time.monotonic())
         process.start()
         process.tell("suspend", self._suspended)
 
@@ -281,9 +285,13 @@ class ReceivingProcesses:
         """Start another process for one that has ended, and clean up; on its serving thread."""
         with self._lock:
             ended = self._running.pop(process.number)
-            self._ended_at[process.number] = time.monotonic()
+            self._ended_at.setdefault(process.number, time.monotonic())
         # First, so that callers find a process again.
         self._replace(ended)
+        if ended.child is None:
+            if not self._stopping:
+                _logger.warning("receiving process %d %s", process.number, process.fault)
+            return
         code = self._end_child(ended.child)
         published = sweep_area(self._incoming, ended.area)
         # A session may be built now: the build gives rows to what lacks one, too.
@@ -311,7 +319,7 @@ class ReceivingProcesses:
                     if not self._stopping:
                         self._start(ended.process.number)
             except OSError as error:
-                _logger.warning("no receiving process can be started: %s", error.strerror)
+                _logger.warning("no receiving process can be started: %s", error)
                 self._is_over.wait(PAUSE_SECONDS)
             else:
                 return
