@@ -92,6 +92,10 @@ class LazyEngine:
         with self._changing:
             if self._stopped:
                 return
+            if self._settings.receiving_processes:
+                from engine.workers.start import load_receiving_ahead
+
+                load_receiving_ahead()
             with loading():
                 from engine import Engine
 

@@ -48,6 +48,13 @@ class Start(Enum):
     FORKED = "forked"
 
 
+def load_receiving_ahead() -> None:
+    """Load what receiving processes are forked from, while this process loads the engine."""
+    preload_receiving()
+    with suppress(OSError):  # the engine tries again, and reports it
+        load_ahead()
+
+
 def preload_receiving() -> None:
     """Let the fork server load what receiving processes need; before its first process."""
     _FORKSERVER.set_forkserver_preload(["__main__", RECEIVING, "engine.workers.preload"])
