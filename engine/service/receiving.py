@@ -40,6 +40,15 @@ from engine.workers.pool import MOST_PROCESSES, Workers
 from engine.workers.scripts import ScriptRunner, run_script
 from engine.workers.start import Start, use_as_engine
 
+# Loaded here although entry points name them: what is loaded before the fork is shared.
+# isort: split
+import engine.identification.builtin
+import engine.processing.builtin.relabel_from_table
+import engine.processing.builtin.remap_by_study
+import engine.processing.builtin.set_elements
+import engine.processing.command.processor
+import engine.processing.forward.processor  # noqa: F401
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable

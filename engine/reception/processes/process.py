@@ -187,8 +187,9 @@ class ReceivingProcess:
     def _serve(self) -> None:
         try:
             self._begin()
-        except OSError as error:
-            self.fault = f"could not be started: {error.strerror or error}"
+        except Exception as error:
+            # Whatever it is: the next try may do, and without one nothing would be received.
+            self.fault = f"could not be started ({type(error).__name__}: {error})"
         else:
             self._heard_at, self._is_called = time.monotonic(), False
             self._answer_calls()
