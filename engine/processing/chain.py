@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from engine.processing.builtin.label_tables import LabelTables
     from engine.processing.context import ProcessorRun
     from engine.processing.contract import Known, PreparedProcessor, ProcessorType
-    from engine.processing.workers import ProcessorWorkers
+    from engine.processing.workers import RunsProcessors
     from engine.storage.incoming import IncomingArea, PartFile
 
 
@@ -97,7 +97,7 @@ class Processing:
         area: IncomingArea,
         uid_maps_file: Path,
         tables: LabelTables,
-        workers: ProcessorWorkers,
+        workers: RunsProcessors,
         notes: ProcessorNotes,
     ) -> None:
         # Reversed: of several classes of one id the first counts, and built-in ones come first.

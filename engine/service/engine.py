@@ -430,8 +430,7 @@ class Engine:
             )
         for event in settings_without_effect(before, configuration, self._plugins.file_namer_infos):
             self._journal.record(event)
-        if self._processes is None:
-            self._intake.start_ahead(configuration)
+        self._intake.start_ahead(configuration)
 
     def _reload(self) -> None:
         """Apply the configuration file after it changed on disk; called by the watcher.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from engine.settings import EngineSettings
     from engine.storage.incoming import IncomingArea
     from engine.storage.quarantine import Room
-    from engine.workers.scripts import ScriptRunner
+    from engine.workers.scripts import RunsScripts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ObjectPathParts:
     prearchive_fd: int
     archive_fd: int
     incoming: IncomingArea
-    runner: ScriptRunner
+    runner: RunsScripts
     journal: Journal
     clock: Clock
     configuration: Callable[[], Configuration]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from engine.plugins.loading import Plugin
     from engine.processing.chain import ProcessorNotes
     from engine.processing.contract import ProcessorType
+    from engine.processing.workers import RunsProcessors
     from engine.storage.incoming import IncomingArea
 
 
@@ -67,6 +68,9 @@ class ProcessorService:
         self._states = ProcessorStates(clock, report)
         report_broken(plugins, report)
 
+        self.workers = ProcessorWorkers()
+        """Run the processors, also for objects of other processes."""
+
         def watch(path: Path, refresh: Callable[[], None]) -> Callable[[], None]:
             def changed() -> None:
                 self.table_changed(path)
@@ -75,7 +79,7 @@ class ProcessorService:
             return watch_file(path, changed)
 
         self.processing = processing_of(
-            *(plugins, area, uid_maps_file, report, watch, self._states, ProcessorWorkers())
+            *(plugins, area, uid_maps_file, report, watch, self._states, self.workers)
         )
         self.note = self._states.note
         """Counts an object that a processor has seen in another process."""
@@ -166,7 +170,7 @@ def processing_of(
     report: Callable[[Event], object],
     watch: Callable[[Path, Callable[[], None]], Callable[[], None]],
     notes: ProcessorNotes,
-    workers: ProcessorWorkers,
+    workers: RunsProcessors,
 ) -> Processing:
     """Build what takes objects through processors."""
 

@@ -20,7 +20,6 @@ from engine.identification.caches import RecentHeaders
 from engine.intake.label_processing import CustomProcessing
 from engine.net.reactor import Reactor
 from engine.plugins.loading import WARNING_SECONDS
-from engine.processing.workers import PROCESSES_PER_INSTANCE, ProcessorWorkers
 from engine.reception.association import SharedServices
 from engine.reception.deadlines import Deadlines
 from engine.reception.processes.link import Link
@@ -31,14 +30,13 @@ from engine.reception.processes.remote import (
     RemoteRoom,
     RemoteRuleFailures,
 )
+from engine.reception.processes.workers import RemoteWorkers
 from engine.reception.storage_scp import StorageSCP
 from engine.service.object_path import ObjectPathParts
 from engine.service.processors import processing_of
 from engine.service.storage import Plugins, open_tree
 from engine.storage.incoming import IncomingArea
-from engine.workers.pool import MOST_PROCESSES, Workers
-from engine.workers.scripts import ScriptRunner, run_script
-from engine.workers.start import Start, use_as_engine
+from engine.workers.start import use_as_engine
 
 # Loaded here although entry points name them: what is loaded before the fork is shared.
 # isort: split
@@ -72,8 +70,6 @@ class ProcessStart:
     configuration: Configuration
     area: str
     """The name of its folder of arriving objects."""
-    processes: int
-    """How many receiving processes there are: they share the limits of workers."""
     beat_seconds: float
     """How often it says that it is alive."""
 
@@ -87,7 +83,7 @@ def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket)
         reactor = Reactor()
         dock = RemoteDock(link, reactor)
         rules = RemoteRuleFailures(link)
-        path = _ObjectPath(start, link, dock, rules, resources)
+        path = _ObjectPath(start, link, sockets, dock, rules, resources)
         services = SharedServices(
             reactor,
             ReceiveBuffer(BUFFER_BYTES),
@@ -139,6 +135,7 @@ class _ObjectPath:
         self,
         start: ProcessStart,
         link: Link,
+        sockets: socket.socket,
         dock: RemoteDock,
         rules: RemoteRuleFailures,
         resources: ExitStack,
@@ -152,20 +149,14 @@ class _ObjectPath:
         plugins = Plugins.load()
         area = IncomingArea(settings.incoming_dir, start.area)
         resources.callback(area.close)
-        share = max(1, min(os.cpu_count() or 1, MOST_PROCESSES) // start.processes)
-        runner = ScriptRunner(
-            settings.state_file, Workers(run_script, processes=share, start=Start.FORKED)
-        )
-        resources.callback(runner.close)
-        self._runner = runner
+        workers = RemoteWorkers(link, sockets)
         parts = ObjectPathParts(
             settings,
             open_tree(settings.prearchive_dir, resources),
             open_tree(settings.archive_dir, resources),
-            *(area, runner, journal, self.clock, lambda: self.configuration, resources),
+            *(area, workers, journal, self.clock, lambda: self.configuration, resources),
         )
         self._tables = ToldChanges()
-        workers = ProcessorWorkers(processes=max(1, PROCESSES_PER_INSTANCE // start.processes))
         self._processing = processing_of(
             *(plugins.processors, area, settings.state_file, journal.record),
             *(self._tables.watch, RemoteProcessorNotes(link), workers),
@@ -182,9 +173,6 @@ class _ObjectPath:
         """Prepare for a configuration, and use it from now on."""
         self._processing.apply(configuration)
         self.configuration = configuration
-        self._processing.start_ahead(configuration)
-        if configuration.anonymizes:
-            self._runner.start_ahead()
 
     def table_changed(self, path: Path) -> None:
         """Read the tables of a file again."""

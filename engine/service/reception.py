@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from engine.dimse.pdata import BUFFER_BYTES, ReceiveBuffer
 from engine.identification.caches import RecentHeaders
 from engine.net.admission import PendingConnections
-from engine.net.reactor import Reactor
+from engine.net.reactor import POOL_THREADS, Reactor
 from engine.reception.association import SharedServices
 from engine.reception.associations import Associations
 from engine.reception.deadlines import Deadlines
@@ -143,15 +144,16 @@ def processes_of(
         configuration: Configuration,
         beat_seconds: float,
     ) -> SpawnProcess | ForkServerProcess:
-        begin = ProcessStart(
-            *(settings, configuration, area, settings.receiving_processes, beat_seconds)
-        )
+        begin = ProcessStart(settings, configuration, area, beat_seconds)
         arguments = begin, link, sockets
         return start_process(Start.FORKED, run, arguments, name="receiving", daemon=False)
 
+    pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="for-processes")
+    resources.callback(pool.shutdown, wait=False, cancel_futures=True)
     parts = DockParts(
         *(storage.index, intake.dock, associations, storage.journal),
         *(intake.guard.refusal, intake.processors.note, intake.slow_rules, intake.room),
+        *(storage.runner, intake.processors.workers, pool),
     )
     processes = ReceivingProcesses(
         *(settings.receiving_processes, parts, start, end_process),

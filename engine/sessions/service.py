@@ -75,7 +75,7 @@ class ProjectScripts:
         if self._stopping.is_set():
             raise Interrupted
         with _opened(source, os.O_RDONLY) as original, _opened(target, os.O_RDWR) as copy:
-            if self._runner.run(original, copy, (step,), labels):
+            if self._runner.run_scripts(original, copy, (step,), labels):
                 return False
             if body_offset(copy) is None:
                 raise ProcessingFailed(f"{step.script_name}: it left no DICOM file")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from engine.dicom.part10 import body_offset
 from engine.errors import OutOfResources, ProcessingFailed, StorageUnusable, UnreadableObject
@@ -36,10 +36,24 @@ if TYPE_CHECKING:
     Steps = tuple[Anonymization, ...]
 
 
+class RunsScripts(Protocol):
+    """Runs the anonymizations of site and projects; for all threads."""
+
+    def run_scripts(
+        self,
+        source: int,
+        target: int,
+        steps: tuple[Anonymization, ...],
+        labels: tuple[str, str, str],
+    ) -> str:
+        """Anonymize a file into another; see `ScriptRunner.run_scripts`."""
+        ...
+
+
 class Anonymizer:
     """Anonymizes received objects; for all threads."""
 
-    def __init__(self, incoming: IncomingArea, runner: ScriptRunner, journal: Journal) -> None:
+    def __init__(self, incoming: IncomingArea, runner: RunsScripts, journal: Journal) -> None:
         self._incoming = incoming
         self._runner = runner
         self._journal = journal
@@ -91,7 +105,7 @@ class Anonymizer:
     def _run(
         self, source: int, target: PartFile, steps: Steps, labels: tuple[str, str, str]
     ) -> None:
-        dropped_by = self._runner.run(source, target.fd, steps, labels)
+        dropped_by = self._runner.run_scripts(source, target.fd, steps, labels)
         if dropped_by:
             raise ObjectFiltered.by_script(dropped_by)
         _require_file(target, steps)
@@ -217,13 +231,13 @@ ScriptWorkers = Workers[ScriptJob, ScriptResult]
 
 
 class ScriptRunner:
-    """Runs the anonymizations of site and projects in worker processes; for all threads."""
+    """Satisfies `RunsScripts` by worker processes."""
 
     def __init__(self, uid_maps_file: Path, workers: ScriptWorkers | None = None) -> None:
         self._uid_maps_file = uid_maps_file.absolute()
         self._workers: ScriptWorkers = workers or Workers(run_script, start=Start.FORKED)
 
-    def run(
+    def run_scripts(
         self,
         source: int,
         target: int,

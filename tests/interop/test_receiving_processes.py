@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import psutil
 import pydicom
 import pytest
 
@@ -375,14 +376,22 @@ def test_a_connection_that_no_process_takes_is_closed_and_does_not_count(dock: D
     dock.associate().echo().release()
 
 
-def test_a_script_of_the_site_is_applied_by_every_process(dock: Dock) -> None:
+def test_scripts_and_processors_of_all_processes_run_in_the_workers_of_the_engine(
+    dock: Dock,
+) -> None:
     script = SiteScript(True, 'version "6.1"\n(0010,0010) := "ANON"\n')
     dock.engine.set_site(replace(dock.engine.site(), script=script), "anna")
+    receiver = dock.engine.snapshot().receivers[0].receiver
+    dock.engine.save_receiver(replace(receiver, custom_processing=True), "anna")
+    statement = ("script", 'version "6.6"\n(0008,103E) := "SET"')
+    dock.engine.processors.save(Processor(0, "Set", "setElements", parameters=(statement,)), "anna")
     peers = [dock.associate() for _ in range(2)]
     for number, peer in enumerate(peers):
         store(peer, f"1.{number}")
-    files = stored_files(dock.data_dir)
-    assert [str(pydicom.dcmread(file).PatientName) for file in files] == ["ANON"] * 2
+    found = [pydicom.dcmread(file) for file in stored_files(dock.data_dir)]
+    assert [(str(ds.PatientName), ds.SeriesDescription) for ds in found] == [("ANON", "SET")] * 2
+    assert dock.engine._runner.processes > 0
+    assert not any(psutil.Process(one.pid).children() for one in usage(dock))
 
 
 def test_every_process_keeps_its_tls_files_when_they_are_spoilt(dock: Dock, tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import socket
 import threading
 import time
 from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +20,11 @@ from engine.index.store import SessionPlace
 from engine.index.writer import ObjectRow
 from engine.model.limits import Limits
 from engine.reception.acceptance import Rejection
+from engine.reception.processes.workers import FilesOfJobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
 
     from engine.certificates.files import Stamp
     from engine.certificates.tls_context import TlsContents
@@ -30,11 +35,13 @@ if TYPE_CHECKING:
     from engine.intake.rule_failures import RuleKey, SlowRules
     from engine.model.tls import PeerCertificate, TlsSettings
     from engine.model.whitelist import Address
+    from engine.processing.workers import RunsProcessors
     from engine.reception.associations import Associations
     from engine.reception.listener import PortListener
     from engine.reception.live_association import LiveAssociation
     from engine.reception.processes.link import Link
     from engine.storage.quarantine import QuarantineRoom
+    from engine.workers.scripts import RunsScripts
 
 ENDED_KEPT = 256
 """Ended associations whose last object may still be on its way through the pool."""
@@ -59,6 +66,10 @@ class DockParts:
     """Counts the failures of rules."""
     room: QuarantineRoom
     """Limits what the quarantine holds."""
+    scripts: RunsScripts
+    processors: RunsProcessors
+    pool: Executor
+    """For work that may take a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +121,7 @@ class ReceivingProcess:
         self._link = link
         self._sockets = sockets
         sockets.setblocking(False)
+        self._files = FilesOfJobs(sockets)
         self._begin, self._ended = begin, ended
         self._lock = threading.Lock()
         """Guards what is below."""
@@ -207,14 +219,35 @@ class ReceivingProcess:
                 if not question:
                     _logger.exception("a receiving process's call %s failed", name)
                 answer = error
-            if question:
+            if isinstance(answer, _Job):
+                with suppress(RuntimeError):  # the engine has stopped
+                    self._parts.pool.submit(self._do, answer, question)
+            elif question:
                 self._link.answer(question, answer)
                 if name == "file":
                     self._take_back_at_once(answer)
             self._heard_at, self._is_called = time.monotonic(), False
 
+    def _do(self, job: _Job, question: int) -> None:
+        """Do a job, and answer; on a thread of the pool."""
+        try:
+            answer = job()
+        except Exception as error:
+            answer = error
+        self._link.answer(question, answer)
+
+    def _run_scripts(self, ticket: int, steps: Any, labels: Any) -> _Job:
+        files = self._files.of(ticket)
+        run = self._parts.scripts.run_scripts
+        return _Job(partial(run, *files, steps, labels), files)
+
+    def _run_processor(self, ticket: int, instance_id: int, job: Any) -> _Job:
+        files = self._files.of(ticket)
+        return _Job(partial(self._parts.processors.run, instance_id, job, files), files)
+
     def _clean_up(self) -> None:
         """Close what the process has left open."""
+        self._files.close()
         self._sockets.close()
         self._link.close()
         with self._lock:
@@ -343,6 +376,22 @@ def _nothing() -> None:
     """Remove no part: the process does that itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What takes a while, and the files that it needs until then."""
+
+    work: Callable[[], object]
+    files: tuple[int, int]
+
+    def __call__(self) -> object:
+        """Do it, and close the files."""
+        try:
+            return self.work()
+        finally:
+            for descriptor in self.files:
+                os.close(descriptor)
+
+
 class HandedConnection:
     """What the port that accepted a connection knows of it; for all threads."""
 
@@ -422,6 +471,8 @@ _CALLS: dict[str, Callable[..., object]] = {
     "release_room": lambda process, size_bytes: process._parts.room.release(size_bytes),
     "reserve_room": lambda process, size_bytes: process._parts.room.reserve(size_bytes),
     "rule_failed": ReceivingProcess._rule_failed,
+    "run_processor": ReceivingProcess._run_processor,
+    "run_scripts": ReceivingProcess._run_scripts,
     "trace": lambda process, *about: process._parts.objects.trace(*about),
 }
 """What a receiving process may call."""
