@@ -10,6 +10,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from engine.cli import load_ahead
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -92,10 +93,7 @@ class LazyEngine:
         with self._changing:
             if self._stopped:
                 return
-            if self._settings.receiving_processes:
-                from engine.workers.start import load_receiving_ahead
-
-                load_receiving_ahead()
+            load_ahead(self._settings)
             with loading():
                 from engine import Engine
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.api import ReceiverStatus
     from engine.app.status import EngineStatus
     from engine.events import RecordedEvent
+    from engine.settings import EngineSettings
 
 _WATCH_SECONDS = 2.0
 _MOST_HELD_MIB = 256
@@ -109,14 +110,12 @@ def _file_name(text: str) -> str:
 def _engine(arguments: argparse.Namespace) -> None:
     from engine.app.headless import Signals, run
     from engine.app.systemd_notify import Notifier
-    from engine.workers.start import load_receiving_ahead
 
     signals, notifier = Signals(), Notifier.from_environment()
     # Before the start, which may take a while: a signal in it is not lost.
     signals.install()
     settings = settings_of(arguments)
-    if settings.receiving_processes:
-        load_receiving_ahead()
+    load_ahead(settings)
     # The whole engine: neither the help nor `status` must wait for it.
     from engine import Engine
     from engine.net.ports import InheritedSockets
@@ -139,6 +138,14 @@ def _engine(arguments: argparse.Namespace) -> None:
             terminal.say(_state_in_words(receiver))
         engine.subscribe(_say_event)
         run(engine, signals, notifier, terminal.say, running.close)
+
+
+def load_ahead(settings: EngineSettings) -> None:
+    """Load what receiving processes are forked from, while this process loads the engine."""
+    if settings.receiving_processes:
+        from engine.workers.start import load_receiving_ahead
+
+        load_receiving_ahead()
 
 
 def _state_in_words(status: ReceiverStatus) -> str:
