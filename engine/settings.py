@@ -11,6 +11,7 @@ import platformdirs
 
 from engine.events import Severity
 
+MOST_USUAL_PROCESSES = 4
 DATA_VARIABLE = "DICOMDOCK_DATA"
 EARLIER_STATE_FILES = (
     "study-routes.sqlite",
@@ -47,7 +48,10 @@ class EngineSettings:
     empty mount point.
     """
     receiving_processes: int = 0
-    """How many processes receive objects; with 0 the engine's own process does."""
+    """How many processes receive objects; with 0 the engine's own process does.
+
+    The commands that run an engine use `usual_receiving_processes` instead.
+    """
     held_header_mib: int = 8
     """The longest header, in MiB, that is kept from the disk until it is anonymized."""
     metrics: str = ""
@@ -183,6 +187,15 @@ class EngineSettings:
     def log_dir(self) -> Path:
         """The folder of the event log and the other logs."""
         return self.data_dir / "logs"
+
+
+def usual_receiving_processes() -> int:
+    """Return how many processes receive objects on this machine: one a core, at most 4; else 0.
+
+    On one core they would only cost memory.
+    """
+    cores = len(os.sched_getaffinity(0))
+    return min(cores, MOST_USUAL_PROCESSES) if cores > 1 else 0
 
 
 def default_data_dir() -> Path:

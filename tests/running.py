@@ -131,7 +131,9 @@ class EngineProcess:
         keep: Sequence[int] = (),
     ) -> None:
         """Start it, perhaps through another command and with descriptors kept open for it."""
-        command = [sys.executable, "-m", "engine", "--data", str(data_dir), "engine", *options]
+        command = [sys.executable, "-m", "engine", "--data", str(data_dir), "engine"]
+        # They cost start time: a test that is about them says so.
+        command += ["--receiving-processes", "0", *options]
         self.process = subprocess.Popen(
             [*through, *command], stderr=subprocess.PIPE, text=True, pass_fds=keep
         )

@@ -10,6 +10,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from engine.cli import load_ahead
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class LazyEngine:
         with self._changing:
             if self._stopped:
                 return
+            load_ahead(self._settings)
             with loading():
                 from engine import Engine
 

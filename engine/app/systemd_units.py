@@ -191,7 +191,7 @@ RestartSec=2
 RestartPreventExitStatus=2
 TimeoutStartSec=15min
 TimeoutStopSec={stop}
-# The engine ends its worker processes itself, once associations are through.
+# The engine ends its receiving and worker processes itself, once associations are through.
 KillMode=mixed
 
 User={settings.user}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from engine.certificates.files import content, invalid
 from engine.model.tls import RevocationList
@@ -54,6 +55,10 @@ class RevocationLists:
             )
             for one in self.lists
         )
+
+    def to_pem(self) -> bytes:
+        """Return the lists as a PEM file has them."""
+        return b"".join(one.signed.public_bytes(Encoding.PEM) for one in self.lists)
 
     def check(self, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime) -> None:
         """Check that a certificate is not revoked.

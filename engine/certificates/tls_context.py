@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -40,6 +41,18 @@ CIPHER_SUITES = (
 _Read = TypeVar("_Read")
 
 
+class TlsContents(NamedTuple):
+    """The content of one port's TLS files, for another process of the engine; PEM."""
+
+    stamp: Stamp
+    chain: bytes
+    key: bytes
+    ca: bytes
+    """Empty if no client certificate is required."""
+    crl: bytes
+    """Empty if there are no revocation lists."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """The content of one port's TLS files at the time of reading."""
@@ -52,6 +65,12 @@ class Credentials:
     _chain: bytes
     _key: bytes
     _connection_class: type[ssl.SSLSocket]
+
+    def contents(self) -> TlsContents:
+        """Return the content of the files, from which `load_contents` makes the same again."""
+        ca = _pem(self.callers.trusted) if self.callers else b""
+        lists = self.callers.revocations if self.callers else None
+        return TlsContents(self.stamp, self._chain, self._key, ca, lists.to_pem() if lists else b"")
 
     def context(self) -> ssl.SSLContext:
         """Return a new context for one handshake.
@@ -104,6 +123,22 @@ def load(tls: TlsSettings, connection_class: type[ssl.SSLSocket] = ssl.SSLSocket
         remedy = "look at it with: openssl x509 -text"
         raise invalid("tls_certificate", tls.certificate, message, remedy) from error
     return credentials
+
+
+def load_contents(
+    tls: TlsSettings, contents: TlsContents, connection_class: type[ssl.SSLSocket]
+) -> Credentials:
+    """Return the credentials whose files another process has read and checked.
+
+    Raises:
+        InvalidReceiver: if they can't be used; that is a defect.
+    """
+    with ExitStack() as files:
+        chain, key, ca, crl = (
+            files.enter_context(in_memory(held)) if held else "" for held in contents[1:]
+        )
+        read = load(replace(tls, certificate=chain, key=key, ca=ca, crl=crl), connection_class)
+    return replace(read, stamp=contents.stamp, _tls=tls)
 
 
 def own_caller(tls: TlsSettings) -> ssl.SSLContext:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from engine.cli.commands import add_commands, complete, is_asked
 from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser, ShowVersion
-from engine.cli.running import add_engine_options
+from engine.cli.running import add_engine_options, load_ahead
 from engine.errors import EngineError, NotTheOwner
 from engine.host import terminal
 from engine.host.owner import become_owner
@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
     from engine.cli.options import Commands
 
-__all__ = ["actor", "add_engine_options", "build_parser", "main", "run", "settings_of"]
+__all__ = [
+    "actor",
+    "add_engine_options",
+    "build_parser",
+    "load_ahead",
+    "main",
+    "run",
+    "settings_of",
+]
 
 _logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from engine.host.clock import SystemClock
 from engine.host.data_directory import access_faults
 from engine.host.owner import SAYS, caller_uid, owner_of, user, user_name
 from engine.model.plugins import DEFAULT_IDENTIFIERS
-from engine.settings import EngineSettings, default_data_dir
+from engine.settings import EngineSettings, default_data_dir, usual_receiving_processes
 
 if TYPE_CHECKING:
     import argparse
@@ -41,6 +41,7 @@ def settings_of(arguments: argparse.Namespace) -> EngineSettings:
     """Return the settings of the process from the options."""
     given = vars(arguments)
     chosen = {name: given[name] for name in _PROCESS_SETTINGS if name in given}
+    chosen.setdefault("receiving_processes", usual_receiving_processes())
     return EngineSettings((arguments.data or default_data_dir()).absolute(), **chosen)
 
 

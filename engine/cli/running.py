@@ -17,11 +17,13 @@ from engine.cli.options import metrics_address, seconds, set_run, severity
 from engine.errors import ConfigurationError, EngineError
 from engine.events import Severity
 from engine.host import terminal
+from engine.settings import MOST_USUAL_PROCESSES
 
 if TYPE_CHECKING:
     from engine.api import ReceiverStatus
     from engine.app.status import EngineStatus
     from engine.events import RecordedEvent
+    from engine.settings import EngineSettings
 
 _WATCH_SECONDS = 2.0
 _MOST_HELD_MIB = 256
@@ -62,7 +64,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add("--control-key", metavar="FILE", help="and its private key")
     scraped = "where metrics and health are read over HTTP, such as 127.0.0.1:9404 (default: off)"
     add("--metrics", type=metrics_address, metavar="ADDRESS", help=scraped)
-    shared = f"receive by N processes of their own (default: 0, most: {_MOST_PROCESSES})"
+    shared = "receive by N processes; 0: by the engine's own (default: one a core, at most"
+    shared = f"{shared} {MOST_USUAL_PROCESSES}, 0 on one core; most: {_MOST_PROCESSES})"
     add("--receiving-processes", type=_processes, metavar="N", help=shared)
     least = f"the least severity that the event log keeps: {', '.join(Severity)} (default: INFO)"
     add("--log-level", type=severity, metavar="LEVEL", help=least)
@@ -105,18 +108,20 @@ def _file_name(text: str) -> str:
 
 
 def _engine(arguments: argparse.Namespace) -> None:
-    # The whole engine: neither the help nor `status` must wait for it.
-    from engine import Engine
     from engine.app.headless import Signals, run
     from engine.app.systemd_notify import Notifier
-    from engine.net.ports import InheritedSockets
-    from engine.remote.host import require_tls, serve
-    from engine.remote.metrics import serve_metrics
 
     signals, notifier = Signals(), Notifier.from_environment()
     # Before the start, which may take a while: a signal in it is not lost.
     signals.install()
     settings = settings_of(arguments)
+    load_ahead(settings)
+    # The whole engine: neither the help nor `status` must wait for it.
+    from engine import Engine
+    from engine.net.ports import InheritedSockets
+    from engine.remote.host import require_tls, serve
+    from engine.remote.metrics import serve_metrics
+
     require_tls(settings)  # before any port is opened
     engine = Engine(settings, inherited=InheritedSockets.from_environment())
     try:
@@ -133,6 +138,14 @@ def _engine(arguments: argparse.Namespace) -> None:
             terminal.say(_state_in_words(receiver))
         engine.subscribe(_say_event)
         run(engine, signals, notifier, terminal.say, running.close)
+
+
+def load_ahead(settings: EngineSettings) -> None:
+    """Load what receiving processes are forked from, while this process loads the engine."""
+    if settings.receiving_processes:
+        from engine.workers.start import load_receiving_ahead
+
+        load_receiving_ahead()
 
 
 def _state_in_words(status: ReceiverStatus) -> str:

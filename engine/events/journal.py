@@ -16,15 +16,18 @@ from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, BinaryIO
 
 from engine.events import Event, EventPage, Listener, RecordedEvent, Severity
+from engine.events.repeats import Counts, should_report_repeat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
     from io import TextIOWrapper
     from pathlib import Path
     from typing import Self
 
     from engine.host.clock import Clock
 
+    MakeEvent = Callable[..., Event]
+    """A `partial` of an event, so that another process can make it."""
 
 RING_EVENTS = 5_000
 # Both logs together take at most 2 x 6 x 10 MiB.
@@ -44,6 +47,7 @@ class Journal:
         least: Severity = Severity.INFO,
         *,
         audit_file: Path | None = None,
+        repeated: Callable[[MakeEvent, Hashable, bool], object] | None = None,
     ) -> None:
         """Begin with no events.
 
@@ -52,6 +56,8 @@ class Journal:
             log_file: the event log, as JSON lines.
             least: the least severity that is written to the log; memory has all events.
             audit_file: the audit log, with audited events of every severity.
+            repeated: counts what may come often, in place of this journal; gets what
+                `record_repeated` gets.
         """
         self._clock = clock
         self._lock = threading.Lock()
@@ -62,6 +68,8 @@ class Journal:
         self._written = frozenset(list(Severity)[list(Severity).index(least) :])
         self._file = _LineFile(log_file) if log_file else None
         self._audit = _LineFile(audit_file) if audit_file else None
+        self._counts = Counts()
+        self._repeated = repeated
 
     def record(self, event: Event) -> RecordedEvent:
         """Append an event, then call the followers, and the subscribers if it is urgent."""
@@ -82,6 +90,23 @@ class Journal:
         for listener in listeners:
             _tell(listener, recorded)
         return recorded
+
+    def record_repeated(self, make: MakeEvent, kind: Hashable, once: bool = False) -> None:
+        """Count what may come with every object; record it the 1st, 10th, 100th time and so on.
+
+        Args:
+            make: makes the event, with the count as `times`, unless it is recorded `once`.
+            kind: what is counted as the same.
+            once: whether it is recorded the first time only.
+        """
+        if self._repeated is not None:
+            self._repeated(make, kind, once)
+            return
+        times = self._counts.count(kind)
+        if once and times == 1:
+            self.record(make())
+        elif not once and should_report_repeat(times):
+            self.record(make(times=times))
 
     def events_since(self, sequence: int, limit: int) -> EventPage:
         """Return at most `limit` events from `sequence` on, oldest first."""
@@ -126,11 +151,6 @@ class Journal:
             for file in filter(None, (self._file, self._audit)):
                 file.close()
             self._file = self._audit = None
-
-
-def should_report_repeat(times: int) -> bool:
-    """Tell whether a repetition is worth a line: the 1st, 10th, 100th and so on."""
-    return str(times).rstrip("0") == "1"
 
 
 def _tell(listener: Listener, recorded: RecordedEvent) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import ConfigurationError, EngineError
-from engine.events.journal import should_report_repeat
 from engine.events.monitoring import Unforeseen
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 LOGGER = "engine"
 _JOURNAL = "engine.events.journal"
 """Its warning is that the event log can't be written, so it can't be written there either."""
-_KINDS_COUNTED = 200
 
 
 class JournalHandler(logging.Handler):
@@ -33,7 +32,6 @@ class JournalHandler(logging.Handler):
     def __init__(self, journal: Journal) -> None:
         super().__init__(logging.WARNING)
         self._journal = journal
-        self._times: dict[tuple[str, str], int] = {}
         self._recording = threading.local()
 
     def attach(self) -> Callable[[], None]:
@@ -51,21 +49,13 @@ class JournalHandler(logging.Handler):
         # A follower of the journal that logs a warning would end up here again, without end.
         if record.name == _JOURNAL or getattr(self._recording, "busy", False):
             return
-        # By the message before its arguments are put in: those differ each time.
-        times = self._count((record.name, str(record.msg)))
-        if not should_report_repeat(times):
-            return
+        make = partial(Unforeseen, source=record.name, what=_words(record))
         self._recording.busy = True
         try:
-            self._journal.record(Unforeseen(source=record.name, what=_words(record), times=times))
+            # By the message before its arguments are put in: those differ each time.
+            self._journal.record_repeated(make, (Unforeseen, record.name, str(record.msg)))
         finally:
             self._recording.busy = False
-
-    def _count(self, kind: tuple[str, str]) -> int:
-        if kind not in self._times and len(self._times) >= _KINDS_COUNTED:
-            self._times.clear()
-        self._times[kind] = self._times.get(kind, 0) + 1
-        return self._times[kind]
 
 
 def _words(record: logging.LogRecord) -> str:

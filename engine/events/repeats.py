@@ -40,6 +40,27 @@ class Repetitions:
         return times
 
 
+class Counts:
+    """Counts equal keys without end; for all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[Hashable, int] = OrderedDict()
+
+    def count(self, same: Hashable) -> int:
+        """Count a key and return its count, this time included."""
+        with self._lock:
+            self._seen[same] = times = self._seen.pop(same, 0) + 1
+            if len(self._seen) > KEPT:
+                self._seen.popitem(last=False)
+        return times
+
+
+def should_report_repeat(times: int) -> bool:
+    """Tell whether a repetition is worth a line: the 1st, 10th, 100th and so on."""
+    return str(times).rstrip("0") == "1"
+
+
 class Budget:
     """Limits the number of reports of one kind in a period of time; for all threads.
 

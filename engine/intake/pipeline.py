@@ -9,6 +9,7 @@ its answer, `record_outcome` cleans up: it removes the part's name and adds one 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import (
@@ -176,17 +177,16 @@ class Pipeline:
         """Return a part in memory for an object that may be edited before it is stored."""
 
         def report(why: str) -> None:
-            if why not in policy.reported_on_disk:
-                policy.reported_on_disk |= {why}
-                source = arrival.source
-                self._journal.record(
-                    EditedOnDisk(
-                        receiver=source.receiver_label,
-                        calling_ae_title=source.calling_ae_title,
-                        association=source.association,
-                        why=why,
-                    )
-                )
+            source = arrival.source
+            make = partial(
+                EditedOnDisk,
+                receiver=source.receiver_label,
+                calling_ae_title=source.calling_ae_title,
+                association=source.association,
+                why=why,
+            )
+            kind = EditedOnDisk, policy.revision, policy.receiver.id, why
+            self._journal.record_repeated(make, kind, once=True)
 
         return HeldPart(
             self._places.incoming,

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from engine.dicom.header import DEFAULT_LAST_TAG
 from engine.errors import ProcessingFailed
-from engine.events.journal import should_report_repeat
 from engine.identification.caches import (
     IdentityCache,
     SeriesCache,
 )
+from engine.identification.evaluation import NOT_SUSPENDED
+from engine.intake.rule_failures import RuleKey
+from engine.model.identity import Source
 from engine.model.series_filter import parse_series_filter
 from engine.model.site import SessionSettings
-from engine.routing import RuleError, RuleSuspended, RuleTimeout
+from engine.routing import RuleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from engine.dicom.header import HeaderView
-    from engine.identification.evaluation import RoutingFailure
     from engine.identification.identifiers import Identifier
     from engine.identification.sources import Routing, ValueSource
     from engine.model.anonymization import Anonymization
@@ -30,39 +29,6 @@ if TYPE_CHECKING:
     from engine.model.project import ProjectRegistry
     from engine.model.receiver import Receiver
     from engine.processing.chain import ProcessorChain
-
-
-# A rule that needs its whole time limit again and again slows down every object.
-TIMEOUTS_TO_SUSPENSION = 5
-
-
-class SlowRules:
-    """The failures of one receiver's rules under one configuration; for all threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._failures: Counter[ValueSource] = Counter()
-        self._timeouts: Counter[ValueSource] = Counter()
-        self.suspended: frozenset[ValueSource] = frozenset()
-        """The rules that are no longer evaluated; an object that needs one fails at once."""
-
-    def note(self, failure: RoutingFailure) -> int:
-        """Count a failure; return the count if it must be reported, else 0.
-
-        The first `TIMEOUTS_TO_SUSPENSION` failures of a rule are reported, then the 10th, 100th,
-        1000th …. That a suspended rule was skipped is not a new failure.
-        """
-        clause, error = failure.clause, failure.error
-        if isinstance(error, RuleSuspended):
-            return 0
-        with self._lock:
-            self._failures[clause] += 1
-            self._timeouts[clause] += isinstance(error, RuleTimeout)
-            times = self._failures[clause]
-            if self._timeouts[clause] >= TIMEOUTS_TO_SUSPENSION:
-                # A new frozen set each time: readers take it without the lock.
-                self.suspended |= {clause}
-        return times if times <= TIMEOUTS_TO_SUSPENSION or should_report_repeat(times) else 0
 
 
 class SeriesFilters:
@@ -99,7 +65,7 @@ class SeriesFilters:
 class ReceiverPolicy:
     """Everything that decides about the objects of one receiver, under one configuration.
 
-    Never changed after it is made, except for its caches and counts; for all threads.
+    Never changed after it is made, except for its caches; for all threads.
     """
 
     __slots__ = (
@@ -118,10 +84,10 @@ class ReceiverPolicy:
         "project_steps",
         "receiver",
         "remembered",
-        "reported_on_disk",
+        "revision",
         "routing",
+        "rules",
         "site_step",
-        "slow_rules",
         "template",
     )
 
@@ -134,11 +100,20 @@ class ReceiverPolicy:
         anonymization: Anonymization | None = None,
         chain: ProcessorChain | None = None,
         file_namers: FileNamers = MappingProxyType({}),
+        revision: int = 0,
     ) -> None:
         tags = routing.tags | identifier.tags
         self.receiver = receiver
         self.identifier = identifier
         self.routing = routing
+        self.revision = revision
+        """Of the configuration."""
+        self.rules: Mapping[RuleKey, ValueSource] = {
+            RuleKey(revision, receiver.id, attribute, place, clause.words): clause
+            for attribute, sources in routing.chains.items()
+            for place, clause in enumerate(sources)
+            if clause.source is not Source.DEFAULT  # no other source can fail
+        }
         self.duplicates = receiver.duplicates or sessions.duplicates
         named = file_namers.get(receiver.file_namer) if receiver.file_namer else None
         self.template = named or sessions.template
@@ -158,7 +133,6 @@ class ReceiverPolicy:
         """The anonymization of each project, by id, done before an object is in the archive."""
         self.anonymizes = bool(self.site_step or self.project_steps)
         """Whether the site or any project anonymizes."""
-        self.slow_rules = SlowRules()
         # An identity is cached only if equal elements always mean an equal identity.
         self.remembered = IdentityCache(tags) if identifier.is_settled_by_header else None
         at_once = bool(self.project_steps) and receiver.direct_archive
@@ -166,14 +140,22 @@ class ReceiverPolicy:
         """Whether an object is held in memory: it may be changed before it is first stored."""
         self.needs_whole = _why_whole(chain, (self.site_step, *self.project_steps.values()))
         """Why objects can't be edited without their pixel data; empty if they can."""
-        self.reported_on_disk: frozenset[str] = frozenset()
-        """Why objects were on the disk before they were edited, each reason said once."""
         waits = self.anonymizes or chain
         self.never_blocks = not waits and self.remembered is not None
         """Whether storing waits for no script, processor or plug-in."""
         others = self.project_steps or chain
         self.only_site_script = not others and self.remembered is not None
         """Whether the site's script is all that storing may wait for."""
+
+    def suspended(self, rules: frozenset[RuleKey]) -> frozenset[ValueSource]:
+        """Return the sources that are not evaluated, because their rules are suspended."""
+        if not rules:
+            return NOT_SUSPENDED
+        return frozenset(self.rules[rule] for rule in rules & self.rules.keys())
+
+    def rule_of(self, clause: ValueSource) -> RuleKey:
+        """Return the key of a rule that has failed."""
+        return next(rule for rule, known in self.rules.items() if known is clause)
 
     def steps(self, project: str | None, *, directly: bool) -> tuple[Anonymization, ...]:
         """Return the anonymizations to run before an object is stored, in their order.

@@ -190,8 +190,7 @@ def processing_without_engine(plugins: Sequence[Plugin[ProcessorType]]) -> Itera
             Path(folder, "state.sqlite"),
             LabelTables(),
             ProcessorWorkers(),
-            ProcessorStates(SystemClock()),
-            lambda _: None,
+            ProcessorStates(SystemClock(), lambda _: None),
         )
         try:
             yield processing

@@ -6,6 +6,7 @@ says how far to read, and then for the identity. Policies are compiled once per 
 
 from __future__ import annotations
 
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,11 @@ from engine.identification.evaluation import RoutingEvaluation
 from engine.identification.identifiers import MissingIdentifier, explain
 from engine.identification.sources import Routing
 from engine.intake.receiver_policy import ReceiverPolicy
+from engine.intake.rule_failures import SlowRules
 from engine.intake.trial import DryRun, try_recent
 from engine.model.identity import UNASSIGNED, Identification, Trace
 from engine.model.processing import ProcessorTrial, RoutingPreview
+from engine.routing import RuleSuspended, RuleTimeout
 from engine.state.studies import NO_STUDIES
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from engine.identification.evaluation import RoutingFailure
     from engine.identification.identifiers import Identifier
     from engine.intake.object import AssociationContext
+    from engine.intake.rule_failures import RuleFailures
     from engine.model.configuration import Configuration
     from engine.model.identity import Identity
     from engine.model.plugins import FileNamers
@@ -72,16 +76,17 @@ class ObjectRouter:
         processing: Processing | None = None,
         file_namers: FileNamers = MappingProxyType({}),
         recent: RecentHeaders | None = None,
+        rule_failures: RuleFailures | None = None,
     ) -> None:
         self._processing = processing
         self._file_namers = file_namers
         self._identifiers = identifiers
         self._configuration = configuration
-        self._journal = journal
         self._clock = clock
         self._studies = studies
         self._compiled = _CompiledConfiguration(configuration())
         self._recent = recent or RecentHeaders()
+        self._rule_failures: RuleFailures = rule_failures or SlowRules(journal.record)
 
     def receiver_policy(self, receiver: Receiver) -> ReceiverPolicy:
         """Return the compiled policy of a receiver, under the configuration in force."""
@@ -96,7 +101,7 @@ class ObjectRouter:
                 receiver, compiled.configuration, compiled.configuration.site
             )
             # Of two threads that compile the same receiver, both get the first one's policy, so
-            # that there is one count of failures and one cache.
+            # that there is one cache.
             receiver_policy = compiled.rulings.setdefault(id(receiver), receiver_policy)
         return receiver_policy
 
@@ -228,9 +233,8 @@ class ObjectRouter:
         self, header: HeaderView, receiver_policy: ReceiverPolicy, source: AssociationContext
     ) -> tuple[Identity, bool]:
         """Ask the identifier; return the identity, and whether equal elements mean the same one."""
-        evaluation = RoutingEvaluation(
-            header, receiver_policy.routing, receiver_policy.slow_rules.suspended
-        )
+        suspended = receiver_policy.suspended(self._rule_failures.suspended)
+        evaluation = RoutingEvaluation(header, receiver_policy.routing, suspended)
         try:
             identity = receiver_policy.identifier.identify(evaluation)
         finally:
@@ -243,7 +247,7 @@ class ObjectRouter:
         return identity, not evaluation.failures
 
     def _recompile(self) -> _CompiledConfiguration:
-        """Start anew for a changed configuration: no compiled policies, no suspended rules."""
+        """Start anew for a changed configuration: no compiled policies."""
         configuration = self._configuration()
         self._compiled = compiled = _CompiledConfiguration(configuration)
         # Headers are patient data: those of a deleted receiver go with it.
@@ -258,28 +262,28 @@ class ObjectRouter:
         # A plug-in that was removed must not put objects under labels of another identifier.
         found = identifier or MissingIdentifier(receiver.identifier)
         chain = self._processing.chain(receiver, configuration) if self._processing else None
-        namers = self._file_namers
         return ReceiverPolicy(
-            receiver, found, routing, site.sessions, site.anonymization, chain, namers
+            *(receiver, found, routing, site.sessions, site.anonymization, chain),
+            *(self._file_namers, configuration.revision),
         )
 
     def _report(
         self, failure: RoutingFailure, receiver_policy: ReceiverPolicy, source: AssociationContext
     ) -> None:
-        times = receiver_policy.slow_rules.note(failure)
-        if times:
-            self._journal.record(
-                RuleFailed(
-                    receiver=source.receiver_label,
-                    calling_ae_title=source.calling_ae_title,
-                    association=source.association,
-                    attribute=failure.attribute,
-                    rule=failure.clause.name,
-                    reason=failure.error.detail,
-                    times=times,
-                    suspended=failure.clause in receiver_policy.slow_rules.suspended,
-                )
-            )
+        # That a suspended rule was skipped is not a new failure.
+        if isinstance(failure.error, RuleSuspended):
+            return
+        make = partial(
+            RuleFailed,
+            receiver=source.receiver_label,
+            calling_ae_title=source.calling_ae_title,
+            association=source.association,
+            attribute=failure.attribute,
+            rule=failure.clause.name,
+            reason=failure.error.detail,
+        )
+        timed_out = isinstance(failure.error, RuleTimeout)
+        self._rule_failures.note(receiver_policy.rule_of(failure.clause), make, timed_out=timed_out)
 
 
 def _preview(recent: RecentHeader, saved: DryRun, draft: DryRun) -> RoutingPreview:

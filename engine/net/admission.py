@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 from engine.events import ConnectionDropped
-from engine.events.journal import should_report_repeat
-from engine.events.repeats import Budget, Repetitions
+from engine.events.repeats import Budget, Repetitions, should_report_repeat
 from engine.model.limits import Limits
 from engine.model.peer import origin_of
 from engine.net.protocols import describe_protocol

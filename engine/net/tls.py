@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.certificates.files import Stamp
-    from engine.certificates.tls_context import Credentials
+    from engine.certificates.tls_context import Credentials, TlsContents
     from engine.events import Event
     from engine.host.clock import Clock
     from engine.model.tls import Certificate, PeerCertificate, TlsSettings
@@ -156,6 +156,12 @@ class PortTls:
         """The certificate in force."""
         return self._credentials.certificate if self._credentials else None
 
+    def newer_than(self, stamp: Stamp) -> TlsContents | None:
+        """Return what is in force now for another process; None if that has it already."""
+        self.refresh()
+        now = self._credentials
+        return now.contents() if now is not None and now.stamp != stamp else None
+
     def load(self) -> None:
         """Read the files for the first time.
 
@@ -239,6 +245,28 @@ class PortTls:
             except NotAccepted as error:
                 raise TlsRefused(f"the caller's certificate {error}") from error
         return tls_context.identity_of(secured)
+
+
+class HandedTls(PortTls):
+    """The TLS of a port that another process of the engine owns, which reads the files."""
+
+    def __init__(
+        self,
+        settings: TlsSettings,
+        clock: Clock,
+        newer_than: Callable[[Stamp], TlsContents | None],
+    ) -> None:
+        """Take what asks the owner for what is in force; it may block, and may raise."""
+        super().__init__(settings, clock, lambda _: None)
+        self._newer_than = newer_than
+
+    def refresh(self) -> None:
+        """Use what is in force now."""
+        with self._lock:
+            newer = self._newer_than(self._seen)
+            if newer is not None:
+                self._credentials = tls_context.load_contents(self.settings, newer, TlsConnection)
+                self._seen = newer.stamp
 
 
 def greeting_refusal(head: bytes) -> TlsRefused | None:

@@ -10,13 +10,14 @@ import logging
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from engine.dicom.part10 import body_offset, read_file
 from engine.errors import OutOfResources, ProcessingFailed, UnreadableObject
 from engine.events import ProcessorFailed
-from engine.events.journal import should_report_repeat
+from engine.events.repeats import should_report_repeat
 from engine.model.identity import UNASSIGNED
 from engine.model.processing import ProcessorStatus, ProcessorStep, Verdict
 from engine.plugins.loading import OWN_DISTRIBUTION
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
     from engine.plugins.loading import Plugin
     from engine.processing.builtin.label_tables import LabelTables
     from engine.processing.context import ProcessorRun
-    from engine.processing.contract import Facts, Known, PreparedProcessor, ProcessorType
-    from engine.processing.workers import ProcessorWorkers
+    from engine.processing.contract import Known, PreparedProcessor, ProcessorType
+    from engine.processing.workers import RunsProcessors
     from engine.storage.incoming import IncomingArea, PartFile
 
 
@@ -96,9 +97,8 @@ class Processing:
         area: IncomingArea,
         uid_maps_file: Path,
         tables: LabelTables,
-        workers: ProcessorWorkers,
-        states: ProcessorStates,
-        report: Callable[[Event], object],
+        workers: RunsProcessors,
+        notes: ProcessorNotes,
     ) -> None:
         # Reversed: of several classes of one id the first counts, and built-in ones come first.
         self._plugins = {plugin.info.id: plugin for plugin in reversed(plugins)}
@@ -107,8 +107,7 @@ class Processing:
         self._uid_maps_file = uid_maps_file.absolute()
         self._tables = tables
         self._workers = workers
-        self._states = states
-        self._report = report
+        self._notes = notes
         self._lock = threading.Lock()
         self._prepared: dict[_Told, PreparedProcessor] = {}
 
@@ -117,7 +116,7 @@ class Processing:
         known = {p.id for p in configuration.processors}
         enabled = {p for p in configuration.processors if p.enabled}
         self._workers.keep_only({p.id for p in enabled})
-        self._states.forget_all_but(known)
+        self._notes.forget_all_but(known)
         with self._lock:
             gone = set(self._prepared).difference(map(_compiled_parameters, enabled))
             closing = [self._prepared.pop(told) for told in gone]
@@ -235,9 +234,16 @@ class Processing:
         _note_step(processor_run, stage, answer, seconds)
         # A dry run changes no count and reports nothing.
         if not processor_run.is_trial:
-            times = self._states.note(stage.processor.id, answer.verdict, seconds, answer.why)
-            if times:
-                self._report_failure(stage.processor, answer, processor_run.facts, times)
+            processor, facts = stage.processor, processor_run.facts
+            make = partial(
+                ProcessorFailed,
+                receiver=facts.receiver,
+                calling_ae_title=facts.calling_ae_title,
+                association=facts.association,
+                processor=processor.label,
+                why=answer.why,
+            )
+            self._notes.note(processor.id, answer.verdict, seconds, answer.why, make)
         return answer
 
     def _asked(
@@ -346,20 +352,6 @@ class Processing:
             made.close()
         return known
 
-    def _report_failure(
-        self, processor: Processor, answer: ProcessorResult, facts: Facts, times: int
-    ) -> None:
-        self._report(
-            ProcessorFailed(
-                receiver=facts.receiver,
-                calling_ae_title=facts.calling_ae_title,
-                association=facts.association,
-                processor=processor.label,
-                why=answer.why,
-                times=times,
-            )
-        )
-
 
 _Told = tuple[int, str, str, tuple[tuple[str, str], ...]]
 """What a prepared instance depends on. Other changes, as of its order, keep its table."""
@@ -419,31 +411,65 @@ class _Tally:
     same_error: int = 0
 
 
-class ProcessorStates:
-    """Counts by the instance's id; every method may be called from any thread."""
+class ProcessorNotes(Protocol):
+    """Counts what processors do; for all threads."""
 
-    def __init__(self, clock: Clock, noted: Callable[..., object] = lambda *_: None) -> None:
-        """Begin with none; `noted` is called with what `note` is called with."""
+    def note(
+        self,
+        processor_id: int,
+        verdict: Verdict,
+        seconds: float,
+        why: str,
+        make: Callable[..., Event],
+    ) -> None:
+        """Count one object, and report a failure if it is worth that.
+
+        Args:
+            processor_id: the instance.
+            verdict: what it decided.
+            seconds: how long it took.
+            why: the reason.
+            make: makes the event of a failure, with `times`.
+        """
+        ...
+
+    def forget_all_but(self, ids: set[int]) -> None:
+        """Remove the counts of instances that are gone."""
+        ...
+
+
+class ProcessorStates:
+    """Satisfies `ProcessorNotes` for all processes: counts by the instance's id."""
+
+    def __init__(self, clock: Clock, report: Callable[[Event], object]) -> None:
         self._clock = clock
-        self._noted = noted
+        self._report = report
         self._lock = threading.Lock()
         self._tallies: dict[int, _Tally] = {}
 
-    def note(self, processor_id: int, verdict: Verdict, seconds: float, why: str) -> int:
-        """Count one object; return how often this error came if it is to be reported, else 0."""
-        self._noted(processor_id, verdict, seconds, why)
+    def note(
+        self,
+        processor_id: int,
+        verdict: Verdict,
+        seconds: float,
+        why: str,
+        make: Callable[..., Event],
+    ) -> None:
+        """Count one object; report an error the first time, the 10th, the 100th and so on."""
         with self._lock:
             tally = self._tallies.setdefault(processor_id, _Tally())
             tally.runs += 1
             tally.seconds += seconds
             tally.rejects += verdict is Verdict.REJECTED
             if verdict is not Verdict.FAILED:
-                return 0
+                return
             tally.errors += 1
             # Another error is reported at once; repeats only now and then.
             tally.same_error = tally.same_error + 1 if tally.last_error == why else 1
             tally.last_error, tally.last_error_at = why, self._clock.now()
-            return tally.same_error if should_report_repeat(tally.same_error) else 0
+            times = tally.same_error
+        if should_report_repeat(times):
+            self._report(make(times=times))
 
     def of(self, processor: Processor, receivers: tuple[str, ...], problem: str) -> ProcessorStatus:
         """Return an instance with its counts.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from engine.errors import ProcessingFailed
 from engine.processing.job import (
@@ -30,8 +30,28 @@ A script waits for nothing but the machine, so that only the limit of every proc
 _logger = logging.getLogger(__name__)
 
 
+class RunsProcessors(Protocol):
+    """Runs what processors do in processes; for all threads. See `ProcessorWorkers`."""
+
+    def run(self, instance_id: int, job: ProcessorJob, files: tuple[int, int]) -> ProcessorResult:
+        """Run a job of an instance, which gets source and target as open files."""
+        ...
+
+    def start_ahead(self, instance_id: int, call: PluginCall | None) -> None:
+        """Start an instance's first process, if it has none, without waiting for it."""
+        ...
+
+    def keep_only(self, instance_ids: set[int]) -> None:
+        """End the processes of other instances, once they have done what they are at."""
+        ...
+
+    def close(self) -> None:
+        """Kill all processes; calls that wait for one end at once."""
+        ...
+
+
 class ProcessorWorkers:
-    """The processes of all instances, by id; every method may be called from any thread."""
+    """Satisfies `RunsProcessors`: the processes of all instances, by id."""
 
     def __init__(
         self,

@@ -428,8 +428,15 @@ class IncomingAssociation:
     def _answer(
         self, request: StoreRequest, operation: StoreOperation, outcome: ObjectOutcome
     ) -> None:
+        response = store_response(request, outcome.status, outcome.comment)
+        if not outcome.file:
+            # Recorded first: a published file tells of its object if this process is killed before
+            # the row is on its way, but nothing tells of this one.
+            operation.record(outcome)
+            self._stream.send(response)
+            return
         try:
-            self._stream.send(store_response(request, outcome.status, outcome.comment))
+            self._stream.send(response)
         finally:
             # Also if the peer is gone: the object is stored all the same.
             operation.record(outcome)

@@ -22,8 +22,7 @@ from engine.events import (
     ObjectRefused,
     ObjectsStored,
 )
-from engine.events.journal import should_report_repeat
-from engine.events.repeats import Budget, Repetitions
+from engine.events.repeats import Budget, Repetitions, should_report_repeat
 from engine.index.writer import WhitelistUse
 from engine.model.peer import origin_of
 from engine.model.session import ObjectState

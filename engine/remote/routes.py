@@ -24,8 +24,7 @@ from starlette.routing import Route
 from engine import __version__
 from engine.errors import EngineError
 from engine.events import ControlRefused, ControlUsed
-from engine.events.journal import should_report_repeat
-from engine.events.repeats import Budget, Repetitions
+from engine.events.repeats import Budget, Repetitions, should_report_repeat
 from engine.host import terminal
 from engine.remote.callers import actor_of, admitted, authorized, origin_of_request
 from engine.remote.failures import ReadOnly, dump_error, status_of

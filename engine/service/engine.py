@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import resource
 import shutil
 import socket
 import threading
 from collections import Counter
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,6 +29,7 @@ from engine.events import (
     ReceiverRetryAsked,
 )
 from engine.host.clock import SystemClock
+from engine.host.open_files import raise_limit
 from engine.inspection.showings import audited
 from engine.model.configuration import Configuration
 from engine.net.ports import InheritedSockets, listening_address, probe
@@ -73,30 +72,6 @@ if TYPE_CHECKING:
     from engine.reception.receivers import Receivers
     from engine.service.storage import Storage
     from engine.settings import EngineSettings
-
-
-WANTED = 65_536
-FEW = 4_096
-"""One association may need 20 descriptors: its connection, its object, and open folders."""
-
-_logger = logging.getLogger(__name__)
-
-
-def raise_limit() -> int:
-    """Raise the limit of open files (RLIMIT_NOFILE) as far as the system allows; return it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        with suppress(OSError, ValueError):  # some systems refuse even the hard limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-            soft = allowed
-    if soft != resource.RLIM_INFINITY and soft < FEW:
-        _logger.warning(
-            "only %d files and connections may be open at once; "
-            "raise the limit (ulimit -n, LimitNOFILE=) for more than a few associations",
-            soft,
-        )
-    return soft
 
 
 _ABORT_SECONDS = 5.0
@@ -455,8 +430,7 @@ class Engine:
             )
         for event in settings_without_effect(before, configuration, self._plugins.file_namer_infos):
             self._journal.record(event)
-        if self._processes is None:
-            self._intake.start_ahead(configuration)
+        self._intake.start_ahead(configuration)
 
     def _reload(self) -> None:
         """Apply the configuration file after it changed on disk; called by the watcher.

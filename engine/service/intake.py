@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engine.host.clock import local_midnight
 from engine.identification.installed import IdentifierFaults
@@ -10,9 +10,11 @@ from engine.index.traces import TraceIndex, TraceKey
 from engine.inspection.showings import PhiAccessLog
 from engine.intake.dock import LocalObjectDock
 from engine.intake.filing import Filing
+from engine.intake.rule_failures import SlowRules
 from engine.metrics import Metrics
 from engine.service.object_path import ObjectPathParts
 from engine.service.processors import ProcessorService
+from engine.storage.quarantine import QuarantineRoom
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from engine.service.processors import ConfigurationAccess
     from engine.service.storage import Plugins, Storage
     from engine.settings import EngineSettings
+
+QUARANTINE_BYTES: Final = 1024**3
+"""Limited: a peer that sends broken objects must not fill the disk."""
 
 
 class Intake:
@@ -69,11 +74,14 @@ class Intake:
         resources.callback(self.processors.close)
         self.faults = IdentifierFaults(plugins.identifier_infos, clock, report)
         """The receivers whose identifier can't be used."""
-        self.router = parts.router(plugins, self.processors.processing, recent)
+        self.slow_rules = SlowRules(report)
+        processing = self.processors.processing
+        self.router = parts.router(plugins, processing, recent, self.slow_rules)
         self.dock = self._object_dock()
         """What pipelines ask."""
         custom = self.processors.custom(self.router)
-        self.pipeline = parts.pipeline(self.dock, self.guard, self.router, custom)
+        self.room = QuarantineRoom(settings.quarantine_dir, QUARANTINE_BYTES, clock)
+        self.pipeline = parts.pipeline(self.dock, self.guard, self.router, custom, self.room)
 
     def start_ahead(self, configuration: Configuration) -> None:
         """Start the worker processes that the first object will need; returns at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from engine.identification.installed import usable
 from engine.intake.pipeline import Pipeline, StorageAreas
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
     from engine.identification.caches import RecentHeaders
     from engine.intake.dock import ObjectDock
     from engine.intake.label_processing import CustomProcessing
+    from engine.intake.rule_failures import RuleFailures
     from engine.model.configuration import Configuration
     from engine.processing.chain import Processing
     from engine.service.storage import Plugins
     from engine.settings import EngineSettings
     from engine.storage.incoming import IncomingArea
-    from engine.workers.scripts import ScriptRunner
-
-# Limited: a peer that sends broken objects must not fill the disk.
-QUARANTINE_BYTES: Final = 1024**3
+    from engine.storage.quarantine import Room
+    from engine.workers.scripts import RunsScripts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class ObjectPathParts:
     prearchive_fd: int
     archive_fd: int
     incoming: IncomingArea
-    runner: ScriptRunner
+    runner: RunsScripts
     journal: Journal
     clock: Clock
     configuration: Callable[[], Configuration]
@@ -62,7 +61,11 @@ class ObjectPathParts:
         )
 
     def router(
-        self, plugins: Plugins, processing: Processing, recent: RecentHeaders | None = None
+        self,
+        plugins: Plugins,
+        processing: Processing,
+        recent: RecentHeaders | None,
+        rule_failures: RuleFailures,
     ) -> ObjectRouter:
         """Build the router; it asks the study routes and labels by connections of its own."""
         studies = KnownStudies(self.settings.state_file, self.settings.index_file)
@@ -77,6 +80,7 @@ class ObjectPathParts:
             processing,
             templates_of(plugins.file_namers, report),
             recent,
+            rule_failures,
         )
 
     def pipeline(
@@ -85,9 +89,10 @@ class ObjectPathParts:
         guard: StorageGuard,
         router: ObjectRouter,
         custom: CustomProcessing,
+        room: Room,
     ) -> Pipeline:
         """Build the pipeline."""
-        quarantine = Quarantine(self.settings.quarantine_dir, QUARANTINE_BYTES, self.clock)
+        quarantine = Quarantine(self.settings.quarantine_dir, room, self.clock)
         self.resources.callback(quarantine.close)
         places = StorageAreas(
             incoming=self.incoming,

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from engine.model.processing import ProcessorStatus, ProcessorTrial
     from engine.model.processor import Processor, ProcessorClass
     from engine.plugins.loading import Plugin
+    from engine.processing.chain import ProcessorNotes
     from engine.processing.contract import ProcessorType
+    from engine.processing.workers import RunsProcessors
     from engine.storage.incoming import IncomingArea
 
 
@@ -63,14 +65,26 @@ class ProcessorService:
         self._area = area
         self._access = access
         self._phi_access_log = phi_access_log
-        self._states = ProcessorStates(clock)
+        self._states = ProcessorStates(clock, report)
         report_broken(plugins, report)
 
+        self.workers = ProcessorWorkers()
+        """Run the processors, also for objects of other processes."""
+
+        def watch(path: Path, refresh: Callable[[], None]) -> Callable[[], None]:
+            def changed() -> None:
+                self.table_changed(path)
+                refresh()
+
+            return watch_file(path, changed)
+
         self.processing = processing_of(
-            plugins, area, uid_maps_file, report, self._states, ProcessorWorkers()
+            *(plugins, area, uid_maps_file, report, watch, self._states, self.workers)
         )
         self.note = self._states.note
         """Counts an object that a processor has seen in another process."""
+        self.table_changed: Callable[[Path], object] = lambda _: None
+        """Called when the file of a table has changed, before it is read here and reported."""
         self._router: ObjectRouter | None = None
 
     def custom(self, router: ObjectRouter) -> CustomProcessing:
@@ -154,13 +168,14 @@ def processing_of(
     area: IncomingArea,
     uid_maps_file: Path,
     report: Callable[[Event], object],
-    states: ProcessorStates,
-    workers: ProcessorWorkers,
+    watch: Callable[[Path, Callable[[], None]], Callable[[], None]],
+    notes: ProcessorNotes,
+    workers: RunsProcessors,
 ) -> Processing:
     """Build what takes objects through processors."""
 
     def report_problem(processor: str, problem: str) -> None:
         report(ProcessorProblem(processor=processor, problem=problem))
 
-    tables = LabelTables(watch_file, report_problem)
-    return Processing(plugins, area, uid_maps_file, tables, workers, states, report)
+    tables = LabelTables(watch, report_problem)
+    return Processing(plugins, area, uid_maps_file, tables, workers, notes)

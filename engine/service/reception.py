@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from engine.dimse.pdata import BUFFER_BYTES, ReceiveBuffer
 from engine.identification.caches import RecentHeaders
 from engine.net.admission import PendingConnections
-from engine.net.reactor import Reactor
+from engine.net.reactor import POOL_THREADS, Reactor
 from engine.reception.association import SharedServices
 from engine.reception.associations import Associations
 from engine.reception.deadlines import Deadlines
@@ -18,7 +19,13 @@ from engine.reception.processes.processes import ReceivingProcesses
 from engine.reception.receivers import Receivers
 from engine.reception.storage_scp import StorageSCP
 from engine.service.receiving import ProcessStart, run
-from engine.workers.start import Start, end_process, preload, start_process
+from engine.workers.start import (
+    RECEIVING,
+    Start,
+    end_process,
+    preload_receiving,
+    start_process,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -127,23 +134,33 @@ def processes_of(
     resources: ExitStack,
 ) -> ReceivingProcesses:
     """Return the receiving processes, none of which is started yet; `resources` ends them."""
-    preload(run.__module__)
+    assert run.__module__ == RECEIVING
+    preload_receiving()
 
     def start(
-        area: str, link: socket.socket, sockets: socket.socket, configuration: Configuration
+        area: str,
+        link: socket.socket,
+        sockets: socket.socket,
+        configuration: Configuration,
+        beat_seconds: float,
     ) -> SpawnProcess | ForkServerProcess:
-        begin = ProcessStart(settings, configuration, area, settings.receiving_processes)
+        begin = ProcessStart(settings, configuration, area, beat_seconds)
         arguments = begin, link, sockets
         return start_process(Start.FORKED, run, arguments, name="receiving", daemon=False)
 
+    pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="for-processes")
+    resources.callback(pool.shutdown, wait=False, cancel_futures=True)
     parts = DockParts(
         *(storage.index, intake.dock, associations, storage.journal),
-        *(intake.guard.refusal, intake.processors.note),
+        *(intake.guard.refusal, intake.processors.note, intake.slow_rules, intake.room),
+        *(storage.runner, intake.processors.workers, pool),
     )
     processes = ReceivingProcesses(
         *(settings.receiving_processes, parts, start, end_process),
         *(settings.incoming_dir, uuid.uuid4().hex[:12], adopt),
     )
     recent.gather = processes.recent
+    intake.slow_rules.changed = processes.suspend
+    intake.processors.table_changed = processes.table_changed
     resources.callback(processes.stop)
     return processes

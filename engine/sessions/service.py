@@ -29,7 +29,7 @@ from engine.settings import Durability
 from engine.state.routes import StudyRoutes
 from engine.state.schema import repair
 from engine.storage.areas import Areas
-from engine.workers.scripts import ScriptRunner
+from engine.workers.scripts import ScriptRunner, ScriptVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -75,7 +75,8 @@ class ProjectScripts:
         if self._stopping.is_set():
             raise Interrupted
         with _opened(source, os.O_RDONLY) as original, _opened(target, os.O_RDWR) as copy:
-            if self._runner.run(original, copy, (step,), labels):
+            result = self._runner.run_scripts(original, copy, (step,), labels)
+            if result.verdict is ScriptVerdict.REJECTED:
                 return False
             if body_offset(copy) is None:
                 raise ProcessingFailed(f"{step.script_name}: it left no DICOM file")

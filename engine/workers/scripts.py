@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Protocol
 
 from engine.dicom.part10 import body_offset
 from engine.errors import OutOfResources, ProcessingFailed, StorageUnusable, UnreadableObject
 from engine.events import AnonymizationFailed
-from engine.events.journal import should_report_repeat
 from engine.model.anonymization import ScriptScope
 from engine.storage.held import HeldPart
 from engine.storage.incoming import out_of_resources
@@ -47,8 +45,18 @@ if TYPE_CHECKING:
     Steps = tuple[Anonymization, ...]
 
 
-_KNOWN_FAILURES: Final = 1_000
-"""Failures that are counted; a script has few lines, and each few ways to fail."""
+class RunsScripts(Protocol):
+    """Runs the anonymizations of site and projects; for all threads."""
+
+    def run_scripts(
+        self,
+        source: int,
+        target: int,
+        steps: tuple[Anonymization, ...],
+        labels: tuple[str, str, str],
+    ) -> ScriptResult:
+        """Anonymize a file into another; see `ScriptRunner.run_scripts`."""
+        ...
 
 
 class MustWait(Exception):
@@ -58,13 +66,10 @@ class MustWait(Exception):
 class Anonymizer:
     """Anonymizes received objects; for all threads."""
 
-    def __init__(self, incoming: IncomingArea, runner: ScriptRunner, journal: Journal) -> None:
+    def __init__(self, incoming: IncomingArea, runner: RunsScripts, journal: Journal) -> None:
         self._incoming = incoming
         self._runner = runner
         self._journal = journal
-        self._lock = threading.Lock()
-        self._failures: Counter[tuple[int, str]] = Counter()
-        """By the script's revision and the cause, which names the line."""
 
     def edit(
         self, part: PartFile, steps: Steps, labels: tuple[str, str, str], source: AssociationContext
@@ -143,29 +148,25 @@ class Anonymizer:
     def _run(
         self, source: int, target: PartFile, steps: Steps, labels: tuple[str, str, str]
     ) -> Dependence | None:
-        depends = self._runner.run(source, target.fd, steps, labels)
+        result = self._runner.run_scripts(source, target.fd, steps, labels)
+        if result.verdict is ScriptVerdict.REJECTED:
+            raise ObjectFiltered.by_script(result.where)
         _require_file(target, steps)
-        return depends
+        return result.depends
 
     def _report(self, error: ProcessingFailed, steps: Steps, source: AssociationContext) -> None:
         """Report a failure the first time, the 10th, the 100th and so on."""
         revision = max(step.revision for step in steps)
-        with self._lock:
-            if len(self._failures) >= _KNOWN_FAILURES:
-                self._failures.clear()
-            self._failures[revision, error.detail] += 1
-            times = self._failures[revision, error.detail]
-        if should_report_repeat(times):
-            self._journal.record(
-                AnonymizationFailed(
-                    receiver=source.receiver_label,
-                    calling_ae_title=source.calling_ae_title,
-                    association=source.association,
-                    revision=revision,
-                    why=error.detail,
-                    times=times,
-                )
-            )
+        make = partial(
+            AnonymizationFailed,
+            receiver=source.receiver_label,
+            calling_ae_title=source.calling_ae_title,
+            association=source.association,
+            revision=revision,
+            why=error.detail,
+        )
+        # By the script's revision and the cause, which names the line.
+        self._journal.record_repeated(make, (AnonymizationFailed, revision, error.detail))
 
 
 def _require_file(part: PartFile, steps: Steps) -> None:
@@ -282,24 +283,23 @@ class ScriptRunner:
         self._uid_maps_file = uid_maps_file.absolute()
         self._workers: ScriptWorkers = workers or Workers(run_script, start=Start.FORKED)
 
-    def run(
+    def run_scripts(
         self,
         source: int,
         target: int,
         steps: tuple[Anonymization, ...],
         labels: tuple[str, str, str],
-    ) -> Dependence | None:
-        """Anonymize a file into another; return what has decided about the result, if certain.
+    ) -> ScriptResult:
+        """Anonymize a file into another, unless a script rejects the object.
 
         Args:
             source: the descriptor of a DICOM file, or of one that is in memory only.
-            target: the descriptor of a file that is overwritten; its content is invalid if this
-                raises.
+            target: the descriptor of a file that is overwritten; its content is valid only if the
+                object was edited.
             steps: the anonymizations, in their order.
             labels: project, subject and session, which scripts get as variables.
 
         Raises:
-            ObjectFiltered: if a script rejects the object.
             ProcessingFailed: if that can't be done.
             OutOfResources: if the storage fails.
         """
@@ -311,9 +311,7 @@ class ScriptRunner:
             raise OutOfResources(result.why)
         if result.verdict is ScriptVerdict.FAILED:
             raise ProcessingFailed(f"{result.where or steps[0].script_name}: {result.why}")
-        if result.verdict is ScriptVerdict.REJECTED:
-            raise ObjectFiltered.by_script(result.where)
-        return result.depends
+        return result
 
     def start_ahead(self) -> None:
         """Start the fork server, which loads what scripts need, before the first object."""

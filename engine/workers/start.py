@@ -17,6 +17,7 @@ import warnings
 from contextlib import redirect_stderr, suppress
 from enum import Enum
 from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _SPAWN: Final = multiprocessing.get_context("spawn")
 _FORKSERVER: Final = multiprocessing.get_context("forkserver")
 _FORKSERVER.set_forkserver_preload(["__main__", "engine.workers.preload"])
+RECEIVING: Final = "engine.service.receiving"
+"""The module of the main function of receiving processes."""
 _table = threading.Lock()
 """Guards the list of processes of `multiprocessing`, which is not thread-safe."""
 
@@ -45,9 +48,16 @@ class Start(Enum):
     FORKED = "forked"
 
 
-def preload(module: str) -> None:
-    """Let the fork server load one more module; call it before the first process is started."""
-    _FORKSERVER.set_forkserver_preload(["__main__", module, "engine.workers.preload"])
+def load_receiving_ahead() -> None:
+    """Load what receiving processes are forked from, while this process loads the engine."""
+    preload_receiving()
+    with suppress(OSError):  # the engine tries again, and reports it
+        load_ahead()
+
+
+def preload_receiving() -> None:
+    """Let the fork server load what receiving processes need; before its first process."""
+    _FORKSERVER.set_forkserver_preload(["__main__", RECEIVING, "engine.workers.preload"])
 
 
 def start_process(
@@ -102,6 +112,8 @@ def load_ahead() -> None:
 def end_process(process: SpawnProcess | ForkServerProcess) -> int | None:
     """Kill a process, if it still runs, and return its exit code."""
     process.kill()
+    # Not with the lock: a process that waits for a storage ends only when that answers.
+    wait([process.sentinel])
     with _table:
         process.join()
         code = process.exitcode

@@ -55,7 +55,8 @@ _SCRIPT_RATIOS = {"storescp": 0.8, "orthanc": 2.0}
 associations."""
 _DISK_LIMIT_RATIO = 0.95
 """Of what the disk allows, with durability `full`."""
-LARGE_PEAK_MB = 110.0
+LARGE_PEAK_MB = 220.0
+"""Of all processes of the engine, four of which receive."""
 CT_P99_MS = 8.0
 
 

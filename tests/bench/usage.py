@@ -21,23 +21,21 @@ _MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """CPU seconds so far, and megabytes now and at most."""
+    """CPU seconds so far, and megabytes now."""
 
     cpu_seconds: float
     memory_mb: float
-    peak_mb: float
 
 
 def usage_of(pid: int) -> Usage:
     """Measure a process tree; children that ended and were waited for count with their CPU time."""
-    cpu_seconds = memory = peak = 0.0
+    cpu_seconds = memory = 0.0
     for member in _tree(pid):
         with contextlib.suppress(psutil.Error, OSError):
             times = psutil.Process(member).cpu_times()
             cpu_seconds += times.user + times.system + times.children_user + times.children_system
-            now, most = _resident_bytes(member)
-            memory, peak = memory + now, peak + most
-    return Usage(cpu_seconds, memory / _MEGABYTE, peak / _MEGABYTE)
+            memory += _proportional_bytes(member)
+    return Usage(cpu_seconds, memory / _MEGABYTE)
 
 
 def settled_usage_of(pid: int) -> Usage:
@@ -71,10 +69,10 @@ class PeakWatch:
 
     def _watch(self) -> None:
         while True:
-            self.peak_mb = max(self.peak_mb, usage_of(self._pid).peak_mb)
+            self.peak_mb = max(self.peak_mb, usage_of(self._pid).memory_mb)
             if self._done.wait(_SAMPLE_SECONDS):
                 break
-        self.peak_mb = max(self.peak_mb, usage_of(self._pid).peak_mb)
+        self.peak_mb = max(self.peak_mb, usage_of(self._pid).memory_mb)
 
 
 def _tree(pid: int) -> Iterator[int]:
@@ -86,9 +84,10 @@ def _tree(pid: int) -> Iterator[int]:
                 yield from _tree(int(child))
 
 
-def _resident_bytes(pid: int) -> tuple[int, int]:
-    """Return what is resident now and what was at most."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-    now, most = (int(fields.get(name, "0 kB").split()[0]) for name in ("VmRSS", "VmHWM"))
-    return now * 1024, most * 1024
+def _proportional_bytes(pid: int) -> int:
+    """Return the memory of a process; of what several share, each has its part (PSS, proc(5))."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+        name, _, size = line.partition(":")
+        if name == "Pss":
+            return int(size.split()[0]) * 1024
+    return 0

@@ -264,7 +264,7 @@ def test_memory_and_response_time_have_bars_of_their_own() -> None:
     summary = summary_of("dicomdock", [run("dicomdock", 0)])
     large, ct_4 = Case(WORKLOADS["large"], 1, 16_382), replace(CT_1, associations=4)
     assert missed_limits(large, summary) == missed_limits(ct_4, summary) == []
-    assert missed_limits(large, replace(summary, peak_mb=200))
+    assert missed_limits(large, replace(summary, peak_mb=220))
     assert missed_limits(ct_4, replace(summary, p99_ms=8.5))
 
 

@@ -40,7 +40,7 @@ def edit(folder: Path, script: str, workers: ScriptWorkers | None = None) -> Pat
         source.open("rb") as original,
         target.open("rb+") as copy,
     ):
-        runner.run(original.fileno(), copy.fileno(), steps, LABELS)
+        runner.run_scripts(original.fileno(), copy.fileno(), steps, LABELS)
     return target
 
 

@@ -12,12 +12,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import psutil
 import pydicom
 import pytest
 
 from engine.api import AssociationEnd
-from engine.events import CertificateRefused, ObjectsAdopted, ReceivingProcessEnded
+from engine.events import (
+    CertificateRefused,
+    ObjectsAdopted,
+    ProcessorFailed,
+    ProcessorProblem,
+    ReceivingProcessEnded,
+    RuleFailed,
+)
 from engine.model.anonymization import SiteScript
+from engine.model.processor import Processor
 from engine.model.project import Project
 from engine.model.session import SessionStatus
 from engine.model.site import SessionSettings, SiteSettings
@@ -68,6 +77,10 @@ def store(peer: Peer, uid: str, **values: Any) -> None:
     peer.store(image(SOPInstanceUID=uid, **values), uid).expect_status(0x0000)
 
 
+def refuse(peer: Peer, uid: str, **values: Any) -> None:
+    peer.store(image(SOPInstanceUID=uid, **values), uid).expect_status(0xC000, 0x0110)
+
+
 def of_kind(dock: Dock, kind: type[Event]) -> list[Event]:
     events = (r.event for r in dock.engine.events_since(0, 100_000).events)
     return [event for event in events if isinstance(event, kind)]
@@ -116,6 +129,25 @@ def test_the_end_of_a_process_costs_its_own_associations_only(dock: Dock) -> Non
         AssociationEnd.ABORTED,
         "the process that received it has ended",
     )
+
+
+def test_a_process_that_hangs_is_replaced(tmp_path: Path) -> None:
+    module = "engine.reception.processes.processes"
+    with patch(f"{module}.BEAT_SECONDS", 0.05), Dock(tmp_path / "data", TWO) as dock:
+        hung, other = dock.associate(), dock.associate()
+        store(hung, "1.1")
+        pid = usage(dock)[0].pid
+        with patch(f"{module}.HUNG_SECONDS", 1.0):
+            os.kill(pid, signal.SIGSTOP)
+            wait_for(lambda: len(usage(dock)) == 2 and usage(dock)[0].pid != pid)
+        hung.expect_closed()
+        store(other, "1.2")
+        wait_for(lambda: len(of_kind(dock, ReceivingProcessEnded)) == 1)
+        (told,) = of_kind(dock, ReceivingProcessEnded)
+        assert told.sentence().startswith(
+            "receiving process 1 did not respond for 1 s, was killed and was replaced"
+        )
+        wait_for(lambda: stored_uids(dock) == ["1.1", "1.2"])
 
 
 def test_what_an_ended_process_has_answered_gets_its_row_at_once(tmp_path: Path) -> None:
@@ -237,6 +269,69 @@ def test_a_changed_receiver_applies_to_open_associations_when_the_change_is_repo
     assert counts == {None: 1, "Doe": 2}
 
 
+def test_a_slow_rule_is_suspended_in_all_processes_by_the_failures_of_all(dock: Dock) -> None:
+    receiver = dock.engine.snapshot().receivers[0].receiver
+    slow = replace(receiver, routing_enabled=True, session_routing="(0010,4000):((a|aa)+)!")
+    dock.engine.save_receiver(slow, "anna")
+    one, other = dock.associate(), dock.associate()
+    for number, peer in enumerate((one, one, one, other, other)):
+        refuse(peer, f"1.{number}", PatientComments="a" * 60)
+    wait_for(lambda: len(of_kind(dock, RuleFailed)) == 5)
+    told = [event.to_record() for event in of_kind(dock, RuleFailed)]
+    assert [(it["times"], it["suspended"]) for it in told] == [
+        *((times, False) for times in range(1, 5)),
+        (5, True),
+    ]
+    refuse(one, "2.1", PatientComments="a!")
+    kill(dock, 0)
+    refuse(dock.associate(), "2.2", PatientComments="a!")  # the new process knows it, too
+    refuse(other, "2.3", PatientComments="a!")
+    assert len(of_kind(dock, RuleFailed)) == 5
+
+
+def test_a_changed_table_of_labels_is_in_force_in_all_processes_when_it_is_reported(
+    dock: Dock, tmp_path: Path
+) -> None:
+    receiver = dock.engine.snapshot().receivers[0].receiver
+    dock.engine.save_receiver(replace(receiver, custom_processing=True), "anna")
+    table = tmp_path / "labels.csv"
+    about = ("file", str(table)), ("key", "calling_ae_title")
+    relabel = Processor(0, "Relabel", "relabelFromTable", parameters=about)
+    dock.engine.processors.save(relabel, "anna")
+    peers = [dock.associate() for _ in range(2)]
+    for number in range(10):
+        refuse(peers[number % 2], f"1.{number}")
+    wait_for(lambda: len(of_kind(dock, ProcessorFailed)) == 2)  # the first and the tenth failure
+    assert [event.to_record()["times"] for event in of_kind(dock, ProcessorFailed)] == [1, 10]
+    table.write_text("key,session\nPEER,E1\n")
+    wait_for(lambda: not dock.engine.processors.list()[0].problem)
+    for number, peer in enumerate(peers):
+        store(peer, f"2.{number}")
+    assert [
+        problem.to_record()["problem"] == "" for problem in of_kind(dock, ProcessorProblem)
+    ] == [
+        False,
+        True,
+    ]
+    wait_for(lambda: [s.label for s in dock.engine._index.sessions()] == ["E1"])
+
+
+def test_refused_objects_are_kept_and_recorded_once_for_all_processes(dock: Dock) -> None:
+    receiver = dock.engine.snapshot().receivers[0].receiver
+    dock.engine.save_receiver(replace(receiver, anonymization=False), "anna")
+    peers = [dock.associate() for _ in range(2)]
+    for number, peer in enumerate((*peers, *peers)):
+        peer.store(image(SOPInstanceUID="9.9"), f"1.{number}").expect_status(0xA900)
+    # A process may end as soon as the peer has its answer: the rows of refused objects are here.
+    for one in usage(dock):
+        os.kill(one.pid, signal.SIGKILL)
+    wait_for(lambda: len(of_kind(dock, ReceivingProcessEnded)) == 2)
+    dock.engine._index.flush()
+    assert [row.state for row in object_rows(dock.data_dir)] == ["quarantined"] * 4
+    kept = sorted(path.name for path in (dock.data_dir / "quarantine").glob("*/*.dcm"))
+    assert kept == [f"{number:06d}.dcm" for number in range(1, 5)]
+
+
 def test_previews_know_the_objects_of_all_processes(dock: Dock) -> None:
     for number in range(2):
         store(dock.associate(), f"1.{number}")
@@ -263,10 +358,10 @@ def test_a_stop_lets_open_associations_of_all_processes_finish(tmp_path: Path) -
 def test_status_shows_each_process(dock: Dock) -> None:
     store(dock.associate(), "1.1")
     wait_for(lambda: sum(one.objects for one in usage(dock)) == 1)
-    for one in usage(dock):
-        assert one.pid != os.getpid()
-        assert one.cpu_seconds > 0
-        assert one.memory_bytes > 1_000_000
+    with patch("engine.reception.processes.processes.USAGE_SECONDS", 0.0):
+        wait_for(lambda: all(one.cpu_seconds > 0 for one in usage(dock)))
+        assert all(one.memory_bytes > 1_000_000 for one in usage(dock))
+    assert os.getpid() not in {one.pid for one in usage(dock)}
     assert b'dicomdock_process_objects_total{process="1"} 1.0' in dock.engine.monitoring.metrics()
 
 
@@ -281,14 +376,22 @@ def test_a_connection_that_no_process_takes_is_closed_and_does_not_count(dock: D
     dock.associate().echo().release()
 
 
-def test_a_script_of_the_site_is_applied_by_every_process(dock: Dock) -> None:
+def test_scripts_and_processors_of_all_processes_run_in_the_workers_of_the_engine(
+    dock: Dock,
+) -> None:
     script = SiteScript(True, 'version "6.1"\n(0010,0010) := "ANON"\n')
     dock.engine.set_site(replace(dock.engine.site(), script=script), "anna")
+    receiver = dock.engine.snapshot().receivers[0].receiver
+    dock.engine.save_receiver(replace(receiver, custom_processing=True), "anna")
+    statement = ("script", 'version "6.6"\n(0008,103E) := "SET"')
+    dock.engine.processors.save(Processor(0, "Set", "setElements", parameters=(statement,)), "anna")
     peers = [dock.associate() for _ in range(2)]
     for number, peer in enumerate(peers):
         store(peer, f"1.{number}")
-    files = stored_files(dock.data_dir)
-    assert [str(pydicom.dcmread(file).PatientName) for file in files] == ["ANON"] * 2
+    found = [pydicom.dcmread(file) for file in stored_files(dock.data_dir)]
+    assert [(str(ds.PatientName), ds.SeriesDescription) for ds in found] == [("ANON", "SET")] * 2
+    assert dock.engine._runner.processes > 0
+    assert not any(psutil.Process(one.pid).children() for one in usage(dock))
 
 
 def test_every_process_keeps_its_tls_files_when_they_are_spoilt(dock: Dock, tmp_path: Path) -> None:
@@ -296,6 +399,7 @@ def test_every_process_keeps_its_tls_files_when_they_are_spoilt(dock: Dock, tmp_
     receiver = make_receiver("SAFE", free_port(), **authority.settings())
     dock.engine.save_receiver(receiver, "anna")
     (authority.folder / "server.key").write_text("no key")
+    kill(dock, 0)  # its successor never sees a good key in the file
     for _ in usage(dock):
         assert call(receiver.port, "SAFE", tls=authority.client("ct1.example")) == "answered"
     status = dock.engine.snapshot().receivers[-1]

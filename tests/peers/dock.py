@@ -123,6 +123,7 @@ class Dock:
         self._logged, self._is_stopped = _Logged(), False
         self.engine = Engine(engine_settings(data_dir, own), clock=clock or self.clock)
         self.engine.start()
+        wait_for_processes(self.engine)
         self.limit(limits)
 
     def __enter__(self) -> Self:
@@ -254,6 +255,14 @@ class Dock:
         log = self.logged()
         assert not PATIENT.search(log), log
         assert "Traceback" not in log, log
+
+
+def wait_for_processes(engine: Engine) -> None:
+    """Wait until all receiving processes run: an engine does not wait for them."""
+    until = time.monotonic() + 20.0
+    while len(engine.snapshot().processes) < engine._settings.receiving_processes:
+        assert time.monotonic() < until, "the receiving processes do not start"
+        time.sleep(0.01)
 
 
 def start_pool(engine: Engine) -> None:

@@ -57,7 +57,8 @@ def data(tmp_path: Path) -> Path:
 
 
 def console(data: Path, *options: str) -> Terminal:
-    return Terminal(["-m", "tui", "--data", str(data), *options], data.parent)
+    command = ["-m", "tui", "--receiving-processes", "0", "--data", str(data), *options]
+    return Terminal(command, data.parent)
 
 
 def test_a_console_survives_its_engine_and_loses_nothing_that_was_typed(data: Path) -> None:

@@ -29,7 +29,7 @@ from engine.events.delivery import (
     ForwardingResumed,
     ObjectsNotForwarded,
 )
-from engine.events.journal import should_report_repeat
+from engine.events.repeats import should_report_repeat
 from engine.model.session import QUEUED, WORKING, SessionArea, SessionStatus
 from engine.processing.forward.connection import DestinationConnection
 from engine.state.outbox import delay_seconds

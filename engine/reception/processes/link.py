@@ -46,8 +46,11 @@ class Link:
     def __init__(self, connected: socket.socket) -> None:
         """Use a blocking stream socket."""
         self._socket = connected
-        self._sending = threading.Lock()
-        """Held while a message is taken and sent: messages keep their order."""
+        self._sending = threading.RLock()
+        """Held while a message is taken and sent: messages keep their order.
+
+        Reentrant: a call that can't be sent is logged, and what is logged may be sent.
+        """
         self._lock = threading.Lock()
         """Guards what is below."""
         self._waiting: list[_Call] = []

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import socket
 import threading
+import time
 from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +20,28 @@ from engine.index.store import SessionPlace
 from engine.index.writer import ObjectRow
 from engine.model.limits import Limits
 from engine.reception.acceptance import Rejection
+from engine.reception.processes.workers import FilesOfJobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
 
+    from engine.certificates.files import Stamp
+    from engine.certificates.tls_context import TlsContents
+    from engine.events import Event
     from engine.events.journal import Journal
     from engine.index.store import SessionIndex
     from engine.intake.dock import ObjectDock
+    from engine.intake.rule_failures import RuleKey, SlowRules
     from engine.model.tls import PeerCertificate, TlsSettings
     from engine.model.whitelist import Address
+    from engine.processing.workers import RunsProcessors
     from engine.reception.associations import Associations
     from engine.reception.listener import PortListener
     from engine.reception.live_association import LiveAssociation
     from engine.reception.processes.link import Link
+    from engine.storage.quarantine import QuarantineRoom
+    from engine.workers.scripts import RunsScripts
 
 ENDED_KEPT = 256
 """Ended associations whose last object may still be on its way through the pool."""
@@ -49,6 +62,14 @@ class DockParts:
     """Looks at the free space, and reports what has changed."""
     note_processor: Callable[..., object]
     """Counts an object that a processor has seen."""
+    slow_rules: SlowRules
+    """Counts the failures of rules."""
+    room: QuarantineRoom
+    """Limits what the quarantine holds."""
+    scripts: RunsScripts
+    processors: RunsProcessors
+    pool: Executor
+    """For work that may take a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +94,17 @@ class ReceivingProcess:
         parts: DockParts,
         link: Link,
         sockets: socket.socket,
+        begin: Callable[[], object],
         ended: Callable[[ReceivingProcess], object],
     ) -> None:
-        """Take both connections to a process that is being started.
+        """Take both connections to a process that is yet to be started.
 
         Args:
             number: of the process, from 1 on.
             parts: what it may use.
             link: for calls.
             sockets: a pair of SOCK_SEQPACKET, for connections.
+            begin: starts it, on the thread that serves it then; may raise OSError.
             ended: called once it has ended, on the thread that served it.
         """
         self.number = number
@@ -89,11 +112,17 @@ class ReceivingProcess:
         """How many objects it has received."""
         self.lost_associations = 0
         """How many were open when it ended."""
+        self.fault = ""
+        """Why the engine ended it; empty if it did not."""
+        self._heard_at = time.monotonic()
+        self._is_called = True
+        """Whether it can't be heard: it is being started, or a call of it is being answered."""
         self._parts = parts
         self._link = link
         self._sockets = sockets
         sockets.setblocking(False)
-        self._ended = ended
+        self._files = FilesOfJobs(sockets)
+        self._begin, self._ended = begin, ended
         self._lock = threading.Lock()
         """Guards what is below."""
         self._connections: dict[int, HandedConnection] = {}
@@ -107,7 +136,7 @@ class ReceivingProcess:
         self.tell, self.ask, self.call = link.tell, link.ask, link.call
 
     def start(self) -> None:
-        """Begin to serve it."""
+        """Start it; returns at once. What it is given before it runs waits for it."""
         self._thread.start()
 
     @property
@@ -148,6 +177,15 @@ class ReceivingProcess:
                 del self._connections[connection.number]
             raise
 
+    def is_silent(self, seconds: float) -> bool:
+        """Tell whether nothing has come from it for so long."""
+        return not self._is_called and time.monotonic() - self._heard_at > seconds
+
+    def give_up(self, fault: str) -> None:
+        """End it because it does not do what it should: `fault` says how it was found."""
+        self.fault = self.fault or fault
+        self.close()
+
     def close(self) -> None:
         """End the link; the process ends then."""
         self._link.close()
@@ -159,24 +197,57 @@ class ReceivingProcess:
     # On the thread that serves it.
 
     def _serve(self) -> None:
+        try:
+            self._begin()
+        except Exception as error:
+            # Whatever it is: the next try may do, and without one nothing would be received.
+            self.fault = f"could not be started ({type(error).__name__}: {error})"
+        else:
+            self._heard_at, self._is_called = time.monotonic(), False
+            self._answer_calls()
+        try:
+            self._clean_up()
+        finally:
+            self._ended(self)
+
+    def _answer_calls(self) -> None:
         for name, arguments, question in self._link.receive():
+            self._is_called = True
             try:
                 answer = _CALLS[name](self, *arguments)
             except Exception as error:
                 if not question:
                     _logger.exception("a receiving process's call %s failed", name)
                 answer = error
-            if question:
+            if isinstance(answer, _Job):
+                with suppress(RuntimeError):  # the engine has stopped
+                    self._parts.pool.submit(self._do, answer, question)
+            elif question:
                 self._link.answer(question, answer)
                 if name == "file":
                     self._take_back_at_once(answer)
+            self._heard_at, self._is_called = time.monotonic(), False
+
+    def _do(self, job: _Job, question: int) -> None:
+        """Do a job, and answer; on a thread of the pool."""
         try:
-            self._clean_up()
-        finally:
-            self._ended(self)
+            answer = job()
+        except Exception as error:
+            answer = error
+        self._link.answer(question, answer)
+
+    def _run_scripts(self, ticket: int, steps: Any, labels: Any) -> _Job:
+        files = self._files.of(ticket)
+        run = self._parts.scripts.run_scripts
+        return _Job(partial(run, *files, steps, labels), files)
+
+    def _run_processor(self, ticket: int, instance_id: int, job: Any) -> _Job:
+        files = self._files.of(ticket)
+        return _Job(partial(self._parts.processors.run, instance_id, job, files), files)
 
     def _clean_up(self) -> None:
         """Close what the process has left open."""
+        self._files.close()
         self._sockets.close()
         self._link.close()
         with self._lock:
@@ -290,17 +361,35 @@ class ReceivingProcess:
     def _event(self, event: Any) -> None:
         self._parts.journal.record(event)
 
+    def _rule_failed(self, rule: RuleKey, make: Callable[..., Event], timed_out: bool) -> None:
+        self._parts.slow_rules.note(rule, make, timed_out=timed_out)
+
     def _look_at_storage(self) -> None:
         self._parts.look_at_storage()
 
-    def _look_at_tls(self, tls: TlsSettings) -> None:
-        port = self._tls_ports.get(tls)
-        if port is not None and port.tls is not None:
-            port.tls.refresh()
+    def _newer_tls(self, tls: TlsSettings, stamp: Stamp) -> TlsContents | None:
+        port = self._tls_ports[tls]
+        return port.tls.newer_than(stamp) if port.tls else None
 
 
 def _nothing() -> None:
     """Remove no part: the process does that itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What takes a while, and the files that it needs until then."""
+
+    work: Callable[[], object]
+    files: tuple[int, int]
+
+    def __call__(self) -> object:
+        """Do it, and close the files."""
+        try:
+            return self.work()
+        finally:
+            for descriptor in self.files:
+                os.close(descriptor)
 
 
 class HandedConnection:
@@ -362,6 +451,7 @@ class HandedConnection:
 
 _CALLS: dict[str, Callable[..., object]] = {
     "admit": ReceivingProcess._admit,
+    "alive": lambda _: None,
     "archives_directly": lambda process, *about: process._parts.objects.archives_directly(*about),
     "close": ReceivingProcess._close,
     "copies": lambda process, *about: process._parts.objects.copies(*about),
@@ -373,10 +463,16 @@ _CALLS: dict[str, Callable[..., object]] = {
     "gone": ReceivingProcess._gone,
     "heard": ReceivingProcess._heard,
     "look_at_storage": ReceivingProcess._look_at_storage,
-    "look_at_tls": ReceivingProcess._look_at_tls,
+    "newer_tls": ReceivingProcess._newer_tls,
     "note_processor": lambda process, *about: process._parts.note_processor(*about),
     "record": ReceivingProcess._record,
+    "record_repeated": lambda process, *about: process._parts.journal.record_repeated(*about),
     "refused": ReceivingProcess._refused,
+    "release_room": lambda process, size_bytes: process._parts.room.release(size_bytes),
+    "reserve_room": lambda process, size_bytes: process._parts.room.reserve(size_bytes),
+    "rule_failed": ReceivingProcess._rule_failed,
+    "run_processor": ReceivingProcess._run_processor,
+    "run_scripts": ReceivingProcess._run_scripts,
     "trace": lambda process, *about: process._parts.objects.trace(*about),
 }
 """What a receiving process may call."""

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import psutil
@@ -23,8 +24,8 @@ from engine.storage.incoming import sweep_area
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-    from pathlib import Path
 
+    from engine.intake.rule_failures import RuleKey
     from engine.model.configuration import Configuration
     from engine.model.whitelist import Address
     from engine.reception.listener import PortListener
@@ -37,6 +38,10 @@ LATE_SECONDS = 10.0
 """The engine is not well if a process that has ended is not replaced by then."""
 USAGE_SECONDS = 2.0
 MOST_USAGES = 100
+BEAT_SECONDS = 5.0
+"""How often a process says that it is alive; that costs 0.1 ms (2026)."""
+HUNG_SECONDS = 30.0
+"""A process that has said nothing for so long is replaced."""
 PAUSE_SECONDS = 1.0
 """Before a process is replaced that has ended soon after its start."""
 
@@ -56,9 +61,22 @@ class StartChild(Protocol):
     """Starts a process that serves a link."""
 
     def __call__(
-        self, area: str, link: socket.socket, sockets: socket.socket, configuration: Configuration
+        self,
+        area: str,
+        link: socket.socket,
+        sockets: socket.socket,
+        configuration: Configuration,
+        beat_seconds: float,
     ) -> Child:
-        """Start it, with the name of its folder of arriving objects."""
+        """Start it.
+
+        Args:
+            area: the name of its folder of arriving objects.
+            link: for calls.
+            sockets: for connections.
+            configuration: which it begins with.
+            beat_seconds: how often it says that it is alive.
+        """
         ...
 
 
@@ -67,10 +85,15 @@ class _Running:
     """A process with what it was started with."""
 
     process: ReceivingProcess
-    child: Child
-    pid: int
     area: str
     started_at: float
+    child: Child | None = None
+    """None until it runs."""
+
+    @property
+    def pid(self) -> int:
+        """Its number in the operating system; 0 until it runs."""
+        return (self.child.pid if self.child else 0) or 0
 
 
 class _Usage(NamedTuple):
@@ -113,6 +136,7 @@ class ReceivingProcesses:
         self._adopt = adopt
         self._lock = threading.RLock()
         self._configuration: Configuration | None = None
+        self._suspended: frozenset[RuleKey] = frozenset()
         self._running: dict[int, _Running] = {}
         self._ended_at: dict[int, float] = {}
         """When those ended that are not replaced yet; monotonic."""
@@ -121,22 +145,46 @@ class ReceivingProcesses:
         self._is_over = threading.Event()
         self._connections, self._starts = count(1), count(1)
         parts.index.forgotten = self.take_back
+        self._watching = threading.Thread(
+            target=self._watch, name="receiving-processes", daemon=True
+        )
 
     def apply(self, configuration: Configuration) -> None:
-        """Let all processes use a configuration; start them at the first one."""
+        """Let all processes use a configuration; start them at the first one.
+
+        Those that are being started are not waited for: the ports can be opened meanwhile.
+        """
         with self._lock:
             self._configuration = configuration
             running = tuple(self._running.values())
-            for number in range(1, self._wanted + 1):
-                if number not in self._running:
-                    self._start(number)
+            missing = set(range(1, self._wanted + 1)).difference(self._running, self._ended_at)
+            for number in sorted(missing):
+                self._start(number)
+            if self._watching.ident is None:
+                self._watching.start()
+        self._have_done(running, "a configuration", "configure", configuration)
+
+    def table_changed(self, path: Path) -> None:
+        """Let all processes read the tables of a file again."""
+        running = tuple(self._running.values())
+        self._have_done(running, "a table of labels", "table_changed", path)
+
+    def _have_done(self, running: Sequence[_Running], what: str, name: str, argument: Any) -> None:
+        """Let processes do something, and wait for it; replace those that do not do it."""
         asked = [(one, _Answer()) for one in running]
         for one, answer in asked:
-            one.process.ask(answer.take, "configure", configuration)
+            one.process.ask(answer.take, name, argument)
         for one, answer in asked:
             if not answer.is_good(CONFIGURE_SECONDS):
-                _logger.warning("receiving process %d applies no configuration", one.process.number)
-                one.process.close()
+                one.process.give_up(f"did not apply {what}")
+
+    def suspend(self, rules: frozenset[RuleKey]) -> None:
+        """Let no process evaluate these rules, all that are suspended."""
+        with self._lock:
+            self._suspended = rules
+            running = tuple(self._running.values())
+        for one in running:
+            one.process.tell("suspend", rules)
 
     def connection(
         self, connected: socket.socket, address: Address, peer: str, port: PortListener
@@ -163,6 +211,19 @@ class ReceivingProcesses:
                 headers += one.process.call("recent", seconds=CONFIGURE_SECONDS)
         return headers
 
+    def _watch(self) -> None:
+        """Replace processes that hang; on a thread of its own."""
+        silent: set[int] = set()
+        while not self._is_over.wait(BEAT_SECONDS):
+            running = tuple(self._running.values())
+            found = {one.pid: one for one in running if one.process.is_silent(HUNG_SECONDS)}
+            for pid, one in found.items():
+                # At the second look only: at the first one the engine itself may have been halted,
+                # and what the process has said is still to be read.
+                if pid in silent and not _waits_for_storage(pid):
+                    one.process.give_up(f"did not respond for {HUNG_SECONDS:g} s")
+            silent = set(found)
+
     def dead(self) -> tuple[str, ...]:
         """Return the names of processes that could not be replaced; takes no lock."""
         if self._stopping:
@@ -174,7 +235,7 @@ class ReceivingProcesses:
     def statuses(self) -> tuple[ProcessStatus, ...]:
         """Return what each process has and uses."""
         running = sorted(self._running.copy().items())
-        return tuple(_status(one.process, self._used(one.pid)) for _, one in running)
+        return tuple(_status(one.process, self._used(one.pid)) for _, one in running if one.pid)
 
     def _used(self, pid: int) -> _Usage:
         """Return what a process uses, as it was at most `USAGE_SECONDS` ago."""
@@ -198,34 +259,39 @@ class ReceivingProcesses:
             one.process.join(STOP_SECONDS)
             one.process.close()
             one.process.join(STOP_SECONDS)
+        if self._watching.ident is not None:
+            self._watching.join()
 
     def _start(self, number: int) -> None:
-        """Start a process; with the lock."""
-        assert self._configuration is not None
-        area = f"{self._run}-{next(self._starts)}"
+        """Let a process be started, which takes a while; with the lock."""
+        configuration, area = self._configuration, f"{self._run}-{next(self._starts)}"
+        assert configuration is not None
         ours, theirs = socket.socketpair()
         sockets, their_sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            child = self._start_child(area, theirs, their_sockets, self._configuration)
-        except OSError:
-            ours.close()
-            sockets.close()
-            raise
-        finally:
-            theirs.close()
-            their_sockets.close()
-        process = ReceivingProcess(number, self._parts, Link(ours), sockets, self._ended)
-        self._ended_at.pop(number, None)
-        self._running[number] = _Running(process, child, child.pid or 0, area, time.monotonic())
+
+        def begin() -> None:
+            with theirs, their_sockets:
+                running.child = self._start_child(
+                    area, theirs, their_sockets, configuration, BEAT_SECONDS
+                )
+            self._ended_at.pop(number, None)
+
+        process = ReceivingProcess(number, self._parts, Link(ours), sockets, begin, self._ended)
+        running = self._running[number] = _Running(process, area, time.monotonic())
         process.start()
+        process.tell("suspend", self._suspended)
 
     def _ended(self, process: ReceivingProcess) -> None:
         """Start another process for one that has ended, and clean up; on its serving thread."""
         with self._lock:
             ended = self._running.pop(process.number)
-            self._ended_at[process.number] = time.monotonic()
+            self._ended_at.setdefault(process.number, time.monotonic())
         # First, so that callers find a process again.
         self._replace(ended)
+        if ended.child is None:
+            if not self._stopping:
+                _logger.warning("receiving process %d %s", process.number, process.fault)
+            return
         code = self._end_child(ended.child)
         published = sweep_area(self._incoming, ended.area)
         # A session may be built now: the build gives rows to what lacks one, too.
@@ -235,7 +301,7 @@ class ReceivingProcesses:
         self._parts.journal.record(
             ReceivingProcessEnded(
                 number=process.number,
-                how=_how(code),
+                how=f"{process.fault}, was killed" if process.fault else _how(code),
                 associations=process.lost_associations,
                 sessions=len(sessions),
             )
@@ -253,7 +319,7 @@ class ReceivingProcesses:
                     if not self._stopping:
                         self._start(ended.process.number)
             except OSError as error:
-                _logger.warning("no receiving process can be started: %s", error.strerror)
+                _logger.warning("no receiving process can be started: %s", error)
                 self._is_over.wait(PAUSE_SECONDS)
             else:
                 return
@@ -274,6 +340,18 @@ class _Answer:
     def is_good(self, seconds: float) -> bool:
         """Wait for it; return whether the configuration is applied."""
         return self._done.wait(seconds) and self._answer is None
+
+
+def _waits_for_storage(pid: int) -> bool:
+    """Tell whether a thread of a process is in a wait that no signal ends (proc(5), state D).
+
+    It goes on when the storage does, and to kill it would not help.
+    """
+    try:
+        stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:
+        return False
+    return any(stat.rpartition(")")[2].startswith(" D") for stat in stats)
 
 
 def _how(code: int | None) -> str:

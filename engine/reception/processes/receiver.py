@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 import pickle
 import socket
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine.net.tls import PortTls
+from engine.net.tls import HandedTls
 from engine.reception.association import IncomingAssociation
-from engine.reception.processes.link import LinkClosed
 from engine.reception.processes.remote import HandedPort
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-    from engine.events import Event
     from engine.host.clock import Clock
     from engine.model.configuration import Configuration
     from engine.model.receiver import Receiver
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from engine.reception.association import SharedServices
     from engine.reception.processes.link import Link
     from engine.reception.processes.process import HandOver
-    from engine.reception.processes.remote import RemoteDock
+    from engine.reception.processes.remote import RemoteDock, RemoteRuleFailures
 
 HAND_OVER_BYTES = 64 * 1024
 """Longer than any `HandOver`."""
@@ -39,6 +37,10 @@ class ObjectPath(Protocol):
 
     def apply(self, configuration: Configuration) -> None:
         """Prepare for a configuration, and use it from now on; may take a while."""
+        ...
+
+    def table_changed(self, path: Path) -> None:
+        """Read the tables of a file again."""
         ...
 
     def recent(self) -> tuple[Any, ...]:
@@ -55,6 +57,7 @@ class ConnectionReceiver:
         sockets: socket.socket,
         services: SharedServices,
         dock: RemoteDock,
+        rules: RemoteRuleFailures,
         path: ObjectPath,
         clock: Clock,
     ) -> None:
@@ -65,6 +68,7 @@ class ConnectionReceiver:
             sockets: a socket of SOCK_SEQPACKET that connections come by.
             services: what all connections share.
             dock: the engine.
+            rules: the engine, for rules that fail.
             path: takes the objects in.
             clock: for certificates.
         """
@@ -73,18 +77,26 @@ class ConnectionReceiver:
         self._services = services
         self._reactor: Reactor = services.reactor
         self._dock = dock
+        self._rules = rules
         self._path = path
         self._clock = clock
+        self._work: Mapping[str, Callable[..., object]] = {
+            "configure": self._configure,
+            "recent": path.recent,
+            "table_changed": path.table_changed,
+        }
+        """What takes a while, and is answered."""
         self._connections: dict[int, IncomingAssociation] = {}
-        self._tls: dict[TlsSettings, PortTls] = {}
+        self._tls: dict[TlsSettings, HandedTls] = {}
         sockets.setblocking(False)
         self._reactor.register(sockets.fileno(), self._take)
 
-    def load_tls(self, receivers: Sequence[Receiver]) -> None:
-        """Read the TLS files of ports now, so that they are kept if they are spoilt later."""
-        wanted = {receiver.tls for receiver in receivers if receiver.enabled and receiver.tls}
-        for tls in wanted:
-            self._port_tls(tls).prepare()
+    def beat(self, seconds: float) -> None:
+        """Say now and then that the loop works; the engine ends a process that it does not hear."""
+        # On the loop's thread: what keeps it from coming here keeps it from its connections, too.
+        self._link.tell("alive")
+        again = partial(self.beat, seconds)
+        self._reactor.call_at(self._reactor.now() + seconds, again)
 
     def serve(self) -> bool:
         """Do what the engine tells; return whether it has told to stop, or has just ended."""
@@ -93,11 +105,11 @@ class ConnectionReceiver:
                 return True
             if name == "take_back":
                 self._dock.take_back(*arguments)
-            elif name == "recent":
+            elif name == "suspend":
+                self._rules.suspended = arguments[0]
+            elif name in self._work:
                 # Not here: this thread must never wait for the engine.
-                self._reactor.run_in_pool(self._path.recent, partial(self._link.answer, question))
-            elif name == "configure":
-                work = partial(self._configure, *arguments)
+                work = partial(self._work[name], *arguments)
                 self._reactor.run_in_pool(work, partial(self._link.answer, question))
             else:
                 self._reactor.call_soon(partial(self._told, name, *arguments))
@@ -120,7 +132,7 @@ class ConnectionReceiver:
 
     def _begin(self, over: HandOver, connected: socket.socket) -> None:
         connected.setblocking(False)
-        tls = self._port_tls(over.tls) if over.tls is not None else None
+        tls = self._tls_of(over.tls) if over.tls is not None else None
         port = HandedPort(self._link, self._reactor, over.number, over.port, tls)
         connection = IncomingAssociation(self._services, port, connected, over.address, over.peer)
         connection.limits, connection.is_rate_limited = over.limits, over.is_rate_limited
@@ -133,15 +145,13 @@ class ConnectionReceiver:
             connection.why = "it could not be served"
             connection.close()
 
-    def _port_tls(self, settings: TlsSettings) -> PortTls:
-        def report(make: Callable[..., Event]) -> None:
-            # The engine has the port's receivers: it looks itself, and reports what it finds.
-            # Waited for, on a thread of the pool: what the engine says of the port is true when a
-            # caller has got its answer.
-            with suppress(LinkClosed):
-                self._link.call("look_at_tls", settings)
-
-        return self._tls.setdefault(settings, PortTls(settings, self._clock, report))
+    def _tls_of(self, settings: TlsSettings) -> HandedTls:
+        known = self._tls.get(settings)
+        if known is None:
+            # Asked for on a thread of the pool.
+            newer_than = partial(self._link.call, "newer_tls", settings)
+            known = self._tls[settings] = HandedTls(settings, self._clock, newer_than)
+        return known
 
     def _told(self, name: str, number: int, why: str = "") -> None:
         connection = self._connections.get(number)
@@ -157,7 +167,6 @@ class ConnectionReceiver:
 
     def _configure(self, configuration: Configuration) -> Exception | None:
         try:
-            self.load_tls(configuration.receivers)
             self._path.apply(configuration)
             applied = partial(self._apply, configuration.receivers)
             self._reactor.call_soon(applied)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.reception.acceptance import Rejection
 from engine.reception.live_association import LiveAssociation
+from engine.reception.processes.link import LinkClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     from engine.api import AssociationEnd, RefusedContext
     from engine.dimse.acse import AssociateRQ
     from engine.dimse.contexts import AcceptedUIDs
+    from engine.events import Event
     from engine.index.store import Copy, SessionKey, SessionOrigin, SessionPlace
     from engine.index.writer import ObjectRow
+    from engine.intake.rule_failures import RuleKey
+    from engine.model.processing import Verdict
     from engine.model.receiver import Receiver
     from engine.model.session import ObjectState
     from engine.net.reactor import Reactor
@@ -124,6 +128,11 @@ class RemoteDock:
         """Give an object its one row, and count it."""
         # A plain tuple takes half as long as its class, at both ends.
         self._link.put("record", tuple(row), answer_seconds)
+        if not row.file:
+            # At once: nothing on the disk would tell of the object if this process were killed.
+            self._link.flush()
+            discard()
+            return
         self._discards.append(discard)  # after `put`, and before the look at the timer
         self._flush_soon()
 
@@ -204,6 +213,59 @@ class RemoteDock:
         if not held.objects:
             del self._holds[number]
             self._link.put("give_back", held.place.id)
+
+
+class RemoteRuleFailures:
+    """Satisfies `RuleFailures`: the engine counts, and says which rules are suspended."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.suspended: frozenset[RuleKey] = frozenset()
+        """As the engine has said last."""
+
+    def note(self, rule: RuleKey, make: Callable[..., Event], *, timed_out: bool) -> None:
+        """Report a failure."""
+        self._link.tell("rule_failed", rule, make, timed_out)
+
+
+class RemoteProcessorNotes:
+    """Satisfies `ProcessorNotes`: the engine counts."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def note(
+        self,
+        processor_id: int,
+        verdict: Verdict,
+        seconds: float,
+        why: str,
+        make: Callable[..., Event],
+    ) -> None:
+        """Report what a processor has done."""
+        self._link.tell("note_processor", processor_id, verdict, seconds, why, make)
+
+    def forget_all_but(self, ids: set[int]) -> None:
+        """Do nothing: the engine forgets by itself."""
+
+
+class RemoteRoom:
+    """Satisfies `Room`: the engine counts and numbers what the quarantine holds."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def reserve(self, size_bytes: int) -> int | None:
+        """Return the number of an object that is to be kept; None if there is no room for it."""
+        try:
+            number: int | None = self._link.call("reserve_room", size_bytes)
+        except LinkClosed:
+            return None
+        return number
+
+    def release(self, size_bytes: int) -> None:
+        """Give room back that was not used."""
+        self._link.tell("release_room", size_bytes)
 
 
 class HandedPort:

@@ -107,3 +107,10 @@ def test_the_lists_of_a_file_are_described(tmp_path: Path) -> None:
 def test_a_file_without_complete_lists_is_refused(tmp_path: Path, spoilt: bytes, said: str) -> None:
     with pytest.raises(InvalidReceiver, match=said):
         lists_of(tmp_path, spoilt)
+
+
+def test_lists_are_the_same_when_another_process_has_read_their_file(tmp_path: Path) -> None:
+    lists = lists_of(tmp_path, revocations(CA, Party(LOST, None)), revocations(CA, begin=BEGIN))
+    again = lists_of(tmp_path, lists.to_pem())
+    assert again.described() == lists.described()
+    assert again.to_pem() == lists.to_pem()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 from pydicom.uid import UID
 from pynetdicom.ae import ApplicationEntity
 
+from engine.cli import build_parser, settings_of
 from engine.host.clock import SystemClock
 from engine.host.lock import EngineLock
 from tests.running import free_port
@@ -40,10 +42,12 @@ def engine_on(data: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
         "engine",
         "--durability",
         "none",
+        "--receiving-processes",
+        "0",
         *options,
     ]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
     ) as engine:
         yield engine
         engine.kill()
@@ -154,7 +158,7 @@ def test_an_engine_with_receiving_processes_shows_each_and_ends_with_all(
     run("receivers", "add", "--ae-title", "CT1", "--port", str(port))
     with engine_on(data, "--receiving-processes", "2") as engine:
         assert line_of(engine).startswith(f"CT1:{port} listening on ")
-        processes = run("status", "--json").data["processes"]
+        processes = two_processes(run)
         assert [p["number"] for p in processes] == [1, 2]
         assert "PROCESS  ASSOCIATIONS  OBJECTS" in run("status").out
         engine.kill()
@@ -162,6 +166,46 @@ def test_an_engine_with_receiving_processes_shows_each_and_ends_with_all(
         for process in processes:
             psutil.wait_procs([psutil.Process(p) for p in psutil.pids() if p == process["pid"]], 20)
             assert not psutil.pid_exists(process["pid"])
+
+
+def two_processes(run: Run) -> list[dict[str, Any]]:
+    """Return the receiving processes once both run: an engine does not wait for them."""
+    while True:
+        processes: list[dict[str, Any]] = run("status", "--json").data["processes"]
+        if len(processes) == 2:
+            return processes
+
+
+def test_ctrl_c_in_a_terminal_leaves_the_receiving_processes_to_the_engine(
+    run: Run, data: Path
+) -> None:
+    port = free_port()
+    run("receivers", "add", "--ae-title", "CT1", "--port", str(port))
+    requestor = ApplicationEntity("SCU")
+    requestor.add_requested_context(VERIFICATION)
+    with engine_on(data, "--receiving-processes", "2") as engine:
+        assert "listening" in line_of(engine)
+        processes = two_processes(run)
+        association = requestor.associate("127.0.0.1", port, ae_title="CT1")
+        assert association.is_established
+        os.killpg(engine.pid, signal.SIGINT)
+        assert line_of(engine).startswith("stopping")
+        assert association.send_c_echo().Status == 0
+        association.release()
+        assert engine.wait(timeout=20) == 0
+        assert not any(psutil.pid_exists(process["pid"]) for process in processes)
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(1, 0), (2, 2), (4, 4), (64, 4)])
+def test_one_process_for_each_core_receives_by_default_and_at_most_four(
+    monkeypatch: pytest.MonkeyPatch, cores: int, processes: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    parser, _ = build_parser("dicomdock")
+    usual = parser.parse_args(["engine"])
+    assert settings_of(usual).receiving_processes == processes
+    chosen = parser.parse_args(["engine", "--receiving-processes", "0"])
+    assert settings_of(chosen).receiving_processes == 0
 
 
 @pytest.mark.parametrize("wrong", ["65", "-1", "two", "\u0662"])

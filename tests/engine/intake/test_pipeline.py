@@ -40,7 +40,7 @@ from engine.settings import Durability
 from engine.storage.areas import Areas
 from engine.storage.guard import CHECK_SECONDS, StorageGuard
 from engine.storage.incoming import IncomingArea
-from engine.storage.quarantine import Quarantine
+from engine.storage.quarantine import Quarantine, QuarantineRoom
 from engine.workers.scripts import Anonymizer, ScriptRunner
 from tests import dicom
 from tests.fakes import FixedClock
@@ -131,7 +131,8 @@ def open_bench(
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
     index = SessionIndex(tmp_path / "index.sqlite", durable=False)
     incoming = IncomingArea(tmp_path / "incoming", "boot")
-    quarantine = Quarantine(tmp_path / "quarantine", 1_000_000, clock)
+    room = QuarantineRoom(tmp_path / "quarantine", 1_000_000, clock)
+    quarantine = Quarantine(tmp_path / "quarantine", room, clock)
     prearchive_fd = os.open(tmp_path / "prearchive", os.O_RDONLY)
     archive_fd = os.open(tmp_path / "archive", os.O_RDONLY)
     journal, metrics = Journal(clock), Metrics(clock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,10 +18,9 @@ from engine.events import RuleFailed
 from engine.events.journal import Journal
 from engine.identification.builtin import DefaultIdentifier
 from engine.identification.caches import HEADERS_PER_RECEIVER, MAX_HEADER_BYTES
-from engine.identification.evaluation import RoutingFailure
 from engine.identification.identifiers import explain
 from engine.intake.object import AssociationContext
-from engine.intake.receiver_policy import TIMEOUTS_TO_SUSPENSION
+from engine.intake.rule_failures import TIMEOUTS_TO_SUSPENSION, RuleKey, SlowRules
 from engine.intake.rules import ObjectRouter
 from engine.model.configuration import Configuration
 from engine.model.identity import Attribute, Decision, Identity
@@ -28,13 +28,13 @@ from engine.model.peer import AETitle
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import Receiver
 from engine.model.site import SessionSettings, SiteSettings
-from engine.routing import RulesTimeout
 from tests import dicom
 from tests.engine.identification.identifying import header_of, receiver_with, site_with
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
     from engine.dicom.header import HeaderView
+    from engine.events import Event
     from engine.identification.evaluation import RoutingEvaluation
     from engine.identification.identifiers import Identifier
 
@@ -194,14 +194,30 @@ def test_the_rules_of_another_receiver_are_not_suspended_with_it() -> None:
     assert desk.identify(harmless, other).session.value == "P-0001"
 
 
+def failures(*noted: tuple[RuleKey, bool]) -> tuple[SlowRules, list[Event]]:
+    """Return what counts failures after some of them, and what it has reported."""
+    told: list[Event] = []
+    rules = SlowRules(told.append)
+    make = partial(RuleFailed, attribute="subject", rule="line 1", reason="slow")
+    for rule, timed_out in noted:
+        rules.note(rule, make, timed_out=timed_out)
+    return rules, told
+
+
+def rule_of(revision: int) -> RuleKey:
+    return RuleKey(revision, 1, Attribute.SUBJECT, 0, SLOW)
+
+
 def test_rules_that_together_take_too_long_are_told_at_1_to_5_10_100_times() -> None:
-    desk = desk_with()
-    receiver_policy = desk.router.receiver_policy(desk.configuration.receivers[0])
-    clause = receiver_policy.routing.chains[Attribute.SUBJECT][0]
-    failure = RoutingFailure(Attribute.SUBJECT, clause, RulesTimeout("50 ms are used up"))
-    told = [receiver_policy.slow_rules.note(failure) for _ in range(101)]
-    assert [times for times in told if times] == [1, 2, 3, 4, 5, 10, 100]
-    assert receiver_policy.slow_rules.suspended == frozenset()
+    rules, told = failures(*[(rule_of(1), False)] * 101)
+    assert [getattr(event, "times", 0) for event in told] == [1, 2, 3, 4, 5, 10, 100]
+    assert rules.suspended == frozenset()
+
+
+def test_a_rule_stays_suspended_while_a_process_may_still_use_the_configuration_before() -> None:
+    slow = [(rule_of(7), True)] * TIMEOUTS_TO_SUSPENSION
+    assert failures(*slow, (rule_of(8), True))[0].suspended == {rule_of(7)}
+    assert failures(*slow, (rule_of(9), True))[0].suspended == frozenset()
 
 
 class CountingIdentifier(DefaultIdentifier):

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from engine.errors import ProcessingFailed
 from engine.events.monitoring import StorageSuffices
+from engine.events.repeats import Counts
 from engine.identification.installed import IdentifierFaults
-from engine.intake.receiver_policy import SlowRules
+from engine.intake.rule_failures import RuleKey, SlowRules
 from engine.model.configuration import Configuration
+from engine.model.identity import Attribute
 from engine.model.peer import AETitle
 from engine.model.processing import Verdict
 from engine.model.processor import Processor
@@ -20,9 +21,8 @@ from engine.processing.builtin.label_tables import LabelTables
 from engine.processing.chain import Processing, ProcessorStates
 from engine.processing.workers import ProcessorWorkers
 from engine.storage.guard import StorageGuard
-from engine.storage.quarantine import Quarantine
+from engine.storage.quarantine import QuarantineRoom
 from engine.workers.pool import Workers
-from engine.workers.scripts import Anonymizer
 from tests.fakes import FixedClock
 from tests.guarded import guarded
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from engine.identification.evaluation import RoutingFailure
     from engine.processing.builtin.label_tables import LabelTable
 
 UNUSED: Any = None
@@ -100,13 +99,13 @@ def test_the_processes_of_instances(
 @pytest.mark.parametrize(
     "call",
     [
-        lambda states: states.note(PROCESSOR.id, Verdict.CONTINUED, 0.1, ""),
+        lambda states: states.note(PROCESSOR.id, Verdict.CONTINUED, 0.1, "", UNUSED),
         lambda states: states.of(PROCESSOR, (), ""),
         lambda states: states.forget_all_but(set()),
     ],
 )
 def test_what_processors_did(call: Callable[[ProcessorStates], object]) -> None:
-    states = ProcessorStates(FixedClock())
+    states = ProcessorStates(FixedClock(), UNUSED)
     with guarded(states, "_tallies", by=states._lock):
         call(states)
 
@@ -138,11 +137,9 @@ class Preparing:
 def test_what_is_prepared_for_processors(
     tmp_path: Path, call: Callable[[Processing], object]
 ) -> None:
-    states = ProcessorStates(FixedClock())
+    states = ProcessorStates(FixedClock(), UNUSED)
     with closing(ProcessorWorkers()) as workers:
-        processing = Processing(
-            (), UNUSED, tmp_path / "uid-maps", LabelTables(), workers, states, UNUSED
-        )
+        processing = Processing((), UNUSED, tmp_path / "uid-maps", LabelTables(), workers, states)
         with guarded(processing, "_prepared", by=processing._lock):
             call(processing)
 
@@ -156,21 +153,10 @@ def ready(processing: Processing) -> None:
     processing._ready(cast("Any", Preparing()), PROCESSOR, UNUSED)
 
 
-def test_the_failures_of_scripts() -> None:
-    class Step:
-        revision = 3
-
-    class Source:
-        receiver_label = calling_ae_title = association = ""
-
-    class Journal:
-        def record(self, *_: object) -> None:
-            return None
-
-    anonymizer = Anonymizer(UNUSED, UNUSED, cast("Any", Journal()))
-    steps, source = cast("Any", (Step(),)), cast("Any", Source())
-    with guarded(anonymizer, "_failures", by=anonymizer._lock):
-        anonymizer._report(ProcessingFailed("why"), steps, source)
+def test_how_often_something_came() -> None:
+    counts = Counts()
+    with guarded(counts, "_seen", by=counts._lock):
+        counts.count("it")
 
 
 @pytest.mark.parametrize(
@@ -199,19 +185,17 @@ def test_a_table_that_is_read_again(tmp_path: Path) -> None:
 
 
 def test_the_size_of_the_quarantine(tmp_path: Path) -> None:
-    with closing(Quarantine(tmp_path / "quarantine", 1_000)) as quarantine:
-        for call in (quarantine._reserve, quarantine._release):
-            with guarded(quarantine, "_used_bytes", by=quarantine._lock):
-                call(1)
+    room = QuarantineRoom(tmp_path / "quarantine", 1_000)
+    for call in (room.reserve, room.release):
+        with guarded(room, "_used_bytes", by=room._lock):
+            call(1)
 
 
 def test_the_failures_of_rules() -> None:
-    class Found:
-        clause, error = object(), ValueError()
-
-    rules = SlowRules()
+    rules = SlowRules(lambda _: None)
+    rule = RuleKey(1, 1, Attribute.SUBJECT, 0, "")
     with guarded(rules, "_failures", "_timeouts", by=rules._lock):
-        rules.note(cast("RoutingFailure", Found()))
+        rules.note(rule, cast("Any", lambda **_: None), timed_out=True)
 
 
 def test_what_was_told_of_the_storage(tmp_path: Path) -> None:

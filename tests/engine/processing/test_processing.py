@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pydicom
 import pytest
 
-from engine.events import ProcessorFailed
 from engine.model.anonymization import SiteScript
 from engine.model.configuration import Configuration
 from engine.model.identity import MASK
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from engine.events import Event
     from engine.events.journal import Journal
     from engine.intake.pipeline import ObjectOutcome
     from engine.processing.contract import ProcessorType
@@ -87,6 +87,7 @@ class Bed:
     bench: Bench
     states: ProcessorStates
     processing: Processing
+    reports: list[Event]
 
     def receive(self, receiver: Receiver = ON, /, **tags: Any) -> ObjectOutcome:
         return self.bench.receive(dicom.image(**tags), receiver=receiver)
@@ -102,8 +103,7 @@ class Bed:
         return session.project, session.subject, session.label
 
     def failures(self) -> list[str]:
-        events = [r.event for r in self.bench.journal.events_since(0, 100).events]
-        return [event.sentence() for event in events if isinstance(event, ProcessorFailed)]
+        return [event.sentence() for event in self.reports]
 
 
 class OneProcess(ProcessorWorkers):
@@ -138,7 +138,8 @@ def opened(tmp_path: Path, workers: ProcessorWorkers) -> Iterator[Opened]:
             site: SiteSettings = SiteSettings(),
         ) -> Bed:
             made: list[Processing] = []
-            states = ProcessorStates(FixedClock())
+            reports: list[Event] = []
+            states = ProcessorStates(FixedClock(), reports.append)
             plugins: list[Installed[ProcessorType]] = [
                 *load_processors(),
                 Installed(INFO, processor_plugins.Plugin()),
@@ -147,9 +148,7 @@ def opened(tmp_path: Path, workers: ProcessorWorkers) -> Iterator[Opened]:
             def processed(area: IncomingArea, journal: Journal) -> Processing:
                 uid_maps = tmp_path / "state.sqlite"
                 tables = LabelTables()
-                made.append(
-                    Processing(plugins, area, uid_maps, tables, workers, states, journal.record)
-                )
+                made.append(Processing(plugins, area, uid_maps, tables, workers, states))
                 return made[0]
 
             bench = stack.enter_context(open_bench(tmp_path, site, None, processed))
@@ -158,7 +157,7 @@ def opened(tmp_path: Path, workers: ProcessorWorkers) -> Iterator[Opened]:
                     site=site, projects=PROJECTS, receivers=(ON, OTHER), processors=processors
                 )
             )
-            return Bed(bench, states, made[0])
+            return Bed(bench, states, made[0], reports)
 
         yield opened
 

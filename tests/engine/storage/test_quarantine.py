@@ -13,7 +13,7 @@ import pytest
 
 from engine.errors import StorageUnusable
 from engine.storage.incoming import IncomingArea, PartFile
-from engine.storage.quarantine import RECOUNT_SECONDS, Quarantine
+from engine.storage.quarantine import RECOUNT_SECONDS, Quarantine, QuarantineRoom
 from tests.conftest import zone
 
 if TYPE_CHECKING:
@@ -51,9 +51,13 @@ def clock() -> StoppedClock:
 
 @pytest.fixture
 def quarantine(tmp_path: Path, clock: StoppedClock) -> Iterator[Quarantine]:
-    made = Quarantine(tmp_path / "quarantine", 1_000, clock)
+    made = opened(tmp_path / "quarantine", clock)
     yield made
     made.close()
+
+
+def opened(root: Path, clock: StoppedClock) -> Quarantine:
+    return Quarantine(root, QuarantineRoom(root, 1_000, clock), clock)
 
 
 def part(area: IncomingArea, content: bytes = b"refused") -> PartFile:
@@ -79,7 +83,7 @@ def test_a_refused_object_is_kept_with_the_reason(
 
 def test_a_refused_object_lies_under_the_local_day(tmp_path: Path, area: IncomingArea) -> None:
     with zone("America/St_Johns"):
-        quarantine = Quarantine(tmp_path / "quarantine", 1_000, StoppedClock())
+        quarantine = opened(tmp_path / "quarantine", StoppedClock())
         assert quarantine.keep(part(area), REASON)
         quarantine.close()
     assert [path.name for path in (tmp_path / "quarantine").iterdir()] == ["20260101"]
@@ -90,7 +94,7 @@ def test_numbers_go_on_after_a_restart(
     tmp_path: Path, area: IncomingArea, quarantine: Quarantine, clock: StoppedClock
 ) -> None:
     quarantine.keep(part(area), REASON)
-    later = Quarantine(tmp_path / "quarantine", 1_000, clock)
+    later = opened(tmp_path / "quarantine", clock)
     assert later.keep(part(area), REASON)
     later.close()
     assert (tmp_path / "quarantine" / "20260102" / "000002.dcm").exists()
@@ -108,7 +112,7 @@ def test_what_earlier_runs_kept_counts(
     tmp_path: Path, area: IncomingArea, quarantine: Quarantine, clock: StoppedClock
 ) -> None:
     quarantine.keep(part(area, bytes(500)), REASON)
-    later = Quarantine(tmp_path / "quarantine", 1_000, clock)
+    later = opened(tmp_path / "quarantine", clock)
     assert not later.keep(part(area, bytes(500)), REASON)
     later.close()
 
@@ -175,8 +179,8 @@ def test_what_has_the_name_of_a_record_or_an_object_is_neither_followed_nor_over
     assert {path.name for path in day.iterdir()} == {name.name, "000002.dcm", "000002.json"}
 
 
-class Watched(Quarantine):
-    """A quarantine whose count is only changed by whoever has its lock."""
+class Watched(QuarantineRoom):
+    """A room whose count is only changed by whoever has its lock."""
 
     _count: int = 0
 
@@ -196,13 +200,14 @@ def test_what_is_kept_is_counted_by_one_thread_at_a_time(
     def fail(*_: object, **__: object) -> Any:
         raise OSError(errno.EIO, "Input/output error")
 
-    quarantine = Watched(tmp_path / "quarantine", 1_000, clock)
+    room = Watched(tmp_path / "quarantine", 1_000, clock)
+    quarantine = Quarantine(tmp_path / "quarantine", room, clock)
     assert quarantine.keep(part(area), REASON)
-    used = quarantine._used_bytes
+    used = room._used_bytes
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", fail)
         assert not quarantine.keep(part(area), REASON)
-    assert quarantine._used_bytes == used
+    assert room._used_bytes == used
     clock.seconds = RECOUNT_SECONDS
     assert not quarantine.keep(part(area, bytes(2_000)), REASON)
     quarantine.close()
@@ -211,7 +216,7 @@ def test_what_is_kept_is_counted_by_one_thread_at_a_time(
 def test_a_quarantine_that_cannot_exist_is_said_at_start(tmp_path: Path) -> None:
     (tmp_path / "quarantine").write_text("")
     with pytest.raises(StorageUnusable):
-        Quarantine(tmp_path / "quarantine", 1_000)
+        opened(tmp_path / "quarantine", StoppedClock())
 
 
 @pytest.mark.timeout(10)
@@ -221,4 +226,4 @@ def test_a_quarantine_that_becomes_something_else_while_it_is_opened_is_said_at_
     os.mkfifo(tmp_path / "quarantine")
     monkeypatch.setattr(type(tmp_path), "mkdir", lambda *_, **__: None)
     with pytest.raises(StorageUnusable):
-        Quarantine(tmp_path / "quarantine", 1_000)
+        opened(tmp_path / "quarantine", StoppedClock())

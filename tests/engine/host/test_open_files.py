@@ -7,7 +7,7 @@ import resource
 
 import pytest
 
-from engine.service.engine import FEW, WANTED, raise_limit
+from engine.host.open_files import FEW, WANTED, raise_limit
 
 NO_LIMIT = resource.RLIM_INFINITY
 
