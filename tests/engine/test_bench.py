@@ -22,6 +22,7 @@ from engine.identification.sources import Routing
 from engine.model.identity import Source
 from engine.model.project import Project, ProjectRegistry
 from engine.model.routing import SiteRouting
+from engine.settings import EngineSettings
 from tests.bench.anonymizing import (
     STATEMENTS,
     bench_script,
@@ -30,6 +31,7 @@ from tests.bench.anonymizing import (
 )
 from tests.bench.bars import missed_limits, ratio_bar
 from tests.bench.pdus import Accepted, Context, Encoded, Refused, associate_request, parse_accept
+from tests.bench.receivers import Dicomdock, Sink, running
 from tests.bench.report import aligned, compared_runs, ratio, summary_of, table
 from tests.bench.routing import RULES_PER_TEXT, Routed, Uninformed, identification_us
 from tests.bench.runs import Case, Run, Spoilt, judged
@@ -296,6 +298,31 @@ def test_the_blaster_tells_what_was_refused(tmp_path: Path, single: bool) -> Non
         server.shutdown()
     assert (blast.objects, blast.failure) == (4, "status 0xA700")
     assert sorted(kept) == ["1.2.3.0", "1.2.3.1", "1.2.3.3", "1.2.3.4"]
+
+
+def test_the_bare_receiver_keeps_what_it_is_sent(tmp_path: Path) -> None:
+    objects, port = list(map(encoded, range(5))), free_port()
+    # Longer than the buffer of the bare receiver, so that it arrives in several pieces.
+    objects.append(replace(objects[0], data_set=objects[0].data_set + bytes(1_500_000)))
+    tape = write_tape(tmp_path / "tape", objects, 16_382)
+    with running(Sink(), tmp_path / "sink", port):
+        longest = longest_pdu(port, tape.contexts, 16_382)
+        blast = Blaster(tmp_path).play(tape, port, 2)
+    assert (longest, blast.objects, blast.failure) == (16_382, 6, "")
+    assert Sink().stored(tmp_path / "sink") == 6
+    kept = (tmp_path / "sink/objects").glob("*.dcm")
+    assert sorted(file.read_bytes() for file in kept) == sorted(o.data_set for o in objects)
+
+
+def test_the_number_of_receiving_processes_is_passed_on_and_shown(tmp_path: Path) -> None:
+    several = Dicomdock(processes=3)
+    assert several.command(tmp_path, 11112)[-1] == "--receiving-processes=3"
+    assert several.version().endswith("3 receiving processes")
+    assert not any(
+        word.startswith("--receiving") for word in Dicomdock().command(tmp_path / "x", 11112)
+    )
+    default = EngineSettings(tmp_path).receiving_processes
+    assert Dicomdock().version().endswith(f"{default} receiving processes")
 
 
 def test_the_twenty_rules_of_the_routing_benchmark_decide_every_object() -> None:
