@@ -315,14 +315,15 @@ def test_the_bare_receiver_keeps_what_it_is_sent(tmp_path: Path) -> None:
 
 
 def test_the_number_of_receiving_processes_is_passed_on_and_shown(tmp_path: Path) -> None:
-    several = Dicomdock(processes=3)
-    assert several.command(tmp_path, 11112)[-1] == "--receiving-processes=3"
+    several, usual = Dicomdock(processes=3), Dicomdock()
+    for name in ("several", "usual"):
+        (tmp_path / name).mkdir()
+    assert several.command(tmp_path / "several", 11112)[-1] == "--receiving-processes=3"
     assert several.version().endswith("3 receiving processes")
-    assert not any(
-        word.startswith("--receiving") for word in Dicomdock().command(tmp_path / "x", 11112)
-    )
+    command = usual.command(tmp_path / "usual", 11112)
+    assert not any(word.startswith("--receiving") for word in command)
     default = EngineSettings(tmp_path).receiving_processes
-    assert Dicomdock().version().endswith(f"{default} receiving processes")
+    assert usual.version().endswith(f"{default} receiving processes")
 
 
 def test_the_twenty_rules_of_the_routing_benchmark_decide_every_object() -> None:
