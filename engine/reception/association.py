@@ -384,8 +384,11 @@ class IncomingAssociation:
         )
 
     def _take_data(self, event: DataReceived) -> None:
-        assert self._operation is not None
-        self._operation.write(event.segments, event.size_bytes)
+        operation = self._operation
+        assert operation is not None
+        operation.write(event.segments, event.size_bytes)
+        if operation.begins_write_back():
+            self._reactor.run_in_pool(operation.write_back, operation.wrote_back)
 
     def _finish_object(self, event: StoreEnded) -> None:
         """Store the object and answer; on a thread of the pool if that may block."""
