@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from engine.model.identity import Source
 from engine.model.project import Project, ProjectRegistry
 from engine.model.routing import SiteRouting
 from engine.settings import EngineSettings
+from tests.bench import estimate
 from tests.bench.anonymizing import (
     STATEMENTS,
     bench_script,
@@ -43,7 +45,6 @@ from tests.running import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CONTEXT = Context(CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN)
 CT_1 = Case(WORKLOADS["ct"], 1, 16_382)
@@ -324,6 +325,29 @@ def test_the_number_of_receiving_processes_is_passed_on_and_shown(tmp_path: Path
     assert not any(word.startswith("--receiving") for word in command)
     default = EngineSettings(tmp_path).receiving_processes
     assert usual.version().endswith(f"{default} receiving processes")
+
+
+def test_the_estimate_shows_what_its_program_computes() -> None:
+    page = (Path(__file__).parents[2] / "docs/developers/estimate.md").read_text()
+    assert [table for table in estimate.tables().split("\n\n") if table not in page] == []
+
+
+def test_an_estimate_names_what_limits() -> None:
+    ct, _, small = estimate.KINDS
+    plain, script, _ = estimate.PATHS
+    found = [
+        estimate.by_cores(ct, plain, 1),
+        estimate.by_cores(ct, plain, 64),
+        estimate.by_cores(small, plain, 64),
+        estimate.by_cores(small, script, 64),
+        estimate.by_disk(ct, estimate.Disk("slow to write", 1e6, 53.1)),
+        estimate.by_disk(ct, estimate.Disk("slow to flush", 100, 1e6)),
+    ]
+    assert [each.limit for each in found] == [
+        *("cores", "network", "main process", "cores"),
+        *("bandwidth", "flushes"),
+    ]
+    assert [each.objects for each in found[-2:]] == [pytest.approx(100), 50]
 
 
 def test_the_twenty_rules_of_the_routing_benchmark_decide_every_object() -> None:
