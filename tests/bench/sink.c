@@ -4,7 +4,7 @@
  *
  * One thread is one association. Each object goes to a file while it arrives; then follow fdatasync,
  * rename, fsync of the folder and the C-STORE-RSP. Nothing is checked, named by its content or
- * noted, so no receiver that flushes each object can be faster beside this sender. It understands
+ * noted: the least that a receiver which flushes each object has to do. It understands
  * what blaster.c sends, one PDV in each PDU, and nothing else. It runs until it is killed.
  */
 #define _GNU_SOURCE
