@@ -34,6 +34,7 @@ SCRIPTED_WORKLOADS = ("ct", "mr")
 """Those that are sent to the receiver with a script as well, unless receivers are named."""
 SINGLE = "single"
 CONSOLE = "console"
+_MOST_PROCESSES = 64
 _SINGLE_SCALE = 0.1
 _QUICK_SCALE = 0.2
 _OVERHEAD = """\
@@ -253,7 +254,10 @@ def _numbers(text: str) -> list[int]:
 
 
 def _processes(text: str) -> int:
-    return 0 if text == "0" else _number(text)
+    if not text.isascii() or not text.isdecimal() or int(text[:9]) > _MOST_PROCESSES:
+        words = f"{text!r} is no number of receiving processes: 0 to {_MOST_PROCESSES}"
+        raise argparse.ArgumentTypeError(words)
+    return int(text)
 
 
 def _number(text: str) -> int:
