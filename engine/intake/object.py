@@ -30,6 +30,12 @@ KEPT_BYTES = 16_000
 
 It is a little less than a PDU of 16 KiB holds, the length that most senders use.
 """
+WRITE_BACK_BYTES = 4 * 1024 * 1024
+"""After so many bytes more of an object the kernel may begin to write them to the disk.
+
+Of 100 MB that arrive in 0.1 s the flush at the end takes 11 ms then, else 61 ms (2026, virtual disk
+that writes 1.6 GB/s). A CT image gains nothing: its flush waits for the disk, not for its bytes.
+"""
 _KEPT_METAS = 256
 """An association has at most 128 presentation contexts (PS3.8 9.3.2.2)."""
 
@@ -123,6 +129,7 @@ class IncomingObject:
         """Holds the session that it joins, which is not moved until this object's row is queued."""
         self.project_script = ProjectScript.DUE
         """Whether its project's anonymization is yet to come."""
+        self._write_back_at_bytes = WRITE_BACK_BYTES
         self._preamble = b""
         """What is yet to be written before the data set."""
         self._kept = bytearray()
@@ -158,6 +165,14 @@ class IncomingObject:
             self._part.writev(segments)
         except IntakeError as error:
             self.fail(error)
+
+    def write_back_due(self) -> bool:
+        """Tell whether to start writing back; once for every `WRITE_BACK_BYTES`."""
+        if self.size_bytes < self._write_back_at_bytes:
+            return False
+        self._write_back_at_bytes = self.size_bytes + WRITE_BACK_BYTES
+        # What is in memory is still to be edited, and another file is flushed then.
+        return self._failure is None and not isinstance(self._part, HeldPart)
 
     def _keep(self, segments: Sequence[Buffer]) -> None:
         for segment in segments:

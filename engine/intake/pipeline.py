@@ -152,6 +152,10 @@ class Pipeline:
         finally:
             source.may_not_wait = False
 
+    def write_back_due(self, incoming: IncomingObject) -> bool:
+        """Tell whether `incoming.part` should now start to go to the disk, while more arrives."""
+        return incoming.write_back_due() and self._places.durability is not Durability.NONE
+
     def begin(self, arrival: ObjectArrival) -> IncomingObject:
         """Open the object that is about to arrive; a full storage is reported at its end."""
         now, guard = self._clock.monotonic(), self._places.guard

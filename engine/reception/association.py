@@ -242,8 +242,11 @@ class IncomingAssociation:
         self._guarded(self._go_on)
 
     def _go_on(self) -> None:
-        if self._is_paused or self._phase is Phase.CLOSED:
+        if self._phase is Phase.CLOSED:
             # Asked for before that, with `call_soon`.
+            return
+        if self._is_paused:
+            self._stream.wait_for(0)
             return
         # Answers first: a peer that does not read them gets no more of its requests served.
         if self._stream.unsent:
@@ -381,8 +384,11 @@ class IncomingAssociation:
         )
 
     def _take_data(self, event: DataReceived) -> None:
-        assert self._operation is not None
-        self._operation.write(event.segments, event.size_bytes)
+        operation = self._operation
+        assert operation is not None
+        operation.write(event.segments, event.size_bytes)
+        if operation.begins_write_back():
+            self._reactor.run_in_pool(operation.write_back, operation.wrote_back)
 
     def _finish_object(self, event: StoreEnded) -> None:
         """Store the object and answer; on a thread of the pool if that may block."""
@@ -413,8 +419,9 @@ class IncomingAssociation:
 
     def _pause(self) -> None:
         """Read nothing until `_read_again`."""
+        # The loop still waits for the socket, and stops when something comes. Most peers send
+        # nothing until they have their answer, which saves two system calls for each object.
         self._is_paused = True
-        self._stream.wait_for(0)
 
     def _read_again(self) -> None:
         if self._phase is Phase.TALKING:

@@ -70,10 +70,27 @@ class StoreOperation:
         self._dock = dock
         self._incoming = incoming
         self._live = live
+        self._is_writing_back = False
 
     def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Write the next bytes of the data set."""
         self._incoming.write(segments, size_bytes)
+
+    def begins_write_back(self) -> bool:
+        """Tell whether `write_back` must be called now, on another thread; `wrote_back` follows."""
+        # One at a time: on a slow disk it may block, and must not take all threads of the pool.
+        if self._is_writing_back or not self._pipeline.write_back_due(self._incoming):
+            return False
+        self._is_writing_back = True
+        return True
+
+    def write_back(self) -> None:
+        """Let the kernel write to the disk what has arrived; for any thread, and may block."""
+        self._incoming.part.start_write_back()
+
+    def wrote_back(self, _: None) -> None:
+        """Note that `write_back` has returned."""
+        self._is_writing_back = False
 
     def finish_at_once(self) -> ObjectOutcome | None:
         """Do as `finish` does, if that can't block the loop's thread; None if it may."""

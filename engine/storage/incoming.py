@@ -6,6 +6,7 @@ their final name. No part stays behind, also after errors and crashes.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import itertools
 import os
@@ -108,6 +109,12 @@ def out_of_resources(error: OSError) -> OutOfResources:
     return OutOfResources(_WORDS.get(code, f"the storage failed with {name}"))
 
 
+_SYNC_FILE_RANGE_WRITE = 2
+_sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)
+if _sync_file_range is not None:
+    _sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+
+
 class PartFile:
     """The file of an arriving object; used by one thread at a time."""
 
@@ -162,6 +169,16 @@ class PartFile:
             while rest:
                 written = os.write(self.fd, rest)
                 rest = rest[written:]
+
+    def start_write_back(self) -> None:
+        """Let the kernel begin to write to the disk what is in the part; for any thread.
+
+        This promises nothing: only the flush of `publish` does, and it finds all errors.
+        """
+        # The kernel may do the same by itself at any time, so there is no new way to fail. It is
+        # harmless if the part is closed meanwhile, and its number another file's.
+        if _sync_file_range is not None:
+            _sync_file_range(self.fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
 
     def discard(self) -> None:
         """Remove the part's name and close it; calling it again has no effect.

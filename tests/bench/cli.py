@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench import anonymizing, console, idle, routing
-from tests.bench.receivers import compared
+from tests.bench.receivers import FLUSHING_ONLY, compared, receiving_processes
 from tests.bench.report import compared_runs, table
 from tests.bench.rounds import Bench, file_system_of, installed, is_tmpfs
 from tests.bench.runs import Case
@@ -34,6 +34,7 @@ SCRIPTED_WORKLOADS = ("ct", "mr")
 """Those that are sent to the receiver with a script as well, unless receivers are named."""
 SINGLE = "single"
 CONSOLE = "console"
+_MOST_PROCESSES = 64
 _SINGLE_SCALE = 0.1
 _QUICK_SCALE = 0.2
 _OVERHEAD = """\
@@ -62,12 +63,14 @@ class Plan:
     """Empty for all that the durability gives a meaning."""
     rounds: int
     durability: str
+    processes: int | None
+    """How many processes of dicomdock receive; None for the engine's default."""
 
     def has(self, receiver: str) -> bool:
         """Tell whether a receiver takes part."""
         if self.receivers:
             return receiver in self.receivers
-        return receiver != "disk-limit" or self.durability == "full"
+        return receiver not in FLUSHING_ONLY or self.durability == "full"
 
     def sends(self, case: Case, receiver: str) -> bool:
         """Tell whether a receiver that takes part is sent the objects of a case."""
@@ -85,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(ending, lambda number, _frame: sys.exit(128 + number))
     with _folder(arguments.dir, keep=arguments.keep) as folder:
         bench = Bench(folder, Blaster(folder), _say)
-        _print_circumstances(folder, arguments.durability)
+        machine = _machine(folder, arguments.processes)
+        _print_circumstances(folder, machine, arguments.durability)
         if arguments.part == CONSOLE:
             workload = (arguments.workloads or ["mr"])[0]
             _print_lines(console.measure(bench, workload, quick=arguments.quick))
@@ -99,12 +103,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.anonymize:
             _print_lines(anonymizing.measure(folder, arguments.rounds, quick=arguments.quick))
             return 0
-        missed = _compare(bench, _plan(arguments), _Record(arguments.json, _machine(folder)))
+        missed = _compare(bench, _plan(arguments), _Record(arguments.json, machine))
     return 1 if missed and arguments.check else 0
 
 
-def _print_circumstances(folder: Path, durability: str) -> None:
-    print(_machine(folder))
+def _print_circumstances(folder: Path, machine: str, durability: str) -> None:
+    print(machine)
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > cores / 2:
         print(f"  ! the machine is busy with other work (load {load:.1f}): expect wrong ratios")
@@ -119,7 +123,7 @@ def _print_lines(lines: Iterable[str]) -> None:
 
 def _compare(bench: Bench, plan: Plan, record: _Record) -> int:
     """Run all cases, print each as soon as it is done, and return how many bars were missed."""
-    kinds = [kind for kind in compared(plan.durability) if plan.has(kind.name)]
+    kinds = [kind for kind in compared(plan.durability, plan.processes) if plan.has(kind.name)]
     titles = {kind.name: kind.title for kind in kinds}
     there, versions = installed(kinds)
     for title, version in versions.items():
@@ -171,6 +175,7 @@ class _Record:
             "receivers": versions,
             "rounds": plan.rounds,
             "durability": plan.durability,
+            "receiving_processes": receiving_processes(plan.processes),
             "runs": self._runs,
         }
         if self._file:
@@ -190,7 +195,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     )
     rounds = arguments.rounds or (1 if quick else 5)
     receivers = tuple(arguments.receivers or ())
-    return Plan(cases, receivers, rounds, arguments.durability)
+    return Plan(cases, receivers, rounds, arguments.durability, arguments.processes)
 
 
 def _case(name: str, associations: int, pdu_bytes: int, scale: float) -> Case:
@@ -200,10 +205,11 @@ def _case(name: str, associations: int, pdu_bytes: int, scale: float) -> Case:
     return Case(WORKLOADS[name], associations, pdu_bytes, scale)
 
 
-def _machine(folder: Path) -> str:
+def _machine(folder: Path, processes: int | None) -> str:
     return (
         f"{os.cpu_count()} cores for sender and receiver together, {platform.system()} "
-        f"{platform.release()}, Python {platform.python_version()}, storage on "
+        f"{platform.release()}, {platform.python_implementation()} {platform.python_version()}, "
+        f"dicomdock with {receiving_processes(processes)} receiving processes, storage on "
         f"{file_system_of(folder)}, TCP_NODELAY=1 for DCMTK and Orthanc"
     )
 
@@ -247,6 +253,13 @@ def _numbers(text: str) -> list[int]:
     return [_number(number) for number in _names(text)]
 
 
+def _processes(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text[:9]) > _MOST_PROCESSES:
+        words = f"{text!r} is no number of receiving processes: 0 to {_MOST_PROCESSES}"
+        raise argparse.ArgumentTypeError(words)
+    return int(text)
+
+
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 1_048_576:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
@@ -267,9 +280,12 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--receivers",
         type=_receivers,
-        help="only these, by name; default all, disk-limit only with --durability full",
+        help=f"only these, by name; default all, {' and '.join(FLUSHING_ONLY)} only with"
+        " --durability full",
     )
     add("--durability", choices=["none", "file", "full"], default="none")
+    shared = f"how many processes of dicomdock receive; default {receiving_processes(None)}"
+    add("--processes", type=_processes, metavar="N", help=shared)
     add("--scale", type=float, default=1.0, help="send that many times as many objects")
     pdu = f"longest PDU that the sender sends; default {DEFAULT_PDU_BYTES}"
     add("--pdu", type=_number, default=DEFAULT_PDU_BYTES, help=pdu)

@@ -1,7 +1,7 @@
 """What the disk allows: objects of the same size written, flushed and named, and nothing else.
 
 No network, no DICOM: a bare loop of write, fdatasync, rename and fsync of the folder on as many
-threads as a run has associations. Nothing that flushes each object can be faster than that.
+threads as a run has associations. A receiver has the network and its own work on top of that.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from engine.config.store import ConfigurationStore
@@ -21,6 +22,7 @@ from engine.host.clock import SystemClock
 from engine.model.anonymization import SiteScript
 from engine.model.project import Project
 from engine.model.site import SiteSettings
+from engine.settings import EngineSettings
 from tests.bench.disk_limit import DiskLimit
 from tests.bench.processes import Failed, process
 from tests.bench.sender import LOOPBACK
@@ -30,7 +32,6 @@ from tests.running import UNHURRIED, configure, make_receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from tests.bench.processes import Process
 
@@ -57,6 +58,9 @@ SCRIPT_OF_20_EDITS = """version "6.6"
 "Unassigned" != project ? (0008,1030) := project
 """
 """UIDs hashed, persons and devices removed, labels set: the frequent shape."""
+_SINK = Path(__file__).with_name("sink.c")
+FLUSHING_ONLY = ("sink", "disk-limit")
+"""Those that always flush, so they take part with durability `full` only, unless they are named."""
 _NO_DELAY = {"TCP_NODELAY": "1"}
 
 
@@ -124,6 +128,7 @@ class Dicomdock:
         ports: int = 1,
         open_at_once: int = 0,
         script: str = "",
+        processes: int | None = None,
     ) -> None:
         """Say how it is configured.
 
@@ -133,7 +138,9 @@ class Dicomdock:
             ports: how many receivers there are, on as many ports from the given one on.
             open_at_once: raises the limits on associations; 0 leaves them as they are.
             script: the site's anonymization script; empty for none.
+            processes: how many receive; None for the default of the engine.
         """
+        self._processes = processes
         self._script = script
         self._durability = durability
         self._rules = {f"{of}_routing": rules for of in ("project", "subject", "session")}
@@ -142,7 +149,8 @@ class Dicomdock:
 
     def version(self) -> str:
         """Return the version in this clone."""
-        return f"this clone, durability {self._durability}"
+        receiving = receiving_processes(self._processes)
+        return f"this clone, durability {self._durability}, {receiving} receiving processes"
 
     def command(self, folder: Path, port: int) -> Sequence[str]:
         """Write the configuration and return how the engine starts."""
@@ -167,7 +175,8 @@ class Dicomdock:
             site = store.load().site
             store.set_site(replace(site, script=SiteScript(True, self._script)), "bench")
         engine = [sys.executable, "-m", "engine", "--data", str(data), "engine"]
-        return [*engine, "--durability", self._durability]
+        processes = [] if self._processes is None else [f"--receiving-processes={self._processes}"]
+        return [*engine, "--durability", self._durability, *processes]
 
     def wait_until_listening(self, started: Process, port: int) -> None:
         """Return when each of its receivers has said that it listens."""
@@ -196,8 +205,8 @@ class AnonymizingDicomdock(Dicomdock):
     name = "dicomdock-script"
     title = "dicomdock, 20-edit script"
 
-    def __init__(self, durability: str = "none") -> None:
-        super().__init__(durability, script=SCRIPT_OF_20_EDITS)
+    def __init__(self, durability: str = "none", processes: int | None = None) -> None:
+        super().__init__(durability, script=SCRIPT_OF_20_EDITS, processes=processes)
 
     def version(self) -> str:
         """Return the version in this clone."""
@@ -296,15 +305,45 @@ class Pynetdicom(_Peer):
         return sum(1 for _ in (folder / "objects").glob("*.dcm"))
 
 
-def compared(durability: str) -> list[ReceiverKind]:
+@dataclass(frozen=True)
+class Sink(_Peer):
+    """The bare receiver (`sink.c`): what is left if a receiver does nothing but store durably."""
+
+    name: str = "sink"
+    title: str = "bare receiver"
+
+    def version(self) -> str:
+        """Return what it does."""
+        return "sink.c: receive, write, fdatasync, rename, fsync of the folder, answer"
+
+    def command(self, folder: Path, port: int) -> Sequence[str]:
+        """Compile it and return its command; objects go into one folder."""
+        program, objects = folder / "sink", folder / "objects"
+        objects.mkdir()
+        compiler = ["cc", "-O2", "-std=gnu11", "-pthread", "-o", str(program), str(_SINK)]
+        subprocess.run(compiler, check=True)
+        return [str(program), str(port), str(objects)]
+
+    def stored(self, folder: Path) -> int:
+        """Count the files under their final names."""
+        return sum(1 for _ in (folder / "objects").glob("*.dcm"))
+
+
+def receiving_processes(wanted: int | None) -> int:
+    """Return how many processes of dicomdock receive; None stands for the engine's default."""
+    return EngineSettings(Path()).receiving_processes if wanted is None else wanted
+
+
+def compared(durability: str, processes: int | None = None) -> list[ReceiverKind]:
     """Return all that may be compared, ours first and the limit of the disk last."""
     return [
-        Dicomdock(durability),
-        AnonymizingDicomdock(durability),
+        Dicomdock(durability, processes=processes),
+        AnonymizingDicomdock(durability, processes),
         Storescp("storescp", "DCMTK storescp"),
         Orthanc("orthanc", "Orthanc", sync=durability != "none"),
         Pynetdicom("pynetdicom", "stock pynetdicom"),
         Storescp("storescp-best", "storescp --fork +B", ("--fork", "+B", "-pdu", "131072")),
+        Sink(),
         DiskLimit(),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ from engine.identification.sources import Routing
 from engine.model.identity import Source
 from engine.model.project import Project, ProjectRegistry
 from engine.model.routing import SiteRouting
+from engine.settings import EngineSettings
+from tests.bench import estimate
 from tests.bench.anonymizing import (
     STATEMENTS,
     bench_script,
@@ -30,6 +33,7 @@ from tests.bench.anonymizing import (
 )
 from tests.bench.bars import missed_limits, ratio_bar
 from tests.bench.pdus import Accepted, Context, Encoded, Refused, associate_request, parse_accept
+from tests.bench.receivers import Dicomdock, Sink, running
 from tests.bench.report import aligned, compared_runs, ratio, summary_of, table
 from tests.bench.routing import RULES_PER_TEXT, Routed, Uninformed, identification_us
 from tests.bench.runs import Case, Run, Spoilt, judged
@@ -41,7 +45,6 @@ from tests.running import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CONTEXT = Context(CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN)
 CT_1 = Case(WORKLOADS["ct"], 1, 16_382)
@@ -296,6 +299,55 @@ def test_the_blaster_tells_what_was_refused(tmp_path: Path, single: bool) -> Non
         server.shutdown()
     assert (blast.objects, blast.failure) == (4, "status 0xA700")
     assert sorted(kept) == ["1.2.3.0", "1.2.3.1", "1.2.3.3", "1.2.3.4"]
+
+
+def test_the_bare_receiver_keeps_what_it_is_sent(tmp_path: Path) -> None:
+    objects, port = list(map(encoded, range(5))), free_port()
+    # Longer than the buffer of the bare receiver, so that it arrives in several pieces.
+    objects.append(replace(objects[0], data_set=objects[0].data_set + bytes(1_500_000)))
+    tape = write_tape(tmp_path / "tape", objects, 16_382)
+    with running(Sink(), tmp_path / "sink", port):
+        longest = longest_pdu(port, tape.contexts, 16_382)
+        blast = Blaster(tmp_path).play(tape, port, 2)
+    assert (longest, blast.objects, blast.failure) == (16_382, 6, "")
+    assert Sink().stored(tmp_path / "sink") == 6
+    kept = (tmp_path / "sink/objects").glob("*.dcm")
+    assert sorted(file.read_bytes() for file in kept) == sorted(o.data_set for o in objects)
+
+
+def test_the_number_of_receiving_processes_is_passed_on_and_shown(tmp_path: Path) -> None:
+    several, usual = Dicomdock(processes=3), Dicomdock()
+    for name in ("several", "usual"):
+        (tmp_path / name).mkdir()
+    assert several.command(tmp_path / "several", 11112)[-1] == "--receiving-processes=3"
+    assert several.version().endswith("3 receiving processes")
+    command = usual.command(tmp_path / "usual", 11112)
+    assert not any(word.startswith("--receiving") for word in command)
+    default = EngineSettings(tmp_path).receiving_processes
+    assert usual.version().endswith(f"{default} receiving processes")
+
+
+def test_the_estimate_shows_what_its_program_computes() -> None:
+    page = (Path(__file__).parents[2] / "docs/developers/estimate.md").read_text()
+    assert [table for table in estimate.tables().split("\n\n") if table not in page] == []
+
+
+def test_an_estimate_names_what_limits() -> None:
+    ct, _, small = estimate.KINDS
+    plain, script, _ = estimate.PATHS
+    found = [
+        estimate.by_cores(ct, plain, 1),
+        estimate.by_cores(ct, plain, 64),
+        estimate.by_cores(small, plain, 64),
+        estimate.by_cores(small, script, 64),
+        estimate.by_disk(ct, estimate.Disk("slow to write", 1e6, 53.1)),
+        estimate.by_disk(ct, estimate.Disk("slow to flush", 100, 1e6)),
+    ]
+    assert [each.limit for each in found] == [
+        *("cores", "network", "main process", "cores"),
+        *("bandwidth", "flushes"),
+    ]
+    assert [each.objects for each in found[-2:]] == [pytest.approx(100), 50]
 
 
 def test_the_twenty_rules_of_the_routing_benchmark_decide_every_object() -> None:

@@ -41,6 +41,9 @@ class TakesAll:
     def begin(self, *_: Any) -> TakesAll:
         return self
 
+    def begins_write_back(self) -> bool:
+        return False
+
     def finish_at_once(self) -> ObjectOutcome:
         return self.finish()
 

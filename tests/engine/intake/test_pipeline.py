@@ -20,7 +20,7 @@ from engine.index.store import SessionIndex
 from engine.intake.dock import LocalObjectDock
 from engine.intake.filing import Filing
 from engine.intake.label_processing import CustomProcessing
-from engine.intake.object import IncomingObject, ObjectArrival
+from engine.intake.object import WRITE_BACK_BYTES, IncomingObject, ObjectArrival
 from engine.intake.pipeline import LONGEST_AT_ONCE_BYTES, ObjectOutcome, Pipeline, StorageAreas
 from engine.intake.rules import ObjectRouter
 from engine.metrics import Metrics
@@ -31,6 +31,7 @@ from engine.model.project import AutoArchive, Project, ProjectRegistry
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState, SessionStatus
 from engine.model.site import DuplicatePolicy, SessionSettings, SiteSettings
+from engine.reception.storage_scp import StoreOperation
 from engine.sessions.context import SessionContext, SessionPolicy
 from engine.sessions.folders.stored_objects import read_stored
 from engine.sessions.ledger import SessionRepository
@@ -217,6 +218,33 @@ def test_the_latency_of_an_answer_begins_with_the_last_byte(bench: Bench) -> Non
     bench.clock.advance(0.5)
     bench.pipeline.record_outcome(incoming, outcome)
     assert bench.metrics.latency().p50_ms == pytest.approx(500, rel=0.3)
+
+
+def test_a_large_object_starts_for_the_disk_while_it_arrives_a_piece_at_a_time(
+    bench: Bench,
+) -> None:
+    incoming, piece = bench.begin(), bytes(WRITE_BACK_BYTES // 2)
+    nothing: Any = None
+    operation = StoreOperation(bench.pipeline, nothing, incoming, nothing)
+
+    def write(pieces: int = 1) -> bool:
+        incoming.write([piece] * pieces, len(piece) * pieces)
+        return operation.begins_write_back()
+
+    assert [write(), write()] == [False, True]
+    assert [write(4), write(4)] == [False, False]  # one at a time
+    operation.write_back()
+    operation.wrote_back(None)
+    assert [write(), write()] == [True, False]
+    operation.wrote_back(None)
+    bench.pipeline._places = replace(bench.pipeline._places, durability=Durability.NONE)
+    assert not write(4)
+    bench.pipeline._places = replace(bench.pipeline._places, durability=Durability.FILE)
+    assert write(4)
+    operation.wrote_back(None)
+    incoming.fail(OutOfResources("full"))
+    operation.write_back()  # of a part that is closed: no harm
+    assert not write(4)
 
 
 def test_finishing_may_block_for_a_flush_a_process_a_plug_in_or_a_large_object(

@@ -49,6 +49,10 @@ def on_loop(reactor: Reactor, call: Callable[[], object] = lambda: None) -> None
     assert reactor.call_and_wait(call, SOON_SECONDS)
 
 
+def _pool_threads(name: str) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith(f"{name}-pool")]
+
+
 def fail(*_: object) -> None:
     raise RuntimeError("something nobody thought of")
 
@@ -306,8 +310,27 @@ def test_work_of_more_than_a_receivers_associations_is_done_at_once(reactor: Rea
         assert ended.acquire(timeout=SOON_SECONDS)
 
 
+def test_work_one_after_another_needs_one_thread_which_survives_a_defect() -> None:
+    reactor, ended = Reactor("one"), threading.Semaphore(0)
+
+    def do(work: Callable[[], object]) -> None:
+        on_loop(reactor, lambda: reactor.run_in_pool(work, lambda _: ended.release()))
+
+    for _ in range(5):
+        do(lambda: None)
+        assert ended.acquire(timeout=SOON_SECONDS)
+    (thread,) = _pool_threads("one")
+    do(fail)
+    do(lambda: None)
+    assert ended.acquire(timeout=SOON_SECONDS)
+    assert thread.is_alive()
+    reactor.stop()
+    thread.join(SOON_SECONDS)
+    assert not thread.is_alive()
+
+
 def test_a_stop_waits_for_no_work_and_what_work_returns_after_it_is_dropped() -> None:
-    reactor = Reactor()
+    reactor = Reactor("ending")
     begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
     finished: list[None] = []
 
@@ -321,7 +344,8 @@ def test_a_stop_waits_for_no_work_and_what_work_returns_after_it_is_dropped() ->
     reactor.stop()
     may_end.set()
     assert ended.wait(SOON_SECONDS)
-    reactor._pool.shutdown(wait=True)
+    for thread in _pool_threads("ending"):
+        thread.join(SOON_SECONDS)
     assert finished == []
 
 
@@ -343,10 +367,9 @@ def test_work_that_has_not_begun_at_a_stop_is_not_done_and_its_threads_end() -> 
         assert begun.acquire(timeout=SOON_SECONDS)
     reactor.stop()
     may_end.set()
-    for thread in threading.enumerate():
-        if thread.name.startswith("full-pool"):
-            thread.join(SOON_SECONDS)
-            assert not thread.is_alive()
+    for thread in _pool_threads("full"):
+        thread.join(SOON_SECONDS)
+        assert not thread.is_alive()
     assert done == []
 
 

@@ -74,6 +74,15 @@ class Object:
         self.content += b"".join(segments)
         assert size_bytes == sum(map(len, segments))
 
+    def begins_write_back(self) -> bool:
+        return self.uid in self.storage.written_back
+
+    def write_back(self) -> str:
+        return threading.current_thread().name
+
+    def wrote_back(self, thread: str) -> None:
+        self.fate.append(f"written back by {thread.partition('_')[0]}")
+
     def finish_at_once(self) -> ObjectOutcome | None:
         return None if self.uid in self.storage.slow else self.finish()
 
@@ -100,6 +109,7 @@ class Storage:
 
     def __init__(self) -> None:
         self.slow: set[str] = set()
+        self.written_back: set[str] = set()
         self.outcome = STORED
         self.objects: list[Object] = []
         self.order: list[str] = []
@@ -187,6 +197,15 @@ def dropped(dock: Dock) -> str:
 
 
 # An object that is finished elsewhere.
+
+
+def test_writing_back_what_has_arrived_is_for_the_pool(
+    dock: Dock, storage: Storage, peer: Peer
+) -> None:
+    storage.written_back.add("1.1")
+    peer.store(image(), "1.1").expect_status(0)
+    (fate,) = storage.fates()
+    dock.wait_until(lambda: "written back by reactor-pool" in fate)
 
 
 def test_an_object_that_takes_long_holds_up_no_neighbour(

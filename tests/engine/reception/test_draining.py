@@ -296,6 +296,9 @@ class HeldStorage:
         self.settings.append(given[-1].settings)
         return self
 
+    def begins_write_back(self) -> bool:
+        return False
+
     def finish_at_once(self) -> None:
         """Let a thread of the pool finish it."""
 

@@ -269,6 +269,9 @@ class SlowStorage:
     def begin(self, *_: Any) -> SlowStorage:
         return self
 
+    def begins_write_back(self) -> bool:
+        return False
+
     def finish_at_once(self) -> ObjectOutcome | None:
         return None if self._may_block else self.finish()
 

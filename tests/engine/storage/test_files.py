@@ -240,14 +240,14 @@ def test_new_content_never_goes_through_a_link(tmp_path: Path, name: str) -> Non
     assert (tmp_path / "outside").read_bytes() == b"mine"
 
 
-def test_the_name_of_each_new_folder_is_flushed_before_the_next_one_is_made(
+def test_all_new_folders_are_made_before_their_names_are_flushed_from_the_top(
     tmp_path: Path, disk_log: DiskLog
 ) -> None:
     make_folder(tmp_path / "a/b", roots=(tmp_path,))
     steps = [
         disk_log.index("mkdir", tmp_path / "a"),
-        disk_log.index("flush", tmp_path),
         disk_log.index("mkdir", tmp_path / "a/b"),
+        disk_log.index("flush", tmp_path),
         disk_log.index("flush", tmp_path / "a"),
     ]
     assert steps == sorted(steps)
