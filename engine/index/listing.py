@@ -42,7 +42,7 @@ def find_sessions(
     """Return the sessions that a query means, the most recently changed first."""
     where, values = where_of(query, by_time=True)
     sql = f"SELECT {SESSION_COLUMNS} FROM sessions {where} ORDER BY last_object_at DESC LIMIT ?"
-    with index.changing() as connection:
+    with index.reading() as connection:
         return tuple(map(session_of, connection.execute(sql, (*values, limit))))
 
 
@@ -52,7 +52,7 @@ def state_counts(index: Connection, session_id: int) -> tuple[StateCount, ...]:
         "SELECT state, COUNT(*), SUM(bytes) FROM objects WHERE session = ?"
         " GROUP BY state ORDER BY state"
     )
-    with index.changing() as connection:
+    with index.reading() as connection:
         return tuple(StateCount(*row) for row in connection.execute(sql, (session_id,)))
 
 

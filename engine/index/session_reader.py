@@ -60,6 +60,10 @@ class Connection(Protocol):
         """Return a context manager that yields the connection for one transaction."""
         ...
 
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Return a context manager for queries that see one state; they wait for no writer."""
+        ...
+
     def forget_place(self, session_id: int) -> None:
         """Look a session up anew when its next object arrives."""
         ...
@@ -81,7 +85,7 @@ class SessionReader:
         Raises:
             NotFound: if there is none of this number.
         """
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             return session_row(connection, session_id)
 
     def in_status(self, *statuses: SessionStatus) -> tuple[Session, ...]:
@@ -91,13 +95,13 @@ class SessionReader:
             f"SELECT {SESSION_COLUMNS} FROM sessions WHERE status IN ({marks})"
             " ORDER BY last_object_at"
         )
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             return tuple(map(session_of, connection.execute(query, statuses)))
 
     def receiving(self) -> tuple[tuple[int, str], ...]:
         """Return the sessions being received, each with the time of its last object."""
         query = "SELECT id, last_object_at FROM sessions WHERE status = ?"
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             return tuple(connection.execute(query, (SessionStatus.RECEIVING,)).fetchall())
 
     def archived_as(self, project: str, label: str) -> Session | None:
@@ -106,13 +110,13 @@ class SessionReader:
             f"SELECT {SESSION_COLUMNS} FROM sessions"
             " WHERE project = ? AND label = ? AND area = ? ORDER BY id DESC LIMIT 1"
         )
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             row = connection.execute(query, (project, label, SessionArea.ARCHIVE)).fetchone()
         return session_of(row) if row else None
 
     def is_folder_in_use(self, folder: str) -> bool:
         """Tell whether a folder is a session's, or will be."""
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             return is_folder_in_use(connection, folder)
 
     def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
@@ -122,7 +126,7 @@ class SessionReader:
             " FROM objects WHERE session = ? AND state = ? ORDER BY sequence"
         )
         values = (REPLACES, session_id, ObjectState.STORED)
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             rows = connection.execute(query, values).fetchall()
         found = [StoredRow(*row)._replace(replaces=bool(row[-1])) for row in rows]
         # A replaced file has several rows: the newest counts, at the place of the first.
@@ -130,7 +134,7 @@ class SessionReader:
 
     def newest_row(self) -> int:
         """Return the number of the newest row of an object; later ones have higher numbers."""
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             query = "SELECT COALESCE(MAX(sequence), 0) FROM objects"
             return int(connection.execute(query).fetchone()[0])
 
@@ -142,7 +146,7 @@ class SessionReader:
         """Tell whether a study has a session that is not in the archive yet."""
         query = "SELECT 1 FROM sessions WHERE study_instance_uid = ? AND area = ? LIMIT 1"
         values = (study_instance_uid, SessionArea.PREARCHIVE)
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             return connection.execute(query, values).fetchone() is not None
 
     def due_files(self, session_id: int) -> tuple[str, ...]:
@@ -152,13 +156,13 @@ class SessionReader:
 
     def possible(self, session_id: int, request: Request) -> Session:
         """Return a session for which a request may be made; raises as `ask` does."""
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             return possible_session(connection, session_id, request)
 
     def operation(self, session_id: int) -> AskedOperation | None:
         """Return the operation of a session that is not finished yet."""
         query = f"SELECT {_OPERATION_COLUMNS}, asked_at FROM operations WHERE session = ?"
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             row = connection.execute(query, (session_id,)).fetchone()
         if row is None:
             return None
@@ -167,7 +171,7 @@ class SessionReader:
     def operations(self) -> tuple[Operation, ...]:
         """Return all operations, in the order of their requests."""
         query = f"SELECT {_OPERATION_COLUMNS} FROM operations ORDER BY asked_at, session"
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             rows = connection.execute(query).fetchall()
         # Outside of the lock: a plan may name a hundred thousand files.
         return tuple(map(_operation_of, rows))

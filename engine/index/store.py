@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,7 +29,7 @@ from engine.model.session import (
     SessionStatus,
     status_on_arrival,
 )
-from engine.state.database import stamp
+from engine.state.database import open_to_read, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -133,18 +133,24 @@ class SessionIndex:
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self._connection = open_index(path, durable)
-        # Reentrant: changes of a session count what is received inside their transaction. Taken
-        # before `_places_lock` where both are; a holder of that one never waits for this one.
+        self._reading = open_to_read(path)
+        # Reentrant: a change of a session forgets its place inside its transaction. Taken before
+        # `_places_lock` where both are; a holder of that one never waits for this one.
         self._lock = threading.RLock()
         """Guards the connection."""
+        self._reading_lock = threading.Lock()
+        """Guards the connection that reads: who counts or lists holds up nobody who writes."""
         self._places_lock = threading.Lock()
         """Guards the places. Apart, so that an object of a known session waits for no batch."""
         self._places: dict[SessionKey, SessionPlace] = {}
+        self._keys: dict[int, SessionKey] = {}
+        """The key of each session in `_places`."""
         self.session_writers = SessionWriters()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self.forgotten: Callable[[int], object] = lambda _: None
         """Called with each session whose place is forgotten; returns at once."""
-        self._receiving = self._count_receiving()
+        self._receiving = 0
+        """The last count; for `receiving` only."""
         self._run_is_confirmed = False
         """Whether this run recovered and started, so that its end may count as a clean stop."""
         self.objects_written, self.sessions_finished = ChangeSignal(), ChangeSignal()
@@ -197,6 +203,7 @@ class SessionIndex:
             with self._places_lock:
                 # The next object finds the session and not a new one.
                 self._places[key] = replace(place, is_new=False)
+                self._keys[place.id] = key
                 self.session_writers.acquire(place.id)
             return place
 
@@ -229,6 +236,13 @@ class SessionIndex:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
 
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection for queries that see one committed state; waits for no writer."""
+        with self._reading_lock, self._reading:
+            self._reading.execute("BEGIN")
+            yield self._reading
+
     def notify_finished(self) -> None:
         """Wake the threads that act on finished sessions."""
         self.sessions_finished.notify()
@@ -236,18 +250,18 @@ class SessionIndex:
     def forget_place(self, session_id: int) -> None:
         """Look a session up anew when its next object arrives: its status has changed."""
         self._forget(session_id)
-        with self._lock:
-            self._receiving = self._count_receiving()
         self.forgotten(session_id)
 
     def knows_place(self, session_id: int) -> bool:
         """Tell whether further objects may join a session without being looked up anew."""
         with self._places_lock:
-            return any(place.id == session_id for place in self._places.values())
+            return session_id in self._keys
 
     def _forget(self, session_id: int) -> None:
         with self._places_lock:
-            self._places = {k: p for k, p in self._places.items() if p.id != session_id}
+            key = self._keys.pop(session_id, None)
+            if key is not None:
+                del self._places[key]
 
     def flush(self, seconds: float | None = None) -> bool:
         """Wait until everything queued so far is written; return False after `seconds`."""
@@ -257,26 +271,30 @@ class SessionIndex:
         """Return the sessions in a status (or all), the most recently changed first."""
         where, values = ("WHERE status = ?", (str(status),)) if status else ("", ())
         query = f"SELECT {SESSION_COLUMNS} FROM sessions {where} ORDER BY last_object_at DESC"
-        with self._lock:
-            rows = self._connection.execute(query, values).fetchall()
+        with self.reading() as connection:
+            rows = connection.execute(query, values).fetchall()
         return tuple(session_of(row) for row in rows)
 
     def objects(self, limit: int = 1000) -> tuple[ObjectRow, ...]:
         """Return the newest object rows, newest first."""
         query = f"SELECT {OBJECT_COLUMNS} FROM objects ORDER BY sequence DESC LIMIT ?"
-        with self._lock:
-            rows = self._connection.execute(query, (limit,)).fetchall()
+        with self.reading() as connection:
+            rows = connection.execute(query, (limit,)).fetchall()
         return tuple(ObjectRow(*row) for row in rows)
 
     def stored_files(self, session_id: int) -> frozenset[str]:
         """Return the files of a session that the index knows, relative to its folder."""
         query = "SELECT file FROM objects WHERE session = ? AND state = ?"
-        with self._lock:
-            rows = self._connection.execute(query, (session_id, ObjectState.STORED)).fetchall()
+        with self.reading() as connection:
+            rows = connection.execute(query, (session_id, ObjectState.STORED)).fetchall()
         return frozenset(row[0] for row in rows)
 
     def receiving(self) -> int:
         """Return how many sessions are being received."""
+        query = "SELECT COUNT(*) FROM sessions WHERE status = ?"
+        # Also while the disk fails, and after `close`: consoles show the engine then, too.
+        with suppress(sqlite3.Error), self.reading() as connection:
+            self._receiving = connection.execute(query, (SessionStatus.RECEIVING,)).fetchone()[0]
         return self._receiving
 
     def forget_empty(self, session_id: int) -> None:
@@ -284,7 +302,6 @@ class SessionIndex:
         with self._lock, self._connection:
             self._connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
             self._forget(session_id)
-            self._receiving = self._count_receiving()
 
     def today(self, midnight: datetime) -> Mapping[str, Today]:
         """Return what each receiver got since local `midnight`, for counters that go on."""
@@ -294,8 +311,8 @@ class SessionIndex:
             " SUM(state NOT IN ('stored', 'duplicate', 'filtered')), MAX(at)"
             " FROM objects WHERE at >= ? GROUP BY receiver"
         )
-        with self._lock:
-            rows = self._connection.execute(query, (stamp(midnight),)).fetchall()
+        with self.reading() as connection:
+            rows = connection.execute(query, (stamp(midnight),)).fetchall()
         day = midnight.date()
         return {
             receiver: Today(day, objects, size, failed, datetime.fromisoformat(last))
@@ -308,14 +325,14 @@ class SessionIndex:
             "SELECT calling_ae_title, address FROM senders WHERE associations > 0"
             " ORDER BY last_seen"
         )
-        with self._lock:
-            return tuple(self._connection.execute(query).fetchall())
+        with self.reading() as connection:
+            return tuple(connection.execute(query).fetchall())
 
     def counts_by_status(self) -> tuple[tuple[str, int], ...]:
         """Return how many sessions are in each status."""
         query = "SELECT status, COUNT(*) FROM sessions GROUP BY status"
-        with self._lock:
-            return tuple(self._connection.execute(query).fetchall())
+        with self.reading() as connection:
+            return tuple(connection.execute(query).fetchall())
 
     def backlog(self) -> Backlog:
         """Return how many object rows are not written yet."""
@@ -357,7 +374,7 @@ class SessionIndex:
         """Write queued rows, note the clean stop of a confirmed run, and close."""
         # First: rows that are still queued would be missing after a clean stop.
         self._writer.close()
-        with self._lock, closing(self._connection):
+        with self._lock, self._reading_lock, closing(self._connection), closing(self._reading):
             if not self._run_is_confirmed or self._writer.lost_rows:
                 return
             try:
@@ -402,7 +419,6 @@ class SessionIndex:
                 "UPDATE sessions SET status = ?, reason = '' WHERE id = ?",
                 (becomes, session_id),
             )
-        self._receiving = self._count_receiving()
 
     def _create(
         self,
@@ -435,7 +451,6 @@ class SessionIndex:
                     key.area,
                 ),
             )
-        self._receiving += 1
         number = cursor.lastrowid
         assert number is not None
         return SessionPlace(number, folder, key.area, number, is_new=True, has_history=has_history)
@@ -451,12 +466,6 @@ class SessionIndex:
             if not is_folder_in_use(self._connection, "/".join(folder)):
                 return folder
         raise OutOfResources("no free session folder name")
-
-    def _count_receiving(self) -> int:
-        query = "SELECT COUNT(*) FROM sessions WHERE status = ?"
-        with self._lock:
-            count: int = self._connection.execute(query, (SessionStatus.RECEIVING,)).fetchone()[0]
-        return count
 
 
 def session_of(row: tuple[object, ...]) -> Session:

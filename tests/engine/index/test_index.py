@@ -113,9 +113,9 @@ def test_a_session_without_project_is_found_again_after_a_restart(tmp_path: Path
     index.close()
     index = SessionIndex(path, durable=False)
     again = index.session_for(key, ORIGIN, folder)
+    assert (again.id, again.is_new, index.receiving()) == (first.id, False, 1)
     index.close()
-    assert (again.id, again.is_new) == (first.id, False)
-    assert index.receiving() == 1
+    assert index.receiving() == 1  # consoles show the engine until its very end
 
 
 def test_sixteen_threads_asking_for_one_session_get_one_row(index: SessionIndex) -> None:
