@@ -197,7 +197,7 @@ class SessionIndex:
             if place is not None:  # another thread was faster
                 return place
             try:
-                place = self._find(key) or self._create(key, origin, make_folder)
+                place = self._find(key, origin.at) or self._create(key, origin, make_folder)
             except sqlite3.Error as error:
                 raise OutOfResources(f"session index: {error}") from error
             with self._places_lock:
@@ -400,24 +400,25 @@ class SessionIndex:
         ).fetchall()
         return [(*row, status_on_arrival(SessionStatus(row[2]))) for row in rows]
 
-    def _find(self, key: SessionKey) -> SessionPlace | None:
+    def _find(self, key: SessionKey, at: datetime) -> SessionPlace | None:
         for session_id, folder, status, becomes in self._candidates(key):
             if becomes is not None:
-                self._join(session_id, status, becomes)
+                self._join(session_id, status, becomes, at)
                 parts = tuple(folder.split("/"))
                 return SessionPlace(session_id, parts, key.area, session_id, has_history=True)
         return None
 
-    def _join(self, session_id: int, status: str, becomes: SessionStatus) -> None:
+    def _join(self, session_id: int, status: str, becomes: SessionStatus, at: datetime) -> None:
         """Bring a session back to receiving, for an object has arrived (XNAT 8.3)."""
         # The usual case while objects arrive, and no write at all.
         if becomes == status:
             return
         with self._connection:
             self._connection.execute(
-                # The reason of a conflict or error is over: the session is built again.
-                "UPDATE sessions SET status = ?, reason = '' WHERE id = ?",
-                (becomes, session_id),
+                # The reason of a conflict or error is over: the session is built again. The time is
+                # set before the object has its row: else the session would be due at once.
+                "UPDATE sessions SET status = ?, reason = '', last_object_at = ? WHERE id = ?",
+                (becomes, stamp(at), session_id),
             )
 
     def _create(

@@ -67,9 +67,11 @@ def withdraw(connection: sqlite3.Connection, session: Session) -> None:
     Raises:
         SessionError: if the objects belong to the other session already.
     """
+    columns = "session, json_extract(plan, '$.into'), json_extract(plan, '$.leaves_rest')"
     query = (
-        "SELECT session, json_extract(plan, '$.into'), json_extract(plan, '$.leaves_rest')"
-        " FROM operations WHERE session = :id OR json_extract(plan, '$.into') = :id"
+        f"SELECT {columns} FROM operations WHERE session = :id UNION ALL"
+        f" SELECT {columns} FROM operations"
+        " WHERE plan IS NOT NULL AND json_extract(plan, '$.into') = :id"
     )
     # Once the rows have moved, the other session owns the files: too late to cancel.
     first, into, leaves_rest = connection.execute(query, {"id": session.id}).fetchone()

@@ -159,7 +159,9 @@ def test_a_session_that_somebody_wants_back_is_not_purged(
             assert depot.session(session).status is S.MOVING
         else:
             expiry = ExpiryClock(depot.clock, depot.journal)
-            Trash(depot.areas, depot.ledger, depot.journal, depot.clock, expiry).purge(30)
+            trash = Trash(depot.areas, depot.ledger, depot.journal, depot.clock, expiry)
+            assert trash.purge_next(30)
+            assert not trash.purge_next(30)
         assert len(depot.objects(SessionArea.TRASH)) == 1
         assert depot.told(TrashPurged) == []
     look(depot)
