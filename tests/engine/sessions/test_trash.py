@@ -63,6 +63,15 @@ def test_entries_are_counted(depot: Depot, trash: Trash) -> None:
     assert depot.told(TrashPurged) == ["3 folders of the trash removed for good"]
 
 
+def test_a_purge_ends_after_one_entry_if_the_engine_stops(depot: Depot) -> None:
+    for number in (1, 2, 3):
+        put(depot, number=number)
+    assert depot.lifecycle.run_due(lambda: len(list(depot.areas.trash.iterdir())) < 3) == 0
+    assert depot.told(TrashPurged) == ["1 folder of the trash removed for good"]
+    depot.lifecycle.run_due()
+    assert list(depot.areas.trash.iterdir()) == []
+
+
 def test_nothing_is_told_if_nothing_is_old(depot: Depot, trash: Trash) -> None:
     put(depot, days=1)
     purge(trash)
