@@ -267,6 +267,10 @@ class SessionIndex:
         """Wait until everything queued so far is written; return False after `seconds`."""
         return self._writer.flush(seconds)
 
+    def flush_session(self, session_id: int, seconds: float) -> bool:
+        """Wait until no row of a session's objects waits; return False after `seconds`."""
+        return self._writer.flush_session(session_id, seconds)
+
     def sessions(self, status: SessionStatus | None = None) -> tuple[Session, ...]:
         """Return the sessions in a status (or all), the most recently changed first."""
         where, values = ("WHERE status = ?", (str(status),)) if status else ("", ())
