@@ -78,7 +78,8 @@ _SAME_KEY = (
 )
 
 _logger = logging.getLogger(__name__)
-SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
+_SESSION_FIELDS = tuple(f.name for f in fields(Session))
+SESSION_COLUMNS = ", ".join(_SESSION_FIELDS)
 
 
 class SessionKey(NamedTuple):
@@ -342,6 +343,10 @@ class SessionIndex:
         """Return how many object rows are not written yet."""
         return self._writer.backlog()
 
+    def recorded(self) -> int:
+        """Return how many rows were queued since the start."""
+        return self._writer.queued
+
     def is_alive(self) -> bool:
         """Tell whether the writer of rows runs."""
         return self._writer.is_alive()
@@ -475,7 +480,7 @@ class SessionIndex:
 
 def session_of(row: tuple[object, ...]) -> Session:
     """Return the session that a row of `SESSION_COLUMNS` describes."""
-    values = dict(zip((f.name for f in fields(Session)), row, strict=True))
+    values = dict(zip(_SESSION_FIELDS, row, strict=True))
     values["status"] = SessionStatus(str(values["status"]))
     values["area"] = SessionArea(str(values["area"]))
     if values["auto_archive"] is not None:

@@ -115,7 +115,7 @@ class RowWriter:
         self._wake = threading.Condition()
         self._closing = False
         self._writing: Sequence[Row] = ()
-        self._queued = 0
+        self.queued = 0
         """How many rows were ever queued."""
         self.lost_rows = 0
         """How many rows were dropped before they could be written."""
@@ -126,7 +126,7 @@ class RowWriter:
         """Queue the final state of one object, or a use; it is written within the batch time."""
         with self._wake:
             self._waiting.append(row)
-            self._queued += 1
+            self.queued += 1
             if len(self._waiting) == 1:  # the writer sleeps until there is a first one
                 self._wake.notify_all()
 
@@ -145,8 +145,8 @@ class RowWriter:
         """Wait until everything queued so far is written; return False after `seconds`."""
         with self._wake:
             # Not until nothing waits: while objects arrive, something always does.
-            queued = self._queued
-            return self._wait_until(lambda: self._queued - self._pending() >= queued, seconds)
+            queued = self.queued
+            return self._wait_until(lambda: self.queued - self._pending() >= queued, seconds)
 
     def flush_session(self, session_id: int, seconds: float) -> bool:
         """Wait until no row of a session waits; return False after `seconds`."""

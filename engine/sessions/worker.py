@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from engine.index.operations import Operation
     from engine.model.session import Session
     from engine.sessions.context import SessionContext, SessionPolicy
+    from engine.sessions.pace import Pace
 
 
 RETRY_SECONDS = 5.0
@@ -58,8 +60,19 @@ class Lifecycle:
         session_context: SessionContext,
         policy: Callable[[], SessionPolicy],
         expiry: ExpiryClock | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        """Take the parts, and the time by which the trash expires, if others use it too."""
+        """Take the parts.
+
+        Args:
+            session_context: what the work needs.
+            policy: returns the settings in force.
+            expiry: the time by which the trash expires, if others use it too.
+            pace: slows the work down while objects arrive; None if none arrives.
+        """
+        if pace is not None:
+            session_context = replace(session_context, read=pace.paced(session_context.read))
+        self._pace = pace
         self._context = session_context
         self._policy = policy
         self._idle = IdleSessions(session_context.clock, session_context.ledger)
@@ -115,6 +128,8 @@ class Lifecycle:
         Args:
             stopping: asked before each step; the rest is left for the next run if it says so.
         """
+        if self._pace is not None and self._left_idle is None:
+            self._pace.begin()
         self._adopt_left()
         # Each time, not only at the start: an operation that failed for want of room is retried
         # here.
@@ -126,6 +141,7 @@ class Lifecycle:
         idle, self._left_idle = self._left_idle or self._idle.due(policy.idle_seconds), None
         self._run_asked(stopping)
         for _ in self._background(idle, policy.trash_days, stopping):
+            self._breathe()
             self._run_asked(stopping)
             if clock.monotonic() >= until:
                 self._left_idle = idle
@@ -147,7 +163,11 @@ class Lifecycle:
 
     def _run_asked(self, stopping: Callable[[], bool]) -> None:
         for _ in _by_turns(self._asked, stopping):
-            pass
+            self._breathe()
+
+    def _breathe(self) -> None:
+        if self._pace is not None:
+            self._pace.breathe()
 
     def _background(
         self, idle: Iterator[int], trash_days: float, stopping: Callable[[], bool]
@@ -261,10 +281,13 @@ def _describe_defect(error: Exception) -> str:
 class SessionWorker:
     """Runs a lifecycle until it is stopped."""
 
-    def __init__(self, lifecycle: Lifecycle, wakeup_pipe: WakeupPipe) -> None:
+    def __init__(
+        self, lifecycle: Lifecycle, wakeup_pipe: WakeupPipe, stopping: threading.Event
+    ) -> None:
+        """Take the lifecycle, what wakes the thread, and what `stop` is to set."""
         self._lifecycle = lifecycle
         self._wakeup_pipe = wakeup_pipe
-        self._stopping = threading.Event()
+        self._stopping = stopping
         self._thread = threading.Thread(target=self._run, name="session-timer")
 
     def start(self) -> None:
