@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from engine.errors import SessionError, TransitionNotAllowed, UnreadableObject
 from engine.events.sessions import SessionArchived, SessionBuilt, SessionFailed
+from engine.index.listing import WorkWaiting, work_waiting
 from engine.index.operations import OperationKind, Request
 from engine.model.project import AutoArchive
 from engine.model.session import SessionArea, SessionStatus
@@ -344,3 +346,26 @@ def test_a_long_run_lets_failed_work_be_tried_again_and_then_goes_on(
     assert depot.lifecycle.run_due() == RETRY_SECONDS
     assert depot.lifecycle.run_due() == 0
     assert tried == [1, second, 1]
+
+
+def test_work_that_waits_is_counted_from_the_time_on_when_it_could_begin(depot: Depot) -> None:
+    def waiting() -> WorkWaiting:
+        depot.index.flush()
+        return work_waiting(depot.index, depot.clock.now(), timedelta(seconds=IDLE_SECONDS))
+
+    session = depot.receive(label="E1")
+    assert waiting() == (0, None)
+    depot.clock.advance(IDLE_SECONDS)
+    silent = depot.clock.now()
+    depot.clock.advance(5)
+    assert waiting() == (1, silent)
+    depot.fall_silent()
+    assert waiting() == (0, None)
+    depot.ledger.request_build(session)
+    assert waiting() == (1, None)
+    depot.lifecycle.run_due()
+    asked = depot.clock.now()
+    depot.ledger.ask(session, Request(OperationKind.ARCHIVE, "admin"))
+    depot.clock.advance(5)
+    depot.receive(label="E2")
+    assert waiting() == (1, asked)

@@ -89,6 +89,6 @@ def test_a_large_session_lets_reception_through_between_its_objects() -> None:
         day.pass_by(WORK_SECONDS)
         return folder / file
 
-    paced = day.pace.paced(read)
+    paced: Any = day.pace.paced(read)
     assert [paced(Path("a"), str(n)) for n in range(3)] == [Path(f"a/{n}") for n in range(3)]
     assert len(day.pauses) == 2
