@@ -21,11 +21,10 @@ from engine.sessions.context import SessionContext, SessionPolicy
 from engine.sessions.folders.staging import Interrupted
 from engine.sessions.folders.stored_objects import read_stored, same_data_set
 from engine.sessions.ledger import SessionRepository
-from engine.sessions.pace import Pace
 from engine.sessions.planner import Planner
 from engine.sessions.reconcile import audit
 from engine.sessions.recovery import adopt, adopt_findings
-from engine.sessions.worker import Lifecycle, SessionWorker
+from engine.sessions.worker import Lifecycle, Pace, SessionWorker
 from engine.settings import Durability
 from engine.state.routes import StudyRoutes
 from engine.state.schema import repair

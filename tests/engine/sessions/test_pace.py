@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.sessions.pace import LATE_SECONDS, LONGEST_SECONDS, PAUSE, PAUSE_WHEN_LATE, Pace
+from engine.sessions.worker import LATE_SECONDS, LONGEST_SECONDS, PAUSE, PAUSE_WHEN_LATE, Pace
 from tests.fakes import FixedClock
 
 WORK_SECONDS = 0.002
