@@ -97,6 +97,10 @@ class Counters:
     """Rows that could not be kept until they were written; `check --adopt` brings them back."""
     longest_wait_seconds: float = 0.0
     """How long the oldest of the waiting rows has waited."""
+    sessions_waiting: int = 0
+    """Sessions that are to be built, or that a request waits for."""
+    longest_session_wait_seconds: float = 0.0
+    """For how long the first of them could have been worked on."""
 
 
 WINDOW_SECONDS = 60

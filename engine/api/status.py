@@ -190,6 +190,8 @@ class EngineSnapshot:
     """Why nothing can be changed through this view; empty if changes are possible."""
     processes: tuple[ProcessStatus, ...] = ()
     """The receiving processes; none if the engine's own process receives."""
+    sessions_waiting: int = 0
+    """Sessions that are to be built, or that a request waits for."""
 
 
 @dataclass(frozen=True, slots=True)

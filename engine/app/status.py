@@ -46,6 +46,8 @@ class EngineStatus:
     """Why the configuration file is invalid; then there are no receivers here. Empty if valid."""
     processes: tuple[ProcessStatus, ...] = ()
     """The receiving processes of a running engine that answers."""
+    sessions_waiting: int = 0
+    """Sessions that are to be built, or that a request waits for; of an engine that answers."""
 
 
 def read_status(settings: EngineSettings) -> EngineStatus:

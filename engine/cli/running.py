@@ -211,6 +211,8 @@ def _print_status(data_dir: str, status: EngineStatus) -> None:
         ("today", f"{status.objects_today} objects"),
         ("sessions", f"{status.sessions_receiving} receiving"),
     ]
+    if status.sessions_waiting:
+        summary.append(("", f"{status.sessions_waiting} waiting to be worked on"))
     terminal.print_table(("STATUS", data_dir), summary)
     if status.configuration_problem:
         return terminal.say(f"The configuration file is not valid: {status.configuration_problem}")

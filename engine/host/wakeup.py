@@ -37,7 +37,7 @@ class ChangeSignal:
         return lambda: self._remove(callback)
 
     def notify(self) -> None:
-        """Wake all waiting threads; the change itself may not be committed yet."""
+        """Wake all waiting threads; who reads for them must find the change by now."""
         with self._changed:
             self._count += 1
             self._changed.notify_all()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.api.sessions import Amount, AreaCounts, SessionOrder, SessionPage, StatusCount
+from engine.index.database import translate_sqlite_errors
 from engine.index.store import SESSION_COLUMNS, session_of
 from engine.model.identity import UNASSIGNED
 from engine.model.queries import SessionQuery
@@ -16,6 +18,7 @@ from engine.state.database import stamp
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import timedelta
 
     from engine.index.reader import IndexReader
     from engine.index.session_reader import Connection
@@ -42,8 +45,44 @@ def find_sessions(
     """Return the sessions that a query means, the most recently changed first."""
     where, values = where_of(query, by_time=True)
     sql = f"SELECT {SESSION_COLUMNS} FROM sessions {where} ORDER BY last_object_at DESC LIMIT ?"
-    with index.changing() as connection:
+    with index.reading() as connection:
         return tuple(map(session_of, connection.execute(sql, (*values, limit))))
+
+
+class WorkWaiting(NamedTuple):
+    """Sessions that something is to be done with."""
+
+    sessions: int
+    """Silent ones that are not built yet, and those that a request waits for."""
+    since: datetime | None
+    """From when on the first of them could be worked on; None if there is none."""
+
+
+_WORK_WAITING = (
+    "SELECT COUNT(*), MIN(last_object_at) FROM sessions"
+    f" WHERE status = '{SessionStatus.RECEIVING}' AND last_object_at <= ?"
+    " UNION ALL SELECT COUNT(*), MIN(asked_at) FROM operations WHERE plan IS NULL"
+    " UNION ALL SELECT COUNT(*), NULL FROM sessions"
+    f" WHERE status = '{SessionStatus.QUEUED_BUILDING}'"
+)
+
+
+def work_waiting(index: Connection, now: datetime, idle: timedelta) -> WorkWaiting:
+    """Return how many sessions wait for work.
+
+    Args:
+        index: the index.
+        now: the present time.
+        idle: after so long without an object, a session is to be built.
+
+    Raises:
+        StorageUnusable: if the index can't be read.
+    """
+    with translate_sqlite_errors(), index.reading() as connection:
+        rows = connection.execute(_WORK_WAITING, (stamp(now - idle),)).fetchall()
+    silent, asked = (datetime.fromisoformat(at) if at else None for _, at in rows[:2])
+    since = min(filter(None, (silent and silent + idle, asked)), default=None)
+    return WorkWaiting(sum(number for number, _ in rows), since)
 
 
 def state_counts(index: Connection, session_id: int) -> tuple[StateCount, ...]:
@@ -52,7 +91,7 @@ def state_counts(index: Connection, session_id: int) -> tuple[StateCount, ...]:
         "SELECT state, COUNT(*), SUM(bytes) FROM objects WHERE session = ?"
         " GROUP BY state ORDER BY state"
     )
-    with index.changing() as connection:
+    with index.reading() as connection:
         return tuple(StateCount(*row) for row in connection.execute(sql, (session_id,)))
 
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+AUTO_ARCHIVE = "auto-archive"
+"""Who asked, if the header of an object or the project wants a session archived."""
+
+
 class OperationKind(StrEnum):
     """The operations on a whole session."""
 

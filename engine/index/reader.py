@@ -95,6 +95,17 @@ class IndexFile:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
 
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection for queries that see one state; others may write meanwhile.
+
+        Raises:
+            StorageUnusable: if the index can't be read.
+        """
+        with translate_sqlite_errors(), self._connection:
+            self._connection.execute("BEGIN")
+            yield self._connection
+
     def notify_finished(self) -> None:
         """Do nothing: the engine reads the notes by itself."""
 

@@ -92,6 +92,14 @@ _STEPS = {
             UPDATE session_numbers SET highest = MAX(highest, OLD.id);
         END;
     """,
+    # 'auto-archive' is AUTO_ARCHIVE: requests of people are found without reading the others.
+    7: """
+        CREATE INDEX operations_waiting ON operations
+            (asked_by = 'auto-archive', asked_at, session) WHERE plan IS NULL;
+        CREATE INDEX operations_begun ON operations (json_extract(plan, '$.into'))
+            WHERE plan IS NOT NULL;
+        CREATE INDEX traces_by_session ON traces (session);
+    """,
 }
 SCHEMA_VERSION = max(_STEPS)
 NEXT_SESSION = (

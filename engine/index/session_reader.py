@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from engine.errors import NotFound, SessionError
 from engine.index.operations import (
+    AUTO_ARCHIVE,
     QUEUED_STATUS,
     Operation,
     OperationKind,
@@ -31,6 +32,20 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 _OPERATION_COLUMNS = "session, kind, previous, asked_by, arguments, plan"
+# The target of a merge that is not complete must stay as it is.
+_TARGETS = (
+    "SELECT json_extract(plan, '$.into') FROM operations"
+    " WHERE plan IS NOT NULL AND json_extract(plan, '$.into') IS NOT NULL"
+)
+_NEXT_REQUEST = (
+    f"SELECT {_OPERATION_COLUMNS} FROM operations WHERE plan IS NULL"
+    f" AND (asked_by = '{AUTO_ARCHIVE}') = ? AND session NOT IN ({_TARGETS})"
+    " ORDER BY asked_at, session LIMIT 1"
+)
+_NEXT_BUILD = (
+    f"SELECT id FROM sessions WHERE status = ? AND id NOT IN ({_TARGETS})"
+    " ORDER BY last_object_at LIMIT 1"
+)
 
 
 class StoredRow(NamedTuple):
@@ -60,6 +75,10 @@ class Connection(Protocol):
         """Return a context manager that yields the connection for one transaction."""
         ...
 
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Return a context manager for queries that see one state; they wait for no writer."""
+        ...
+
     def forget_place(self, session_id: int) -> None:
         """Look a session up anew when its next object arrives."""
         ...
@@ -81,7 +100,7 @@ class SessionReader:
         Raises:
             NotFound: if there is none of this number.
         """
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             return session_row(connection, session_id)
 
     def in_status(self, *statuses: SessionStatus) -> tuple[Session, ...]:
@@ -91,14 +110,44 @@ class SessionReader:
             f"SELECT {SESSION_COLUMNS} FROM sessions WHERE status IN ({marks})"
             " ORDER BY last_object_at"
         )
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             return tuple(map(session_of, connection.execute(query, statuses)))
 
     def receiving(self) -> tuple[tuple[int, str], ...]:
         """Return the sessions being received, each with the time of its last object."""
         query = "SELECT id, last_object_at FROM sessions WHERE status = ?"
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             return tuple(connection.execute(query, (SessionStatus.RECEIVING,)).fetchall())
+
+    def receiving_since(self) -> tuple[str, str]:
+        """Return the times of the oldest and newest last objects of sessions being received.
+
+        Both are empty if there is none.
+        """
+        query = (
+            "SELECT COALESCE((SELECT MIN(last_object_at) FROM sessions WHERE status = ?1), ''),"
+            " COALESCE((SELECT MAX(last_object_at) FROM sessions WHERE status = ?1), '')"
+        )
+        with self._index.reading() as connection:
+            oldest, newest = connection.execute(query, (SessionStatus.RECEIVING,)).fetchone()
+        return str(oldest), str(newest)
+
+    def silent(self, until: str, after: tuple[str, int], limit: int) -> tuple[tuple[int, str], ...]:
+        """Return sessions being received that got no object since a time, the oldest first.
+
+        Args:
+            until: the latest time of a last object.
+            after: time and number behind which to begin.
+            limit: how many at most.
+        """
+        query = (
+            "SELECT id, last_object_at FROM sessions WHERE status = ?"
+            " AND (last_object_at, id) > (?, ?) AND last_object_at <= ?"
+            " ORDER BY last_object_at, id LIMIT ?"
+        )
+        values = (SessionStatus.RECEIVING, *after, until, limit)
+        with self._index.reading() as connection:
+            return tuple(connection.execute(query, values).fetchall())
 
     def archived_as(self, project: str, label: str) -> Session | None:
         """Return the session that is, or is becoming, the archive's of a project and label."""
@@ -106,13 +155,13 @@ class SessionReader:
             f"SELECT {SESSION_COLUMNS} FROM sessions"
             " WHERE project = ? AND label = ? AND area = ? ORDER BY id DESC LIMIT 1"
         )
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             row = connection.execute(query, (project, label, SessionArea.ARCHIVE)).fetchone()
         return session_of(row) if row else None
 
     def is_folder_in_use(self, folder: str) -> bool:
         """Tell whether a folder is a session's, or will be."""
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             return is_folder_in_use(connection, folder)
 
     def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
@@ -122,7 +171,7 @@ class SessionReader:
             " FROM objects WHERE session = ? AND state = ? ORDER BY sequence"
         )
         values = (REPLACES, session_id, ObjectState.STORED)
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             rows = connection.execute(query, values).fetchall()
         found = [StoredRow(*row)._replace(replaces=bool(row[-1])) for row in rows]
         # A replaced file has several rows: the newest counts, at the place of the first.
@@ -130,7 +179,7 @@ class SessionReader:
 
     def newest_row(self) -> int:
         """Return the number of the newest row of an object; later ones have higher numbers."""
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             query = "SELECT COALESCE(MAX(sequence), 0) FROM objects"
             return int(connection.execute(query).fetchone()[0])
 
@@ -140,9 +189,10 @@ class SessionReader:
 
     def waits_in_prearchive(self, study_instance_uid: str) -> bool:
         """Tell whether a study has a session that is not in the archive yet."""
-        query = "SELECT 1 FROM sessions WHERE study_instance_uid = ? AND area = ? LIMIT 1"
+        # The + keeps SQLite from using the index of areas, which would read all of this one.
+        query = "SELECT 1 FROM sessions WHERE study_instance_uid = ? AND +area = ? LIMIT 1"
         values = (study_instance_uid, SessionArea.PREARCHIVE)
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             return connection.execute(query, values).fetchone() is not None
 
     def due_files(self, session_id: int) -> tuple[str, ...]:
@@ -152,13 +202,13 @@ class SessionReader:
 
     def possible(self, session_id: int, request: Request) -> Session:
         """Return a session for which a request may be made; raises as `ask` does."""
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             return possible_session(connection, session_id, request)
 
     def operation(self, session_id: int) -> AskedOperation | None:
         """Return the operation of a session that is not finished yet."""
         query = f"SELECT {_OPERATION_COLUMNS}, asked_at FROM operations WHERE session = ?"
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             row = connection.execute(query, (session_id,)).fetchone()
         if row is None:
             return None
@@ -167,14 +217,55 @@ class SessionReader:
     def operations(self) -> tuple[Operation, ...]:
         """Return all operations, in the order of their requests."""
         query = f"SELECT {_OPERATION_COLUMNS} FROM operations ORDER BY asked_at, session"
-        with self._index.changing() as connection:
+        with self._index.reading() as connection:
             rows = connection.execute(query).fetchall()
         # Outside of the lock: a plan may name a hundred thousand files.
         return tuple(map(_operation_of, rows))
 
+    def next_request(self, *, automatic: bool) -> Operation | None:
+        """Return the oldest request that can be begun; None if there is none.
+
+        Args:
+            automatic: whether a rule made it; else a person did.
+        """
+        with self._index.reading() as connection:
+            row = connection.execute(_NEXT_REQUEST, (automatic,)).fetchone()
+        return _operation_of(row) if row else None
+
+    def next_build(self) -> int | None:
+        """Return the session that was silent for longest of those that are queued to be built."""
+        with self._index.reading() as connection:
+            row = connection.execute(_NEXT_BUILD, (SessionStatus.QUEUED_BUILDING,)).fetchone()
+        return row[0] if row else None
+
+    def is_merged_into(self, session_id: int) -> bool:
+        """Tell whether a merge into a session is not complete: until then it must stay."""
+        query = (
+            "SELECT 1 FROM operations"
+            " WHERE plan IS NOT NULL AND json_extract(plan, '$.into') = ? LIMIT 1"
+        )
+        with self._index.reading() as connection:
+            return connection.execute(query, (session_id,)).fetchone() is not None
+
+    def has_begun(self) -> bool:
+        """Tell whether the steps of some plan are not all made yet."""
+        with self._index.reading() as connection:
+            query = "SELECT 1 FROM operations WHERE plan IS NOT NULL LIMIT 1"
+            return connection.execute(query).fetchone() is not None
+
+    def begun(self) -> tuple[Operation, ...]:
+        """Return the operations whose steps are not all made yet, in the order of requests."""
+        query = (
+            f"SELECT {_OPERATION_COLUMNS} FROM operations WHERE plan IS NOT NULL"
+            " ORDER BY asked_at, session"
+        )
+        with self._index.reading() as connection:
+            rows = connection.execute(query).fetchall()
+        return tuple(map(_operation_of, rows))
+
     def plans(self) -> tuple[Plan, ...]:
         """Return the plans whose steps are not all made yet."""
-        return tuple(op.plan for op in self.operations() if op.plan is not None)
+        return tuple(op.plan for op in self.begun() if op.plan is not None)
 
 
 def session_row(connection: sqlite3.Connection, session_id: int) -> Session:
@@ -195,9 +286,9 @@ def operation_row(connection: sqlite3.Connection, session_id: int) -> Operation 
 
 def in_trash(connection: sqlite3.Connection, entry: str) -> list[tuple[int, str]]:
     """Return number and status of the sessions in one folder of the trash."""
-    # Not LIKE, to which each underscore of the name is any character.
-    query = "SELECT id, status FROM sessions WHERE area = ? AND substr(folder, 1, ?) = ?"
-    values = (SessionArea.TRASH, len(entry) + 1, f"{entry}/")
+    # A range of names, for which there is an index: 0 is the character behind the slash.
+    query = "SELECT id, status FROM sessions WHERE +area = ? AND folder > ? AND folder < ?"
+    values = (SessionArea.TRASH, f"{entry}/", f"{entry}0")
     return connection.execute(query, values).fetchall()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,7 +29,7 @@ from engine.model.session import (
     SessionStatus,
     status_on_arrival,
 )
-from engine.state.database import stamp
+from engine.state.database import open_to_read, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -78,7 +78,8 @@ _SAME_KEY = (
 )
 
 _logger = logging.getLogger(__name__)
-SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
+_SESSION_FIELDS = tuple(f.name for f in fields(Session))
+SESSION_COLUMNS = ", ".join(_SESSION_FIELDS)
 
 
 class SessionKey(NamedTuple):
@@ -133,18 +134,24 @@ class SessionIndex:
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self._connection = open_index(path, durable)
-        # Reentrant: changes of a session count what is received inside their transaction. Taken
-        # before `_places_lock` where both are; a holder of that one never waits for this one.
+        self._reading = open_to_read(path)
+        # Reentrant: a change of a session forgets its place inside its transaction. Taken before
+        # `_places_lock` where both are; a holder of that one never waits for this one.
         self._lock = threading.RLock()
         """Guards the connection."""
+        self._reading_lock = threading.Lock()
+        """Guards the connection that reads: who counts or lists holds up nobody who writes."""
         self._places_lock = threading.Lock()
         """Guards the places. Apart, so that an object of a known session waits for no batch."""
         self._places: dict[SessionKey, SessionPlace] = {}
+        self._keys: dict[int, SessionKey] = {}
+        """The key of each session in `_places`."""
         self.session_writers = SessionWriters()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self.forgotten: Callable[[int], object] = lambda _: None
         """Called with each session whose place is forgotten; returns at once."""
-        self._receiving = self._count_receiving()
+        self._receiving = 0
+        """The last count; for `receiving` only."""
         self._run_is_confirmed = False
         """Whether this run recovered and started, so that its end may count as a clean stop."""
         self.objects_written, self.sessions_finished = ChangeSignal(), ChangeSignal()
@@ -191,12 +198,13 @@ class SessionIndex:
             if place is not None:  # another thread was faster
                 return place
             try:
-                place = self._find(key) or self._create(key, origin, make_folder)
+                place = self._find(key, origin.at) or self._create(key, origin, make_folder)
             except sqlite3.Error as error:
                 raise OutOfResources(f"session index: {error}") from error
             with self._places_lock:
                 # The next object finds the session and not a new one.
                 self._places[key] = replace(place, is_new=False)
+                self._keys[place.id] = key
                 self.session_writers.acquire(place.id)
             return place
 
@@ -229,6 +237,13 @@ class SessionIndex:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
 
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection for queries that see one committed state; waits for no writer."""
+        with self._reading_lock, self._reading:
+            self._reading.execute("BEGIN")
+            yield self._reading
+
     def notify_finished(self) -> None:
         """Wake the threads that act on finished sessions."""
         self.sessions_finished.notify()
@@ -236,47 +251,55 @@ class SessionIndex:
     def forget_place(self, session_id: int) -> None:
         """Look a session up anew when its next object arrives: its status has changed."""
         self._forget(session_id)
-        with self._lock:
-            self._receiving = self._count_receiving()
         self.forgotten(session_id)
 
     def knows_place(self, session_id: int) -> bool:
         """Tell whether further objects may join a session without being looked up anew."""
         with self._places_lock:
-            return any(place.id == session_id for place in self._places.values())
+            return session_id in self._keys
 
     def _forget(self, session_id: int) -> None:
         with self._places_lock:
-            self._places = {k: p for k, p in self._places.items() if p.id != session_id}
+            key = self._keys.pop(session_id, None)
+            if key is not None:
+                del self._places[key]
 
     def flush(self, seconds: float | None = None) -> bool:
         """Wait until everything queued so far is written; return False after `seconds`."""
         return self._writer.flush(seconds)
 
+    def flush_session(self, session_id: int, seconds: float) -> bool:
+        """Wait until no row of a session's objects waits; return False after `seconds`."""
+        return self._writer.flush_session(session_id, seconds)
+
     def sessions(self, status: SessionStatus | None = None) -> tuple[Session, ...]:
         """Return the sessions in a status (or all), the most recently changed first."""
         where, values = ("WHERE status = ?", (str(status),)) if status else ("", ())
         query = f"SELECT {SESSION_COLUMNS} FROM sessions {where} ORDER BY last_object_at DESC"
-        with self._lock:
-            rows = self._connection.execute(query, values).fetchall()
+        with self.reading() as connection:
+            rows = connection.execute(query, values).fetchall()
         return tuple(session_of(row) for row in rows)
 
     def objects(self, limit: int = 1000) -> tuple[ObjectRow, ...]:
         """Return the newest object rows, newest first."""
         query = f"SELECT {OBJECT_COLUMNS} FROM objects ORDER BY sequence DESC LIMIT ?"
-        with self._lock:
-            rows = self._connection.execute(query, (limit,)).fetchall()
+        with self.reading() as connection:
+            rows = connection.execute(query, (limit,)).fetchall()
         return tuple(ObjectRow(*row) for row in rows)
 
     def stored_files(self, session_id: int) -> frozenset[str]:
         """Return the files of a session that the index knows, relative to its folder."""
         query = "SELECT file FROM objects WHERE session = ? AND state = ?"
-        with self._lock:
-            rows = self._connection.execute(query, (session_id, ObjectState.STORED)).fetchall()
+        with self.reading() as connection:
+            rows = connection.execute(query, (session_id, ObjectState.STORED)).fetchall()
         return frozenset(row[0] for row in rows)
 
     def receiving(self) -> int:
         """Return how many sessions are being received."""
+        query = "SELECT COUNT(*) FROM sessions WHERE status = ?"
+        # Also while the disk fails, and after `close`: consoles show the engine then, too.
+        with suppress(sqlite3.Error), self.reading() as connection:
+            self._receiving = connection.execute(query, (SessionStatus.RECEIVING,)).fetchone()[0]
         return self._receiving
 
     def forget_empty(self, session_id: int) -> None:
@@ -284,7 +307,6 @@ class SessionIndex:
         with self._lock, self._connection:
             self._connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
             self._forget(session_id)
-            self._receiving = self._count_receiving()
 
     def today(self, midnight: datetime) -> Mapping[str, Today]:
         """Return what each receiver got since local `midnight`, for counters that go on."""
@@ -294,8 +316,8 @@ class SessionIndex:
             " SUM(state NOT IN ('stored', 'duplicate', 'filtered')), MAX(at)"
             " FROM objects WHERE at >= ? GROUP BY receiver"
         )
-        with self._lock:
-            rows = self._connection.execute(query, (stamp(midnight),)).fetchall()
+        with self.reading() as connection:
+            rows = connection.execute(query, (stamp(midnight),)).fetchall()
         day = midnight.date()
         return {
             receiver: Today(day, objects, size, failed, datetime.fromisoformat(last))
@@ -308,18 +330,22 @@ class SessionIndex:
             "SELECT calling_ae_title, address FROM senders WHERE associations > 0"
             " ORDER BY last_seen"
         )
-        with self._lock:
-            return tuple(self._connection.execute(query).fetchall())
+        with self.reading() as connection:
+            return tuple(connection.execute(query).fetchall())
 
     def counts_by_status(self) -> tuple[tuple[str, int], ...]:
         """Return how many sessions are in each status."""
         query = "SELECT status, COUNT(*) FROM sessions GROUP BY status"
-        with self._lock:
-            return tuple(self._connection.execute(query).fetchall())
+        with self.reading() as connection:
+            return tuple(connection.execute(query).fetchall())
 
     def backlog(self) -> Backlog:
         """Return how many object rows are not written yet."""
         return self._writer.backlog()
+
+    def recorded(self) -> int:
+        """Return how many rows were queued since the start."""
+        return self._writer.queued
 
     def is_alive(self) -> bool:
         """Tell whether the writer of rows runs."""
@@ -357,7 +383,7 @@ class SessionIndex:
         """Write queued rows, note the clean stop of a confirmed run, and close."""
         # First: rows that are still queued would be missing after a clean stop.
         self._writer.close()
-        with self._lock, closing(self._connection):
+        with self._lock, self._reading_lock, closing(self._connection), closing(self._reading):
             if not self._run_is_confirmed or self._writer.lost_rows:
                 return
             try:
@@ -383,26 +409,26 @@ class SessionIndex:
         ).fetchall()
         return [(*row, status_on_arrival(SessionStatus(row[2]))) for row in rows]
 
-    def _find(self, key: SessionKey) -> SessionPlace | None:
+    def _find(self, key: SessionKey, at: datetime) -> SessionPlace | None:
         for session_id, folder, status, becomes in self._candidates(key):
             if becomes is not None:
-                self._join(session_id, status, becomes)
+                self._join(session_id, status, becomes, at)
                 parts = tuple(folder.split("/"))
                 return SessionPlace(session_id, parts, key.area, session_id, has_history=True)
         return None
 
-    def _join(self, session_id: int, status: str, becomes: SessionStatus) -> None:
+    def _join(self, session_id: int, status: str, becomes: SessionStatus, at: datetime) -> None:
         """Bring a session back to receiving, for an object has arrived (XNAT 8.3)."""
         # The usual case while objects arrive, and no write at all.
         if becomes == status:
             return
         with self._connection:
             self._connection.execute(
-                # The reason of a conflict or error is over: the session is built again.
-                "UPDATE sessions SET status = ?, reason = '' WHERE id = ?",
-                (becomes, session_id),
+                # The reason of a conflict or error is over: the session is built again. The time is
+                # set before the object has its row: else the session would be due at once.
+                "UPDATE sessions SET status = ?, reason = '', last_object_at = ? WHERE id = ?",
+                (becomes, stamp(at), session_id),
             )
-        self._receiving = self._count_receiving()
 
     def _create(
         self,
@@ -435,7 +461,6 @@ class SessionIndex:
                     key.area,
                 ),
             )
-        self._receiving += 1
         number = cursor.lastrowid
         assert number is not None
         return SessionPlace(number, folder, key.area, number, is_new=True, has_history=has_history)
@@ -452,16 +477,10 @@ class SessionIndex:
                 return folder
         raise OutOfResources("no free session folder name")
 
-    def _count_receiving(self) -> int:
-        query = "SELECT COUNT(*) FROM sessions WHERE status = ?"
-        with self._lock:
-            count: int = self._connection.execute(query, (SessionStatus.RECEIVING,)).fetchone()[0]
-        return count
-
 
 def session_of(row: tuple[object, ...]) -> Session:
     """Return the session that a row of `SESSION_COLUMNS` describes."""
-    values = dict(zip((f.name for f in fields(Session)), row, strict=True))
+    values = dict(zip(_SESSION_FIELDS, row, strict=True))
     values["status"] = SessionStatus(str(values["status"]))
     values["area"] = SessionArea(str(values["area"]))
     if values["auto_archive"] is not None:

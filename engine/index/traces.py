@@ -165,7 +165,7 @@ def trace(index: Connection, key: TraceKey | None, text: str) -> TraceResult:
         "SELECT at, receiver, calling_ae_title, sop_instance_uid, state, status, reason, session,"
         " file FROM objects WHERE sop_instance_uid = ? ORDER BY sequence LIMIT ?"
     )
-    with index.changing() as connection:
+    with index.reading() as connection:
         found = connection.execute(sessions, (text, text, *hashes)).fetchall()
         rows = connection.execute(objects, (text, MAX_OBJECTS)).fetchall()
     return TraceResult(tuple(map(session_of, found)), tuple(TracedObject(*row) for row in rows))

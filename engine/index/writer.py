@@ -115,6 +115,8 @@ class RowWriter:
         self._wake = threading.Condition()
         self._closing = False
         self._writing: Sequence[Row] = ()
+        self.queued = 0
+        """How many rows were ever queued."""
         self.lost_rows = 0
         """How many rows were dropped before they could be written."""
         self._thread = threading.Thread(target=self._write_batches, name="index-writer")
@@ -124,13 +126,14 @@ class RowWriter:
         """Queue the final state of one object, or a use; it is written within the batch time."""
         with self._wake:
             self._waiting.append(row)
+            self.queued += 1
             if len(self._waiting) == 1:  # the writer sleeps until there is a first one
                 self._wake.notify_all()
 
     def backlog(self) -> Backlog:
         """Return how much is not written yet."""
         with self._wake:
-            rows = len(self._writing) + len(self._waiting)
+            rows = self._pending()
             oldest = next(iter(self._writing or self._waiting), None)
             return Backlog(rows, self.lost_rows, oldest.at if oldest else None)
 
@@ -141,12 +144,29 @@ class RowWriter:
     def flush(self, seconds: float | None = None) -> bool:
         """Wait until everything queued so far is written; return False after `seconds`."""
         with self._wake:
-            self._wake.wait_for(
-                # A thread that has ended would never wake us.
-                lambda: not (self._waiting or self._writing) or not self._thread.is_alive(),
-                seconds,
+            # Not until nothing waits: while objects arrive, something always does.
+            queued = self.queued
+            return self._wait_until(lambda: self.queued - self._pending() >= queued, seconds)
+
+    def flush_session(self, session_id: int, seconds: float) -> bool:
+        """Wait until no row of a session waits; return False after `seconds`."""
+
+        def is_written() -> bool:
+            return not any(
+                isinstance(row, ObjectRow) and row.session == session_id
+                for row in chain(self._writing, self._waiting)
             )
-            return not (self._waiting or self._writing)
+
+        with self._wake:
+            return self._wait_until(is_written, seconds)
+
+    def _wait_until(self, is_written: Callable[[], bool], seconds: float | None) -> bool:
+        # A thread that has ended would never wake us.
+        self._wake.wait_for(lambda: is_written() or not self._thread.is_alive(), seconds)
+        return is_written()
+
+    def _pending(self) -> int:
+        return len(self._writing) + len(self._waiting)
 
     def close(self) -> None:
         """Write what is queued and end the thread."""

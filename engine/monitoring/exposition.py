@@ -209,6 +209,10 @@ def _of_index(counters: Counters) -> Iterator[Metric]:
     for status, times in counters.sessions:
         sessions.add_metric((status,), times)
     yield sessions
+    work = "Sessions that are to be built, or that a request waits for."
+    yield _gauge("sessions_waiting", work, counters.sessions_waiting)
+    late = "How long the first of them has waited."
+    yield _gauge("sessions_wait_seconds", late, counters.longest_session_wait_seconds)
     yield from _of_queues(counters.queues)
     waiting = "Objects that are stored and not in the index yet."
     yield _gauge("index_rows_waiting", waiting, counters.rows_waiting)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from engine.api import ReceiverState
@@ -14,6 +14,7 @@ from engine.errors import EngineError, NotDelivered
 from engine.events import SecretsShown, counted
 from engine.events.monitoring import AlertTried
 from engine.host.terminal import visible
+from engine.index.listing import WorkWaiting, work_waiting
 from engine.metrics import QueueCounts
 from engine.monitoring.alerts.delivery import send_test_alert
 from engine.monitoring.exposition import render
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from engine.model.configuration import Configuration
 
 
+WORK_LATE_SECONDS = 900.0
+"""Work on sessions is late if one has waited for longer. It is slow while objects arrive."""
 LAG_SECONDS = 30.0
 """The index lags if an object's row has waited for longer."""
 
@@ -66,6 +69,11 @@ def _problems(
     # A batch takes 50 ms: such a wait means that the index can't be written.
     if counters.longest_wait_seconds > LAG_SECONDS:
         yield f"the index is {counters.longest_wait_seconds:.0f} s behind"
+    if counters.longest_session_wait_seconds > WORK_LATE_SECONDS:
+        minutes = counters.longest_session_wait_seconds / 60
+        waiting = counted(counters.sessions_waiting, "session")
+        verb = "waits" if counters.sessions_waiting == 1 else "wait"
+        yield f"{waiting} {verb} to be worked on, the first for {minutes:.0f} min"
     if counters.rows_lost:
         lost = counted(counters.rows_lost, "row")
         verb = "is" if counters.rows_lost == 1 else "are"
@@ -102,20 +110,29 @@ class Monitoring:
 
     def counters(self) -> Counters:
         """Return the counters since the engine started, and those of the index."""
-        backlog = self._index.backlog()
-        wait = 0.0
-        if backlog.oldest_at is not None:
-            oldest = datetime.fromisoformat(backlog.oldest_at)
-            # Not below zero: the clock may have been set back since.
-            wait = max(0.0, (self._clock.now() - oldest).total_seconds())
+        backlog, work = self._index.backlog(), self.work_waiting()
+        oldest = datetime.fromisoformat(backlog.oldest_at) if backlog.oldest_at else None
         return replace(
             self._metrics.counters(),
             sessions=self._index.counts_by_status(),
             queues=self._queues(),
             rows_waiting=backlog.rows,
             rows_lost=backlog.lost,
-            longest_wait_seconds=wait,
+            longest_wait_seconds=self._seconds_since(oldest),
+            sessions_waiting=work.sessions,
+            longest_session_wait_seconds=self._seconds_since(work.since),
         )
+
+    def work_waiting(self) -> WorkWaiting:
+        """Return the work on sessions that waits; none while the index can't be read."""
+        idle = timedelta(seconds=self._configuration().site.sessions.idle_seconds)
+        with suppress(EngineError):
+            return work_waiting(self._index, self._clock.now(), idle)
+        return WorkWaiting(0, None)
+
+    def _seconds_since(self, at: datetime | None) -> float:
+        # Not below zero: the clock may have been set back since.
+        return max(0.0, (self._clock.now() - at).total_seconds()) if at else 0.0
 
     def _queues(self) -> tuple[QueueCounts, ...]:
         """Return the queues of forward copies; none while they can't be read."""

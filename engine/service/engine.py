@@ -196,6 +196,7 @@ class Engine:
             sessions_receiving=self._index.receiving(),
             configuration_problem=self._configuration_problem,
             processes=self._processes.statuses() if self._processes is not None else (),
+            sessions_waiting=self.monitoring.work_waiting().sessions,
         )
 
     @property

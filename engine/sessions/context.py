@@ -54,7 +54,7 @@ class SessionContext:
         """Return whether all objects that were on their way have their file and their row."""
         # In this order: a writer queues its row before it releases the session.
         free = self.index.session_writers.wait_until_free(session_id, IDLE_WAIT_SECONDS)
-        return free and self.index.flush(IDLE_WAIT_SECONDS)
+        return free and self.index.flush_session(session_id, IDLE_WAIT_SECONDS)
 
 
 def project_of(session: Session) -> str:

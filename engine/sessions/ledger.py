@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict
 from json import dumps
 from time import monotonic
@@ -44,7 +45,7 @@ from engine.state.database import stamp
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from engine.host.clock import Clock
     from engine.index.writer import ObjectRow
@@ -66,9 +67,11 @@ def withdraw(connection: sqlite3.Connection, session: Session) -> None:
     Raises:
         SessionError: if the objects belong to the other session already.
     """
+    columns = "session, json_extract(plan, '$.into'), json_extract(plan, '$.leaves_rest')"
     query = (
-        "SELECT session, json_extract(plan, '$.into'), json_extract(plan, '$.leaves_rest')"
-        " FROM operations WHERE session = :id OR json_extract(plan, '$.into') = :id"
+        f"SELECT {columns} FROM operations WHERE session = :id UNION ALL"
+        f" SELECT {columns} FROM operations"
+        " WHERE plan IS NOT NULL AND json_extract(plan, '$.into') = :id"
     )
     # Once the rows have moved, the other session owns the files: too late to cancel.
     first, into, leaves_rest = connection.execute(query, {"id": session.id}).fetchone()
@@ -112,7 +115,7 @@ class SessionRepository(SessionReader):
         Raises:
             TransitionNotAllowed: if it does not follow from the present one.
         """
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             require_transition(session_row(connection, session_id).status, status)
             self._set_status(connection, session_id, status, reason)
             return session_row(connection, session_id)
@@ -129,7 +132,7 @@ class SessionRepository(SessionReader):
         If it is ready, the request `then` is queued in the same transaction.
         """
         status, reason = outcome
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             # An object that joined during the build is in no scan and no catalog yet: build again
             # later.
             if session_row(connection, session_id).status is SessionStatus.RECEIVING_INTERRUPT:
@@ -149,7 +152,7 @@ class SessionRepository(SessionReader):
         Raises:
             TransitionNotAllowed: if it can't be built in its present state.
         """
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             session = session_row(connection, session_id)
             require_request(session.status, SessionStatus.QUEUED_BUILDING)
             self._set_status(connection, session_id, SessionStatus.QUEUED_BUILDING, "")
@@ -161,7 +164,7 @@ class SessionRepository(SessionReader):
             TransitionNotAllowed: if it is not possible in the session's present state.
             SessionError: if it makes no sense for this session.
         """
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             self._queue(connection, possible_session(connection, session_id, request), request)
 
     def cancel(self, session_id: int) -> None:
@@ -173,7 +176,7 @@ class SessionRepository(SessionReader):
         Raises:
             SessionError: if nothing waits, or the session is merged or separated already.
         """
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             session, operation = (
                 session_row(connection, session_id),
                 operation_row(connection, session_id),
@@ -208,20 +211,20 @@ class SessionRepository(SessionReader):
 
     def refuse(self, session_id: int, status: SessionStatus, reason: str) -> None:
         """End a request that can't be carried out, with the reason."""
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             close_second(connection, session_id)
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
             self._set_status(connection, session_id, status, reason)
 
     def note_reason(self, session_id: int, reason: str) -> None:
         """Note why an operation on a session is not complete yet; its status stays."""
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             status = session_row(connection, session_id).status
             self._set_status(connection, session_id, status, reason)
 
     def return_to_queue(self, session_id: int) -> None:
         """Give a session the status that it had before a request whose steps are undone."""
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             operation = operation_row(connection, session_id)
             before = operation.previous if operation else SessionStatus.READY
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
@@ -233,7 +236,7 @@ class SessionRepository(SessionReader):
         Raises:
             Withdrawn: if it was cancelled meanwhile.
         """
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             require_wanted(connection, session_id)
             connection.execute(
                 "UPDATE operations SET plan = ? WHERE session = ?", (plan.to_json(), session_id)
@@ -241,7 +244,7 @@ class SessionRepository(SessionReader):
 
     def drop_request(self, session_id: int) -> None:
         """Forget a request that the session's state does not allow any more."""
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             connection.execute(
                 "DELETE FROM operations WHERE session = ? AND plan IS NULL", (session_id,)
             )
@@ -256,7 +259,7 @@ class SessionRepository(SessionReader):
             TransitionNotAllowed: if the session's status has changed meanwhile.
             SessionConflict: if another session has got the folder meanwhile.
         """
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             session = session_row(connection, session_id)
             status = WORKING_STATUS[request.kind]
             require_transition(session.status, status)
@@ -280,7 +283,7 @@ class SessionRepository(SessionReader):
 
     def finish(self, session_id: int, plan: Plan) -> None:
         """Note that all steps of a plan are made, and remove the operation."""
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
             if plan.into is None:
                 self._finish_move(connection, session_row(connection, session_id), plan)
@@ -308,11 +311,10 @@ class SessionRepository(SessionReader):
         connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
         self._index.forget_place(session_id)
         note_finished(connection, into, SessionStatus.ARCHIVED, stamp(self._clock.now()))
-        self._changes.notify()
 
     def note_anonymized(self, session_id: int, plan: Plan, *, lost: Collection[str] = ()) -> None:
         """Note what became of objects by their project's script; again has no effect."""
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             note_anonymization(connection, session_id, plan, lost)
 
     def note_merge(self, session_id: int, plan: Plan) -> None:
@@ -323,7 +325,7 @@ class SessionRepository(SessionReader):
         """
         # A separation moves some rows; a merge moves all of them, and drops those that it replaced.
         give = note_separation if plan.leaves_rest else move_rows_to_merged
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             # In one transaction with the rows: a cancel comes before it, or finds the rows gone.
             require_wanted(connection, session_id)
             give(connection, session_id, plan)
@@ -332,43 +334,42 @@ class SessionRepository(SessionReader):
         self, session_id: int, moved: Iterable[Moved], *, up_to: int | None = None
     ) -> None:
         """Note that objects of a session have other file names; of those up to a row, if given."""
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             rename(connection, session_id, moved, up_to)
 
     def insert_missing_rows(self, rows: Iterable[ObjectRow]) -> None:
         """Give stored objects that have no row theirs."""
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             insert_missing_rows(connection, rows)
 
     def note_duplicate(self, session_id: int, file: str, of: str) -> None:
         """Note that an object is the same as another of its session, whose file stays."""
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             note_duplicate(connection, session_id, file, of)
 
     def note_built(self, session_id: int, built: BuiltSession) -> None:
         """Note what an archived session has become by a merge."""
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             _set_size(connection, session_id, built)
 
     def recount(self, session_id: int) -> None:
         """Count a session's objects by their rows."""
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             recount(connection, session_id)
 
     def forget_empty(self, session_id: int) -> bool:
         """Remove the row of a session that was found empty, unless an object came meanwhile."""
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             # An object that joined since has made it RECEIVING_INTERRUPT.
             is_empty = session_row(connection, session_id).status is SessionStatus.BUILDING
             if is_empty:
                 connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
                 self._index.forget_place(session_id)
-                self._changes.notify()
         return is_empty
 
     def forget(self, session_id: int) -> None:
         """Remove the row of a session whose files are gone for good; its objects' history stays."""
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             _forget(connection, session_id)
 
     def forget_trash(self, entry: str) -> bool:
@@ -377,7 +378,7 @@ class SessionRepository(SessionReader):
         Returns:
             Whether the folder may be removed: no session of it is to be restored.
         """
-        with self._index.changing() as connection:
+        with self._changing() as connection:
             sessions = in_trash(connection, entry)
             # A session that is queued for restoring has another status.
             if any(status != SessionStatus.DELETED for _, status in sessions):
@@ -385,6 +386,13 @@ class SessionRepository(SessionReader):
             for session_id, _ in sessions:
                 _forget(connection, session_id)
         return True
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """Yield the index for one transaction, and wake who waits for a session once it is over."""
+        with self._index.changing() as connection:
+            yield connection
+        self._changes.notify()
 
     def _queue(self, connection: sqlite3.Connection, session: Session, request: Request) -> None:
         connection.execute(
@@ -405,7 +413,6 @@ class SessionRepository(SessionReader):
         )
         # The next object must look the session up again: it may not be allowed to join any more.
         self._index.forget_place(session_id)
-        self._changes.notify()
 
 
 def _forget(connection: sqlite3.Connection, session_id: int) -> None:

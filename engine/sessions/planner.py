@@ -251,7 +251,7 @@ class Planner:
         if existing.status is not SessionStatus.ARCHIVED:
             raise SessionConflict(*reasons, f"the archived session is {existing.status} just now")
         # The other merge gives scans and names that this plan would have to know.
-        if any(plan.into == existing.id for plan in self._context.ledger.plans()):
+        if self._context.ledger.is_merged_into(existing.id):
             raise SessionConflict(*reasons, BEING_MERGED)
         archived = self.describe(existing)
         reasons += conflicts_between(

@@ -24,7 +24,7 @@ from engine.sessions.ledger import SessionRepository
 from engine.sessions.planner import Planner
 from engine.sessions.reconcile import audit
 from engine.sessions.recovery import adopt, adopt_findings
-from engine.sessions.worker import Lifecycle, SessionWorker
+from engine.sessions.worker import Lifecycle, Pace, SessionWorker
 from engine.settings import Durability
 from engine.state.routes import StudyRoutes
 from engine.state.schema import repair
@@ -117,9 +117,11 @@ class SessionService:
             same_data_set,
             lambda project: configuration().pet_mr(project),
         )
-        self._lifecycle = Lifecycle(self._session_context, self._policy, expiry)
+        stopping = threading.Event()
+        pace = Pace(clock, index.recorded, stopping.wait)
+        self._lifecycle = Lifecycle(self._session_context, self._policy, expiry, pace)
         self._wakeup_pipe = WakeupPipe(settings.wakeup_file)
-        self._timer = SessionWorker(self._lifecycle, self._wakeup_pipe)
+        self._timer = SessionWorker(self._lifecycle, self._wakeup_pipe, stopping)
 
     @translate_sqlite_errors()
     def recover(self, *, clean: bool) -> Recovered | None:

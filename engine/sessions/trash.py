@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import threading
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -54,22 +55,33 @@ class Trash:
         self._journal = journal
         self._clock = clock
         self._expiry = expiry
-        self._purge_at = 0.0
+        self._look_at = 0.0
+        self._old: deque[str] = deque()
+        self._purged = 0
 
-    def purge(self, days: float) -> None:
-        """Remove what has been there for some days, if the last look was a while ago.
+    def purge_next(self, days: float) -> bool:
+        """Remove the next entry that has been there for some days; return False if none is left.
 
-        Entries that an operation needs stay, and so do sessions that are to be restored.
+        Old entries are looked for once an hour. Entries that an operation needs stay, and so do
+        sessions that are to be restored.
         """
-        if self._clock.monotonic() < self._purge_at:
-            return
-        self._purge_at = self._clock.monotonic() + PURGE_SECONDS
-        # A merge that is not complete may still be undone, and takes its objects from there.
-        needed = {name for plan in self._ledger.plans() for name in plan.trash_entries}
-        old = sorted(self._older_than(self._expiry.now() - timedelta(days=days)))
-        purged = sum(self._remove(name) for name in old if name not in needed)
-        if purged:
-            self._journal.record(TrashPurged(entries=purged))
+        if not self._old and self._clock.monotonic() >= self._look_at:
+            self._look_at = self._clock.monotonic() + PURGE_SECONDS
+            # A merge that is not complete may still be undone, and takes its objects from there.
+            needed = {name for plan in self._ledger.plans() for name in plan.trash_entries}
+            old = sorted(self._older_than(self._expiry.now() - timedelta(days=days)))
+            self._old.extend(name for name in old if name not in needed)
+        if not self._old:
+            self.report()
+            return False
+        self._purged += self._remove(self._old.popleft())
+        return True
+
+    def report(self) -> None:
+        """Record how many entries were removed since the last report."""
+        if self._purged:
+            self._journal.record(TrashPurged(entries=self._purged))
+        self._purged = 0
 
     def _older_than(self, moment: datetime) -> Iterator[str]:
         # Names begin with local times: a day more covers every change of the zone.

@@ -8,23 +8,26 @@ join or interrupt is decided by `SessionIndex.session_for`.
 from __future__ import annotations
 
 import logging
-import math
 import sqlite3
 import threading
+import time
+from collections.abc import Callable
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import replace
+from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, NotFound, TransitionNotAllowed
 from engine.events import ObjectsAdopted
 from engine.index.database import translate_sqlite_errors
-from engine.index.operations import OperationKind, Request
+from engine.index.operations import AUTO_ARCHIVE, OperationKind, Request
 from engine.model.project import AutoArchive
 from engine.model.session import SessionStatus
 from engine.sessions.builder import Builder
 from engine.sessions.context import describe_error, effective_code
 from engine.sessions.folders.staging import Interrupted
+from engine.sessions.idle import IdleSessions
 from engine.sessions.planner import Planner
 from engine.sessions.reconcile import repair
 from engine.sessions.recovery import adopt_left
@@ -32,57 +35,95 @@ from engine.sessions.runner import OperationRunner
 from engine.sessions.trash import ExpiryClock, Trash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
 
     from engine.host.clock import Clock
     from engine.host.wakeup import WakeupPipe
     from engine.index.operations import Operation
     from engine.model.session import Session
     from engine.sessions.context import SessionContext, SessionPolicy
+    from engine.storage.scans import ReadStored, StoredObject
 
 
-class _LastObject(NamedTuple):
-    stamp: str
-    """When the last object came, as the index has it."""
-    at: float
-    """The same, by the monotonic clock."""
-
-
-class IdleTimes:
-    """Measures how long each session got no object, on the monotonic clock; for one thread."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._heard: dict[int, _LastObject] = {}
-        self._looked_at = -math.inf
-
-    def seconds(self, receiving: Iterable[tuple[int, str]]) -> Mapping[int, float]:
-        """Return for how long sessions have been silent, the longest first.
-
-        Args:
-            receiving: all sessions that are being received, with the time of their last object.
-        """
-        now, monotonic = self._clock.now(), self._clock.monotonic()
-        since_last_look = monotonic - self._looked_at
-        heard = {}
-        for session, stamp in receiving:
-            known = self._heard.get(session)
-            if known is None or known.stamp != stamp:
-                age = (now - datetime.fromisoformat(stamp)).total_seconds()
-                # The wall clock may have stepped. A time in the future counts as now; a time that
-                # is new at this look counts as no older than the last look.
-                known = _LastObject(stamp, monotonic - min(max(age, 0.0), since_last_look))
-            heard[session] = known
-        self._heard, self._looked_at = heard, monotonic
-        silent = {session: monotonic - known.at for session, known in heard.items()}
-        return dict(sorted(silent.items(), key=lambda item: -item[1]))
-
-
-AUTO_ARCHIVE = "auto-archive"
 RETRY_SECONDS = 5.0
 """Pause before work that failed is tried again."""
 
+Step = Callable[[], bool]
+"""Does one piece of work; returns False if there is none."""
+
 _logger = logging.getLogger(__name__)
+
+
+# Measured beside 4,000 objects a second: the thread has 6 % of the time then.
+PAUSE = 12.0
+"""The pause after work, in processor times of the work, while objects arrive without a break."""
+PAUSE_WHEN_LATE = 1.0
+LATE_SECONDS = 3600.0
+"""After so long without an end, the work gets half of the time: else it might never end."""
+BUSY_RATE = 100.0
+"""Objects per second from which on they count as arriving without a break."""
+LEAST_SECONDS = 0.001
+LONGEST_SECONDS = 0.25
+"""Longest pause: a request that comes meanwhile waits for its end."""
+
+
+class Pace:
+    """Slows the work on sessions down while objects arrive; used by the thread that works.
+
+    Both are in one process, in which one Python thread runs at a time: beside work without pauses,
+    reception had half of its speed.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        arrived: Callable[[], int],
+        wait: Callable[[float], object] = time.sleep,
+        worked: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """Take what is measured.
+
+        Args:
+            clock: the time.
+            arrived: returns how many objects arrived so far.
+            wait: returns after some seconds, or when the engine stops.
+            worked: returns the processor time of the calling thread, in seconds.
+        """
+        self._clock = clock
+        self._arrived = arrived
+        self._wait = wait
+        self._worked = worked
+        self.begin()
+
+    def begin(self) -> None:
+        """Note that work begins after there was none."""
+        self._began_at = self._at = self._clock.monotonic()
+        self._arrived_before, self._worked_before = self._arrived(), self._worked()
+
+    def paced(self, read: ReadStored) -> ReadStored:
+        """Return a function that reads objects and pauses between them."""
+
+        def read_and_breathe(folder: Path, file: str) -> StoredObject:
+            self.breathe()
+            return read(folder, file)
+
+        return read_and_breathe
+
+    def breathe(self) -> None:
+        """Pause in proportion to the work since the last call, if objects arrived since."""
+        worked = self._worked() - self._worked_before
+        if worked < LEAST_SECONDS:
+            return
+        now, arrived = self._clock.monotonic(), self._arrived()
+        # The time includes the last pause: an object now and then is no stream of them.
+        rate = (arrived - self._arrived_before) / max(now - self._at, LEAST_SECONDS)
+        self._at, self._arrived_before = now, arrived
+        is_late = now - self._began_at > LATE_SECONDS
+        pause = worked * (PAUSE_WHEN_LATE if is_late else PAUSE) * min(1.0, rate / BUSY_RATE)
+        if pause > 0:
+            self._wait(min(pause, LONGEST_SECONDS))
+        self._worked_before = self._worked()
 
 
 class Lifecycle:
@@ -93,11 +134,22 @@ class Lifecycle:
         session_context: SessionContext,
         policy: Callable[[], SessionPolicy],
         expiry: ExpiryClock | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        """Take the parts, and the time by which the trash expires, if others use it too."""
+        """Take the parts.
+
+        Args:
+            session_context: what the work needs.
+            policy: returns the settings in force.
+            expiry: the time by which the trash expires, if others use it too.
+            pace: slows the work down while objects arrive; None if none arrives.
+        """
+        if pace is not None:
+            session_context = replace(session_context, read=pace.paced(session_context.read))
+        self._pace = pace
         self._context = session_context
         self._policy = policy
-        self._silence = IdleTimes(session_context.clock)
+        self._idle = IdleSessions(session_context.clock, session_context.ledger)
         self._trash = Trash(
             *(session_context.areas, session_context.ledger),
             *(session_context.journal, session_context.clock),
@@ -106,6 +158,8 @@ class Lifecycle:
         planner = Planner(session_context)
         self._operator = OperationRunner(session_context, planner)
         self._builder = Builder(session_context, planner, self._operator, self._archived_by_itself)
+        self._left_idle: Iterator[int] | None = None
+        """Silent sessions that the last run had no time for."""
         self._left: SimpleQueue[tuple[Sequence[int], Collection[int]]] = SimpleQueue()
         """Sessions that a receiving process held when it ended, and inodes of its objects."""
 
@@ -140,52 +194,94 @@ class Lifecycle:
                 ledger.change(session.id, SessionStatus.RECEIVING)
 
     def run_due(self, stopping: Callable[[], bool] = lambda: False) -> float:
-        """Do everything that is due and return after how many seconds to look again.
+        """Do what is due and return after how many seconds to look again.
+
+        Requests of people are looked for between any two steps of other work. The rest is left for
+        the next run after `RETRY_SECONDS`, so that work that failed is retried then.
 
         Args:
-            stopping: asked between two sessions; the rest is left for the next run if it says so.
+            stopping: asked before each step; the rest is left for the next run if it says so.
         """
+        if self._pace is not None and self._left_idle is None:
+            self._pace.begin()
         self._adopt_left()
         # Each time, not only at the start: an operation that failed for want of room is retried
         # here.
         self.recover()
-        policy, later = self._policy(), _targets(self._operations())
-        for session_id, seconds in self._silence.seconds(self._context.ledger.receiving()).items():
-            # Sorted: all that follow got an object even later.
-            if seconds < policy.idle_seconds:
-                break
-            if stopping():
+        policy, clock = self._policy(), self._context.clock
+        until = clock.monotonic() + RETRY_SECONDS
+        # The next run goes on where this one stops: sessions that can't be built just now don't
+        # hold up those behind them.
+        idle, self._left_idle = self._left_idle or self._idle.due(policy.idle_seconds), None
+        self._run_asked(stopping)
+        for _ in self._background(idle, policy.trash_days, stopping):
+            self._breathe()
+            self._run_asked(stopping)
+            if clock.monotonic() >= until:
+                self._left_idle = idle
                 return 0
-            # Its folder and rows are still changed by a merge that is not complete.
-            if session_id not in later:
-                self._build(session_id)
-        self.run_requests(stopping)
-        self._trash.purge(policy.trash_days)
+        if stopping():
+            self._trash.report()
+            return 0
         return self._pause(policy.idle_seconds)
 
     def run_requests(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Carry out all queued requests, and those that they queue in turn."""
-        while not stopping():
-            operations = self._operations()
-            later = _targets(operations)
-            # Read anew in each round: a build may queue the archive, a separation two more builds.
-            queued = self._context.ledger.in_status(SessionStatus.QUEUED_BUILDING)
-            builds = [session.id for session in queued if session.id not in later]
-            requests = [op for op in operations if op.plan is None and op.session not in later]
-            if builds:
-                self._build(builds[0])
-            elif requests:
-                self._perform(requests[0])
-            else:
-                return
+        for _ in _by_turns((*self._asked, self._run_automatic), stopping):
+            pass
 
-    def _operations(self) -> tuple[Operation, ...]:
-        return self._context.ledger.operations()
+    @property
+    def _asked(self) -> tuple[Step, Step]:
+        """The steps that people wait for: their requests, and builds that they or a move want."""
+        return partial(self._run_request, automatic=False), self._run_build
+
+    def _run_asked(self, stopping: Callable[[], bool]) -> None:
+        for _ in _by_turns(self._asked, stopping):
+            self._breathe()
+
+    def _breathe(self) -> None:
+        if self._pace is not None:
+            self._pace.breathe()
+
+    def _background(
+        self, idle: Iterator[int], trash_days: float, stopping: Callable[[], bool]
+    ) -> Iterator[None]:
+        """Do what nobody waits for; yield after each step."""
+        steps = (
+            partial(self._build_idle, idle),
+            self._run_automatic,
+            partial(self._trash.purge_next, trash_days),
+        )
+        yield from _by_turns(steps, stopping)
+
+    def _build_idle(self, idle: Iterator[int]) -> bool:
+        session_id = next(idle, None)
+        if session_id is None:
+            return False
+        # Its folder and rows are still changed by a merge that is not complete.
+        if not self._context.ledger.is_merged_into(session_id):
+            self._build(session_id)
+        return True
+
+    def _run_build(self) -> bool:
+        session_id = self._context.ledger.next_build()
+        if session_id is not None:
+            self._build(session_id)
+        return session_id is not None
+
+    def _run_automatic(self) -> bool:
+        return self._run_request(automatic=True)
+
+    def _run_request(self, *, automatic: bool) -> bool:
+        # Read anew each time: a build may queue the archive, a separation two more builds.
+        operation = self._context.ledger.next_request(automatic=automatic)
+        if operation is not None:
+            self._perform(operation)
+        return operation is not None
 
     def _resume(self) -> None:
-        for operation in self._operations():
-            if operation.plan is not None:
-                self._perform(operation)
+        for operation in self._context.ledger.begun():
+            self._perform(operation)
 
     def _perform(self, operation: Operation) -> None:
         begun = operation.plan is not None
@@ -230,20 +326,24 @@ class Lifecycle:
         return Request(OperationKind.ARCHIVE, AUTO_ARCHIVE, merge=True, overwrite=overwrite)
 
     def _pause(self, idle_seconds: float) -> float:
-        """Return the seconds until the next look.
-
-        A session that begins meanwhile can't be due before the idle time is over.
-        """
-        if any(operation.plan for operation in self._operations()):
+        """Return the seconds until the next look."""
+        if self._context.ledger.has_begun():
             return RETRY_SECONDS
-        silences = self._silence.seconds(self._context.ledger.receiving()).values()
-        left = idle_seconds - next(iter(silences), 0.0)
+        left = self._idle.seconds_left(idle_seconds)
         return left if left > 0 else RETRY_SECONDS
 
 
-def _targets(operations: Iterable[Operation]) -> frozenset[int | None]:
-    """Return the sessions that a merge is not complete with: until then they must stay."""
-    return frozenset(operation.plan.into for operation in operations if operation.plan)
+def _by_turns(steps: Sequence[Step], stopping: Callable[[], bool]) -> Iterator[None]:
+    """Take steps of several kinds in turn until nothing is left to do; yield after each."""
+    is_left = True
+    while is_left:
+        is_left = False
+        for step in steps:
+            if stopping():
+                return
+            if step():
+                is_left = True
+                yield
 
 
 def _describe_defect(error: Exception) -> str:
@@ -255,10 +355,13 @@ def _describe_defect(error: Exception) -> str:
 class SessionWorker:
     """Runs a lifecycle until it is stopped."""
 
-    def __init__(self, lifecycle: Lifecycle, wakeup_pipe: WakeupPipe) -> None:
+    def __init__(
+        self, lifecycle: Lifecycle, wakeup_pipe: WakeupPipe, stopping: threading.Event
+    ) -> None:
+        """Take the lifecycle, what wakes the thread, and what `stop` is to set."""
         self._lifecycle = lifecycle
         self._wakeup_pipe = wakeup_pipe
-        self._stopping = threading.Event()
+        self._stopping = stopping
         self._thread = threading.Thread(target=self._run, name="session-timer")
 
     def start(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from engine.api.sessions import SessionOrder
 from engine.host.clock import SystemClock
-from engine.index.listing import find_sessions, session_page
+from engine.index.listing import find_sessions, session_page, work_waiting
 from engine.index.reader import IndexReader
 from engine.index.store import SessionIndex
 from engine.model.queries import parse_query
@@ -83,11 +83,11 @@ def measure(index: SessionIndex, path: Path) -> Iterator[tuple[str, float]]:
         query = parse_query(words, NOW)
         name = f"list {' '.join(words) or 'all'}, first {_PAGE}"
         yield name, _median_ms(lambda query=query: find_sessions(index, query, _PAGE))  # type: ignore[misc]
-    yield "who is received", _median_ms(ledger.receiving)
-    yield (
-        "what is queued",
-        _median_ms(lambda: ledger.in_status(SessionStatus.QUEUED_BUILDING) + ledger.operations()),
-    )
+    yield "which sessions are silent", _median_ms(lambda: ledger.silent(stamp(NOW), ("", 0), 64))
+    yield "the next request", _median_ms(lambda: ledger.next_request(automatic=False))
+    yield "the next build", _median_ms(ledger.next_build)
+    idle = timedelta(minutes=5)
+    yield "how much work waits", _median_ms(lambda: work_waiting(index, NOW, idle))
     yield "in the archive already", _median_ms(lambda: ledger.archived_as("P07", "S000007"))
 
 

@@ -11,8 +11,8 @@ import pytest
 from engine import events
 from engine.events import Event, counted
 from engine.events.sessions import SessionArchived
+from engine.index.operations import AUTO_ARCHIVE
 from engine.sessions.builder import DIRECT_ARCHIVE, PET_MR_RULE
-from engine.sessions.worker import AUTO_ARCHIVE
 
 EXAMPLES: list[tuple[Event, str]] = [
     (

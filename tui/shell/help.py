@@ -256,7 +256,12 @@ def _load(snapshot: EngineSnapshot) -> tuple[Fact, ...]:
         ("receivers", ", ".join(f"{n} {state}" for state, n in states.items()) or "none"),
         ("associations", f"{len(snapshot.associations)} of {snapshot.maximum_associations}"),
         ("since start", f"{counted(totals.stored, 'object')} stored, {totals.failed:,} failed"),
+        *_waiting(snapshot.sessions_waiting),
     )
+
+
+def _waiting(sessions: int) -> tuple[Fact, ...]:
+    return (("to be worked on", counted(sessions, "session")),) if sessions else ()
 
 
 def _process(process: ProcessStatus) -> str:

@@ -43,4 +43,4 @@ def test_the_benchmark_measures_what_it_says(tmp_path: Path) -> None:
         names = [name for name, milliseconds in measured if milliseconds > 0]
     assert names[0] == "page all by changed"
     assert "list all, first 1000" in names
-    assert len(names) == 15
+    assert len(names) == 17

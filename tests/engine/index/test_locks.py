@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,7 +17,7 @@ from engine.state.routes import StudyRoutes
 from engine.state.studies import LabelKey, StudyLabels
 from engine.state.uid_maps import SqliteUidMaps
 from engine.storage.folders import FlushedFolders
-from tests.engine.index.test_index import KEY, NOW, ORIGIN, folder
+from tests.engine.index.test_index import KEY, ORIGIN, folder
 from tests.guarded import guarded
 
 if TYPE_CHECKING:
@@ -52,20 +52,14 @@ def enter(context: AbstractContextManager[object]) -> None:
         (lambda index: index.is_open(KEY), ("_places",), PLACES),
         (lambda index: index.is_open(KEY), CONNECTION, LOCK),
         (lambda index: index.session_for(KEY, ORIGIN, folder), CONNECTION, LOCK),
-        (lambda index: index.session_for(KEY, ORIGIN, folder), ("_places",), PLACES),
+        (lambda index: index.session_for(KEY, ORIGIN, folder), ("_places", "_keys"), PLACES),
         (lambda index: index.copies(KEY, "1.2.3"), CONNECTION, LOCK),
         (lambda index: enter(index.changing()), CONNECTION, LOCK),
-        (lambda index: index.forget_place(1), ("_places",), PLACES),
-        (lambda index: index.forget_place(1), ("_receiving", *CONNECTION), LOCK),
-        (lambda index: index.forget_empty(1), ("_places",), PLACES),
-        (lambda index: index.forget_empty(1), ("_receiving", *CONNECTION), LOCK),
-        (lambda index: index._count_receiving(), CONNECTION, LOCK),
-        (lambda index: index.sessions(), CONNECTION, LOCK),
-        (lambda index: index.objects(), CONNECTION, LOCK),
-        (lambda index: index.stored_files(1), CONNECTION, LOCK),
-        (lambda index: index.today(NOW), CONNECTION, LOCK),
-        (lambda index: index.known_callers(), CONNECTION, LOCK),
-        (lambda index: index.counts_by_status(), CONNECTION, LOCK),
+        (lambda index: index.forget_place(1), ("_keys",), PLACES),
+        (lambda index: index.forget_empty(1), ("_keys",), PLACES),
+        (lambda index: index.forget_empty(1), CONNECTION, LOCK),
+        (lambda index: index.knows_place(1), ("_keys",), PLACES),
+        (lambda index: enter(index.reading()), ("_reading",), "_reading_lock"),
         (lambda index: index.observe(()), CONNECTION, LOCK),
         (lambda index: index.begin_run(), CONNECTION, LOCK),
         (lambda index: index.close(), CONNECTION, LOCK),
@@ -76,38 +70,6 @@ def test_the_index(
 ) -> None:
     with guarded(index, *fields, by=getattr(index, lock)):
         call(index)
-
-
-class ReleasedLock:
-    """Writes down what other threads see when a lock is theirs again."""
-
-    def __init__(self, lock: AbstractContextManager[object], look: Callable[[], object]) -> None:
-        """Take the lock, which may be entered again by its owner, and what they see."""
-        self._lock = lock
-        self._look = look
-        self._depth = 0
-        self.seen: list[object] = []
-
-    def __enter__(self) -> None:
-        self._lock.__enter__()
-        self._depth += 1
-
-    def __exit__(self, *failure: Any) -> None:
-        self._depth -= 1
-        if not self._depth:
-            self.seen.append(self._look())
-        self._lock.__exit__(*failure)
-
-
-def test_no_thread_finds_a_session_removed_that_still_counts_as_received(
-    index: SessionIndex, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = index.session_for(KEY, ORIGIN, folder)
-    lock = ReleasedLock(index._lock, index.receiving)
-    monkeypatch.setattr(index, "_lock", lock)
-    assert index.receiving() == 1
-    index.forget_empty(place.id)
-    assert lock.seen[0] == 0
 
 
 def test_the_rows_that_are_written(index: SessionIndex) -> None:

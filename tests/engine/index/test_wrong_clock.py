@@ -14,6 +14,7 @@ from engine.index.operations import OperationKind, Request
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions.folders import transfer
 from engine.sessions.trash import ExpiryClock, Trash
+from tests.counting import counted_index
 from tests.engine.index.depot import IDLE_SECONDS, Depot, depot_in
 from tests.engine.sessions.test_archive import ask, ready
 
@@ -110,6 +111,24 @@ def test_a_clock_that_jumps_between_two_looks_changes_nothing_of_a_known_silence
     assert depot.session(session).status is S.RECEIVING
 
 
+def test_all_sessions_are_read_only_until_those_from_before_a_step_are_built(depot: Depot) -> None:
+    def statements() -> str:
+        with counted_index(depot.index) as counts:
+            look(depot)
+        return " ".join(counts.statements)
+
+    every = "SELECT id, last_object_at FROM sessions WHERE status = 'RECEIVING' AND"
+    session = depot.receive()
+    assert every in statements()
+    depot.clock.step(-5 * HOUR)
+    assert every not in statements()  # it asks for those that are silent by the wall clock
+    depot.clock.advance(IDLE_SECONDS)
+    statements()
+    assert depot.session(session).status is S.READY
+    statements()
+    assert every in statements()
+
+
 def in_trash(depot: Depot, **values: Any) -> int:
     session = ready(depot, **values)
     ask(depot, session, OperationKind.DELETE)
@@ -159,7 +178,9 @@ def test_a_session_that_somebody_wants_back_is_not_purged(
             assert depot.session(session).status is S.MOVING
         else:
             expiry = ExpiryClock(depot.clock, depot.journal)
-            Trash(depot.areas, depot.ledger, depot.journal, depot.clock, expiry).purge(30)
+            trash = Trash(depot.areas, depot.ledger, depot.journal, depot.clock, expiry)
+            assert trash.purge_next(30)
+            assert not trash.purge_next(30)
         assert len(depot.objects(SessionArea.TRASH)) == 1
         assert depot.told(TrashPurged) == []
     look(depot)

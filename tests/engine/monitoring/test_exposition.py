@@ -42,6 +42,8 @@ COUNTERS = Counters(
     queues=(QueueCounts("PACS", 4, 1, 9),),
     rows_waiting=2,
     longest_wait_seconds=0.5,
+    sessions_waiting=3,
+    longest_session_wait_seconds=899.0,
 )
 
 
@@ -73,6 +75,8 @@ def test_everything_that_is_counted_is_a_sample() -> None:
         "dicomdock_forward_waiting PACS": 4,
         "dicomdock_forward_given_up PACS": 1,
         "dicomdock_forward_sent_total PACS": 9,
+        "dicomdock_sessions_waiting": 3,
+        "dicomdock_sessions_wait_seconds": 899,
         "dicomdock_index_rows_waiting": 2,
         "dicomdock_index_lag_seconds": 0.5,
         "dicomdock_receiver_listening XNAT:8104": 1,
@@ -143,6 +147,13 @@ def test_an_engine_without_complaint_is_well() -> None:
             (),
             "",
             "the index is 99 s behind",
+        ),
+        (
+            make_snapshot(),
+            replace(COUNTERS, longest_session_wait_seconds=1200.0),
+            (),
+            "",
+            "3 sessions wait to be worked on, the first for 20 min",
         ),
         (
             make_snapshot(),

@@ -177,7 +177,8 @@ def test_an_index_that_is_full_or_locked_is_told_in_words_whatever_is_asked_for(
     def full() -> NoReturn:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(depot.index, "changing", full)
+    for way in ("changing", "reading"):
+        monkeypatch.setattr(depot.index, way, full)
     for ask in (
         lambda: sessions.detail(number),
         lambda: sessions.preview_archive(number),

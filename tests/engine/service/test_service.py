@@ -114,7 +114,7 @@ def test_what_is_sent_shows_in_the_snapshot_and_on_disk(
     assert (status.state, status.objects_today) == (ReceiverState.LISTENING, 5)
     assert status.last_object_at is not None
     assert (snapshot.totals.received, snapshot.totals.stored) == (5, 5)
-    assert snapshot.sessions_receiving == 1
+    assert (snapshot.sessions_receiving, snapshot.sessions_waiting) == (1, 0)
     assert snapshot.latency.p50_ms is not None
     files = stored_files(settings.data_dir)
     folders = {file.relative_to(settings.prearchive_dir).parts[0] for file in files}

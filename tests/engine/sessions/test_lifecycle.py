@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from engine.errors import SessionError, TransitionNotAllowed, UnreadableObject
 from engine.events.sessions import SessionArchived, SessionBuilt, SessionFailed
+from engine.index.listing import WorkWaiting, work_waiting
 from engine.index.operations import OperationKind, Request
 from engine.model.project import AutoArchive
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions import builder
+from engine.sessions.builder import Builder
 from engine.sessions.context import effective_code
 from engine.sessions.folders import building
 from engine.sessions.folders.stored_objects import read_stored
 from engine.sessions.ledger import SessionRepository
+from engine.sessions.worker import RETRY_SECONDS
 from tests.engine.index.depot import IDLE_SECONDS, Depot, depot_in
 
 if TYPE_CHECKING:
@@ -295,3 +299,73 @@ def test_a_direct_session_that_objects_join_while_it_fails_is_built_again(depot:
     assert depot.session(session).status is S.RECEIVING
     depot.fall_silent()
     assert depot.session(session).status is S.ARCHIVED
+
+
+def test_what_a_person_asks_for_while_many_sessions_are_built_comes_next(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depot.codes["AUTO"] = AutoArchive.ARCHIVE
+    ready = depot.receive(label="E0")
+    depot.fall_silent()
+    for number in range(1, 6):
+        depot.receive("AUTO", label=f"E{number}")
+    build = Builder.build
+
+    def asked_meanwhile(self: Builder, session: int) -> None:
+        if depot.session(ready).status is S.READY:
+            depot.ledger.ask(ready, Request(OperationKind.ARCHIVE, "admin"))
+        build(self, session)
+
+    monkeypatch.setattr(Builder, "build", asked_meanwhile)
+    depot.fall_silent()
+    page = depot.journal.events_since(0, 1000)
+    told = [r.event for r in page.events if isinstance(r.event, SessionBuilt | SessionArchived)]
+    person = next(i for i, e in enumerate(told) if getattr(e, "by", "") == "admin")
+    assert person == 2  # after its own build, and that in which it was asked for
+    # Builds and what a rule asks for take turns: neither waits for the end of the other.
+    assert [type(e) for e in told[3:6]] == [SessionArchived, SessionBuilt, SessionArchived]
+    assert len(told) == 12
+
+
+def test_a_long_run_lets_failed_work_be_tried_again_and_then_goes_on(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depot.receive(label="E1")
+    depot.clock.advance(1)
+    second = depot.receive(label="E2")
+    tried: list[int] = []
+
+    def postponed(_: Builder, session: int) -> None:
+        tried.append(session)
+        depot.clock.advance(RETRY_SECONDS)
+
+    monkeypatch.setattr(Builder, "build", postponed)
+    assert depot.fall_silent() == 0
+    assert depot.lifecycle.run_due() == 0
+    assert tried == [1, second]
+    assert depot.lifecycle.run_due() == RETRY_SECONDS
+    assert depot.lifecycle.run_due() == 0
+    assert tried == [1, second, 1]
+
+
+def test_work_that_waits_is_counted_from_the_time_on_when_it_could_begin(depot: Depot) -> None:
+    def waiting() -> WorkWaiting:
+        depot.index.flush()
+        return work_waiting(depot.index, depot.clock.now(), timedelta(seconds=IDLE_SECONDS))
+
+    session = depot.receive(label="E1")
+    assert waiting() == (0, None)
+    depot.clock.advance(IDLE_SECONDS)
+    silent = depot.clock.now()
+    depot.clock.advance(5)
+    assert waiting() == (1, silent)
+    depot.fall_silent()
+    assert waiting() == (0, None)
+    depot.ledger.request_build(session)
+    assert waiting() == (1, None)
+    depot.lifecycle.run_due()
+    asked = depot.clock.now()
+    depot.ledger.ask(session, Request(OperationKind.ARCHIVE, "admin"))
+    depot.clock.advance(5)
+    depot.receive(label="E2")
+    assert waiting() == (1, asked)

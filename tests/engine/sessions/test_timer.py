@@ -49,7 +49,7 @@ def test_the_timer_looks_at_once_then_sleeps_until_it_is_rung(
     wakeup_pipe: WakeupPipe, tmp_path: Path
 ) -> None:
     rounds = Rounds()
-    timer = SessionWorker(rounds, wakeup_pipe)  # type: ignore[arg-type]
+    timer = SessionWorker(rounds, wakeup_pipe, threading.Event())  # type: ignore[arg-type]
     timer.start()
     rounds.wait_for(1)
     assert notify(tmp_path / "bell")
@@ -66,7 +66,7 @@ def test_a_round_that_fails_is_not_the_last(
 ) -> None:
     monkeypatch.setattr("engine.sessions.worker.RETRY_SECONDS", 0.01)
     rounds = Rounds(fault)
-    timer = SessionWorker(rounds, wakeup_pipe)  # type: ignore[arg-type]
+    timer = SessionWorker(rounds, wakeup_pipe, threading.Event())  # type: ignore[arg-type]
     timer.start()
     rounds.wait_for(2)
     timer.stop()

@@ -35,6 +35,11 @@ def trash(depot: Depot) -> Trash:
     return Trash(depot.areas, depot.ledger, depot.journal, depot.clock, expiry)
 
 
+def purge(trash: Trash) -> None:
+    while trash.purge_next(DAYS):
+        pass
+
+
 def put(depot: Depot, days: float = DAYS, seconds: float = 1, number: int = 1) -> Path:
     """Make an entry that was put into the trash that long ago."""
     at = depot.clock.now() - timedelta(days=days, seconds=seconds)
@@ -46,7 +51,7 @@ def put(depot: Depot, days: float = DAYS, seconds: float = 1, number: int = 1) -
 
 def test_an_entry_goes_once_it_is_older_than_the_days(depot: Depot, trash: Trash) -> None:
     old, young = put(depot), put(depot, seconds=0)
-    trash.purge(DAYS)
+    purge(trash)
     assert (old.exists(), young.exists()) == (False, True)
     assert depot.told(TrashPurged) == ["1 folder of the trash removed for good"]
 
@@ -54,24 +59,33 @@ def test_an_entry_goes_once_it_is_older_than_the_days(depot: Depot, trash: Trash
 def test_entries_are_counted(depot: Depot, trash: Trash) -> None:
     for number in (1, 2, 3):
         put(depot, number=number)
-    trash.purge(DAYS)
+    purge(trash)
     assert depot.told(TrashPurged) == ["3 folders of the trash removed for good"]
+
+
+def test_a_purge_ends_after_one_entry_if_the_engine_stops(depot: Depot) -> None:
+    for number in (1, 2, 3):
+        put(depot, number=number)
+    assert depot.lifecycle.run_due(lambda: len(list(depot.areas.trash.iterdir())) < 3) == 0
+    assert depot.told(TrashPurged) == ["1 folder of the trash removed for good"]
+    depot.lifecycle.run_due()
+    assert list(depot.areas.trash.iterdir()) == []
 
 
 def test_nothing_is_told_if_nothing_is_old(depot: Depot, trash: Trash) -> None:
     put(depot, days=1)
-    trash.purge(DAYS)
+    purge(trash)
     assert depot.told(TrashPurged) == []
 
 
 def test_the_trash_is_looked_through_once_an_hour(depot: Depot, trash: Trash) -> None:
-    trash.purge(DAYS)
+    purge(trash)
     entry = put(depot)
     depot.clock.advance(PURGE_SECONDS - 1)
-    trash.purge(DAYS)
+    purge(trash)
     assert entry.exists()
     depot.clock.advance(1)
-    trash.purge(DAYS)
+    purge(trash)
     assert not entry.exists()
 
 
@@ -92,13 +106,13 @@ def test_what_is_no_entry_of_ours_stays_and_keeps_nothing_else(
     foreign = depot.areas.trash / name
     foreign.mkdir()
     entry = put(depot)
-    trash.purge(DAYS)
+    purge(trash)
     assert (foreign.exists(), entry.exists()) == (True, False)
 
 
 def test_a_trash_that_somebody_removed_is_empty(depot: Depot, trash: Trash) -> None:
     depot.areas.trash.rmdir()
-    trash.purge(DAYS)
+    purge(trash)
     assert depot.told(TrashPurged) == []
     assert not depot.areas.trash.exists()
 
@@ -119,7 +133,7 @@ def test_an_entry_that_can_not_be_removed_keeps_no_other(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "rmdir", refuse)
-        trash.purge(DAYS)
+        purge(trash)
     assert (stuck.exists(), other.exists()) == (True, False)
     assert depot.told(TrashPurged) == ["1 folder of the trash removed for good"]
     assert f"an entry of the trash can't be removed: {stuck.name}" in caplog.text

@@ -247,5 +247,7 @@ def test_diagnostics_of_a_silent_engine_say_so_and_hostile_values_are_literal() 
         console, EngineState(busy().current, silent=True)
     )
     processes = (ProcessStatus(2, 100, 3, 4_000, 1.25, 13_000_000),)
-    shown = diagnostics(console, EngineState(make_snapshot(processes=processes)))
+    engine = EngineState(make_snapshot(processes=processes, sessions_waiting=1_200))
+    shown = diagnostics(console, engine)
+    assert "to be worked on   1,200 sessions" in shown
     assert "process 2         3 associations, 4,000 objects, 1.2 s of CPU, " in shown
