@@ -20,7 +20,7 @@ from engine.model.anonymization import CREATOR_UID, script_state
 from engine.model.identity import TIMESTAMP
 from engine.model.session import ObjectState, SessionArea, SessionStatus
 from engine.sessions.folders.building import Moved
-from engine.storage.files import object_files, remove_file
+from engine.storage.files import object_files, object_names, remove_file
 from engine.storage.scans import SCANS
 
 if TYPE_CHECKING:
@@ -71,31 +71,37 @@ class Differences:
         return any(names)
 
 
-def compare(folder: Path, rows: Sequence[StoredRow]) -> Differences:
-    """Compare the folder of a session with its rows; changes nothing."""
+def compare(folder: Path, rows: Sequence[StoredRow], *, by_name: bool = False) -> Differences:
+    """Compare the folder of a session with its rows; changes nothing.
+
+    Args:
+        folder: the session's folder.
+        rows: the rows of its objects.
+        by_name: whether files with a row count as objects, so that only the others are opened.
+    """
     known = {row.file for row in rows}
-    unread: list[Path] = []
-    objects = object_files(folder, unread)
-    present = {path.relative_to(folder).as_posix(): path for path in objects}
-    unreadable = {path.relative_to(folder).as_posix() for path in unread}
-    # By inode, without reading any file: a second name has the same one.
-    in_place = {_inode(present[file]) for file in known & present.keys()}
-    there = present.keys() | unreadable
+    unreadable: list[str] = []
+    present = set(object_names(folder, unreadable, known if by_name else ()))
+    there = present.union(unreadable)
     lost = {row.file: row.sop_instance_uid for row in rows if row.file not in there}
     moved, second_names, unknown = [], [], []
-    for file in sorted(present.keys() - known):
+    beside = sorted(present - known)
+    # By inode, without reading any file: a second name has the same one.
+    in_place = {_inode(folder / file) for file in known & present} if beside else set()
+    for file in beside:
         # Before anything is read: its file meta would name the object that is in place.
-        if _inode(present[file]) in in_place:
+        if _inode(folder / file) in in_place:
             second_names.append(file)
-        elif before := _before(file, identify(present[file]).sop_instance_uid, lost):
+        elif before := _before(file, folder, lost):
             moved.append(Moved(before, file))
             del lost[before]
         else:
             unknown.append(file)
-    for row in rows:
-        if row.file in lost and (after := _where_replaced(row, rows, present.keys())):
-            moved.append(Moved(row.file, after))
-            del lost[row.file]
+    if lost:
+        for row in rows:
+            if row.file in lost and (after := _where_replaced(row, rows, present)):
+                moved.append(Moved(row.file, after))
+                del lost[row.file]
     return Differences(
         *(tuple(moved), tuple(second_names), tuple(unknown)),
         *(tuple(sorted(lost)), tuple(sorted(unreadable))),
@@ -116,8 +122,11 @@ def require_readable(differences: Differences) -> None:
         )
 
 
-def _before(file: str, sop_instance_uid: str, lost: Mapping[str, str]) -> str | None:
+def _before(file: str, folder: Path, lost: Mapping[str, str]) -> str | None:
     """Return where an object was, by its SOP instance; a script may have changed that: by name."""
+    if not lost:
+        return None
+    sop_instance_uid = identify(folder / file).sop_instance_uid
     same = (f for f, uid in lost.items() if uid == sop_instance_uid)
     name = file.rpartition("/")[2]
     return next(same, None) or next((f for f in lost if f.rpartition("/")[2] == name), None)
@@ -145,11 +154,12 @@ def _where_replaced(
     return next(iter(same_name or found), None)
 
 
-def differences_of(session_context: SessionContext, session: Session) -> Differences:
-    """Compare a session's folder with its rows; changes nothing."""
-    return compare(
-        session_context.areas.folder(session), session_context.ledger.stored_rows(session.id)
-    )
+def differences_of(
+    session_context: SessionContext, session: Session, *, by_name: bool = False
+) -> Differences:
+    """Compare a session's folder with its rows, as `compare` does; changes nothing."""
+    rows = session_context.ledger.stored_rows(session.id)
+    return compare(session_context.areas.folder(session), rows, by_name=by_name)
 
 
 def repair(

@@ -243,11 +243,11 @@ def test_a_session_with_a_file_that_can_not_be_read_is_not_built_without_it(
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 2)
 
 
-def unreadable_if(name: str) -> Callable[[Path], bool]:
+def unreadable_if(name: str) -> Callable[[str], bool]:
     real = files.is_object
 
-    def look(path: Path) -> bool:
-        return unreadable(path) if path.name == name else real(path)
+    def look(path: str) -> bool:
+        return unreadable(path) if path.endswith(name) else real(path)
 
     return look
 
