@@ -161,6 +161,18 @@ class ProcessStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoveryStatus:
+    """How far the recovery of sessions is that were open when the last engine was killed."""
+
+    recovered: int
+    sessions: int
+    """How many there are in all."""
+
+    def __str__(self) -> str:
+        return f"recovering {self.recovered} of {self.sessions} sessions"
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSnapshot:
     """Everything the dashboard shows, taken at one moment."""
 
@@ -190,6 +202,8 @@ class EngineSnapshot:
     """Why nothing can be changed through this view; empty if changes are possible."""
     processes: tuple[ProcessStatus, ...] = ()
     """The receiving processes; none if the engine's own process receives."""
+    recovery: RecoveryStatus | None = None
+    """None once all sessions are recovered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +276,8 @@ class Health:
     """How many receivers listen, and how many should."""
     problems: tuple[str, ...] = ()
     """Why objects are refused or work fails, as sentences; empty if all is well."""
+    notes: tuple[str, ...] = ()
+    """What goes on that is no problem, such as a recovery."""
 
     @property
     def ok(self) -> bool:

@@ -15,7 +15,7 @@ from engine.model.configuration import Configuration
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from engine.api import ProcessStatus
+    from engine.api import ProcessStatus, RecoveryStatus
     from engine.host.lock import Holder
     from engine.index.reader import ObservedReceiver
     from engine.model.receiver import Receiver
@@ -46,6 +46,8 @@ class EngineStatus:
     """Why the configuration file is invalid; then there are no receivers here. Empty if valid."""
     processes: tuple[ProcessStatus, ...] = ()
     """The receiving processes of a running engine that answers."""
+    recovery: RecoveryStatus | None = None
+    """How far a running engine that answers is with the sessions that a killed one left open."""
 
 
 def read_status(settings: EngineSettings) -> EngineStatus:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from engine.host.data_directory import AccessFault
     from engine.model.configuration import Configuration
+    from engine.sessions.adoption import Adopted
     from engine.sessions.reconcile import Audit
-    from engine.sessions.recovery import Adopted
     from engine.settings import EngineSettings
 
 
@@ -48,6 +48,7 @@ def _health(arguments: argparse.Namespace) -> int:
     else:
         told = [("alive", health.alive), ("listening", f"{health.listening} of {health.enabled}")]
         told += [("problem", problem) for problem in health.problems]
+        told += [("note", note) for note in health.notes]
         terminal.print_table(("HEALTH", "ok" if health.ok else "not well"), told)
     return 0 if health.ok else _NOT_WELL
 

@@ -198,6 +198,8 @@ def _print_status(data_dir: str, status: EngineStatus) -> None:
         ("today", f"{status.objects_today} objects"),
         ("sessions", f"{status.sessions_receiving} receiving"),
     ]
+    if status.recovery is not None:
+        summary.append(("recovery", str(status.recovery)))
     terminal.print_table(("STATUS", data_dir), summary)
     if status.configuration_problem:
         return terminal.say(f"The configuration file is not valid: {status.configuration_problem}")

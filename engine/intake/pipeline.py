@@ -133,6 +133,7 @@ class Pipeline:
             self._places.durability is not Durability.NONE
             or incoming.size_bytes > LONGEST_AT_ONCE_BYTES
             or not self._router.receiver_policy(incoming.arrival.source.receiver).never_blocks
+            or self._dock.may_wait
         )
 
     def begin(self, arrival: ObjectArrival) -> IncomingObject:

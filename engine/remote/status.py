@@ -37,6 +37,7 @@ def _status_of(snapshot: EngineSnapshot, settings: EngineSettings) -> EngineStat
         snapshot.sessions_receiving,
         snapshot.configuration_problem,
         snapshot.processes,
+        snapshot.recovery,
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from engine.model.configuration import Configuration
     from engine.service.processors import ConfigurationAccess
     from engine.service.storage import Plugins, Storage
+    from engine.sessions.recovery import Recovery
     from engine.settings import EngineSettings
 
 
@@ -35,12 +36,14 @@ class Intake:
         clock: Clock,
         plugins: Plugins,
         access: ConfigurationAccess,
+        recovery: Recovery,
         resources: ExitStack,
         recent: RecentHeaders | None = None,
     ) -> None:
         """Build the parts; `resources` closes them.
 
-        `recent` has the latest headers, if other processes receive them.
+        Objects wait for sessions that `recovery` still has; `recent` has the latest headers, if
+        other processes receive them.
         """
         self._storage = storage
         self.metrics = Metrics(clock)
@@ -70,7 +73,7 @@ class Intake:
         self.faults = IdentifierFaults(plugins.identifier_infos, clock, report)
         """The receivers whose identifier can't be used."""
         self.router = parts.router(plugins, self.processors.processing, recent)
-        self.dock = self._object_dock()
+        self.dock = self._object_dock(recovery)
         """What pipelines ask."""
         custom = self.processors.custom(self.router)
         self.pipeline = parts.pipeline(self.dock, self.guard, self.router, custom)
@@ -81,11 +84,12 @@ class Intake:
             self._storage.runner.start_ahead()
         self.processors.processing.start_ahead(configuration)
 
-    def _object_dock(self) -> LocalObjectDock:
+    def _object_dock(self, recovery: Recovery) -> LocalObjectDock:
         storage, archive_folder = self._storage, self.router.archive_folder
         return LocalObjectDock(
             storage.index,
             Filing(storage.index, storage.prearchive_fd, storage.archive_fd, archive_folder),
             self.metrics,
+            recovery,
             TraceIndex(storage.index, self.trace_key),
         )

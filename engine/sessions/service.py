@@ -17,13 +17,13 @@ from engine.host.wakeup import WakeupPipe
 from engine.index.database import translate_sqlite_errors
 from engine.index.store import SessionIndex
 from engine.model.identity import timestamp
+from engine.sessions.adoption import adopt_findings
 from engine.sessions.context import SessionContext, SessionPolicy
 from engine.sessions.folders.staging import Interrupted
 from engine.sessions.folders.stored_objects import read_stored, same_data_set
 from engine.sessions.ledger import SessionRepository
 from engine.sessions.planner import Planner
 from engine.sessions.reconcile import audit
-from engine.sessions.recovery import adopt, adopt_findings
 from engine.sessions.worker import Lifecycle, SessionWorker
 from engine.settings import Durability
 from engine.state.routes import StudyRoutes
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from engine.model.anonymization import Anonymization
     from engine.model.configuration import Configuration
     from engine.model.session import Session
+    from engine.sessions.adoption import Adopted
     from engine.sessions.reconcile import Audit
-    from engine.sessions.recovery import Adopted, Recovered
+    from engine.sessions.recovery import Recovery
     from engine.sessions.trash import ExpiryClock
     from engine.settings import EngineSettings
     from engine.storage.scans import StoredObject
@@ -120,22 +121,28 @@ class SessionService:
         self._wakeup_pipe = WakeupPipe(settings.wakeup_file)
         self._timer = SessionWorker(self._lifecycle, self._wakeup_pipe)
 
-    @translate_sqlite_errors()
-    def recover(self, *, clean: bool) -> Recovered | None:
-        """Complete what an earlier run left, before any object arrives.
+    @property
+    def recovery(self) -> Recovery:
+        """The sessions that an earlier run left open."""
+        return self._lifecycle.recovery
 
-        Args:
-            clean: whether that run stopped in good order, so that every file has its row.
+    @translate_sqlite_errors()
+    def begin(self, *, clean: bool) -> None:
+        """Complete the plans of an earlier run, before any object arrives.
 
         Raises:
             StorageUnusable: if the index can't be read or written.
         """
-        # First: `adopt` looks at RECEIVING sessions and at none that are BUILDING.
-        self._lifecycle.requeue_builds()
-        recovered = None if clean else adopt(self._session_context)
-        # Last: what it moves must have all its rows by then.
+        self._lifecycle.begin(clean=clean)
+
+    @translate_sqlite_errors()
+    def recover(self) -> None:
+        """Recover the sessions that an earlier run left open, on this thread.
+
+        Raises:
+            StorageUnusable: if the index can't be read or written.
+        """
         self._lifecycle.recover()
-        return recovered
 
     def folder(self, session: Session) -> Path:
         """Return the folder of a session."""
@@ -249,7 +256,8 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
             settings, index, journal, clock, lambda: configuration, runner
         )
         resources.callback(session_service.close)
-        session_service.recover(clean=index.begin_run())
+        session_service.begin(clean=index.begin_run())
+        session_service.recover()
         index.confirm_run()
         yield session_service
 

@@ -27,7 +27,7 @@ from engine.sessions.context import describe_error, effective_code
 from engine.sessions.folders.staging import Interrupted
 from engine.sessions.planner import Planner
 from engine.sessions.reconcile import repair
-from engine.sessions.recovery import adopt_left
+from engine.sessions.recovery import Recovery, adopt_left
 from engine.sessions.runner import OperationRunner
 from engine.sessions.trash import ExpiryClock, Trash
 
@@ -106,11 +106,30 @@ class Lifecycle:
         planner = Planner(session_context)
         self._operator = OperationRunner(session_context, planner)
         self._builder = Builder(session_context, planner, self._operator, self._archived_by_itself)
+        self.recovery = Recovery(session_context)
         self._left: SimpleQueue[tuple[Sequence[int], Collection[int]]] = SimpleQueue()
         """Sessions that a receiving process held when it ended, and inodes of its objects."""
 
-    def recover(self) -> None:
+    def begin(self, *, clean: bool) -> None:
+        """Complete the plans that an earlier run began, before any object arrives.
+
+        The sessions that it left open are recovered later: by `run_due`, or for an object.
+
+        Args:
+            clean: whether that run stopped in good order, so that every file has its row.
+        """
+        self.recovery.begin(clean=clean)
+        # A plan moves objects, which must have their rows. Before objects arrive: a copy that is
+        # being moved would not be found.
+        for operation in self._operations():
+            if operation.plan is not None:
+                self.recovery.recover(operation.session)
+                self.recovery.recover(operation.plan.into or operation.session)
+        self._resume()
+
+    def recover(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Complete what an earlier run began: it was killed, or the index could not be written."""
+        self.recovery.run(stopping)
         self.requeue_builds()
         self._resume()
 
@@ -134,7 +153,8 @@ class Lifecycle:
         """Return sessions whose build was cut short to RECEIVING, so that they are built again."""
         ledger = self._context.ledger
         interrupted = ledger.in_status(SessionStatus.BUILDING, SessionStatus.RECEIVING_INTERRUPT)
-        for session in interrupted:
+        pending = self.recovery.pending()
+        for session in (session for session in interrupted if session.id not in pending):
             with self._only(session.id):
                 repair(self._context, session)
                 ledger.change(session.id, SessionStatus.RECEIVING)
@@ -148,15 +168,15 @@ class Lifecycle:
         self._adopt_left()
         # Each time, not only at the start: an operation that failed for want of room is retried
         # here.
-        self.recover()
-        policy, later = self._policy(), _targets(self._operations())
+        self.recover(stopping)
+        policy, later = self._policy(), self._later(self._operations())
         for session_id, seconds in self._silence.seconds(self._context.ledger.receiving()).items():
             # Sorted: all that follow got an object even later.
             if seconds < policy.idle_seconds:
                 break
             if stopping():
                 return 0
-            # Its folder and rows are still changed by a merge that is not complete.
+            # Its folder and rows are still changed by a merge or recovery that is not complete.
             if session_id not in later:
                 self._build(session_id)
         self.run_requests(stopping)
@@ -167,7 +187,7 @@ class Lifecycle:
         """Carry out all queued requests, and those that they queue in turn."""
         while not stopping():
             operations = self._operations()
-            later = _targets(operations)
+            later = self._later(operations)
             # Read anew in each round: a build may queue the archive, a separation two more builds.
             queued = self._context.ledger.in_status(SessionStatus.QUEUED_BUILDING)
             builds = [session.id for session in queued if session.id not in later]
@@ -182,9 +202,16 @@ class Lifecycle:
     def _operations(self) -> tuple[Operation, ...]:
         return self._context.ledger.operations()
 
+    def _later(self, operations: Iterable[Operation]) -> frozenset[int | None]:
+        """Return the sessions that must not be worked on yet."""
+        targets = _targets(operations)
+        return targets | self.recovery.pending() if self.recovery.is_going_on else targets
+
     def _resume(self) -> None:
+        pending = self.recovery.pending()
         for operation in self._operations():
-            if operation.plan is not None:
+            plan = operation.plan
+            if plan is not None and pending.isdisjoint({operation.session, plan.into}):
                 self._perform(operation)
 
     def _perform(self, operation: Operation) -> None:
@@ -234,7 +261,7 @@ class Lifecycle:
 
         A session that begins meanwhile can't be due before the idle time is over.
         """
-        if any(operation.plan for operation in self._operations()):
+        if self.recovery.is_going_on or any(operation.plan for operation in self._operations()):
             return RETRY_SECONDS
         silences = self._silence.seconds(self._context.ledger.receiving()).values()
         left = idle_seconds - next(iter(silences), 0.0)

@@ -221,7 +221,7 @@ def test_a_file_name_that_is_no_text_ends_no_build(depot: Depot) -> None:
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
 
 
-def unreadable(_: Path) -> bool:
+def unreadable(_: object) -> bool:
     raise PermissionError(13, "Permission denied")
 
 
