@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from json import loads
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from engine.errors import NotFound, SessionError
 from engine.index.operations import (
@@ -28,6 +28,7 @@ from engine.model.session import (
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Collection, Iterable, Mapping
     from contextlib import AbstractContextManager
 
 _OPERATION_COLUMNS = "session, kind, previous, asked_by, arguments, plan"
@@ -117,16 +118,23 @@ class SessionReader:
 
     def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
         """Return the objects that the index says a session has, in the order of arrival."""
+        return self.stored_rows_of((session_id,))[session_id]
+
+    def stored_rows_of(self, sessions: Collection[int]) -> Mapping[int, tuple[StoredRow, ...]]:
+        """Return the same for some sessions, read in one transaction."""
         query = (
             "SELECT file, sop_instance_uid, bytes, project_script, INSTR(reason, ?) > 0"
             " FROM objects WHERE session = ? AND state = ? ORDER BY sequence"
         )
-        values = (REPLACES, session_id, ObjectState.STORED)
         with self._index.changing() as connection:
-            rows = connection.execute(query, values).fetchall()
-        found = [StoredRow(*row)._replace(replaces=bool(row[-1])) for row in rows]
-        # A replaced file has several rows: the newest counts, at the place of the first.
-        return tuple({row.file: row for row in found}.values())
+            found = {
+                session: connection.execute(
+                    query, (REPLACES, session, ObjectState.STORED)
+                ).fetchall()
+                for session in sessions
+            }
+        # Outside of the lock: there may be a hundred thousand.
+        return {session: _stored_rows(rows) for session, rows in found.items()}
 
     def newest_row(self) -> int:
         """Return the number of the newest row of an object; later ones have higher numbers."""
@@ -175,6 +183,15 @@ class SessionReader:
     def plans(self) -> tuple[Plan, ...]:
         """Return the plans whose steps are not all made yet."""
         return tuple(op.plan for op in self.operations() if op.plan is not None)
+
+
+def _stored_rows(rows: Iterable[tuple[Any, ...]]) -> tuple[StoredRow, ...]:
+    # A replaced file has several rows: the newest counts, at the place of the first.
+    newest = {row[0]: row for row in rows}
+    return tuple(
+        StoredRow(file, uid, size, script, bool(replaces))
+        for file, uid, size, script, replaces in newest.values()
+    )
 
 
 def session_row(connection: sqlite3.Connection, session_id: int) -> Session:
