@@ -197,6 +197,7 @@ def _print_status(data_dir: str, status: EngineStatus) -> None:
         ("receivers", f"{len(status.receivers)}, {enabled} enabled"),
         ("today", f"{status.objects_today} objects"),
         ("sessions", f"{status.sessions_receiving} receiving"),
+        ("index", f"{status.index_bytes / 1e6:,.1f} MB"),
     ]
     if status.recovery is not None:
         summary.append(("recovery", str(status.recovery)))

@@ -92,6 +92,12 @@ _STEPS = {
             UPDATE session_numbers SET highest = MAX(highest, OLD.id);
         END;
     """,
+    # The rows that `engine.sessions.thinning` removes, and up to when it has.
+    7: """
+        CREATE INDEX objects_without_session ON objects (at) WHERE session IS NULL;
+        CREATE TABLE thinned (before TEXT NOT NULL);
+        INSERT INTO thinned VALUES ('');
+    """,
 }
 SCHEMA_VERSION = max(_STEPS)
 NEXT_SESSION = (

@@ -224,6 +224,7 @@ class SessionService:
             idle_seconds=sessions.idle_seconds,
             trash_days=sessions.trash_days,
             archive_code=configuration.projects.archive_code,
+            index_days=sessions.index_days,
         )
 
 

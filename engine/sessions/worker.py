@@ -29,6 +29,7 @@ from engine.sessions.planner import Planner
 from engine.sessions.reconcile import repair
 from engine.sessions.recovery import Recovery, adopt_left
 from engine.sessions.runner import OperationRunner
+from engine.sessions.thinning import Thinning
 from engine.sessions.trash import ExpiryClock, Trash
 
 if TYPE_CHECKING:
@@ -98,11 +99,15 @@ class Lifecycle:
         self._context = session_context
         self._policy = policy
         self._silence = IdleTimes(session_context.clock)
+        expiry = expiry or ExpiryClock(session_context.clock, session_context.journal)
         self._trash = Trash(
-            *(session_context.areas, session_context.ledger),
-            *(session_context.journal, session_context.clock),
-            expiry or ExpiryClock(session_context.clock, session_context.journal),
+            session_context.areas,
+            session_context.ledger,
+            session_context.journal,
+            session_context.clock,
+            expiry,
         )
+        self._thinning = Thinning(session_context, expiry)
         planner = Planner(session_context)
         self._operator = OperationRunner(session_context, planner)
         self._builder = Builder(session_context, planner, self._operator, self._archived_by_itself)
@@ -181,6 +186,7 @@ class Lifecycle:
                 self._build(session_id)
         self.run_requests(stopping)
         self._trash.purge(policy.trash_days)
+        self._thinning.run(policy.index_days, stopping)
         return self._pause(policy.idle_seconds)
 
     def run_requests(self, stopping: Callable[[], bool] = lambda: False) -> None:
