@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -44,7 +45,7 @@ def spread(
         return
     # Started anew: a fork would copy locks that threads of this process hold.
     executor = ProcessPoolExecutor(
-        *(cores, multiprocessing.get_context("spawn")), initializer=detach_from_terminal
+        *(cores, multiprocessing.get_context("spawn")), initializer=_begin_worker
     )
     begun: deque[Future[Result]] = deque()
     try:
@@ -58,3 +59,17 @@ def spread(
         raise OutOfResources("a worker process was ended; is memory short?") from error
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    detach_from_terminal()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process with the one that started it, also if that one is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # The queue of tasks stays open in the other workers: its end would never be seen.
+        parent.join()
+        os._exit(1)
