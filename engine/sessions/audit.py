@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from engine.storage.areas import Areas
 
 
-SESSIONS_AT_ONCE = 16
-"""Sessions whose rows are read in one transaction."""
+ROWS_AT_ONCE = 2_000
+"""Rows of one transaction, which keeps an engine from writing: 5 ms. A session is not divided."""
 WORTH_PROCESSES = 100_000
 """Objects that one process compares in 1.5 s; to start some takes 0.5 s (2026)."""
 IDLE_STATUSES = frozenset(
@@ -124,13 +124,13 @@ def audit(
     objects = sum(session.objects for session in looked_at)
     tasks = _tasks(looked_at, ledger, areas)
     found: list[SessionFindings] = []
-    for begin, findings in zip(
-        range(0, len(looked_at), SESSIONS_AT_ONCE),
-        spread(_compare_sessions, tasks, in_processes=objects >= WORTH_PROCESSES),
-        strict=True,
+    compared = 0
+    for count, findings in spread(
+        _compare_sessions, tasks, in_processes=objects >= WORTH_PROCESSES
     ):
         found += findings
-        progress(min(begin + SESSIONS_AT_ONCE, len(looked_at)), len(looked_at))
+        compared += count
+        progress(compared, len(looked_at))
     if live:
         found, looked_at = _still_so(found, looked_at, ledger, areas)
     return Audit(
@@ -155,10 +155,15 @@ class _Comparison(NamedTuple):
 def _tasks(
     sessions: Sequence[Session], ledger: SessionRepository, areas: Areas
 ) -> Iterator[list[_Comparison]]:
-    for begin in range(0, len(sessions), SESSIONS_AT_ONCE):
-        some = sessions[begin : begin + SESSIONS_AT_ONCE]
-        rows = ledger.stored_rows_of([session.id for session in some])
-        yield [_comparison(session, rows[session.id], areas) for session in some]
+    some: list[Session] = []
+    count = 0
+    for number, session in enumerate(sessions, start=1):
+        some.append(session)
+        count += 1 + session.objects
+        if count >= ROWS_AT_ONCE or number == len(sessions):
+            rows = ledger.stored_rows_of([one.id for one in some])
+            yield [_comparison(one, rows[one.id], areas) for one in some]
+            some, count = [], 0
 
 
 def _comparison(session: Session, rows: Sequence[StoredRow], areas: Areas) -> _Comparison:
@@ -166,14 +171,15 @@ def _comparison(session: Session, rows: Sequence[StoredRow], areas: Areas) -> _C
     return _Comparison(session.id, areas.folder(session), session.objects, known)
 
 
-def _compare_sessions(comparisons: list[_Comparison]) -> list[SessionFindings]:
+def _compare_sessions(comparisons: list[_Comparison]) -> tuple[int, list[SessionFindings]]:
+    """Return how many sessions were compared, and their findings; in any process."""
     found = []
     for session, folder, counted, known in comparisons:
         rows = [StoredRow(file, uid, 0, replaces=replaces) for file, uid, replaces in known]
         differences = compare(folder, rows)
         if differences or counted != len(rows):
             found.append(SessionFindings(session, differences, counted, len(rows)))
-    return found
+    return len(comparisons), found
 
 
 def _still_so(
@@ -192,7 +198,7 @@ def _still_so(
             continue
         if session.status in IDLE_STATUSES:
             rows = ledger.stored_rows(session.id)
-            again += _compare_sessions([_comparison(session, rows, areas)])
+            again += _compare_sessions([_comparison(session, rows, areas)])[1]
         else:
             passed_over.add(session.id)
     return again, [session for session in looked_at if session.id not in passed_over]
