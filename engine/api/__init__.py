@@ -13,6 +13,7 @@ from engine.api.status import (
     ProcessStatus,
     ReceiverState,
     ReceiverStatus,
+    RecoveryStatus,
     RefusedContext,
     StorageStatus,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "ProcessStatus",
     "ReceiverState",
     "ReceiverStatus",
+    "RecoveryStatus",
     "RefusedContext",
     "StorageStatus",
 ]

@@ -161,6 +161,18 @@ class ProcessStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoveryStatus:
+    """How far the recovery of sessions is that were open when the last engine was killed."""
+
+    recovered: int
+    sessions: int
+    """How many there are in all."""
+
+    def __str__(self) -> str:
+        return f"recovering {self.recovered} of {self.sessions} sessions"
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSnapshot:
     """Everything the dashboard shows, taken at one moment."""
 
@@ -192,6 +204,8 @@ class EngineSnapshot:
     """The receiving processes; none if the engine's own process receives."""
     sessions_waiting: int = 0
     """Sessions that are to be built, or that a request waits for."""
+    recovery: RecoveryStatus | None = None
+    """None once all sessions are recovered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +278,8 @@ class Health:
     """How many receivers listen, and how many should."""
     problems: tuple[str, ...] = ()
     """Why objects are refused or work fails, as sentences; empty if all is well."""
+    notes: tuple[str, ...] = ()
+    """What goes on that is no problem, such as a recovery."""
 
     @property
     def ok(self) -> bool:

@@ -15,7 +15,7 @@ from engine.model.configuration import Configuration
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from engine.api import ProcessStatus
+    from engine.api import ProcessStatus, RecoveryStatus
     from engine.host.lock import Holder
     from engine.index.reader import ObservedReceiver
     from engine.model.receiver import Receiver
@@ -48,6 +48,10 @@ class EngineStatus:
     """The receiving processes of a running engine that answers."""
     sessions_waiting: int = 0
     """Sessions that are to be built, or that a request waits for; of an engine that answers."""
+    recovery: RecoveryStatus | None = None
+    """How far a running engine that answers is with the sessions that a killed one left open."""
+    index_bytes: int = 0
+    """The size of the index."""
 
 
 def read_status(settings: EngineSettings) -> EngineStatus:
@@ -67,7 +71,18 @@ def read_status(settings: EngineSettings) -> EngineStatus:
         for receiver in configuration.receivers
     )
     objects, sessions = read_counts(settings.index_file, local_midnight(clock.now()))
-    return EngineStatus(running, configuration.revision, receivers, objects, sessions, problem)
+    size = index_bytes(settings)
+    return EngineStatus(
+        *(running, configuration.revision, receivers, objects, sessions, problem), index_bytes=size
+    )
+
+
+def index_bytes(settings: EngineSettings) -> int:
+    """Return the size of the index; 0 if there is none."""
+    try:
+        return settings.index_file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _summary(receiver: Receiver, said: ObservedReceiver | None, otherwise: str) -> ReceiverSummary:

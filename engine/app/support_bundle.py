@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.model.configuration import Configuration
-    from engine.sessions.reconcile import Audit
+    from engine.sessions.audit import Audit
     from engine.settings import EngineSettings
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from engine.cli.context import settings_of, store_of
 from engine.cli.live import running_engine
 from engine.cli.options import set_run
+from engine.cli.progress import progress_of
 from engine.errors import AlreadyRunning, ConfigurationError, EngineError, NotFound
 from engine.host import terminal
 from engine.host.clock import SystemClock
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
     from engine.host.data_directory import AccessFault
     from engine.model.configuration import Configuration
-    from engine.sessions.reconcile import Audit
-    from engine.sessions.recovery import Adopted
+    from engine.sessions.adoption import Adopted
+    from engine.sessions.audit import Audit
     from engine.settings import EngineSettings
 
 
@@ -48,6 +50,7 @@ def _health(arguments: argparse.Namespace) -> int:
     else:
         told = [("alive", health.alive), ("listening", f"{health.listening} of {health.enabled}")]
         told += [("problem", problem) for problem in health.problems]
+        told += [("note", note) for note in health.notes]
         terminal.print_table(("HEALTH", "ok" if health.ok else "not well"), told)
     return 0 if health.ok else _NOT_WELL
 
@@ -162,13 +165,14 @@ def _sweep(settings: EngineSettings) -> int:
 def run_audit(settings: EngineSettings) -> Audit:
     """Compare index and disk; changes nothing, also beside a running engine."""
     from engine.index.reader import IndexFile
+    from engine.sessions.audit import audit
     from engine.sessions.ledger import SessionRepository
-    from engine.sessions.reconcile import audit
     from engine.sessions.service import areas_of
 
     live = EngineLock.holder(settings.lock_file) is not None
-    with IndexFile(settings.index_file) as index:
-        return audit(index, SessionRepository(index, SystemClock()), areas_of(settings), live=live)
+    with IndexFile(settings.index_file) as index, progress_of("sessions compared") as progress:
+        ledger = SessionRepository(index, SystemClock())
+        return audit(index, ledger, areas_of(settings), live=live, progress=progress)
 
 
 def _adopt(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
@@ -176,28 +180,25 @@ def _adopt(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
     from engine.sessions.service import sessions_without_engine
 
     with sessions_without_engine(settings, SystemClock()) as session_service:
-        adopted = session_service.adopt(session_service.audit())
-        return session_service.audit(), adopted
+        with progress_of("sessions compared") as progress:
+            found = session_service.audit(progress)
+        with progress_of("sessions read") as progress:
+            adopted = session_service.adopt(found, progress)
+        with progress_of("sessions compared again") as progress:
+            return session_service.audit(progress), adopted
 
 
 def _rebuild(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
-    """Make a new index from the files.
-
-    Studies keep their labels and sessions their numbers, for queues and people use them.
-    """
-    from engine.index.reader import read_session_numbers, restore_session_numbers
+    """Make a new index from the files."""
     from engine.processing.command.queue import highest_session
-    from engine.sessions.service import set_index_aside
+    from engine.sessions.rebuild import rebuild_index
 
-    name = set_index_aside(settings, SystemClock())
-    aside = settings.index_file.with_name(name)
-    terminal.say(f"the old index is {name} now")
-    _, adopted = _adopt(settings)
-    given = read_session_numbers(aside)
-    # A number that a queued command names must not be given to another session.
-    highest = max(given.highest, highest_session(settings.state_file))
-    restore_session_numbers(settings.index_file, replace(given, highest=highest))
-    return run_audit(settings), adopted
+    with progress_of("sessions read") as progress:
+        highest = partial(highest_session, settings.state_file)
+        rebuilt = rebuild_index(settings, SystemClock(), highest, progress)
+    if rebuilt.kept_as:
+        terminal.say(f"the old index is {rebuilt.kept_as} now")
+    return run_audit(settings), rebuilt.adopted
 
 
 def _print(found: Audit, adopted: Adopted | None) -> None:

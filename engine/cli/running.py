@@ -210,9 +210,12 @@ def _print_status(data_dir: str, status: EngineStatus) -> None:
         ("receivers", f"{len(status.receivers)}, {enabled} enabled"),
         ("today", f"{status.objects_today} objects"),
         ("sessions", f"{status.sessions_receiving} receiving"),
+        ("index", f"{status.index_bytes / 1e6:,.1f} MB"),
     ]
     if status.sessions_waiting:
         summary.append(("", f"{status.sessions_waiting} waiting to be worked on"))
+    if status.recovery is not None:
+        summary.append(("recovery", str(status.recovery)))
     terminal.print_table(("STATUS", data_dir), summary)
     if status.configuration_problem:
         return terminal.say(f"The configuration file is not valid: {status.configuration_problem}")

@@ -307,6 +307,40 @@ def with_instance(meta: bytes, sop_instance_uid: str) -> bytes:
     return b"".join((_HEAD, _LENGTH.pack(len(content)), content))
 
 
+_SHORT_VRS, _LONG_VR = frozenset((b"UI", b"SH", b"AE", b"UL")), b"OB"
+"""The VRs of file meta (PS3.10 7.1) by the size of their lengths (PS3.5 7.1.2)."""
+
+
+def own_meta(beginning: bytes) -> dict[int, bytes] | None:
+    """Return the values of the file meta of a file of ours, by element number.
+
+    Args:
+        beginning: the first bytes of the file.
+
+    Returns:
+        None if it does not begin as our files do, or the file meta is longer than `beginning`.
+    """
+    if len(beginning) < _GROUP_LENGTH_END or not beginning.startswith(_HEAD):
+        return None
+    (length,) = _LENGTH.unpack_from(beginning, len(_HEAD))
+    position, end = _GROUP_LENGTH_END, _GROUP_LENGTH_END + length
+    found: dict[int, bytes] = {}
+    # The longest head of an element has 12 bytes.
+    while position + 12 <= end <= len(beginning):
+        group, element, vr, size = _ELEMENT.unpack_from(beginning, position)
+        position += 8
+        if vr == _LONG_VR:
+            (size,) = _LENGTH.unpack_from(beginning, position)
+            position += 4
+        elif vr not in _SHORT_VRS:
+            return None
+        if group != _META_GROUP:
+            return None
+        found[element] = beginning[position : position + size]
+        position += size
+    return found if position == end else None
+
+
 def _long_element(element: int, value: bytes) -> bytes:
     return _ELEMENT.pack(0x0002, element, b"OB", 0) + _LENGTH.pack(len(value)) + value
 

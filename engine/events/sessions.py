@@ -127,6 +127,20 @@ class SessionFailed(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RowsThinned(Event, topic="session"):
+    """Rows of objects that no session has were old enough, and are removed from the index."""
+
+    rows: int
+    before: str
+    """The day before which they came, in UTC."""
+
+    def sentence(self) -> str:
+        """Return what happened, as a sentence."""
+        rows = counted(self.rows, "row")
+        return f"{rows} of objects in no session removed from the index, from before {self.before}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrashPurged(Event, topic="session"):
     """Trash entries that were old enough were deleted permanently."""
 

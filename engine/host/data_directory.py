@@ -7,7 +7,6 @@ import re
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from engine.host.owner import ROOT, Owner, owner_of, user
 from engine.settings import Durability
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from engine.settings import EngineSettings
 
@@ -82,13 +81,16 @@ def deep_faults(settings: EngineSettings) -> Iterator[AccessFault]:
     """Yield the same for every file below the folders, which may take long."""
     owner = owner_of(settings.data_dir)
     tops = [path for path in _named(settings).values() if path.parent == settings.data_dir]
-    for folder, folders, files in chain.from_iterable(
-        os.walk(top) for top in tops if not top.is_symlink()
-    ):
-        for name in (*folders, *files):
-            path = Path(folder, name)
-            with suppress(OSError):
-                yield from _faults(path, path.lstat(), owner.uid, owner)
+    folders = [str(top) for top in tops if not top.is_symlink()]
+    while folders:
+        # A file that is no folder, or has just gone.
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    found = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(found.st_mode):
+                        folders.append(entry.path)
+                    yield from _faults(entry.path, found, owner.uid, owner)
 
 
 def require_one_file_system(settings: EngineSettings) -> None:
@@ -159,15 +161,24 @@ def _faults_of_process(top: Path) -> Iterator[AccessFault]:
         yield AccessFault(top, f"belongs to {owner}, not to the user of this engine", remedy)
 
 
-def _faults(path: Path, found: os.stat_result, uid: int, owner: Owner) -> Iterator[AccessFault]:
-    """Yield the fault of one file or folder, which should belong to `uid`."""
+def _faults(
+    path: Path | str, found: os.stat_result, uid: int, owner: Owner
+) -> Iterable[AccessFault]:
+    """Return the fault of one file or folder, which should belong to `uid`."""
+    mode = found.st_mode
+    # Nearly all files, of which there may be millions.
+    if found.st_uid == uid and not mode & stat.S_IWOTH and not stat.S_ISLNK(mode):
+        return ()
+    return (_fault(Path(path), found, uid, owner),)
+
+
+def _fault(path: Path, found: os.stat_result, uid: int, owner: Owner) -> AccessFault:
     if stat.S_ISLNK(found.st_mode):
-        yield AccessFault(path, "is a symbolic link", "put what it leads to in its place")
-    elif found.st_uid != uid:
+        return AccessFault(path, "is a symbolic link", "put what it leads to in its place")
+    if found.st_uid != uid:
         remedy = f"chown -hR {owner.uid}:{owner.gid} {path}"
-        yield AccessFault(path, f"belongs to {user(found.st_uid)}, not to {owner}", remedy)
-    elif found.st_mode & stat.S_IWOTH:
-        yield _writable(path)
+        return AccessFault(path, f"belongs to {user(found.st_uid)}, not to {owner}", remedy)
+    return _writable(path)
 
 
 def _writable(path: Path) -> AccessFault:

@@ -196,11 +196,22 @@ def instance_of(connection: sqlite3.Connection, reference: ObjectReference) -> s
     return str(row[0])
 
 
-def steps(connection: sqlite3.Connection, sop_instance_uid: str) -> tuple[TrailStep, ...]:
-    """Return what became of a SOP instance each time that it arrived, oldest first."""
+def known_steps(connection: sqlite3.Connection, sop_instance_uid: str) -> tuple[TrailStep, ...]:
+    """Return what became of a SOP instance each time that it arrived, oldest first.
+
+    Raises:
+        NotFound: if the index knows no such object (any more).
+    """
     sql = (
         "SELECT at, receiver, calling_ae_title, state, status, reason, session, file"
         " FROM objects WHERE sop_instance_uid = ? ORDER BY sequence LIMIT ?"
     )
     rows = connection.execute(sql, (sop_instance_uid, _MOST_STEPS))
-    return tuple(TrailStep(datetime.fromisoformat(at), *rest) for at, *rest in rows)
+    found = tuple(TrailStep(datetime.fromisoformat(at), *rest) for at, *rest in rows)
+    if not found:
+        remedy = "look at the list again"
+        (before,) = connection.execute("SELECT before FROM thinned").fetchone()
+        if before:
+            remedy += f"; rows of objects in no session were removed, from before {before[:10]}"
+        raise NotFound("there is no such object", remedy)
+    return found

@@ -100,6 +100,12 @@ _STEPS = {
             WHERE plan IS NOT NULL;
         CREATE INDEX traces_by_session ON traces (session);
     """,
+    # The rows that `engine.sessions.thinning` removes, and up to when it has.
+    8: """
+        CREATE INDEX objects_without_session ON objects (at) WHERE session IS NULL;
+        CREATE TABLE thinned (before TEXT NOT NULL);
+        INSERT INTO thinned VALUES ('');
+    """,
 }
 SCHEMA_VERSION = max(_STEPS)
 NEXT_SESSION = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from json import loads
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from engine.errors import NotFound, SessionError
 from engine.index.operations import (
@@ -29,6 +29,7 @@ from engine.model.session import (
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Collection, Iterable, Mapping
     from contextlib import AbstractContextManager
 
 _OPERATION_COLUMNS = "session, kind, previous, asked_by, arguments, plan"
@@ -39,11 +40,11 @@ _TARGETS = (
 )
 _NEXT_REQUEST = (
     f"SELECT {_OPERATION_COLUMNS} FROM operations WHERE plan IS NULL"
-    f" AND (asked_by = '{AUTO_ARCHIVE}') = ? AND session NOT IN ({_TARGETS})"
+    f" AND (asked_by = '{AUTO_ARCHIVE}') = ? AND session NOT IN ({_TARGETS}){{but_not}}"
     " ORDER BY asked_at, session LIMIT 1"
 )
 _NEXT_BUILD = (
-    f"SELECT id FROM sessions WHERE status = ? AND id NOT IN ({_TARGETS})"
+    f"SELECT id FROM sessions WHERE status = ? AND id NOT IN ({_TARGETS}){{but_not}}"
     " ORDER BY last_object_at LIMIT 1"
 )
 
@@ -166,16 +167,23 @@ class SessionReader:
 
     def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
         """Return the objects that the index says a session has, in the order of arrival."""
+        return self.stored_rows_of((session_id,))[session_id]
+
+    def stored_rows_of(self, sessions: Collection[int]) -> Mapping[int, tuple[StoredRow, ...]]:
+        """Return the same for some sessions, read in one transaction."""
         query = (
             "SELECT file, sop_instance_uid, bytes, project_script, INSTR(reason, ?) > 0"
             " FROM objects WHERE session = ? AND state = ? ORDER BY sequence"
         )
-        values = (REPLACES, session_id, ObjectState.STORED)
         with self._index.reading() as connection:
-            rows = connection.execute(query, values).fetchall()
-        found = [StoredRow(*row)._replace(replaces=bool(row[-1])) for row in rows]
-        # A replaced file has several rows: the newest counts, at the place of the first.
-        return tuple({row.file: row for row in found}.values())
+            found = {
+                session: connection.execute(
+                    query, (REPLACES, session, ObjectState.STORED)
+                ).fetchall()
+                for session in sessions
+            }
+        # Outside of the lock: there may be a hundred thousand.
+        return {session: _stored_rows(rows) for session, rows in found.items()}
 
     def newest_row(self) -> int:
         """Return the number of the newest row of an object; later ones have higher numbers."""
@@ -222,20 +230,23 @@ class SessionReader:
         # Outside of the lock: a plan may name a hundred thousand files.
         return tuple(map(_operation_of, rows))
 
-    def next_request(self, *, automatic: bool) -> Operation | None:
+    def next_request(self, *, automatic: bool, but_not: Collection[int] = ()) -> Operation | None:
         """Return the oldest request that can be begun; None if there is none.
 
         Args:
             automatic: whether a rule made it; else a person did.
+            but_not: sessions that are not recovered yet.
         """
+        sql = _NEXT_REQUEST.format(but_not=_but_not("session", but_not))
         with self._index.reading() as connection:
-            row = connection.execute(_NEXT_REQUEST, (automatic,)).fetchone()
+            row = connection.execute(sql, (automatic,)).fetchone()
         return _operation_of(row) if row else None
 
-    def next_build(self) -> int | None:
+    def next_build(self, *, but_not: Collection[int] = ()) -> int | None:
         """Return the session that was silent for longest of those that are queued to be built."""
+        sql = _NEXT_BUILD.format(but_not=_but_not("id", but_not))
         with self._index.reading() as connection:
-            row = connection.execute(_NEXT_BUILD, (SessionStatus.QUEUED_BUILDING,)).fetchone()
+            row = connection.execute(sql, (SessionStatus.QUEUED_BUILDING,)).fetchone()
         return row[0] if row else None
 
     def is_merged_into(self, session_id: int) -> bool:
@@ -266,6 +277,20 @@ class SessionReader:
     def plans(self) -> tuple[Plan, ...]:
         """Return the plans whose steps are not all made yet."""
         return tuple(op.plan for op in self.begun() if op.plan is not None)
+
+
+def _but_not(column: str, sessions: Collection[int]) -> str:
+    """Return a condition that leaves sessions out: few, those whose recovery has failed."""
+    return f" AND {column} NOT IN ({', '.join(map(str, sessions))})" if sessions else ""
+
+
+def _stored_rows(rows: Iterable[tuple[Any, ...]]) -> tuple[StoredRow, ...]:
+    # A replaced file has several rows: the newest counts, at the place of the first.
+    newest = {row[0]: row for row in rows}
+    return tuple(
+        StoredRow(file, uid, size, script, bool(replaces))
+        for file, uid, size, script, replaces in newest.values()
+    )
 
 
 def session_row(connection: sqlite3.Connection, session_id: int) -> Session:

@@ -153,7 +153,9 @@ class SessionIndex:
         self._receiving = 0
         """The last count; for `receiving` only."""
         self._run_is_confirmed = False
-        """Whether this run recovered and started, so that its end may count as a clean stop."""
+        """Whether this run has started, so that its end may count as a clean stop."""
+        self._is_recovered = True
+        """Whether every object of earlier runs has its row; without that no stop is clean."""
         self.objects_written, self.sessions_finished = ChangeSignal(), ChangeSignal()
         self._writer = RowWriter(self._connection, self._lock, self.objects_written.notify)
         self.record = self._writer.record
@@ -305,7 +307,11 @@ class SessionIndex:
     def forget_empty(self, session_id: int) -> None:
         """Remove the row of a session whose first file was never stored."""
         with self._lock, self._connection:
-            self._connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+            self._connection.execute(
+                # The status: a request that came meanwhile is to find its session.
+                "DELETE FROM sessions WHERE id = ? AND status = ?",
+                (session_id, SessionStatus.RECEIVING),
+            )
             self._forget(session_id)
 
     def today(self, midnight: datetime) -> Mapping[str, Today]:
@@ -373,10 +379,15 @@ class SessionIndex:
             # Without FULL durability a power cut could undo this row: the index would show
             # the clean stop of the run before.
             self._connection.execute("PRAGMA wal_checkpoint")
-        return row is None or bool(row[0])
+        self._is_recovered = row is None or bool(row[0])
+        return self._is_recovered
+
+    def note_recovered(self) -> None:
+        """Note that every object of earlier runs has its row."""
+        self._is_recovered = True
 
     def confirm_run(self) -> None:
-        """Allow `close` to note a clean stop: the start succeeded, and every object has its row."""
+        """Allow `close` to note a clean stop: the start succeeded."""
         self._run_is_confirmed = True
 
     def close(self) -> None:
@@ -384,7 +395,7 @@ class SessionIndex:
         # First: rows that are still queued would be missing after a clean stop.
         self._writer.close()
         with self._lock, self._reading_lock, closing(self._connection), closing(self._reading):
-            if not self._run_is_confirmed or self._writer.lost_rows:
+            if not (self._run_is_confirmed and self._is_recovered) or self._writer.lost_rows:
                 return
             try:
                 self._note_clean_stop()

@@ -5,6 +5,7 @@ A pipeline that runs in the engine's own process asks by direct calls: `LocalObj
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -16,10 +17,16 @@ if TYPE_CHECKING:
     from engine.intake.filing import Filing
     from engine.metrics import Metrics
     from engine.model.receiver import Receiver
+    from engine.sessions.recovery import Recovery
 
 
 class ObjectDock(Protocol):
     """The part of the engine that a pipeline uses; for all threads."""
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether the other calls may take long just now."""
+        ...
 
     def known_place(self, key: SessionKey) -> SessionPlace | None:
         """Return where a session's files go and hold it; None if that is not known yet."""
@@ -67,19 +74,39 @@ class LocalObjectDock:
         index: SessionIndex,
         filing: Filing,
         metrics: Metrics,
+        recovery: Recovery,
         traces: TraceIndex | None = None,
     ) -> None:
+        """Take the parts; objects wait for the sessions of `recovery` that they need."""
         self._index = index
         self._metrics = metrics
         self._traces = traces
         # Called for each object: a method that only calls another one would cost a frame.
         self.known_place = index.place_of
-        self.file = filing.file
-        self.archives_directly = filing.archives_directly
         self.release = index.session_writers.release
+        self._filing = filing
+        self._recovery = recovery
+
+    # Read for each object: this property needs no frame.
+    may_wait = property(attrgetter("_recovery.is_going_on"))
+    """Whether an object may have to wait until a session is recovered."""
+
+    def file(
+        self, receiver: Receiver, key: SessionKey, origin: SessionOrigin, *, directly: bool
+    ) -> SessionPlace:
+        """Find or create the session of an object and hold it."""
+        # Before the session is held: its recovery may find that it is empty, and remove it.
+        self._recovery.await_sessions(key)
+        return self._filing.file(receiver, key, origin, directly=directly)
+
+    def archives_directly(self, receiver: Receiver, key: SessionKey) -> bool:
+        """Tell whether an object would go into the archive."""
+        self._recovery.await_sessions(key)
+        return self._filing.archives_directly(receiver, key)
 
     def copies(self, key: SessionKey, sop_instance_uid: str) -> tuple[Copy, ...]:
         """Return where a SOP instance is already."""
+        self._recovery.await_sessions(key)
         return self._index.copies(key, sop_instance_uid)
 
     def trace(self, session_id: int, values: Iterable[tuple[int, str | None]]) -> None:

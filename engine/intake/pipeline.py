@@ -137,6 +137,7 @@ class Pipeline:
             or incoming.size_bytes > LONGEST_AT_ONCE_BYTES
             # What a script has done to an object may be known for the next one.
             or not (policy.never_blocks or (policy.only_site_script and source.edits.has_edits))
+            or self._dock.may_wait
         )
 
     def finish_at_once(self, incoming: IncomingObject) -> ObjectOutcome | None:

@@ -65,6 +65,8 @@ class SessionSettings:
     """Which objects are not stored (XNAT 11.2); empty for no filter."""
     pet_mr: PetMr = PetMr.PETMR
     """The treatment of studies with PET and MR, if their project has no setting (XNAT 9.5)."""
+    index_days: int = 730
+    """How long the index keeps rows of objects that no session has; 0 for ever."""
 
     @classmethod
     def parse(cls, raw: object) -> SessionSettings:
@@ -104,7 +106,11 @@ class SessionSettings:
         return {**record, "duplicates": str(self.duplicates), "pet_mr": str(self.pet_mr)}
 
 
-BOUNDS = {"idle_seconds": range(1, 86_401), "trash_days": range(1, 3_651)}
+BOUNDS = {
+    "idle_seconds": range(1, 86_401),
+    "trash_days": range(1, 3_651),
+    "index_days": range(36_501),
+}
 
 
 def _session_problems(raw: Mapping[object, object]) -> Iterator[Problem]:

@@ -52,7 +52,8 @@ def judge(
     enabled = [status for status in snapshot.receivers if status.receiver.enabled]
     listening = sum(status.state is ReceiverState.LISTENING for status in enabled)
     problems = tuple(_problems(snapshot, counters, dead, storage_refusal))
-    return Health(not dead, listening, len(enabled), problems)
+    notes = () if snapshot.recovery is None else (str(snapshot.recovery),)
+    return Health(not dead, listening, len(enabled), problems, notes)
 
 
 def _problems(

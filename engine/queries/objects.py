@@ -17,7 +17,7 @@ from engine.api.objects import (
     RowChange,
     Thumbnail,
 )
-from engine.errors import EngineError, NotFound, UnreadableObject
+from engine.errors import NotFound, UnreadableObject
 from engine.index import contents
 from engine.index.contents import session_row, sop_class_name
 from engine.inspection.job import HeaderJob, HeaderResult, ThumbnailJob
@@ -181,9 +181,7 @@ class ObjectQueries:
         """Return all arrivals of an object, and its sessions."""
         with self._reader.reading() as connection:
             uid = reference.sop_instance_uid or contents.instance_of(connection, reference)
-            steps = contents.steps(connection, uid)
-            if not steps:
-                raise _not_found()
+            steps = contents.known_steps(connection, uid)
             known = dict.fromkeys(step.session for step in steps if step.session is not None)
             sessions = tuple(session_row(connection, number) for number in known)
         return ObjectTrail(steps, sessions)
@@ -345,10 +343,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _not_found() -> EngineError:
-    return NotFound("there is no such object", "look at the list again")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.app.status import EngineStatus, ReceiverSummary, read_status
+from engine.app.status import EngineStatus, ReceiverSummary, index_bytes, read_status
 from engine.errors import EngineError
 from engine.host.lock import EngineLock
 from engine.remote.attach import find_engine
@@ -38,6 +38,8 @@ def _status_of(snapshot: EngineSnapshot, settings: EngineSettings) -> EngineStat
         snapshot.configuration_problem,
         snapshot.processes,
         snapshot.sessions_waiting,
+        snapshot.recovery,
+        index_bytes(settings),
     )
 
 

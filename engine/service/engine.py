@@ -121,7 +121,8 @@ class Engine:
         raise_limit()
         with ExitStack() as resources:
             self._build(resources)
-            # Before the ports are open: what is moved must not get new objects meanwhile.
+            # Before the ports are open: what is moved must not get new objects meanwhile. What was
+            # open when the last engine was killed is recovered behind.
             self._follow_ups.recover()
             self._apply(self._configuration)
             self._follow_ups.start(resources)
@@ -197,6 +198,7 @@ class Engine:
             configuration_problem=self._configuration_problem,
             processes=self._processes.statuses() if self._processes is not None else (),
             sessions_waiting=self.monitoring.work_waiting().sessions,
+            recovery=self._session_service.recovery.status(),
         )
 
     @property
@@ -347,7 +349,10 @@ class Engine:
         self._session_service = self._follow_ups.session_service
         start_alerts(settings, self._journal, clock, access.current, resources)
         recent = HeadersOfProcesses() if settings.receiving_processes else None
-        self._intake = Intake(settings, storage, clock, self._plugins, access, resources, recent)
+        self._intake = Intake(
+            *(settings, storage, clock, self._plugins, access),
+            *(self._session_service.recovery, resources, recent),
+        )
         self._metrics, self._guard = self._intake.metrics, self._intake.guard
         self._associations = associations_of(storage, self._intake, clock)
         self._processes = (

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engine.model.configuration import Configuration
     from engine.service.processors import ConfigurationAccess
     from engine.service.storage import Plugins, Storage
+    from engine.sessions.recovery import Recovery
     from engine.settings import EngineSettings
 
 QUARANTINE_BYTES: Final = 1024**3
@@ -40,12 +41,14 @@ class Intake:
         clock: Clock,
         plugins: Plugins,
         access: ConfigurationAccess,
+        recovery: Recovery,
         resources: ExitStack,
         recent: RecentHeaders | None = None,
     ) -> None:
         """Build the parts; `resources` closes them.
 
-        `recent` has the latest headers, if other processes receive them.
+        Objects wait for sessions that `recovery` still has; `recent` has the latest headers, if
+        other processes receive them.
         """
         self._storage = storage
         self.metrics = Metrics(clock)
@@ -77,7 +80,7 @@ class Intake:
         self.slow_rules = SlowRules(report)
         processing = self.processors.processing
         self.router = parts.router(plugins, processing, recent, self.slow_rules)
-        self.dock = self._object_dock()
+        self.dock = self._object_dock(recovery)
         """What pipelines ask."""
         custom = self.processors.custom(self.router)
         self.room = QuarantineRoom(settings.quarantine_dir, QUARANTINE_BYTES, clock)
@@ -89,11 +92,12 @@ class Intake:
             self._storage.runner.start_ahead()
         self.processors.processing.start_ahead(configuration)
 
-    def _object_dock(self) -> LocalObjectDock:
+    def _object_dock(self, recovery: Recovery) -> LocalObjectDock:
         storage, archive_folder = self._storage, self.router.archive_folder
         return LocalObjectDock(
             storage.index,
             Filing(storage.index, storage.prearchive_fd, storage.archive_fd, archive_folder),
             self.metrics,
+            recovery,
             TraceIndex(storage.index, self.trace_key),
         )

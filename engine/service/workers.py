@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.events import LeftoversSwept, ObjectsAdopted
+from engine.events import LeftoversSwept
 from engine.events.delivery import QueueSetAside
 from engine.monitoring.alerts.dispatcher import AlertDispatcher
 from engine.monitoring.alerts.waiting import WaitingAlerts
@@ -57,14 +57,12 @@ class PostStoreWorkers:
         resources.callback(self.programs.close)
 
     def recover(self) -> None:
-        """Complete what an earlier engine left, before any object arrives."""
+        """Complete what must not meet arriving objects; open sessions are recovered behind."""
         record = self._storage.journal.record
         swept = self._storage.incoming.sweep()
         if swept:
             record(LeftoversSwept(files=swept))
-        recovered = self.session_service.recover(clean=self._storage.index.begin_run())
-        if recovered is not None and recovered.objects:
-            record(ObjectsAdopted(objects=recovered.objects, sessions=recovered.sessions))
+        self.session_service.begin(clean=self._storage.index.begin_run())
 
     def start(self, resources: ExitStack) -> None:
         """Start the threads; `resources` ends them."""

@@ -92,6 +92,8 @@ class SessionPolicy:
     """How long deleted sessions and replaced objects are kept."""
     archive_code: Callable[[str], AutoArchive]
     """Returns the auto-archive code of a project, by id."""
+    index_days: float = 0
+    """How long rows of objects that no session has are kept; 0 for ever."""
 
 
 def effective_code(asked: bool | None, project_code: AutoArchive) -> AutoArchive:

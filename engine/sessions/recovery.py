@@ -1,4 +1,4 @@
-"""After a crash: adopts files without a row, and removes rows without a file.
+"""After a crash: adopts files without a row, session by session, while objects arrive.
 
 The files are the truth. An object whose sender was told "success" is on disk under its final name;
 at worst its row is missing. Nothing here touches an object.
@@ -6,30 +6,30 @@ at worst its row is missing. Nothing here touches an object.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+import logging
+import sqlite3
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET
 
-from engine.errors import UnreadableObject
-from engine.index.schema import NEXT_SESSION
-from engine.model.session import SessionArea, SessionStatus
+from engine.api import RecoveryStatus
+from engine.errors import EngineError, NotFound, OutOfResources
+from engine.events import ObjectsAdopted
+from engine.model.session import SessionStatus
 from engine.sessions import reconcile
-from engine.sessions.folders.documents import XNAT_NAMESPACE
-from engine.state.database import stamp
-from engine.storage.areas import document_of
+from engine.sessions.context import describe_error
 from engine.storage.files import holds_files, object_files
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterator
 
+    from engine.index.store import SessionKey
     from engine.model.session import Session
     from engine.sessions.context import SessionContext
-    from engine.sessions.reconcile import Audit, Differences, UnknownFolder
 
 
 FOUND_AFTER_CRASH = "found on disk after a crash"
+_BUILD_CUT_SHORT = (SessionStatus.BUILDING, SessionStatus.RECEIVING_INTERRUPT)
 _MAY_LACK_ROWS = (
     SessionStatus.RECEIVING,
     SessionStatus.QUEUED_BUILDING,
@@ -38,25 +38,161 @@ _MAY_LACK_ROWS = (
 )
 """The states of a session while an object arrives, and those that a request makes of it then."""
 
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """The changes of a recovery in the index."""
-
-    objects: int
-    sessions: int
+_logger = logging.getLogger(__name__)
 
 
-def adopt(session_context: SessionContext) -> Recovered:
-    """Give every stored object its row, in the sessions that may lack some."""
-    adopted = {}
-    for session in session_context.ledger.in_status(*_MAY_LACK_ROWS):
-        unknown = reconcile.adopt(session_context, session, FOUND_AFTER_CRASH).unknown
-        if unknown:
-            adopted[session.id] = len(unknown)
-        elif _is_empty(session_context, session):
-            session_context.index.forget_empty(session.id)
-    return Recovered(sum(adopted.values()), len(adopted))
+class Recovery:
+    """The sessions that an earlier run left open, until each has all its rows; for all threads.
+
+    The thread of the sessions recovers one after the other. An object waits for the sessions that
+    it may join or have a copy in, and for no others.
+    """
+
+    def __init__(self, session_context: SessionContext) -> None:
+        self._context = session_context
+        self._changed = threading.Condition()
+        """Guards what is below; told when a session is no longer worked on."""
+        self._pending: dict[int, tuple[str | None, str, str]] = {}
+        """Project, study and label of each session that is still to be recovered."""
+        self._worked_on: set[int] = set()
+        self._reported: set[int] = set()
+        """Sessions whose failure is in the log."""
+        self._sessions = self._objects = self._with_objects = 0
+        self.is_going_on = False
+        """Whether sessions are still to be recovered. Read without the lock, for each object."""
+
+    def begin(self, *, clean: bool) -> None:
+        """Note the sessions that the earlier run left open, before any object arrives.
+
+        Args:
+            clean: whether that run stopped in good order, so that every file has its row.
+        """
+        statuses = _BUILD_CUT_SHORT if clean else (*_BUILD_CUT_SHORT, *_MAY_LACK_ROWS)
+        sessions = self._context.ledger.in_status(*statuses)
+        with self._changed:
+            self._pending = {s.id: (s.project, s.study_instance_uid, s.label) for s in sessions}
+            self._sessions = len(sessions)
+            self.is_going_on = bool(sessions)
+        self._end_if_done()
+
+    def status(self) -> RecoveryStatus | None:
+        """Return how far the recovery is; None if it is over."""
+        with self._changed:
+            left = len(self._pending)
+            return RecoveryStatus(self._sessions - left, self._sessions) if left else None
+
+    def pending(self) -> frozenset[int]:
+        """Return the sessions that must not be worked on yet."""
+        with self._changed:
+            return frozenset(self._pending)
+
+    def run(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Recover all sessions, one after the other; what fails is tried again by the next call.
+
+        Args:
+            stopping: asked between two sessions; the rest is left for the next run if it says so.
+
+        Raises:
+            sqlite3.Error: if the index can't be read or written.
+        """
+        with self._changed:
+            pending = tuple(self._pending)
+        for session_id in pending:
+            if stopping():
+                return
+            self.recover(session_id)
+
+    def recover(self, session_id: int) -> None:
+        """Recover a session if that is still to be done; a failure is logged once."""
+        try:
+            with self._alone(session_id) as is_pending:
+                if is_pending:
+                    self._recover(session_id)
+        except sqlite3.Error:
+            raise  # the index fails for all sessions, not for this one
+        except Exception as error:
+            # The other sessions must not wait for one that can't be read.
+            if session_id not in self._reported:
+                self._reported.add(session_id)
+                is_foreseen = isinstance(error, EngineError | OSError)
+                _logger.warning(
+                    *("session %d can't be recovered: %s", session_id, _why(error)),
+                    exc_info=not is_foreseen,
+                )
+
+    def await_sessions(self, key: SessionKey) -> None:
+        """Recover the sessions of a key at once: an object needs them. Returns at once if none is.
+
+        Raises:
+            OutOfResources: if one can't be recovered: without its rows, a copy would not be found.
+        """
+        if not self.is_going_on:
+            return
+        with self._changed:
+            same = [number for number, its_key in self._pending.items() if its_key == key[:3]]
+        for session_id in same:
+            try:
+                with self._alone(session_id) as is_pending:
+                    if is_pending:
+                        self._recover(session_id)
+            except (EngineError, OSError, sqlite3.Error) as error:
+                raise OutOfResources(f"its session can't be recovered: {_why(error)}") from error
+
+    @contextmanager
+    def _alone(self, session_id: int) -> Iterator[bool]:
+        """Work on a session that no other thread recovers; yield whether that is to be done."""
+        with self._changed:
+            self._changed.wait_for(lambda: session_id not in self._worked_on)
+            is_pending = session_id in self._pending
+            self._worked_on.add(session_id)
+        is_done = False
+        try:
+            yield is_pending
+            is_done = True
+        finally:
+            with self._changed:
+                self._worked_on.discard(session_id)
+                if is_done:
+                    self._pending.pop(session_id, None)
+                self._changed.notify_all()
+        self._end_if_done()
+
+    def _recover(self, session_id: int) -> None:
+        """Give every stored object of a session its row."""
+        context = self._context
+        try:
+            session = context.ledger.session(session_id)
+        except NotFound:
+            return
+        # Files with a row are not opened: there may be a million of them.
+        found = reconcile.differences_of(context, session, by_name=True)
+        if found:
+            reconcile.adopt(context, session, FOUND_AFTER_CRASH, found)
+        if session.status in _BUILD_CUT_SHORT:
+            context.ledger.change(session_id, SessionStatus.RECEIVING)
+        elif not found.unknown and _is_empty(context, session):
+            context.index.forget_empty(session_id)
+        with self._changed:
+            self._objects += len(found.unknown)
+            self._with_objects += bool(found.unknown)
+
+    def _end_if_done(self) -> None:
+        with self._changed:
+            if self._pending:
+                return
+            was_going_on, self.is_going_on = self.is_going_on, False
+            objects, self._objects = self._objects, 0
+        self._context.index.note_recovered()
+        if was_going_on and objects:
+            self._context.journal.record(
+                ObjectsAdopted(objects=objects, sessions=self._with_objects)
+            )
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, EngineError | OSError):
+        return describe_error(error)
+    return type(error).__name__
 
 
 def adopt_left(session_context: SessionContext, session_id: int, inodes: Collection[int]) -> int:
@@ -85,105 +221,3 @@ def _is_empty(session_context: SessionContext, session: Session) -> bool:
         and not session_context.ledger.stored_rows(session.id)
         and not holds_files(session_context.areas.folder(session))
     )
-
-
-FOUND_BY_CHECK = "found on disk by a check"
-_UNASSIGNED_PARTS = 2
-"""``<timestamp>/<session>``: a session's folder without a project (XNAT 9.1)."""
-_INSERT = (
-    "INSERT INTO sessions (id, project, subject, label, study_instance_uid, folder, status,"
-    " receiver, calling_ae_title, first_object_at, last_object_at, area)"
-    f" VALUES ({NEXT_SESSION}, ?, ?, ?, ?, ?, ?, '', '', ?, ?, ?)"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """The changes of an adoption."""
-
-    objects: int = 0
-    """Objects that got a row."""
-    renamed: int = 0
-    """Rows that say where their object is now."""
-    second_names: int = 0
-    """Names removed of objects that are still where their rows say."""
-
-    def plus(self, differences: Differences) -> Adopted:
-        """Return these counts with those of one session."""
-        return Adopted(
-            self.objects + len(differences.unknown),
-            self.renamed + len(differences.moved),
-            self.second_names + len(differences.second_names),
-        )
-
-
-def adopt_findings(session_context: SessionContext, found: Audit) -> Adopted:
-    """Change the index to match the disk, and return what that changed.
-
-    Rows without an object stay as they are: only a person can know where it went.
-    """
-    adopted = Adopted()
-    for findings in found.sessions:
-        session = session_context.ledger.session(findings.session)
-        differences = reconcile.adopt(session_context, session, FOUND_BY_CHECK)
-        session_context.ledger.recount(session.id)
-        adopted = adopted.plus(differences)
-    more = adopt_folders(session_context, found.unknown_folders)
-    return replace(adopted, objects=adopted.objects + more)
-
-
-def adopt_folders(session_context: SessionContext, folders: Iterable[UnknownFolder]) -> int:
-    """Give sessions on disk, and all their objects, their rows; return how many objects."""
-    adopted = 0
-    for unknown in folders:
-        folder = session_context.areas.path(unknown.area, unknown.folder)
-        # In the order of arrival, as building wants them: the time of the file is all that is left
-        # of it.
-        files = sorted(object_files(folder, []), key=lambda path: (path.stat().st_mtime, path.name))
-        if not files:
-            continue
-        session = session_context.ledger.session(_insert(session_context, unknown, folder, files))
-        names = (path.relative_to(folder).as_posix() for path in files)
-        reconcile.insert_missing_rows(session_context, session, names, FOUND_BY_CHECK)
-        adopted += len(files)
-    return adopted
-
-
-def _insert(
-    session_context: SessionContext, unknown: UnknownFolder, folder: Path, files: list[Path]
-) -> int:
-    parts = unknown.folder.split("/")
-    archived = unknown.area is SessionArea.ARCHIVE
-    moments = [datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in files]
-    values = (
-        None if len(parts) == _UNASSIGNED_PARTS else parts[0],
-        _subject(folder),
-        parts[-1],
-        _study_instance_uid(session_context, folder, files),
-        unknown.folder,
-        SessionStatus.ARCHIVED if archived else SessionStatus.RECEIVING,
-        *(stamp(min(moments)), stamp(max(moments)), unknown.area),
-    )
-    with session_context.index.changing() as connection:
-        number = connection.execute(_INSERT, values).lastrowid
-    assert number is not None
-    return number
-
-
-def _subject(folder: Path) -> str | None:
-    """Return the subject that the session's document names; None if it was never built."""
-    try:
-        return ET.parse(document_of(folder)).getroot().findtext(f"{{{XNAT_NAMESPACE}}}dcmSubject")
-    except (OSError, ET.ParseError):
-        return None
-
-
-def _study_instance_uid(session_context: SessionContext, folder: Path, files: list[Path]) -> str:
-    for path in files:
-        try:
-            return session_context.read(
-                folder, path.relative_to(folder).as_posix()
-            ).study_instance_uid
-        except (UnreadableObject, OSError):
-            continue
-    return ""

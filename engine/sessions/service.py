@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING
 
 from engine.config.store import ConfigurationStore
 from engine.dicom.part10 import body_offset
-from engine.errors import EngineError, ProcessingFailed, StorageUnusable
+from engine.errors import EngineError, ProcessingFailed
 from engine.events.journal import Journal
 from engine.host.lock import EngineLock
 from engine.host.wakeup import WakeupPipe
 from engine.index.database import translate_sqlite_errors
 from engine.index.store import SessionIndex
-from engine.model.identity import timestamp
+from engine.sessions.adoption import adopt_findings
+from engine.sessions.audit import audit
 from engine.sessions.context import SessionContext, SessionPolicy
 from engine.sessions.folders.staging import Interrupted
 from engine.sessions.folders.stored_objects import read_stored, same_data_set
 from engine.sessions.ledger import SessionRepository
 from engine.sessions.planner import Planner
-from engine.sessions.reconcile import audit
-from engine.sessions.recovery import adopt, adopt_findings
 from engine.sessions.worker import Lifecycle, Pace, SessionWorker
 from engine.settings import Durability
 from engine.state.routes import StudyRoutes
@@ -40,8 +39,9 @@ if TYPE_CHECKING:
     from engine.model.anonymization import Anonymization
     from engine.model.configuration import Configuration
     from engine.model.session import Session
-    from engine.sessions.reconcile import Audit
-    from engine.sessions.recovery import Adopted, Recovered
+    from engine.sessions.adoption import Adopted
+    from engine.sessions.audit import Audit
+    from engine.sessions.recovery import Recovery
     from engine.sessions.trash import ExpiryClock
     from engine.settings import EngineSettings
     from engine.storage.scans import StoredObject
@@ -123,22 +123,28 @@ class SessionService:
         self._wakeup_pipe = WakeupPipe(settings.wakeup_file)
         self._timer = SessionWorker(self._lifecycle, self._wakeup_pipe, stopping)
 
-    @translate_sqlite_errors()
-    def recover(self, *, clean: bool) -> Recovered | None:
-        """Complete what an earlier run left, before any object arrives.
+    @property
+    def recovery(self) -> Recovery:
+        """The sessions that an earlier run left open."""
+        return self._lifecycle.recovery
 
-        Args:
-            clean: whether that run stopped in good order, so that every file has its row.
+    @translate_sqlite_errors()
+    def begin(self, *, clean: bool) -> None:
+        """Complete the plans of an earlier run, before any object arrives.
 
         Raises:
             StorageUnusable: if the index can't be read or written.
         """
-        # First: `adopt` looks at RECEIVING sessions and at none that are BUILDING.
-        self._lifecycle.requeue_builds()
-        recovered = None if clean else adopt(self._session_context)
-        # Last: what it moves must have all its rows by then.
+        self._lifecycle.begin(clean=clean)
+
+    @translate_sqlite_errors()
+    def recover(self) -> None:
+        """Recover the sessions that an earlier run left open, on this thread.
+
+        Raises:
+            StorageUnusable: if the index can't be read or written.
+        """
         self._lifecycle.recover()
-        return recovered
 
     def folder(self, session: Session) -> Path:
         """Return the folder of a session."""
@@ -156,19 +162,19 @@ class SessionService:
         """Carry out queued requests on this thread."""
         self._lifecycle.run_requests()
 
-    def audit(self) -> Audit:
-        """Compare index and disk; nothing else may happen to the sessions meanwhile."""
+    def audit(self, progress: Callable[[int, int], object]) -> Audit:
+        """Compare index and disk, as `engine.sessions.audit` does, without an engine."""
         at = self._session_context
-        return audit(at.index, at.ledger, at.areas, live=False)
+        return audit(at.index, at.ledger, at.areas, live=False, progress=progress)
 
     @translate_sqlite_errors()
-    def adopt(self, found: Audit) -> Adopted:
-        """Change the index to match the disk, and return what that changed.
+    def adopt(self, found: Audit, progress: Callable[[int, int], object]) -> Adopted:
+        """Change the index to match the disk, as `adopt_findings` does.
 
         Raises:
             StorageUnusable: if the index can't be written.
         """
-        return adopt_findings(self._session_context, found)
+        return adopt_findings(self._session_context, found, progress)
 
     def start(self) -> None:
         """Start the thread that works on sessions."""
@@ -221,7 +227,22 @@ class SessionService:
             idle_seconds=sessions.idle_seconds,
             trash_days=sessions.trash_days,
             archive_code=configuration.projects.archive_code,
+            index_days=sessions.index_days,
         )
+
+
+@contextmanager
+def locked(settings: EngineSettings, clock: Clock) -> Iterator[None]:
+    """Keep engines from a data directory inside the block.
+
+    Raises:
+        AlreadyRunning: if one runs.
+    """
+    lock = EngineLock.acquire(settings.lock_file, clock)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -233,10 +254,27 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
         ConfigurationError: if the configuration file is not acceptable.
         StorageUnusable: if the index can't be used.
     """
+    # The lock before anything is read: an engine that starts meanwhile would change it.
+    with (
+        locked(settings, clock),
+        opened_sessions(settings, clock, settings.index_file) as session_service,
+    ):
+        yield session_service
+
+
+@contextmanager
+def opened_sessions(
+    settings: EngineSettings, clock: Clock, index_file: Path, *, durable: bool = True
+) -> Iterator[SessionService]:
+    """Build the session service for a data directory that is `locked`; raises as above.
+
+    Args:
+        settings: of the data directory.
+        clock: the time.
+        index_file: the index to use.
+        durable: False if a power cut may undo what is written, whatever the settings say.
+    """
     with ExitStack() as resources:
-        # The lock before anything is read: an engine that starts meanwhile would change it.
-        lock = EngineLock.acquire(settings.lock_file, clock)
-        resources.callback(lock.release)
         store = ConfigurationStore(settings.config_file, clock=clock, in_use=settings.in_use_files)
         configuration = store.load()
         journal = Journal(
@@ -244,7 +282,7 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
         )
         resources.callback(journal.close)
         repair(settings.state_file)
-        index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)
+        index = SessionIndex(index_file, durable=durable and settings.durability is Durability.FULL)
         resources.callback(index.close)
         runner = ScriptRunner(settings.state_file)
         resources.callback(runner.close)
@@ -252,35 +290,10 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
             settings, index, journal, clock, lambda: configuration, runner
         )
         resources.callback(session_service.close)
-        session_service.recover(clean=index.begin_run())
+        session_service.begin(clean=index.begin_run())
+        session_service.recover()
         index.confirm_run()
         yield session_service
-
-
-def set_index_aside(settings: EngineSettings, clock: Clock) -> str:
-    """Give the index another name, so that a new one is begun; return that name.
-
-    Raises:
-        AlreadyRunning: if an engine uses it.
-        StorageUnusable: if it can't be renamed, or the state database can't be used.
-    """
-    lock = EngineLock.acquire(settings.lock_file, clock)
-    try:
-        # Earlier versions kept the labels of studies in the index: they are taken over before.
-        repair(settings.state_file)
-        name = f"{settings.index_file.name}.{timestamp(clock.now())}"
-        # The database last: SQLite would take a log that stays behind for that of the new index.
-        for suffix in ("-wal", "-shm", ""):
-            path = settings.index_file.with_name(settings.index_file.name + suffix)
-            if path.exists():
-                path.rename(path.with_name(name + suffix))
-    except OSError as error:
-        raise StorageUnusable(
-            f"the session index can't be set aside: {error.strerror}", "check the directory"
-        ) from error
-    finally:
-        lock.release()
-    return name
 
 
 def areas_of(settings: EngineSettings) -> Areas:

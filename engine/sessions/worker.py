@@ -30,8 +30,9 @@ from engine.sessions.folders.staging import Interrupted
 from engine.sessions.idle import IdleSessions
 from engine.sessions.planner import Planner
 from engine.sessions.reconcile import repair
-from engine.sessions.recovery import adopt_left
+from engine.sessions.recovery import Recovery, adopt_left
 from engine.sessions.runner import OperationRunner
+from engine.sessions.thinning import Thinning
 from engine.sessions.trash import ExpiryClock, Trash
 
 if TYPE_CHECKING:
@@ -150,21 +151,44 @@ class Lifecycle:
         self._context = session_context
         self._policy = policy
         self._idle = IdleSessions(session_context.clock, session_context.ledger)
+        expiry = expiry or ExpiryClock(session_context.clock, session_context.journal)
         self._trash = Trash(
-            *(session_context.areas, session_context.ledger),
-            *(session_context.journal, session_context.clock),
-            expiry or ExpiryClock(session_context.clock, session_context.journal),
+            session_context.areas,
+            session_context.ledger,
+            session_context.journal,
+            session_context.clock,
+            expiry,
         )
+        self._thinning = Thinning(session_context, expiry)
         planner = Planner(session_context)
         self._operator = OperationRunner(session_context, planner)
         self._builder = Builder(session_context, planner, self._operator, self._archived_by_itself)
         self._left_idle: Iterator[int] | None = None
         """Silent sessions that the last run had no time for."""
+        self.recovery = Recovery(session_context)
         self._left: SimpleQueue[tuple[Sequence[int], Collection[int]]] = SimpleQueue()
         """Sessions that a receiving process held when it ended, and inodes of its objects."""
 
-    def recover(self) -> None:
+    def begin(self, *, clean: bool) -> None:
+        """Complete the plans that an earlier run began, before any object arrives.
+
+        The sessions that it left open are recovered later: by `run_due`, or for an object.
+
+        Args:
+            clean: whether that run stopped in good order, so that every file has its row.
+        """
+        self.recovery.begin(clean=clean)
+        # A plan moves objects, which must have their rows. Before objects arrive: a copy that is
+        # being moved would not be found.
+        for operation in self._context.ledger.begun():
+            self.recovery.recover(operation.session)
+            if operation.plan is not None and operation.plan.into is not None:
+                self.recovery.recover(operation.plan.into)
+        self._resume()
+
+    def recover(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Complete what an earlier run began: it was killed, or the index could not be written."""
+        self.recovery.run(stopping)
         self.requeue_builds()
         self._resume()
 
@@ -188,7 +212,8 @@ class Lifecycle:
         """Return sessions whose build was cut short to RECEIVING, so that they are built again."""
         ledger = self._context.ledger
         interrupted = ledger.in_status(SessionStatus.BUILDING, SessionStatus.RECEIVING_INTERRUPT)
-        for session in interrupted:
+        pending = self.recovery.pending()
+        for session in (session for session in interrupted if session.id not in pending):
             with self._only(session.id):
                 repair(self._context, session)
                 ledger.change(session.id, SessionStatus.RECEIVING)
@@ -207,7 +232,7 @@ class Lifecycle:
         self._adopt_left()
         # Each time, not only at the start: an operation that failed for want of room is retried
         # here.
-        self.recover()
+        self.recover(stopping)
         policy, clock = self._policy(), self._context.clock
         until = clock.monotonic() + RETRY_SECONDS
         # The next run goes on where this one stops: sessions that can't be built just now don't
@@ -223,6 +248,7 @@ class Lifecycle:
         if stopping():
             self._trash.report()
             return 0
+        self._thinning.run(policy.index_days, stopping)
         return self._pause(policy.idle_seconds)
 
     def run_requests(self, stopping: Callable[[], bool] = lambda: False) -> None:
@@ -258,13 +284,14 @@ class Lifecycle:
         session_id = next(idle, None)
         if session_id is None:
             return False
-        # Its folder and rows are still changed by a merge that is not complete.
-        if not self._context.ledger.is_merged_into(session_id):
+        # Its folder and rows are still changed by a recovery or merge that is not complete.
+        later = self.recovery.pending()
+        if session_id not in later and not self._context.ledger.is_merged_into(session_id):
             self._build(session_id)
         return True
 
     def _run_build(self) -> bool:
-        session_id = self._context.ledger.next_build()
+        session_id = self._context.ledger.next_build(but_not=self.recovery.pending())
         if session_id is not None:
             self._build(session_id)
         return session_id is not None
@@ -274,14 +301,18 @@ class Lifecycle:
 
     def _run_request(self, *, automatic: bool) -> bool:
         # Read anew each time: a build may queue the archive, a separation two more builds.
-        operation = self._context.ledger.next_request(automatic=automatic)
+        pending = self.recovery.pending()
+        operation = self._context.ledger.next_request(automatic=automatic, but_not=pending)
         if operation is not None:
             self._perform(operation)
         return operation is not None
 
     def _resume(self) -> None:
+        pending = self.recovery.pending()
         for operation in self._context.ledger.begun():
-            self._perform(operation)
+            plan = operation.plan
+            if plan is not None and pending.isdisjoint({operation.session, plan.into}):
+                self._perform(operation)
 
     def _perform(self, operation: Operation) -> None:
         begun = operation.plan is not None
@@ -327,7 +358,7 @@ class Lifecycle:
 
     def _pause(self, idle_seconds: float) -> float:
         """Return the seconds until the next look."""
-        if self._context.ledger.has_begun():
+        if self.recovery.is_going_on or self._context.ledger.has_begun():
             return RETRY_SECONDS
         left = self._idle.seconds_left(idle_seconds)
         return left if left > 0 else RETRY_SECONDS

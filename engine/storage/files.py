@@ -5,10 +5,11 @@ Every function may be repeated after a crash: steps that are done already are sk
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from engine.dicom.part10 import PREAMBLE, has_preamble
@@ -16,7 +17,7 @@ from engine.storage.folders import FlushedFolders, opened, rename_new
 from engine.storage.scans import SCANS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
 FILE_MODE = 0o640
@@ -24,6 +25,8 @@ PART_SUFFIX = ".part"
 
 _PART_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# Without waiting: a FIFO may have come in its place.
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CATALOG = re.compile(r"scan_.*_catalog\.xml")
 
 
@@ -167,35 +170,57 @@ def same_file(one: Path, other: Path) -> bool:
 
 
 def object_files(session_folder: Path, unreadable: list[Path]) -> Iterator[Path]:
+    """Yield the objects of a session, as `object_names` finds them, with their paths."""
+    names: list[str] = []
+    yield from (session_folder / name for name in object_names(session_folder, names))
+    unreadable += (session_folder / name for name in names)
+
+
+def object_names(
+    session_folder: Path, unreadable: list[str], trusted: Collection[str] = ()
+) -> Iterator[str]:
     """Yield the objects of a session: files with a DICOM header in the folder of a resource.
+
+    Names are relative to the session's folder, in the order of scans, resources and names.
 
     Args:
         session_folder: the path of the session's folder.
         unreadable: files that can't be read are added here; they may be objects.
+        trusted: files that count as objects without a look at their content.
 
     Raises:
         OSError: if a folder can't be listed: objects in it would be lost unnoticed.
     """
-    for scan in _folders(session_folder / SCANS):
-        for resource in _folders(scan):
-            for path in _listed(resource):
+    # Text, not `Path`, which would take longer than the system calls.
+    top = str(session_folder)
+    for scan in _folders(top, SCANS):
+        for resource in _folders(top, scan):
+            with _scan(top, resource) as entries:
+                files = sorted(e.name for e in entries if e.is_file(follow_symlinks=False))
+            for file in files:
+                name = f"{resource}/{file}"
                 try:
-                    if is_object(path):
-                        yield path
+                    if name in trusted or is_object(f"{top}/{name}"):
+                        yield name
                 except OSError:
-                    unreadable.append(path)
+                    unreadable.append(name)
 
 
-def _folders(top: Path) -> Iterator[Path]:
-    return (path for path in _listed(top) if path.is_dir() and not path.is_symlink())
+def _folders(top: str, folder: str) -> list[str]:
+    with _scan(top, folder) as entries:
+        return sorted(f"{folder}/{e.name}" for e in entries if e.is_dir(follow_symlinks=False))
 
 
-def _listed(folder: Path) -> list[Path]:
-    """Return the entries of a folder by name; empty if the folder does not exist."""
+@contextmanager
+def _scan(top: str, folder: str) -> Iterator[Iterable[os.DirEntry[str]]]:
+    """Yield the entries of a folder; none if the folder does not exist."""
     try:
-        return sorted(folder.iterdir())
+        entries = os.scandir(f"{top}/{folder}")
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        yield ()
+    else:
+        with entries:
+            yield entries
 
 
 def holds_files(session_folder: Path) -> bool:
@@ -209,19 +234,28 @@ def holds_files(session_folder: Path) -> bool:
     )
 
 
-def is_object(path: Path) -> bool:
+def is_object(path: Path | str) -> bool:
     """Tell whether a path is a regular file with a DICOM preamble (PS3.10 7.1).
 
     Raises:
         OSError: if it can't be read, so that it may be an object.
     """
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            return False
-        with path.open("rb") as file:
-            return has_preamble(file.read(len(PREAMBLE)))
+        # Not `lstat` before: finding a file by its path takes longer than all the rest.
+        fd = os.open(path, _READ_FLAGS)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        # What O_NOFOLLOW says of a link, and a socket (open(2)).
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            return False
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return False
+        return has_preamble(os.read(fd, len(PREAMBLE)))
+    finally:
+        os.close(fd)
 
 
 def remove_parts(session_folder: Path, *, roots: Collection[Path]) -> None:

@@ -105,6 +105,11 @@ class Dock:
         engine._index.flush(10)
         engine._session_service._lifecycle.run_due()
 
+    def recover(self) -> None:
+        """Recover the sessions that an earlier run left open, as their thread does first."""
+        engine: Any = self.engine
+        engine._session_service.recover()
+
     def fall_silent(self) -> None:
         """Let the idle time of all sessions pass, and what is due happen."""
         engine: Any = self.engine

@@ -117,8 +117,8 @@ class Sweep:
         self._calls.take()
         self._calls.record(True)
         if self._begins:
-            with suppress(*FAILURES), self._failing(way, at), self._engine(clock):
-                pass
+            with suppress(*FAILURES), self._failing(way, at), self._engine(clock) as dock:
+                dock.recover()
         with self._engine(clock) as dock:
             if not self._begins:
                 with suppress(*FAILURES), self._failing(way, at):

@@ -18,7 +18,7 @@ from engine.config.store import ConfigurationStore
 from engine.errors import EngineError
 from engine.host.data_directory import prepare
 from engine.model.session import UNFINISHED, SessionStatus
-from engine.sessions.reconcile import audit
+from engine.sessions.audit import audit
 from engine.sessions.service import SessionService, sessions_without_engine
 from engine.settings import EngineSettings
 from engine.storage.areas import document_of

@@ -10,11 +10,15 @@ import pytest
 
 from engine import events
 from engine.events import Event, counted
-from engine.events.sessions import SessionArchived
+from engine.events.sessions import RowsThinned, SessionArchived
 from engine.index.operations import AUTO_ARCHIVE
 from engine.sessions.builder import DIRECT_ARCHIVE, PET_MR_RULE
 
 EXAMPLES: list[tuple[Event, str]] = [
+    (
+        RowsThinned(rows=1_200, before="2024-11-30"),
+        "1,200 rows of objects in no session removed from the index, from before 2024-11-30",
+    ),
     (
         events.EngineStarted(version="1.0", listening=2, enabled=3),
         "engine 1.0 started: 2 of 3 listening",

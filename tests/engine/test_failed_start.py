@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from engine.errors import StorageUnusable
-from engine.events import ObjectsAdopted
 from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests.dicom import image
@@ -52,14 +51,10 @@ def spoil_trace_key(settings: EngineSettings, _: pytest.MonkeyPatch) -> None:
 
 
 def spoil_recovery(_: EngineSettings, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("engine.sessions.reconcile.repair", fail)
+    patch.setattr("engine.sessions.worker.Lifecycle.begin", fail)
 
 
-def spoil_end_of_recovery(_: EngineSettings, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("engine.sessions.worker.Lifecycle.recover", fail)
-
-
-@pytest.mark.parametrize("spoil", [spoil_trace_key, spoil_recovery, spoil_end_of_recovery])
+@pytest.mark.parametrize("spoil", [spoil_trace_key, spoil_recovery])
 def test_a_start_that_fails_leaves_the_objects_without_a_row_to_the_next_one(
     crashed: EngineSettings,
     monkeypatch: pytest.MonkeyPatch,
@@ -73,12 +68,34 @@ def test_a_start_that_fails_leaves_the_objects_without_a_row_to_the_next_one(
     crashed.trace_key_file.write_bytes(key)
     engine = Engine(crashed)
     engine.start()
-    told = [r.event for r in engine.events_since(0, 100).events]
+    engine._session_service.recover()
     engine.stop(drain_seconds=0)
-    rows = object_rows(crashed.data_dir)
-    assert len(rows) == OBJECTS
-    adopted = sum(isinstance(event, ObjectsAdopted) for event in told)
-    assert adopted == (spoil is not spoil_end_of_recovery)
+    assert len(object_rows(crashed.data_dir)) == OBJECTS
+
+
+def test_a_recovery_that_fails_closes_no_port_and_is_left_to_the_next_start(
+    crashed: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.sessions.reconcile.repair", fail)
+        engine = Engine(crashed)
+        engine.start()
+        assert [receiver.state for receiver in engine.snapshot().receivers] == ["listening"]
+        assert str(engine.snapshot().recovery) == "recovering 0 of 1 sessions"
+        engine.stop(drain_seconds=0)
+    assert not stopped_cleanly(crashed)
+    engine = Engine(crashed)
+    engine.start()
+    engine._session_service.recover()
+    engine.stop(drain_seconds=0)
+    assert len(object_rows(crashed.data_dir)) == OBJECTS
+    assert stopped_cleanly(crashed)
+
+
+def stopped_cleanly(settings: EngineSettings) -> bool:
+    with closing(sqlite3.connect(settings.index_file)) as index:
+        (row,) = index.execute("SELECT clean_stop FROM engine").fetchall()
+    return bool(row[0])
 
 
 def test_a_start_that_fails_after_its_recovery_leaves_the_note_of_a_crash(
@@ -88,5 +105,4 @@ def test_a_start_that_fails_after_its_recovery_leaves_the_note_of_a_crash(
         patch.setattr("engine.config.watcher.ConfigurationWatcher.start", fail)
         with pytest.raises(OSError, match="Input/output"):
             Engine(crashed).start()
-    with closing(sqlite3.connect(crashed.index_file)) as index:
-        assert index.execute("SELECT clean_stop FROM engine").fetchall() == [(0,)]
+    assert not stopped_cleanly(crashed)

@@ -288,6 +288,10 @@ class SessionsForm(SiteForm):
         FieldSpec("trash_days", FieldKind.NUMBER, "Trash",
                   "How long deleted sessions and replaced objects are kept.",
                   hint="1 to 3,650 days; 30 if empty", usual="30"),
+        FieldSpec("index_days", FieldKind.NUMBER, "Index",
+                  "How long the index knows objects that are in no session:\n"
+                  "those of deleted sessions, and refused ones. 0 for ever.",
+                  hint="0 to 36,500 days; 730 if empty", usual="730"),
         FieldSpec("file_name_template", FieldKind.LINE, "File names",
                   "How stored objects are named. ${Keyword} stands for the\n"
                   "value of that element, ${HashAWithB} for a hash of two:\n\n"
@@ -308,6 +312,7 @@ class SessionsForm(SiteForm):
             "new_project_auto_archive": str(int(thing.new_project_auto_archive)),
             "duplicates": str(sessions.duplicates),
             "trash_days": str(sessions.trash_days),
+            "index_days": str(sessions.index_days),
             "file_name_template": sessions.file_name_template,
             "series_filter": sessions.series_filter,
             **_limit_values(thing, STORAGE),
@@ -320,6 +325,7 @@ class SessionsForm(SiteForm):
         sessions = {
             "idle_seconds": number_in(self.text("idle_seconds"), usual.idle_seconds),
             "trash_days": number_in(self.text("trash_days"), usual.trash_days),
+            "index_days": number_in(self.text("index_days"), usual.index_days),
             "duplicates": self.text("duplicates"),
             "file_name_template": self.text("file_name_template").strip(),
             "series_filter": self.text("series_filter"),

@@ -182,6 +182,8 @@ def _sessions(site: SiteSettings) -> Iterator[Fact]:
     yield "new projects", AUTO_ARCHIVE_WORDS[site.new_project_auto_archive]
     yield "duplicates", DUPLICATE_WORDS[sessions.duplicates]
     yield "trash", f"kept for {with_unit('trash_days', str(sessions.trash_days))}"
+    kept = with_unit("index_days", str(sessions.index_days)) if sessions.index_days else "for ever"
+    yield "index", f"knows objects in no session {kept}"
     yield (
         "file names",
         f"{safe(sessions.file_name_template)}\n{example_name(sessions.file_name_template)}",

@@ -155,6 +155,9 @@ def _load(snapshot: EngineSnapshot) -> Iterator[Item]:
     yield Item(speed, speed, rank=1)
     objects = f"{rate.objects_rate:,.0f} obj/s"
     yield Item(objects, objects, rank=4)
+    if snapshot.recovery is not None:
+        # After a kill, as long as that goes on.
+        yield Item(f"▲ {snapshot.recovery}", "▲ recovering", Tone.WARNING, rank=1)
     yield _disk(snapshot)
 
 

@@ -68,6 +68,11 @@ class RemoteDock:
 
     # Sessions and objects.
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether calls may take long: not more than any other question to the engine."""
+        return False
+
     def known_place(self, key: SessionKey) -> SessionPlace | None:
         """Return where a session's files go and hold it; None if that is not known yet."""
         with self._lock:

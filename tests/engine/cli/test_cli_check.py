@@ -82,8 +82,8 @@ def test_a_file_that_can_not_be_read_is_told_and_is_not_missing(
     (known, *_) = (data / "prearchive/NEURO-02").rglob("*.dcm")
     real = files.is_object
 
-    def look(path: Path) -> bool:
-        if path == known:
+    def look(path: str) -> bool:
+        if path == str(known):
             raise PermissionError(13, "Permission denied")
         return real(path)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.api import ProcessStatus, ReceiverState
+from engine.api import ProcessStatus, ReceiverState, RecoveryStatus
 from engine.metrics import (
     ANSWER_BOUNDS_MS,
     Counters,
@@ -169,6 +169,12 @@ def test_what_is_wrong_is_said(
 ) -> None:
     health = judge(snapshot, counters, dead, refusal)
     assert (health.problems, health.ok, health.alive) == ((problem,), False, not dead)
+
+
+def test_a_recovery_is_no_problem_but_said() -> None:
+    snapshot = make_snapshot(recovery=RecoveryStatus(recovered=12, sessions=300))
+    health = judge(snapshot, COUNTERS, (), "")
+    assert (health.ok, health.notes) == (True, ("recovering 12 of 300 sessions",))
 
 
 def test_a_receiver_that_cannot_listen_is_a_problem_by_name() -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -20,6 +19,7 @@ from tests.engine.index.depot import Depot, depot_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from engine.model.session import Session
     from engine.sessions.context import SessionContext
@@ -97,11 +97,11 @@ def test_a_session_is_not_forgotten_if_its_folder_can_not_be_listed(
     session = depot.receive()
     forget_rows(depot)
 
-    def fail(_: Path) -> Iterator[Path]:
+    def fail(*_: object) -> NoReturn:
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "iterdir", fail)
+        patch.setattr("engine.storage.files._scan", fail)
         depot.fall_silent()
     failed = depot.session(session)
     assert (failed.status, failed.reason) == (S.ERROR, "the storage failed: Input/output error")
@@ -221,7 +221,7 @@ def test_a_file_name_that_is_no_text_ends_no_build(depot: Depot) -> None:
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
 
 
-def unreadable(_: Path) -> bool:
+def unreadable(_: object) -> bool:
     raise PermissionError(13, "Permission denied")
 
 
@@ -243,11 +243,11 @@ def test_a_session_with_a_file_that_can_not_be_read_is_not_built_without_it(
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 2)
 
 
-def unreadable_if(name: str) -> Callable[[Path], bool]:
+def unreadable_if(name: str) -> Callable[[str], bool]:
     real = files.is_object
 
-    def look(path: Path) -> bool:
-        return unreadable(path) if path.name == name else real(path)
+    def look(path: str) -> bool:
+        return unreadable(path) if path.endswith(name) else real(path)
 
     return look
 

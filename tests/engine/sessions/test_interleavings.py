@@ -32,7 +32,6 @@ from engine.sessions import builder, runner
 from engine.sessions.folders import building, transfer
 from engine.sessions.ledger import SessionRepository
 from engine.sessions.planner import Planner
-from engine.sessions.recovery import adopt
 from engine.storage import files
 from tests.engine.index.depot import open_depot
 from tests.fakes import FixedClock
@@ -223,8 +222,7 @@ class Interleaved(RuleBasedStateMachine):
     def _restart(self) -> None:
         received, self.depot = self.depot._received, self.depot.restarted()
         self.depot._received = received
-        self.depot.lifecycle.requeue_builds()
-        adopt(self.depot.session_context)
+        self.depot.lifecycle.begin(clean=False)
         self.depot.lifecycle.recover()
 
     def _in_another_thread(self, change: Change) -> None:

@@ -12,7 +12,6 @@ import pydicom
 import pytest
 
 from engine.model.session import SessionStatus
-from engine.sessions.recovery import adopt
 from engine.storage.incoming import IncomingArea
 from tests.engine.index.depot import Depot, open_depot
 from tests.fakes import FixedClock
@@ -51,8 +50,7 @@ def test_whatever_was_answered_with_success_is_there_once_and_intact(
         incoming = IncomingArea(tmp_path / "incoming", "boot-2")
         incoming.sweep()
         incoming.close()
-        depot.lifecycle.requeue_builds()
-        adopt(depot.session_context)
+        depot.lifecycle.begin(clean=False)
         depot.lifecycle.recover()
         depot.fall_silent()
         _assert_all_there(depot, received)

@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
 
-from engine.api import EchoResult
+from engine.api import EchoResult, RecoveryStatus
 from engine.errors import ListenError
 from engine.events import ReceiverFailed
 from engine.metrics import Totals
@@ -93,10 +93,18 @@ async def test_the_header_says_how_many_receivers_are_in_which_state() -> None:
 
 
 async def test_the_header_keeps_its_time_and_load_in_80_columns() -> None:
-    async with running(busy(), (80, 24)) as (app, _):
+    engine = busy()
+    async with running(engine, (80, 24)) as (app, pilot):
         expected = " dicomdock ●3 ○1 ✗1 assoc 4/200 38.2 MB/s 142 obj/s disk 61%"
         assert header(app).startswith(expected)
         assert header(app).rstrip().endswith("14:03:22")
+        recovery = RecoveryStatus(recovered=12, sessions=300)
+        engine.current = replace(engine.current, recovery=recovery)
+        await app.look()
+        await settle(app, pilot)
+        assert "▲ recovering" in header(app)
+        await pilot.resize_terminal(160, 24)
+        assert "▲ recovering 12 of 300 sessions" in header(app)
 
 
 async def test_a_demo_says_so() -> None:

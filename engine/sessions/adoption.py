@@ -1,0 +1,221 @@
+"""Gives objects that a check found on disk their rows, and sessions that no row knows theirs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+from xml.etree import ElementTree as ET
+
+from engine.errors import UnreadableObject
+from engine.index.schema import NEXT_SESSION
+from engine.index.writer import insert_objects
+from engine.model.anonymization import script_state
+from engine.model.session import SessionArea, SessionStatus
+from engine.sessions import reconcile
+from engine.sessions.folders.documents import XNAT_NAMESPACE
+from engine.sessions.folders.stored_objects import read_stored
+from engine.state.database import stamp
+from engine.storage.areas import document_of
+from engine.storage.files import object_names
+from engine.workers.spread import spread
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from engine.index.writer import ObjectRow
+    from engine.sessions.audit import Audit, UnknownFolder
+    from engine.sessions.context import SessionContext
+    from engine.sessions.reconcile import Differences, Identified
+
+
+WORTH_PROCESSES = 64
+"""Sessions on disk. To start processes takes as long as to read some thousand objects."""
+ROWS_AT_ONCE = 10_000
+"""Rows of one transaction."""
+FOUND_BY_CHECK = "found on disk by a check"
+_UNASSIGNED_PARTS = 2
+"""``<timestamp>/<session>``: a session's folder without a project (XNAT 9.1)."""
+_INSERT = (
+    "INSERT INTO sessions (id, project, subject, label, study_instance_uid, folder, status,"
+    " receiver, calling_ae_title, first_object_at, last_object_at, area)"
+    f" VALUES ({NEXT_SESSION}, ?, ?, ?, ?, ?, ?, '', '', ?, ?, ?)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The changes of an adoption."""
+
+    objects: int = 0
+    """Objects that got a row."""
+    renamed: int = 0
+    """Rows that say where their object is now."""
+    second_names: int = 0
+    """Names removed of objects that are still where their rows say."""
+
+    def plus(self, differences: Differences) -> Adopted:
+        """Return these counts with those of one session."""
+        return Adopted(
+            self.objects + len(differences.unknown),
+            self.renamed + len(differences.moved),
+            self.second_names + len(differences.second_names),
+        )
+
+
+def adopt_findings(
+    session_context: SessionContext,
+    found: Audit,
+    progress: Callable[[int, int], object] = lambda _done, _all: None,
+) -> Adopted:
+    """Change the index to match the disk, and return what that changed.
+
+    Rows without an object stay as they are: only a person can know where it went.
+
+    Args:
+        session_context: the index and the trees.
+        found: the findings.
+        progress: called with the number of unknown sessions that are read, and of all.
+    """
+    adopted = Adopted()
+    for findings in found.sessions:
+        session = session_context.ledger.session(findings.session)
+        differences = reconcile.adopt(session_context, session, FOUND_BY_CHECK)
+        session_context.ledger.recount(session.id)
+        adopted = adopted.plus(differences)
+    more = adopt_folders(session_context, found.unknown_folders, progress)
+    return replace(adopted, objects=adopted.objects + more)
+
+
+def adopt_folders(
+    session_context: SessionContext,
+    folders: Sequence[UnknownFolder],
+    progress: Callable[[int, int], object] = lambda _done, _all: None,
+) -> int:
+    """Give sessions on disk, and all their objects, their rows; return how many objects.
+
+    Args:
+        session_context: the index and the trees.
+        folders: of the sessions. Many are read by processes on all cores.
+        progress: called with the number of sessions that are done, and of all.
+    """
+    tasks = [
+        _Folder(one.area, one.folder, session_context.areas.path(one.area, one.folder))
+        for one in folders
+    ]
+    adopted = waiting = 0
+    batch: list[_FoundSession] = []
+    many = len(tasks) >= WORTH_PROCESSES
+    for done, found in enumerate(spread(_read_folder, tasks, in_processes=many), start=1):
+        batch.append(found)
+        waiting += len(found.objects)
+        adopted += found.files
+        # One flush of the log for many sessions.
+        if waiting >= ROWS_AT_ONCE or done == len(tasks):
+            _insert(session_context, batch)
+            batch, waiting = [], 0
+        progress(done, len(tasks))
+    session_context.index.objects_written.notify()
+    return adopted
+
+
+class _Folder(NamedTuple):
+    """The folder of a session that no row knows."""
+
+    area: SessionArea
+    folder: str
+    path: Path
+
+
+class _FoundSession(NamedTuple):
+    """The values of a session that its folder tells."""
+
+    area: SessionArea
+    folder: str
+    files: int
+    """How many objects there are."""
+    project: str | None = None
+    subject: str | None = None
+    study_instance_uid: str = ""
+    first_object_at: str = ""
+    last_object_at: str = ""
+    objects: Sequence[tuple[str, int, Identified]] = ()
+    """File, size and file meta of each object whose name can be in the index."""
+
+
+def _read_folder(task: _Folder) -> _FoundSession:
+    """Read what the folder of a session tells; in any process."""
+    area, folder, path = task
+    # In the order of arrival, as building wants them: the time of the file is all that is left
+    # of it.
+    status = {name: (path / name).stat() for name in object_names(path, [])}
+    files = sorted(status, key=lambda name: (status[name].st_mtime, name.rpartition("/")[2]))
+    if not files:
+        return _FoundSession(area, folder, 0)
+    parts = folder.split("/")
+    return _FoundSession(
+        area=area,
+        folder=folder,
+        files=len(files),
+        project=None if len(parts) == _UNASSIGNED_PARTS else parts[0],
+        subject=_subject(path),
+        study_instance_uid=_study_instance_uid(path, files),
+        first_object_at=_moment(status[files[0]]),
+        last_object_at=_moment(status[files[-1]]),
+        objects=[
+            (name, status[name].st_size, reconcile.identify(f"{path}/{name}"))
+            for name in files
+            if reconcile.is_text(name)  # the engine makes no other names
+        ],
+    )
+
+
+def _moment(status: os.stat_result) -> str:
+    return stamp(datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _insert(session_context: SessionContext, found: Iterable[_FoundSession]) -> None:
+    at = session_context.clock.now().isoformat(timespec="microseconds")
+    with session_context.index.changing() as connection:
+        for one in found:
+            if not one.files:
+                continue
+            archived = one.area is SessionArea.ARCHIVE
+            values = (
+                *(one.project, one.subject, one.folder.rpartition("/")[2]),
+                *(one.study_instance_uid, one.folder),
+                SessionStatus.ARCHIVED if archived else SessionStatus.RECEIVING,
+                *(one.first_object_at, one.last_object_at, one.area),
+            )
+            number = connection.execute(_INSERT, values).lastrowid
+            assert number is not None
+            insert_objects(connection, [_row(at, number, one.project, *o) for o in one.objects])
+
+
+def _row(
+    at: str, session: int, project: str | None, file: str, size: int, found: Identified
+) -> ObjectRow:
+    return reconcile.row_of_found(
+        *(at, "", "", session, file, size, found),
+        script_state(found.note, project),
+        FOUND_BY_CHECK,
+    )
+
+
+def _subject(folder: Path) -> str | None:
+    """Return the subject that the session's document names; None if it was never built."""
+    try:
+        return ET.parse(document_of(folder)).getroot().findtext(f"{{{XNAT_NAMESPACE}}}dcmSubject")
+    except (OSError, ET.ParseError):
+        return None
+
+
+def _study_instance_uid(folder: Path, files: Iterable[str]) -> str:
+    for file in files:
+        try:
+            return read_stored(folder, file).study_instance_uid
+        except (UnreadableObject, OSError):
+            continue
+    return ""

@@ -1,0 +1,119 @@
+"""Makes the index anew from the files, for `dicomdock check --rebuild-index`.
+
+The new index is made beside the old one, and takes its place in one step at the end. Whatever
+interrupts that leaves the old one.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from engine.errors import StorageUnusable
+from engine.index.reader import read_session_numbers, restore_session_numbers
+from engine.model.identity import timestamp
+from engine.sessions.service import locked, opened_sessions
+from engine.storage.files import flush_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from engine.host.clock import Clock
+    from engine.sessions.adoption import Adopted
+    from engine.settings import EngineSettings
+
+
+_LOGS = ("-wal", "-shm")
+"""Endings of the files that SQLite makes beside a database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A new index."""
+
+    adopted: Adopted
+    kept_as: str
+    """The name of the old index now; empty if there was none."""
+
+
+def rebuild_index(
+    settings: EngineSettings,
+    clock: Clock,
+    highest_session: Callable[[], int],
+    progress: Callable[[int, int], object],
+) -> Rebuilt:
+    """Make a new index from the files. Sessions keep their numbers, for queues and people use them.
+
+    Args:
+        settings: of the data directory.
+        clock: the time.
+        highest_session: returns the highest number of a session that any queue names.
+        progress: called with the number of sessions that are read, and of all.
+
+    Raises:
+        AlreadyRunning: if an engine uses the index.
+        StorageUnusable: if the new index can't be written, or take the place of the old one.
+    """
+    with locked(settings, clock):
+        # Beside the file itself: an index may be a link to a faster disk.
+        old = settings.index_file.resolve()
+        new = old.with_name(f"{old.name}.new")
+        _remove(new)
+        try:
+            # Not flushed with each transaction: it counts only when it is complete.
+            with opened_sessions(settings, clock, new, durable=False) as session_service:
+                found = session_service.audit(lambda _done, _all: None)
+                adopted = session_service.adopt(found, progress)
+            given = read_session_numbers(old)
+            highest = max(given.highest, highest_session())
+            restore_session_numbers(new, replace(given, highest=highest))
+            return Rebuilt(adopted, _take_place(new, old, timestamp(clock.now())))
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StorageUnusable(
+                f"the session index can't be made anew: {reason}",
+                "check the disk and the directory; the old index is still in use",
+            ) from error
+        finally:
+            _remove(new)
+
+
+def _take_place(new: Path, old: Path, time: str) -> str:
+    """Give the new index the name of the old one, which is kept; return its name then."""
+    _flush(new)
+    kept_as = f"{old.name}.{time}" if old.exists() else ""
+    if kept_as:
+        _close_log(old)
+        aside = old.with_name(kept_as)
+        # A log that stays behind would be taken for that of the new index.
+        for ending in _LOGS:
+            with suppress(FileNotFoundError):
+                old.with_name(old.name + ending).rename(aside.with_name(kept_as + ending))
+        # A second name first: there is an index at any moment.
+        aside.hardlink_to(old)
+    new.replace(old)
+    flush_folder(old.parent)
+    return kept_as
+
+
+def _close_log(path: Path) -> None:
+    """Let an index take in its log, so that it is one file; a damaged one may keep its log."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _flush(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _remove(path: Path) -> None:
+    for ending in ("", *_LOGS):
+        path.with_name(path.name + ending).unlink(missing_ok=True)

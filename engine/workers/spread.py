@@ -1,0 +1,75 @@
+"""Spreads work that needs no connection and no lock over processes on all cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, TypeVar
+
+from engine.errors import OutOfResources
+from engine.workers.start import detach_from_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_AHEAD = 3
+"""Tasks for each process that are begun before the result of the first one is used."""
+
+
+def spread(
+    work: Callable[[Task], Result], tasks: Iterable[Task], *, in_processes: bool
+) -> Iterator[Result]:
+    """Yield the result of each task, in their order.
+
+    Only a few tasks are begun ahead, so that neither tasks nor results fill the memory.
+
+    Args:
+        work: an importable function.
+        tasks: values that can be pickled; taken one by one, on the thread of the caller.
+        in_processes: whether there is so much to do that starting processes (0.5 s) is worth it.
+
+    Raises:
+        OutOfResources: if a process was killed.
+    """
+    cores = len(os.sched_getaffinity(0))
+    if not in_processes:
+        yield from map(work, tasks)
+        return
+    # Started anew: a fork would copy locks that threads of this process hold.
+    executor = ProcessPoolExecutor(
+        *(cores, multiprocessing.get_context("spawn")), initializer=_begin_worker
+    )
+    begun: deque[Future[Result]] = deque()
+    try:
+        for task in tasks:
+            begun.append(executor.submit(work, task))
+            if len(begun) > _AHEAD * cores:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    except BrokenProcessPool as error:
+        raise OutOfResources("a worker process was ended; is memory short?") from error
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    detach_from_terminal()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process with the one that started it, also if that one is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # The queue of tasks stays open in the other workers: its end would never be seen.
+        parent.join()
+        os._exit(1)
