@@ -1,4 +1,4 @@
-"""Reads the tables of a configuration file, a backup of it or a kept revision, and checks scripts.
+"""Content of a configuration file, a backup of it or a kept revision; checks scripts.
 
 A fault is named by line and column, without text of the file: that text may be half of a secret,
 and faults go into events, alerts and logs.
@@ -10,15 +10,16 @@ import errno
 import json
 import os
 import stat
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from json import JSONDecodeError
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from engine.errors import ConfigurationError, InvalidProject, InvalidSite
 from engine.model.anonymization import SITE_SCRIPT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from engine.errors import Problem
@@ -42,17 +43,51 @@ class Unreadable(Exception):
         self.column = column
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of a configuration file, and the tables that they mean.
+
+    Records are shared between contents: replace a record, never change one.
+    """
+
+    raw: bytes
+    tables: Tables
+
+    @classmethod
+    def of(cls, tables: Tables) -> Self:
+        """Return the content that says these tables, as readable JSON."""
+        # No NaN: JSON has none, and `parse_tables` would refuse the file.
+        text = json.dumps(tables, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        # A lone surrogate becomes \udXXX, which is JSON's own way to write it.
+        return cls(text.encode("utf-8", "backslashreplace"), separate(tables))
+
+
+def separate(tables: Tables) -> Tables:
+    """Return tables that can be changed without the others; the records are shared."""
+    # An unknown table, written by hand, may be anything.
+    given: Mapping[str, Any] = tables
+    return {
+        name: dict(records) if isinstance(records, dict) else records
+        for name, records in given.items()
+    }
+
+
 def read_tables(path: Path) -> Tables | None:
     """Return the tables of a file; None if the file is absent, and only then.
 
     Raises:
         Unreadable: if it is no regular file, too large, or not JSON tables.
     """
-    content = _content(path)
-    return None if content is None else _tables(content)
+    raw = read_bytes(path)
+    return None if raw is None else parse_tables(raw)
 
 
-def _content(path: Path) -> bytes | None:
+def read_bytes(path: Path) -> bytes | None:
+    """Return the bytes of a file; None if the file is absent, and only then.
+
+    Raises:
+        Unreadable: if it is no regular file, or too large.
+    """
     # No link is followed, and a FIFO of this name does not block the reader.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
@@ -72,7 +107,12 @@ def _content(path: Path) -> bytes | None:
         raise Unreadable(f"can't be opened: {reason}") from error
 
 
-def _tables(content: bytes) -> Tables:
+def parse_tables(content: bytes) -> Tables:
+    """Return the tables that the bytes of a file mean.
+
+    Raises:
+        Unreadable: if they are not JSON tables, with line and column.
+    """
     if not content.strip():
         raise Unreadable(f"is empty ({len(content)} bytes), which no configuration is")
     try:

@@ -259,7 +259,7 @@ class ProjectRegistry:
     def __post_init__(self) -> None:
         by_name: dict[str, str | None] = {}
         for project in self.projects:
-            for name in dict.fromkeys((project.id, *project.aliases)):
+            for name in (project.id, *project.aliases):
                 # A name of two projects finds none of them.
                 known = by_name.get(name, project.id)
                 by_name[name] = project.id if known == project.id else None
