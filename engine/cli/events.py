@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import threading
-from collections import deque
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -62,7 +61,7 @@ def _events(arguments: argparse.Namespace) -> None:
     usual = _SHOWN_BEFORE_FOLLOWING if arguments.follow and not arguments.since else _SHOWN
     limit = arguments.limit or usual
     with EventLog(path) as log:
-        _show(deque(filter(query.matches, log.all()), maxlen=limit), arguments.json)
+        _show(log.newest(limit, query.matches), arguments.json)
         if arguments.follow:
             _follow(log, arguments, query)
 

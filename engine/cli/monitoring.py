@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import BooleanOptionalAction
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -64,8 +65,8 @@ def add_support_bundle(parser: argparse.ArgumentParser) -> None:
     set_run(parser, _support_bundle)
     where = "where to (default: dicomdock-support-TIME.tar.gz here)"
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=where)
-    skipped = "leave out the check of index and disk, which takes long on a large archive"
-    parser.add_argument("--no-check", action="store_true", help=skipped)
+    added = "add the counts of a check of index and disk, which takes long on a large archive"
+    parser.add_argument("--check", action=BooleanOptionalAction, default=False, help=added)
 
 
 def _support_bundle(arguments: argparse.Namespace) -> None:
@@ -74,7 +75,7 @@ def _support_bundle(arguments: argparse.Namespace) -> None:
     settings, now = settings_of(arguments), SystemClock().now()
     if not settings.data_dir.is_dir():
         raise NotFound(f"there is no data directory {settings.data_dir}", "name it with --data")
-    audit = None if arguments.no_check else _audit(arguments)
+    audit = _audit(arguments) if arguments.check else None
     files = collect(settings, _configuration(arguments), audit)
     path = arguments.output or Path(f"dicomdock-support-{now:%Y%m%d-%H%M%S}.tar.gz")
     write_bundle(path, files, now)

@@ -10,7 +10,7 @@ import re
 import shlex
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 from os.path import exists
 from typing import TYPE_CHECKING, Any, Self
@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING, Any, Self
 from engine.config.reading import (
     Content,
     Unreadable,
+    is_same_record,
     parse_tables,
     read_bytes,
     read_tables,
     require_scripts_in_force,
     separate,
+    share,
 )
 from engine.errors import ConfigurationError, NotFound
-from engine.model.configuration import is_same_record, parse_configuration
+from engine.model.configuration import parse_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -227,11 +229,13 @@ class History:
 
     def _write(self, number: int, content: Content, files: Mapping[int, _KeptFile]) -> _KeptFile:
         whole = self._whole_for(number, content, files)
-        changes = _Changes.between(whole, content) if whole is not None else None
-        if whole is not None and changes is not None:
-            path = self.folder / f"{number:08d}-changes-of-{whole.number:08d}.json"
-            self._publish(path, changes.to_bytes())
-            return _KeptFile(path, whole.number)
+        if whole is not None:
+            whole = self._last = replace(whole, tables=share(whole.tables, content.tables))
+            changes = _Changes.between(whole, content)
+            if changes is not None:
+                path = self.folder / f"{number:08d}-changes-of-{whole.number:08d}.json"
+                self._publish(path, changes.to_bytes())
+                return _KeptFile(path, whole.number)
         path = self.folder / f"{number:08d}.json"
         self._publish(path, content.raw)
         if len(content.raw) >= CHANGES_FROM_BYTES:
@@ -286,7 +290,10 @@ class _Changes:
 
     @classmethod
     def between(cls, whole: _Whole, content: Content) -> Self | None:
-        """Return the changes, or None if they are many, or can't be said record by record."""
+        """Return the changes, or None if they are many, or can't be said record by record.
+
+        Records that are the same are one object: see `share`.
+        """
         changed: dict[str, dict[str, Any] | None] = {}
         before: Mapping[str, Any] = whole.tables
         after: Mapping[str, Any] = content.tables
@@ -300,12 +307,10 @@ class _Changes:
                     return None
                 continue
             records = {key: None for key in old if key not in new}
-            # Most are the same objects.
-            others = ((key, record) for key, record in new.items() if old.get(key) is not record)
             records |= {
                 key: record
-                for key, record in others
-                if key not in old or not is_same_record(record, old[key])
+                for key, record in new.items()
+                if key not in old or old[key] is not record
             }
             if records or name not in before:
                 changed[name] = records

@@ -62,6 +62,30 @@ class Content:
         return cls(text.encode("utf-8", "backslashreplace"), separate(tables))
 
 
+def share(tables: Tables, known: Mapping[str, Any]) -> Tables:
+    """Return tables with the very records of others where they are the same.
+
+    So the next comparison of both looks at addresses only.
+    """
+    shared = separate(tables)
+    for name in shared:
+        records: Any = shared[name]
+        others = known.get(name)
+        if isinstance(records, dict) and isinstance(others, dict):
+            # Most are one object already: no call for each.
+            different = [key for key, record in records.items() if others.get(key) is not record]
+            for key in different:
+                if key in others and is_same_record(records[key], others[key]):
+                    records[key] = others[key]
+    return shared
+
+
+def is_same_record(one: object, other: object) -> bool:
+    """Tell whether two records are the same JSON, in which 0 is not false."""
+    # Python's own comparison takes 0 and False for equal.
+    return one is other or repr(one) == repr(other)
+
+
 def separate(tables: Tables) -> Tables:
     """Return tables that can be changed without the others; the records are shared."""
     # An unknown table, written by hand, may be anything.

@@ -20,7 +20,7 @@ from engine.config.history import (
     newest_number,
     recoverable,
 )
-from engine.config.reading import Content, require_scripts_in_force, separate
+from engine.config.reading import Content, require_scripts_in_force, separate, share
 from engine.config.storage import AtomicJSONStorage
 from engine.errors import ConfigurationError, CorruptConfiguration, NotFound
 from engine.model.anonymization import REVISION, SITE_SCRIPT
@@ -191,32 +191,38 @@ class Draft:
             **{_LAST_ID[name]: number for name, number in self._last_ids.items()},
         }
         self.put_single("meta", record)
+        stamped = self._checked if before is self.configuration else {}
         site = (before.site.script.text, before.site.script.revision)
+        self._stamp_scripts("site", self._others("site", stamped), lambda _: site)
+        changed = self._others("projects", stamped)
+        ids = {record["id"] for record in changed.values()}
         projects = {
             project.id: (project.anonymization_script, project.anonymization_script_revision)
             for project in before.projects.projects
+            if project.id in ids
         }
-        stamped = self._checked if before is self.configuration else {}
-        self._stamp_scripts("site", lambda _: site, stamped)
-        self._stamp_scripts("projects", lambda record: projects.get(record["id"], ("", 0)), stamped)
+        self._stamp_scripts("projects", changed, lambda record: projects.get(record["id"], ("", 0)))
+
+    def _others(self, table: str, tables: Tables) -> dict[int, dict[str, Any]]:
+        """Return the records of a table that are other objects than in `tables`, by id."""
+        known = tables.get(table, {})
+        records = self.tables.get(table, {})
+        return {int(key): one for key, one in records.items() if known.get(key) is not one}
 
     def _stamp_scripts(
         self,
         table: str,
+        records: Mapping[int, Mapping[str, Any]],
         former: Callable[[Mapping[str, Any]], tuple[str, int]],
-        stamped: Tables,
     ) -> None:
         stamps: dict[int, list[int]] = {}
-        known = stamped.get(table, {})
-        for key, record in self.tables.get(table, {}).items():
-            if record is known.get(key):
-                continue
+        for number, record in records.items():
             text, revision = former(record)
             is_same = (record.get(SITE_SCRIPT) or "") == text
             stamp = revision if is_same else self.next_revision
             # Other records are left as they are: one change is one record, of however many.
             if record.get(REVISION) != stamp:
-                stamps.setdefault(stamp, []).append(int(key))
+                stamps.setdefault(stamp, []).append(number)
         for stamp, numbers in stamps.items():
             self._update(table, {REVISION: stamp}, numbers)
 
@@ -302,12 +308,13 @@ class RevisionedFile:
         """Yield the kept revisions, newest first, each with what it changed."""
         later: Parsed | None = None
         for past in self.history.revisions(older_than):
+            tables = past.tables if later is None else share(past.tables, later.raw)
             with suppress(ConfigurationError):
-                configuration = self._parse(past.tables, later)
+                configuration = self._parse(tables, later)
                 if later is not None:
                     made = differences(configuration, later.configuration)
                     yield Revision(later.configuration, made)
-                later = Parsed(past.tables, configuration)
+                later = Parsed(tables, configuration)
         if later is not None:
             made = differences(Configuration(), later.configuration)
             yield Revision(later.configuration, made)

@@ -20,6 +20,7 @@ from engine.config.reading import (
     Unreadable,
     parse_tables,
     read_bytes,
+    share,
 )
 from engine.errors import CorruptConfiguration, Problem, StorageUnusable
 from engine.host.lock import open_lock_file
@@ -107,8 +108,12 @@ class AtomicJSONStorage(Storage):
     def _tables(self) -> Tables | None:
         try:
             raw = read_bytes(self.path)
-            if raw is None or self.content is None or self.content.raw != raw:
-                self.content = Content(raw, parse_tables(raw)) if raw is not None else None
+            if raw is None:
+                self.content = None
+            elif self.content is None:
+                self.content = Content(raw, parse_tables(raw))
+            elif self.content.raw != raw:
+                self.content = Content(raw, share(parse_tables(raw), self.content.tables))
         except Unreadable as fault:
             how = f"correct it, or {remedy(self.path)}"
             raise self._corrupt(fault.message, how, fault.line, fault.column) from fault

@@ -12,13 +12,14 @@ import logging
 import os
 import threading
 from collections import deque
+from itertools import islice
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, BinaryIO
 
 from engine.events import Event, EventPage, Listener, RecordedEvent, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from io import TextIOWrapper
     from pathlib import Path
     from typing import Self
@@ -203,11 +204,13 @@ class _LineFile(RotatingFileHandler):
 LONGEST_LINE = 1 << 20
 """In bytes. Longer lines are skipped; the engine writes none."""
 
+_BLOCK_BYTES = 64 * 1024
+
 Record = dict[str, object]
 
 
 class EventLog:
-    """Reads the event log across rotation, oldest line first; use it in a `with` block."""
+    """Reads the event log across rotation; use it in a `with` block."""
 
     def __init__(self, path: Path) -> None:
         """Read the log at `path`, which need not exist yet, and its older parts beside it."""
@@ -222,8 +225,35 @@ class EventLog:
         if self._file is not None:
             self._file.close()
 
-    def all(self) -> Iterator[Record]:
-        """Yield all lines so far, oldest first; `added` continues from their end."""
+    def newest(self, limit: int, wanted: Callable[[Record], bool] = lambda _: True) -> list[Record]:
+        """Return the last wanted lines so far, oldest first; `added` continues from their end.
+
+        It reads from the end, and no further than to the last line that it returns.
+        """
+        older = self._open()
+        try:
+            found = list(islice(filter(wanted, self._backwards(older)), limit))
+        finally:
+            for file in older:
+                file.close()
+        found.reverse()
+        return found
+
+    def _backwards(self, older: list[BinaryIO]) -> Iterator[Record]:
+        if self._file is not None:
+            end = os.fstat(self._file.fileno()).st_size
+            lines = _lines_backwards(self._file, end)
+            # The last line may be half written: its rest comes with `added`.
+            self._rest = next(lines)
+            try:
+                yield from _records(lines)
+            finally:
+                self._file.seek(end)
+        for file in older:
+            yield from _records(_lines_backwards(file, os.fstat(file.fileno()).st_size))
+
+    def _open(self) -> list[BinaryIO]:
+        """Open the newest file, and return the older ones, the newest of them first."""
         # The newest file first: if it is rotated meanwhile, it is found twice and not missed.
         self._file = _opened(self._path)
         seen = {_identity(self._file)} if self._file else set()
@@ -238,10 +268,7 @@ class EventLog:
                 continue
             seen.add(_identity(file))
             older.append(file)
-        for file in reversed(older):
-            with file:
-                yield from _records(file.read().splitlines())
-        yield from self.added()
+        return older
 
     def added(self) -> Iterator[Record]:
         """Yield the lines added since the last call."""
@@ -279,12 +306,25 @@ def _opened(path: Path) -> BinaryIO | None:
         return None
 
 
+def _lines_backwards(file: BinaryIO, end: int) -> Iterator[bytes]:
+    """Yield the lines of a file up to a place, the last first; that one is often empty."""
+    rest = b""
+    while end > 0:
+        start = max(0, end - _BLOCK_BYTES)
+        file.seek(start)
+        first, *lines = (file.read(end - start) + rest).split(b"\n")
+        yield from reversed(lines)
+        # One byte beyond the limit is kept, so that `_records` sees that the line is too long.
+        rest, end = first[: LONGEST_LINE + 1], start
+    yield rest
+
+
 def _identity(file: BinaryIO) -> tuple[int, int]:
     status = os.fstat(file.fileno())
     return status.st_dev, status.st_ino
 
 
-def _records(lines: list[bytes]) -> Iterator[Record]:
+def _records(lines: Iterable[bytes]) -> Iterator[Record]:
     for line in lines:
         if len(line) > LONGEST_LINE:
             continue

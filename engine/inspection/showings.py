@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -83,10 +83,11 @@ MOST = 5_000
 
 def audited(path: Path, limit: int) -> tuple[RecordedEvent, ...]:
     """Return the newest events of an audit log, oldest first, as far as they can be read."""
-    kept: deque[RecordedEvent] = deque(maxlen=min(max(0, limit), MOST))
+    kept: list[Record] = []
     with suppress(OSError), EventLog(path) as log:
-        kept.extend(filter(None, map(_recorded, log.all())))
-    return tuple(kept)
+        limit = min(max(0, limit), MOST)
+        kept = log.newest(limit, lambda record: _recorded(record) is not None)
+    return tuple(filter(None, map(_recorded, kept)))
 
 
 def _recorded(record: Record) -> RecordedEvent | None:

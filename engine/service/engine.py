@@ -148,7 +148,7 @@ class Engine:
             self._build(resources)
             # Before the ports are open: what is moved must not get new objects meanwhile.
             self._follow_ups.recover()
-            self._apply(self._configuration)
+            self._apply(self._configuration, at_start=True)
             self._follow_ups.start(resources)
             self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
             self._watcher.start()
@@ -428,10 +428,10 @@ class Engine:
                 )
             yield self._store
 
-    def _apply(self, configuration: Configuration) -> None:
+    def _apply(self, configuration: Configuration, *, at_start: bool = False) -> None:
         """Bring a configuration into force; a part that it does not change is left alone."""
         # At the start the configuration is set already, and everything is still to be applied.
-        before = None if configuration is self._configuration else self._configuration
+        before = None if at_start else self._configuration
         if before is None or before.processors != configuration.processors:
             # First, so that the next object finds them prepared.
             self._intake.processors.processing.apply(configuration)
