@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from argparse import BooleanOptionalAction
+from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli.context import settings_of, store_of
+from engine.cli.context import say_few_descriptors, settings_of, store_of
 from engine.cli.live import running_engine
 from engine.cli.options import set_run
 from engine.errors import AlreadyRunning, ConfigurationError, EngineError, NotFound
@@ -139,6 +140,8 @@ def _check(arguments: argparse.Namespace) -> int:
         if swept:
             parts = terminal.counted(swept, "part")
             terminal.say(f"removed {parts} of objects that a killed engine was receiving")
+        with suppress(ConfigurationError):
+            say_few_descriptors(store_of(arguments).load())
     return 0 if found.agrees and not faults else _FOUND_SOMETHING
 
 

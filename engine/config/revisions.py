@@ -250,11 +250,13 @@ class RevisionedFile:
         clock: Clock,
         in_use: Sequence[Path],
         saved: Callable[[Configuration], None],
+        check: Callable[[Configuration], None],
     ) -> None:
         self._path = path
         self._clock = clock
         self._in_use = in_use
         self._saved = saved
+        self._check = check
         self.history = history_of(path)
         self._known: tuple[Content, Parsed] | None = None
         """The file as it was last, so that only what changes is parsed and checked."""
@@ -370,6 +372,7 @@ class RevisionedFile:
             yield draft
             after = self._stamped(draft, actor, before)
             if not after.has_settings_of(before):
+                self._check(after)
                 self._write(draft, after)
 
     @contextmanager

@@ -8,7 +8,13 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from engine.errors import ConfigurationError, CorruptConfiguration, NotFound, Problem
+from engine.errors import (
+    ConfigurationError,
+    CorruptConfiguration,
+    NotFound,
+    Problem,
+    TooFewDescriptors,
+)
 from engine.model.processor import ProcessorRules, parse_processor
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import ReceiverRules, parse_receiver, tls_conflicts
@@ -128,6 +134,69 @@ def parse_configuration(raw: Mapping[str, object], earlier: Parsed | None = None
     if problems or site is None:
         raise ConfigurationError(*problems)
     return replace(meta, site=site, projects=registry, receivers=receivers, processors=processors)
+
+
+RESERVE = 150
+"""Databases, logs, folders, workers, consoles, forwarding, and connections before their request.
+
+An engine without associations has 41 open (2026), and takes 50 connections without a request.
+"""
+PER_ASSOCIATION = 4
+"""An association has 2 open while it is idle, and 3.1 while it stores objects of 3 MB (2026)."""
+_RAISE_LIMIT = "raise the limit (ulimit -n, LimitNOFILE=)"
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptorNeed:
+    """What a configuration needs."""
+
+    ports: int
+    """Ports that are listened on."""
+    associations: int
+    """The most that may be open at once."""
+
+    @property
+    def to_listen(self) -> int:
+        """Descriptors without which not all ports can listen."""
+        return RESERVE + self.ports
+
+    @property
+    def in_total(self) -> int:
+        """Descriptors with which every association that is allowed can be served."""
+        return self.to_listen + PER_ASSOCIATION * self.associations
+
+
+def descriptors_needed(configuration: Configuration) -> DescriptorNeed:
+    """Return what a configuration needs; pure."""
+    site = configuration.site
+    enabled = [receiver for receiver in configuration.receivers if receiver.enabled]
+    places = {(one.bind_address or site.bind_address, one.port) for one in enabled}
+    return DescriptorNeed(len(places), site.limits.associations)
+
+
+def require_descriptors(configuration: Configuration, allowed: int) -> None:
+    """Reject a configuration whose ports can't all listen.
+
+    Raises:
+        TooFewDescriptors: naming what is needed and what is allowed.
+    """
+    need = descriptors_needed(configuration)
+    if need.to_listen > allowed:
+        message = f"is too low: an engine needs {need.to_listen:,} (ports: {need.ports:,})"
+        remedy = f"{_RAISE_LIMIT}, or disable receivers"
+        raise TooFewDescriptors(Problem("open_files", str(allowed), message, remedy))
+
+
+def descriptor_note(configuration: Configuration, allowed: int) -> str:
+    """Return a warning if not every association that is allowed can be served; else empty."""
+    need = descriptors_needed(configuration)
+    if need.in_total <= allowed:
+        return ""
+    return (
+        f"only {allowed:,} files and connections may be open at once, and {need.in_total:,} may be "
+        f"needed (ports: {need.ports:,}, associations: {need.associations:,}): {_RAISE_LIMIT}, or "
+        "lower the site's limit of associations"
+    )
 
 
 def project_conflicts(projects: Sequence[Project]) -> Iterator[tuple[Project, Problem]]:

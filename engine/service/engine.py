@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import resource
 import shutil
 import socket
 import threading
 from collections import Counter
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,11 +31,12 @@ from engine.events import (
 )
 from engine.host.clock import SystemClock
 from engine.inspection.showings import audited
-from engine.model.configuration import Configuration
+from engine.model.configuration import Configuration, descriptor_note, require_descriptors
 from engine.net.ports import InheritedSockets, listening_address, probe
 from engine.queries.tls_files import tls_notes
 from engine.reception.acceptance import EngineLoad
 from engine.reception.associations import AssociationControl
+from engine.service.descriptors import raise_limit
 from engine.service.intake import Intake
 from engine.service.processors import ConfigurationAccess
 from engine.service.queries import ViewGroups
@@ -75,29 +75,7 @@ if TYPE_CHECKING:
     from engine.settings import EngineSettings
 
 
-WANTED = 65_536
-FEW = 4_096
-"""One association may need 20 descriptors: its connection, its object, and open folders."""
-
 _logger = logging.getLogger(__name__)
-
-
-def raise_limit() -> int:
-    """Raise the limit of open files (RLIMIT_NOFILE) as far as the system allows; return it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        with suppress(OSError, ValueError):  # some systems refuse even the hard limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-            soft = allowed
-    if soft != resource.RLIM_INFINITY and soft < FEW:
-        _logger.warning(
-            "only %d files and connections may be open at once; "
-            "raise the limit (ulimit -n, LimitNOFILE=) for more than a few associations",
-            soft,
-        )
-    return soft
-
 
 _ABORT_SECONDS = 5.0
 _ANSWER_SECONDS = 2.0
@@ -140,10 +118,13 @@ class Engine:
 
         Raises:
             AlreadyRunning: if another engine holds the data directory.
-            ConfigurationError: if the configuration file is not acceptable.
+            ConfigurationError: if the configuration file is not acceptable, or its ports need more
+                files and connections than may be open at once.
             StorageUnusable: if the directory can't hold what must be kept there.
         """
-        raise_limit()
+        self._descriptors = raise_limit()
+        # Before the configuration can be read: too few for that would be reported as a broken file.
+        self._check_descriptors(Configuration())
         with ExitStack() as resources:
             self._build(resources)
             # Before the ports are open: what is moved must not get new objects meanwhile.
@@ -274,7 +255,8 @@ class Engine:
 
     def receiver_notes(self, receiver_id: int) -> tuple[str, ...]:
         """Return hints for the administrator about a receiver, such as an expiring certificate."""
-        return tuple(tls_notes(self._configuration.receiver(receiver_id), self._clock.now()))
+        notes = tls_notes(self._configuration.receiver(receiver_id), self._clock.now())
+        return tuple(filter(None, (*notes, self._descriptor_note(self._configuration))))
 
     def set_enabled(self, receiver_id: int, enabled: bool, actor: str) -> Receiver:
         """Enable or disable a receiver; open associations may finish."""
@@ -363,7 +345,7 @@ class Engine:
     def _build(self, resources: ExitStack) -> None:
         """Take the data directory and connect the parts, from the storage up to the listeners."""
         settings, clock, access = self._settings, self._clock, self._access
-        storage = open_storage(settings, clock, self._plugins, resources)
+        storage = open_storage(settings, clock, self._plugins, resources, self._check_descriptors)
         self._configuration = storage.configuration
         self._store, self._journal, self._index = storage.store, storage.journal, storage.index
         self._runner = storage.runner
@@ -453,6 +435,9 @@ class Engine:
                     by=configuration.changed_by,
                 )
             )
+        note = self._descriptor_note(configuration)
+        if note and (before is None or self._descriptor_note(before) != note):
+            _logger.warning(note)
         for event in settings_without_effect(before, configuration, self._plugins.file_namer_infos):
             self._journal.record(event)
         if self._processes is None:
@@ -466,7 +451,9 @@ class Engine:
         with self._lock:
             configuration, problem = self._configuration, ""
             try:
-                configuration = self._store.adopt()
+                adopted = self._store.adopt()
+                self._check_descriptors(adopted)
+                configuration = adopted
             except ConfigurationError as error:
                 problem = error.detail
                 if problem != self._configuration_problem:
@@ -476,6 +463,12 @@ class Engine:
             self._configuration_problem = problem
             if configuration != self._configuration:
                 self._apply(configuration)
+
+    def _check_descriptors(self, configuration: Configuration) -> None:
+        require_descriptors(configuration, self._descriptors)
+
+    def _descriptor_note(self, configuration: Configuration) -> str:
+        return descriptor_note(configuration, self._descriptors)
 
     def _load(self) -> EngineLoad:
         site = self._configuration.site
