@@ -40,7 +40,7 @@ SETTINGS = frozenset((
 EVENTS = frozenset((
     "at", "kind", "severity", "topic", "receiver", "calling_ae_title", "called_ae_title",
     "association", "attribute", "identifier", "plugin", "option", "version", "expires", "since",
-    "source",
+    "source", "of",
 ))  # fmt: skip
 """Members of events that are shown; texts of all others are hidden."""
 SENTENCES = frozenset(("message", "why", "reason", "remedy", "error", "instead", "what"))

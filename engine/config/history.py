@@ -255,10 +255,14 @@ class History:
         path = files[wholes[-1]].path
         try:
             return self._read_whole(wholes[-1], path)
-        except Unreadable as error:
+        except Unreadable:
             lost = sorted(n for n, kept in files.items() if kept.whole == wholes[-1] and n < number)
-            which = f"; it takes with it revisions {lost[0]} to {lost[-1]}" if lost else ""
-            _logger.warning("%s %s, and can't be restored%s", path, error.message, which)
+            # Numbers only: an event about it has no texts.
+            _logger.warning(
+                "revision %d of the configuration is damaged, and with it %d that are kept as "
+                "changes of it: %d to %d",
+                *(wholes[-1], len(lost), *((lost[0], lost[-1]) if lost else (0, 0))),
+            )
         return None
 
     def _publish(self, path: Path, raw: bytes) -> None:

@@ -1,7 +1,7 @@
 """The event journal: a ring in memory for the console, JSON lines on disk for everybody else.
 
 The audit log is a second file, of what people did. It rotates by itself, so that other events never
-push its lines out.
+push its lines out. In the event log a flood of one kind is summed up, see `engine.events.sums`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, BinaryIO
 
 from engine.events import Event, EventPage, Listener, RecordedEvent, Severity
+from engine.events.sums import LineBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -62,6 +63,7 @@ class Journal:
         self._followers: tuple[Listener, ...] = ()
         self._written = frozenset(list(Severity)[list(Severity).index(least) :])
         self._file = _LineFile(log_file) if log_file else None
+        self._budget = LineBudget(clock.monotonic)
         self._audit = _LineFile(audit_file) if audit_file else None
 
     def record(self, event: Event) -> RecordedEvent:
@@ -73,7 +75,9 @@ class Journal:
             self._next_sequence += 1
             self._ring.append(recorded)
             if self._file is not None and event.severity in self._written:
-                self._file.write(recorded)
+                self._write_sums()
+                if self._budget.allows(recorded):
+                    self._file.write(recorded)
             if self._audit is not None and event.is_audited():
                 self._audit.write(recorded)
             # Called without the lock: a listener may record an event itself, or wait for a thread
@@ -121,9 +125,20 @@ class Journal:
         with self._lock:
             self._followers = (*self._followers, listener)
 
+    def write_sums(self) -> None:
+        """Write the sums of a minute that is over; for a quiet time after a flood."""
+        with self._lock:
+            self._write_sums()
+
+    def _write_sums(self, *, everything: bool = False) -> None:
+        if self._file is not None:
+            for recorded in self._budget.sums(everything=everything):
+                self._file.write(recorded)
+
     def close(self) -> None:
         """Close the files; events recorded later stay in memory only."""
         with self._lock:
+            self._write_sums(everything=True)
             for file in filter(None, (self._file, self._audit)):
                 file.close()
             self._file = self._audit = None

@@ -243,7 +243,7 @@ def test_a_damaged_revision_that_others_are_kept_as_changes_of_is_named(
     after, _ = fresh.set_enabled(1, False, "anna")
     assert store_of(tmp_path).revision(5) == after
     assert fresh.undo("anna").has_settings_of(now)
-    warned = "and can't be restored; it takes with it revisions 3 to 3" in caplog.text
+    warned = "revision 2 of the configuration is damaged, and with it 1 that are" in caplog.text
     assert warned == ("JSON" in words)
 
 
