@@ -108,13 +108,14 @@ class History:
 
     def holds(self, number: int, raw: bytes) -> bool:
         """Tell whether a revision is kept, can be read, and was a file of exactly these bytes."""
-        kept = self._files().get(number)
+        files = self._files()
+        kept = files.get(number)
         with suppress(Unreadable):
             if kept is not None and kept.whole is None:
                 return read_bytes(kept.path) == raw
             if kept is not None:
                 changes = _Changes.read(kept.path)
-                whole = self._whole(self._files(), kept)
+                whole = self._whole(files, kept)
                 return changes.file == _sha256(raw) and changes.whole == whole.sha256
         return False
 
@@ -246,7 +247,9 @@ class History:
         self, number: int, content: Content, files: Mapping[int, _KeptFile]
     ) -> _Whole | None:
         """Return the revision of which to keep the changes; None to keep this one whole."""
-        if len(content.raw) < CHANGES_FROM_BYTES:
+        is_needed = any(kept.whole == number for kept in files.values())
+        # One that is written anew stays whole: then the changes of it can be read again.
+        if len(content.raw) < CHANGES_FROM_BYTES or is_needed:
             return None
         earlier = range(number - REVISIONS_OF_ONE_WHOLE + 1, number)
         wholes = [one for one in earlier if one in files and files[one].whole is None]

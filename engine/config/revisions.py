@@ -69,7 +69,7 @@ class Draft:
         parse: Callable[[Tables], Configuration],
         tables: Tables | None = None,
     ) -> None:
-        """Open the file, or take `tables` in place of a lost or broken one.
+        """Open the file, or take its `tables`, which may be those of a lost or broken one.
 
         The numbers of the newest kept revision count too, so that none is given twice.
         """
@@ -387,7 +387,7 @@ class RevisionedFile:
                 number, storage.content.raw
             )
             newest = PastRevision(number, tables) if is_kept else self._newest_kept()
-            draft = Draft(storage, newest, self._parse)
+            draft = Draft(storage, newest, self._parse, tables)
             self._remember(storage.content, draft.configuration)
             if not is_kept and draft.tables != newest.tables:
                 self._adopt(draft, newest)

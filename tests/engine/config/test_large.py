@@ -247,6 +247,17 @@ def test_a_damaged_revision_that_others_are_kept_as_changes_of_is_named(
     assert warned == ("JSON" in words)
 
 
+def test_a_damaged_revision_comes_back_from_a_backup_with_those_that_are_changes_of_it(
+    tmp_path: Path,
+) -> None:
+    store = filled(tmp_path)
+    was = [store.load(), *(store.save_project(Project(one), "anna")[0] for one in ("A", "B"))]
+    store.history.file(2).write_text("{")
+    fresh = store_of(tmp_path)
+    assert fresh.restore(2, "anna").has_settings_of(was[0])
+    assert [fresh.revision(number) for number in (2, 3, 4)] == was
+
+
 @pytest.mark.parametrize(
     "content", ["{", "[]", "{}", '{"whole": 1, "file": "", "changes": {}}', '{"changes": {"a": 1}}']
 )
