@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from engine import __version__
 from engine.app.status import read_status
 from engine.errors import StorageUnusable
-from engine.events.journal import EventLog
+from engine.events.event_log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,7 +11,7 @@ from engine.cli.context import settings_of
 from engine.cli.options import set_run, severity, whole_number
 from engine.errors import NotFound
 from engine.events import Severity
-from engine.events.journal import EventLog
+from engine.events.event_log import EventLog
 from engine.host import terminal
 from engine.host.clock import SystemClock
 from engine.model.queries import EVENT_FIELDS, parse_event_query
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from engine.events.journal import Record
+    from engine.events.event_log import Record
     from engine.model.queries import EventQuery
 
 _SHOWN = 1000

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from engine.events import IdentifyingValuesShown, RecordedEvent, Severity
 from engine.events.event import UnknownEvent
-from engine.events.journal import EventLog
+from engine.events.event_log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from engine.events import Event
-    from engine.events.journal import Record
+    from engine.events.event_log import Record
     from engine.host.clock import Clock
     from engine.index.traces import TraceKey
 

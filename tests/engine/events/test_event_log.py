@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.events import ReceiverListening, ReceiverStopped, Severity
+from engine.events import event_log as event_log_module
 from engine.events import journal as journal_module
-from engine.events.journal import LONGEST_LINE, EventLog, Journal
+from engine.events.event_log import LONGEST_LINE, EventLog
+from engine.events.journal import Journal
 from engine.events.monitoring import AlertFailed
 from tests.fakes import FixedClock
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from engine.events.journal import Record
+    from engine.events.event_log import Record
 
 
 def numbers(records: Iterable[Record]) -> list[object]:
@@ -109,7 +111,7 @@ def test_the_newest_lines_are_read_from_the_end_with_however_many_before_them(
 def test_lines_of_any_length_are_whole_when_they_are_read_from_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_module, "_BLOCK_BYTES", 7)
+    monkeypatch.setattr(event_log_module, "_BLOCK_BYTES", 7)
     path = tmp_path / "events.jsonl"
     texts = ["", "a", "b" * 6, "c" * 7, "d" * 50]
     path.write_text("".join(f"{json.dumps({'text': text})}\n" for text in texts) + '{"text": "e')

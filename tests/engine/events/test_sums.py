@@ -16,10 +16,14 @@ from engine.events import (
     EventsSummed,
     ReceiverFailed,
 )
-from engine.events import sums as sums_module
+from engine.events import journal as journal_module
 from engine.events.engine import EchoAsked
-from engine.events.journal import Journal
-from engine.events.sums import LINES_OF_CALLER, LINES_OF_CALLER_PER_MINUTE, LINES_OF_KIND
+from engine.events.journal import (
+    LINES_OF_CALLER,
+    LINES_OF_CALLER_PER_MINUTE,
+    LINES_OF_KIND,
+    Journal,
+)
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
@@ -101,7 +105,7 @@ def test_callers_that_are_invented_have_one_budget_and_the_others_keep_theirs(lo
     assert LINES_OF_KIND < kinds["AssociationEstablished"] < LINES_OF_KIND + 200
     summed = [line for line in lines if line["kind"] == "EventsSummed"]
     assert count(summed, "times") + kinds["AssociationEstablished"] == 4_000
-    assert len(summed) <= 5 * (sums_module.CALLERS_NAMED + 1)
+    assert len(summed) <= 5 * (journal_module.CALLERS_NAMED + 1)
     assert max(count([line], "callers") for line in summed) > 100
 
 
@@ -145,10 +149,10 @@ def test_a_sum_has_the_severity_of_its_kind(log: Log) -> None:
 
 
 def test_callers_that_are_invented_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sums_module, "_CALLERS_KNOWN", 10)
-    monkeypatch.setattr(sums_module, "LINES_OF_KIND", 1)
+    monkeypatch.setattr(journal_module, "_CALLERS_KNOWN", 10)
+    monkeypatch.setattr(journal_module, "LINES_OF_KIND", 1)
     clock = FixedClock()
-    budget = sums_module.LineBudget(clock.monotonic)
+    budget = journal_module.LineBudget(clock.monotonic)
     journal = Journal(clock)
     for n in range(50):
         budget.allows(journal.record(released(f"X{n}")))
