@@ -342,7 +342,7 @@ class _Changes:
     def to_bytes(self) -> bytes:
         """Return the content of the file."""
         record = {"whole": self.whole, "file": self.file, "changes": self.tables}
-        return Content.of(record).raw  # type: ignore[arg-type]
+        return Content.of(record).raw
 
     def applied_to(self, tables: Tables) -> Tables:
         """Return the tables with the changes; the others stay as they are."""

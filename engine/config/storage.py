@@ -125,7 +125,7 @@ class AtomicJSONStorage(Storage):
         Raises:
             StorageUnusable: if that fails; the file is never half old and half new.
         """
-        content = Content.of(data)
+        content = Content.of(data, self.content)
         size = len(content.raw)
         if size > LARGEST_FILE_BYTES:
             raise StorageUnusable(
