@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from engine.model.secrets import MASK, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from engine.model.configuration import Configuration
     from engine.model.processor import Processor
@@ -92,11 +92,13 @@ R = TypeVar("R", "Receiver", "Project", "Processor")
 
 
 def _records(
-    kind: str, before: Iterable[R], after: Iterable[R], named: Callable[[R], tuple[object, str]]
+    kind: str, before: Sequence[R], after: Sequence[R], named: Callable[[R], tuple[object, str]]
 ) -> Iterator[FieldDifference]:
     """Yield the differences of records; `named` returns the permanent id and the name of one."""
-    former = {named(one)[0]: one for one in before}
-    present = {named(one)[0]: one for one in after}
+    # Most are in both as the same object: those are left out first.
+    in_former, in_present = set(map(id, before)), set(map(id, after))
+    former = {named(one)[0]: one for one in before if id(one) not in in_present}
+    present = {named(one)[0]: one for one in after if id(one) not in in_former}
     for key, one in former.items():
         if key not in present:
             yield FieldDifference(f"{kind} {named(one)[1]}", Change.REMOVED)
@@ -104,8 +106,7 @@ def _records(
         known = former.get(key)
         if known is None:
             yield FieldDifference(f"{kind} {named(one)[1]}", Change.ADDED)
-        # Most are the same object: only what differs is made plain.
-        elif known is not one and known != one:
+        elif known != one:
             # By id, under the former name: a new label or AE title is a change, not another record.
             subject = f"{kind} {named(known)[1]}"
             yield from _fields(subject, _plain(known.to_record()), _plain(one.to_record()))
