@@ -10,6 +10,7 @@ EngineError                     title, detail, remedy
 │  ├─ InvalidStudyRoute
 │  ├─ InvalidPeer
 │  ├─ InvalidProcessor
+│  ├─ TooFewDescriptors
 │  └─ CorruptConfiguration
 ├─ ChangedMeanwhile
 ├─ NotFound
@@ -174,6 +175,21 @@ class InvalidProcessor(ConfigurationError):
     """A processor has one or more invalid fields."""
 
     title = "The processor is not valid"
+
+
+class TooFewDescriptors(ConfigurationError):
+    """A configuration needs more files and connections than may be open at once."""
+
+    title = "Too few files and connections may be open at once"
+
+    def without_values(self) -> str:
+        """Return the whole: it has numbers only."""
+        return self.detail
+
+    @property
+    def remedy_without_values(self) -> str:
+        """What to raise."""
+        return self.remedy
 
 
 class CorruptConfiguration(ConfigurationError):

@@ -12,7 +12,6 @@ import secrets
 import shutil
 import sys
 import tarfile
-from collections import deque
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, requires, version
 from ipaddress import ip_address
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 from engine import __version__
 from engine.app.status import read_status
 from engine.errors import StorageUnusable
-from engine.events.journal import EventLog
+from engine.events.event_log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +40,7 @@ SETTINGS = frozenset((
 EVENTS = frozenset((
     "at", "kind", "severity", "topic", "receiver", "calling_ae_title", "called_ae_title",
     "association", "attribute", "identifier", "plugin", "option", "version", "expires", "since",
-    "source",
+    "source", "of",
 ))  # fmt: skip
 """Members of events that are shown; texts of all others are hidden."""
 SENTENCES = frozenset(("message", "why", "reason", "remedy", "error", "instead", "what"))
@@ -140,10 +139,10 @@ EVENTS_KEPT = 5_000
 MOST_METRICS_BYTES = 1 << 20
 
 _README = """\
-A support bundle of dicomdock: versions, settings, the last events, the audit log, metrics and a
-summary of the check of index and disk. Texts that could name people or places, addresses, UIDs
-and secrets are replaced by hashes (#...) under a key that was thrown away; AE titles and ports
-are as they are.
+A support bundle of dicomdock: versions, settings, the last events, the audit log, metrics and, if
+it was asked for, a summary of the check of index and disk. Texts that could name people or places,
+addresses, UIDs and secrets are replaced by hashes (#...) under a key that was thrown away; AE
+titles and ports are as they are.
 """
 
 
@@ -244,7 +243,7 @@ def _settings(configuration: Configuration | None, mask: Mask) -> object:
 
 def _events(path: Path, mask: Mask) -> Iterator[bytes]:
     with EventLog(path) as log:
-        for record in deque(log.all(), maxlen=EVENTS_KEPT):
+        for record in log.newest(EVENTS_KEPT):
             yield json.dumps(mask.event(record)).encode() + b"\n"
 
 

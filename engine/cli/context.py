@@ -72,6 +72,16 @@ def store_of(
     )
 
 
+def say_few_descriptors(configuration: Configuration) -> None:
+    """Print a warning if an engine that is started like this command could have too few files."""
+    from engine.host.open_files import descriptors_allowed
+    from engine.model.configuration import descriptor_note
+
+    note = descriptor_note(configuration, descriptors_allowed())
+    if note:
+        terminal.say(f"for an engine with the limits of this shell: {note}")
+
+
 def installed_identifiers() -> tuple[IdentifierInfo, ...]:
     """Return the identifiers that are installed here; loads the code of plugins."""
     from engine.identification.installed import infos_of, load_identifiers

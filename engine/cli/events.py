@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import threading
-from collections import deque
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from engine.cli.context import settings_of
 from engine.cli.options import set_run, severity, whole_number
 from engine.errors import NotFound
 from engine.events import Severity
-from engine.events.journal import EventLog
+from engine.events.event_log import EventLog
 from engine.host import terminal
 from engine.host.clock import SystemClock
 from engine.model.queries import EVENT_FIELDS, parse_event_query
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from engine.events.journal import Record
+    from engine.events.event_log import Record
     from engine.model.queries import EventQuery
 
 _SHOWN = 1000
@@ -62,7 +61,7 @@ def _events(arguments: argparse.Namespace) -> None:
     usual = _SHOWN_BEFORE_FOLLOWING if arguments.follow and not arguments.since else _SHOWN
     limit = arguments.limit or usual
     with EventLog(path) as log:
-        _show(deque(filter(query.matches, log.all()), maxlen=limit), arguments.json)
+        _show(log.newest(limit, query.matches), arguments.json)
         if arguments.follow:
             _follow(log, arguments, query)
 

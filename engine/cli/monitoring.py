@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from argparse import BooleanOptionalAction
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli.context import settings_of, store_of
+from engine.cli.context import say_few_descriptors, settings_of, store_of
 from engine.cli.live import running_engine
 from engine.cli.options import set_run
 from engine.cli.progress import progress_of
@@ -67,8 +69,8 @@ def add_support_bundle(parser: argparse.ArgumentParser) -> None:
     set_run(parser, _support_bundle)
     where = "where to (default: dicomdock-support-TIME.tar.gz here)"
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=where)
-    skipped = "leave out the check of index and disk, which takes long on a large archive"
-    parser.add_argument("--no-check", action="store_true", help=skipped)
+    added = "add the counts of a check of index and disk, which takes long on a large archive"
+    parser.add_argument("--check", action=BooleanOptionalAction, default=False, help=added)
 
 
 def _support_bundle(arguments: argparse.Namespace) -> None:
@@ -77,7 +79,7 @@ def _support_bundle(arguments: argparse.Namespace) -> None:
     settings, now = settings_of(arguments), SystemClock().now()
     if not settings.data_dir.is_dir():
         raise NotFound(f"there is no data directory {settings.data_dir}", "name it with --data")
-    audit = None if arguments.no_check else _audit(arguments)
+    audit = _audit(arguments) if arguments.check else None
     files = collect(settings, _configuration(arguments), audit)
     path = arguments.output or Path(f"dicomdock-support-{now:%Y%m%d-%H%M%S}.tar.gz")
     write_bundle(path, files, now)
@@ -141,6 +143,8 @@ def _check(arguments: argparse.Namespace) -> int:
         if swept:
             parts = terminal.counted(swept, "part")
             terminal.say(f"removed {parts} of objects that a killed engine was receiving")
+        with suppress(ConfigurationError):
+            say_few_descriptors(store_of(arguments).load())
     return 0 if found.agrees and not faults else _FOUND_SOMETHING
 
 

@@ -11,6 +11,7 @@ from engine.cli.context import (
     installed_file_namers,
     installed_identifiers,
     receiver_named,
+    say_few_descriptors,
     shown,
     store_of,
 )
@@ -181,6 +182,7 @@ def _save(
         terminal.say("the whitelist is kept but off; --whitelist-enabled puts it in force")
     for note in tls_notes(saved[1], SystemClock().now()):
         terminal.say(note)
+    say_few_descriptors(saved[0])
 
 
 def _given_fields(arguments: argparse.Namespace, before: Mapping[str, object]) -> dict[str, object]:

@@ -17,7 +17,7 @@ from engine.model.configuration_diff import by_member, differences, masked
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from engine.cli.options import Commands
     from engine.config.history import RecoveryCandidate
@@ -44,6 +44,10 @@ def print_differences(made: Iterable[FieldDifference], *, secrets: bool = False)
 
 def _members(made: Iterable[FieldDifference], *, secrets: bool) -> Iterator[FieldDifference]:
     return by_member(made) if secrets else masked(made)
+
+
+_NAMED = 10
+"""The most numbers of revisions in one sentence."""
 
 
 class StillValid(ConfigurationError):
@@ -185,8 +189,20 @@ def _history(arguments: argparse.Namespace) -> None:
         heads = ("REVISION", "TIME", "AUTHOR", "CHANGES", "DIFFERENCES")
         rows = [row for revision in listed for row in _rows(revision, secrets=secrets)]
         terminal.print_table(heads, rows)
+    oldest = listed[-1].configuration.revision if len(found) > len(listed) else 0
+    left_out = _left_out(store, found, oldest)
+    if left_out:
+        named = ", ".join(map(str, left_out[:_NAMED])) + (" …" if len(left_out) > _NAMED else "")
+        many = terminal.counted(len(left_out), "revision")
+        terminal.say(f"{many} can't be read: {named}; see why with: config show N")
     if len(found) > len(listed):
         terminal.say(f"there are earlier ones; see them with --limit {10 * arguments.limit}")
+
+
+def _left_out(store: ConfigurationStore, found: Sequence[Revision], oldest: int) -> list[int]:
+    """Return the kept revisions down to the oldest that could not be read, newest first."""
+    readable = {revision.configuration.revision for revision in found}
+    return [n for n in store.history.numbers() if n > oldest and n not in readable]
 
 
 def _revision_record(revision: Revision, *, secrets: bool) -> dict[str, object]:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING
 
-from engine.cli.context import actor, shown, store_of
+from engine.cli.context import actor, say_few_descriptors, shown, store_of
 from engine.cli.options import (
     AUTO_ARCHIVE_CODES,
     add_limits,
@@ -133,6 +133,7 @@ def _set(arguments: argparse.Namespace) -> None:
     given["routing"] = site.routing.to_record() | dict(_routing_given(arguments))
     saved = store.set_site(SiteSettings.parse(before | given), actor(), replacing=site)
     _print(arguments, saved)
+    say_few_descriptors(saved)
     _say_script(given, saved.site.script)
     for name, text in arguments.routing:
         if text and not saved.site.routing.is_enabled(name):

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
+import hashlib
+import logging
 import os
+import re
 import shlex
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 from os.path import exists
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
-from engine.config.reading import Unreadable, read_tables, require_scripts_in_force
+from engine.config.reading import (
+    Content,
+    Unreadable,
+    is_same_record,
+    parse_tables,
+    read_bytes,
+    read_tables,
+    require_scripts_in_force,
+    separate,
+    share,
+)
 from engine.errors import ConfigurationError, NotFound
 from engine.model.configuration import parse_configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from engine.config.reading import Tables
@@ -27,6 +38,15 @@ if TYPE_CHECKING:
 
 
 REVISIONS_KEPT = 1000
+CHANGES_FROM_BYTES = 64 * 1024
+"""Revisions of smaller configurations are kept whole: 1,000 of them take at most 64 MB."""
+REVISIONS_OF_ONE_WHOLE = 50
+"""After so many numbers a revision is kept whole again, so that a damaged file takes few others."""
+
+_NUMBER = r"[0-9]{8}|[1-9][0-9]{8,}"
+_NAME = re.compile(rf"(?P<number>{_NUMBER})(?:-changes-of-(?P<whole>{_NUMBER}))?\.json")
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +57,80 @@ class PastRevision:
     tables: Tables
 
 
+@dataclass(frozen=True, slots=True)
+class _KeptFile:
+    """The name of a revision's file says how the revision is kept."""
+
+    path: Path
+    whole: int | None = None
+    """The revision that the file has the changes of; None if the file has all tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """The tables of a revision that is kept whole."""
+
+    number: int
+    identity: tuple[int, ...]
+    sha256: str
+    tables: Tables
+
+
 class History:
-    """A folder with one file per revision; a revision is written once and never changed."""
+    """A folder with one file per revision; a revision is written once and never changed.
+
+    A file has all tables, or the records in which they differ from an earlier revision that is kept
+    whole. Such a file names that revision, with the SHA-256 of its file.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._last: _Whole | None = None
+        """Not locked: a thread that comes between reads a file once more."""
 
-    def keep(self, number: int, tables: Tables) -> None:
+    def keep(self, number: int, content: Content) -> None:
         """Write a revision so that it survives power loss, and drop the oldest beyond the limit.
 
-        A revision that is kept already stays as it is, unless its file is damaged.
+        A revision that is kept already stays as it is, unless it can't be read.
         """
         self._make_folder()
-        if not self._is_readable(number):
-            self._write(number, tables)
-        for old in self.numbers()[REVISIONS_KEPT:]:
-            self.file(old).unlink(missing_ok=True)
+        files = self._files()
+        if number not in files or not self._is_readable(number, files):
+            kept = self._write(number, content, files)
+            if number in files and files[number] != kept:
+                files[number].path.unlink(missing_ok=True)
+            files[number] = kept
+        numbers = sorted(files, reverse=True)
+        needed = {files[one].whole for one in numbers[:REVISIONS_KEPT]}
+        for old in numbers[REVISIONS_KEPT:]:
+            if old not in needed:
+                files[old].path.unlink(missing_ok=True)
+
+    def holds(self, number: int, raw: bytes) -> bool:
+        """Tell whether a revision is kept, can be read, and was a file of exactly these bytes."""
+        files = self._files()
+        kept = files.get(number)
+        with suppress(Unreadable):
+            if kept is not None and kept.whole is None:
+                return read_bytes(kept.path) == raw
+            if kept is not None:
+                changes = _Changes.read(kept.path)
+                whole = self._whole(files, kept)
+                return changes.file == _sha256(raw) and changes.whole == whole.sha256
+        return False
 
     def numbers(self) -> list[int]:
         """Return the revisions that are kept, newest first; the file of one may be damaged."""
-        names = (path.stem for path in self.folder.glob("*.json"))
-        return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+        return sorted(self._files(), reverse=True)[:REVISIONS_KEPT]
 
     def revisions(self, older_than: int | None = None) -> Iterator[PastRevision]:
         """Yield the revisions that are kept and readable, newest first."""
-        for number in self.numbers():
+        files = self._files()
+        for number in sorted(files, reverse=True)[:REVISIONS_KEPT]:
             if older_than is not None and number >= older_than:
                 continue
-            with contextlib.suppress(NotFound):
-                yield self.revision(number)
+            with suppress(NotFound):
+                yield self._revision(number, files)
 
     def revision(self, number: int) -> PastRevision:
         """Return one revision.
@@ -73,18 +138,75 @@ class History:
         Raises:
             NotFound: if it is not kept, or its file can't be read.
         """
-        try:
-            tables = read_tables(self.file(number))
-        except Unreadable as error:
-            why = f"the file of revision {number} is damaged: {self.file(number)} {error.message}"
-            raise NotFound(why, f"choose another revision; {self._span()}") from error
-        if tables is None:
-            raise NotFound(f"revision {number} is not kept", self._span())
-        return PastRevision(number, tables)
+        return self._revision(number, self._files())
 
     def file(self, number: int) -> Path:
         """Return the path of a revision's file, which need not exist."""
-        return self.folder / f"{number:08d}.json"
+        kept = self._files().get(number)
+        return kept.path if kept else self.folder / f"{number:08d}.json"
+
+    def _files(self) -> dict[int, _KeptFile]:
+        try:
+            names = os.listdir(self.folder)  # noqa: PTH208 - 1,000 names at each save
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        files: dict[int, _KeptFile] = {}
+        for name in names:
+            parts = _NAME.fullmatch(name)
+            if parts is None:
+                continue
+            number, whole = int(parts["number"]), parts["whole"]
+            # Of two files of one revision, which a crash may leave, the whole one counts.
+            if whole is None or number not in files:
+                files[number] = _KeptFile(self.folder / name, int(whole) if whole else None)
+        return files
+
+    def _revision(self, number: int, files: Mapping[int, _KeptFile]) -> PastRevision:
+        kept = files.get(number)
+        if kept is None:
+            raise NotFound(f"revision {number} is not kept", self._span())
+        try:
+            return PastRevision(number, self._tables(files, kept))
+        except Unreadable as error:
+            why = f"the file of revision {number} is damaged: {kept.path} {error.message}"
+            raise NotFound(why, f"choose another revision; {self._span()}") from error
+
+    def _tables(self, files: Mapping[int, _KeptFile], kept: _KeptFile) -> Tables:
+        if kept.whole is None:
+            tables = read_tables(kept.path)
+            if tables is None:
+                raise Unreadable("is gone")
+            return tables
+        changes = _Changes.read(kept.path)
+        whole = self._whole(files, kept)
+        if whole.sha256 != changes.whole:
+            raise _of_the_whole(kept, "was changed")
+        return changes.applied_to(whole.tables)
+
+    def _whole(self, files: Mapping[int, _KeptFile], kept: _KeptFile) -> _Whole:
+        """Return the revision that a file has the changes of; `Unreadable` if that is damaged."""
+        number = kept.whole or 0
+        base = files.get(number)
+        if base is None or base.whole is not None:
+            raise _of_the_whole(kept, "is gone")
+        try:
+            return self._read_whole(number, base.path)
+        except Unreadable as error:
+            raise _of_the_whole(kept, error.message) from error
+
+    def _read_whole(self, number: int, path: Path) -> _Whole:
+        identity = _identity(path)
+        last = self._last
+        if last is not None and (last.number, last.identity) == (number, identity):
+            return last
+        raw = read_bytes(path)
+        if raw is None:
+            raise Unreadable("is gone")
+        sha256 = _sha256(raw)
+        same = last is not None and last.sha256 == sha256
+        tables = last.tables if last is not None and same else parse_tables(raw)
+        self._last = _Whole(number, identity, sha256, tables)
+        return self._last
 
     def _span(self) -> str:
         kept = self.numbers()
@@ -94,31 +216,173 @@ class History:
         # A command of root would write where the link leads.
         if self.folder.is_symlink():
             raise OSError(errno.ELOOP, "config.history is a symbolic link")
-        with contextlib.suppress(FileExistsError):
+        with suppress(FileExistsError):
             self.folder.mkdir(mode=0o750)
             # The folder's own name must survive power loss, or its files do not.
             flush_directory(self.folder.parent)
 
-    def _is_readable(self, number: int) -> bool:
+    def _is_readable(self, number: int, files: Mapping[int, _KeptFile]) -> bool:
         try:
-            return read_tables(self.file(number)) is not None
+            self._tables(files, files[number])
         except Unreadable:
             return False
+        return True
 
-    def _write(self, number: int, tables: Tables) -> None:
+    def _write(self, number: int, content: Content, files: Mapping[int, _KeptFile]) -> _KeptFile:
+        whole = self._whole_for(number, content, files)
+        if whole is not None:
+            whole = self._last = replace(whole, tables=share(whole.tables, content.tables))
+            changes = _Changes.between(whole, content)
+            if changes is not None:
+                path = self.folder / f"{number:08d}-changes-of-{whole.number:08d}.json"
+                self._publish(path, changes.to_bytes())
+                return _KeptFile(path, whole.number)
+        path = self.folder / f"{number:08d}.json"
+        self._publish(path, content.raw)
+        if len(content.raw) >= CHANGES_FROM_BYTES:
+            self._last = _Whole(number, _identity(path), _sha256(content.raw), content.tables)
+        return _KeptFile(path)
+
+    def _whole_for(
+        self, number: int, content: Content, files: Mapping[int, _KeptFile]
+    ) -> _Whole | None:
+        """Return the revision of which to keep the changes; None to keep this one whole."""
+        is_needed = any(kept.whole == number for kept in files.values())
+        # One that is written anew stays whole: then the changes of it can be read again.
+        if len(content.raw) < CHANGES_FROM_BYTES or is_needed:
+            return None
+        earlier = range(number - REVISIONS_OF_ONE_WHOLE + 1, number)
+        wholes = [one for one in earlier if one in files and files[one].whole is None]
+        if not wholes:
+            return None
+        path = files[wholes[-1]].path
+        try:
+            return self._read_whole(wholes[-1], path)
+        except Unreadable:
+            lost = sorted(n for n, kept in files.items() if kept.whole == wholes[-1] and n < number)
+            # Numbers only: an event about it has no texts.
+            _logger.warning(
+                "revision %d of the configuration is damaged, and with it %d that are kept as "
+                "changes of it: %d to %d",
+                *(wholes[-1], len(lost), *((lost[0], lost[-1]) if lost else (0, 0))),
+            )
+        return None
+
+    def _publish(self, path: Path, raw: bytes) -> None:
         descriptor, name = tempfile.mkstemp(prefix=".new-", dir=self.folder)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-                json.dump(tables, file, indent=1)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(raw)
                 file.flush()
                 # Before the rename: after power loss the name must not stand for an empty file.
                 os.fsync(descriptor)
-            os.replace(name, self.file(number))  # noqa: PTH105 - one rename(2) and nothing else
+            os.replace(name, path)  # noqa: PTH105 - one rename(2) and nothing else
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
                 os.unlink(name)  # noqa: PTH108
             raise
         flush_directory(self.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """The records in which a revision differs from one that is kept whole."""
+
+    whole: str
+    """SHA-256 of the file of the other revision."""
+    file: str
+    """SHA-256 of the configuration file of this revision."""
+    tables: Mapping[str, Mapping[str, Any] | None]
+    """By table and id: the record, or None for one that is gone; None for a table that is gone."""
+
+    @classmethod
+    def between(cls, whole: _Whole, content: Content) -> Self | None:
+        """Return the changes, or None if they are many, or can't be said record by record.
+
+        Records that are the same are one object: see `share`.
+        """
+        changed: dict[str, dict[str, Any] | None] = {}
+        before: Mapping[str, Any] = whole.tables
+        after: Mapping[str, Any] = content.tables
+        for name in dict.fromkeys((*before, *after)):
+            if name not in after:
+                changed[name] = None
+                continue
+            old, new = before.get(name, {}), after[name]
+            if not isinstance(old, dict) or not isinstance(new, dict):
+                if not is_same_record(old, new):
+                    return None
+                continue
+            records = {key: None for key in old if key not in new}
+            records |= {
+                key: record
+                for key, record in new.items()
+                if key not in old or old[key] is not record
+            }
+            if records or name not in before:
+                changed[name] = records
+        made = cls(whole.sha256, _sha256(content.raw), changed)
+        is_exact = _are_same(made.applied_to(whole.tables), content.tables)
+        is_short = 4 * len(made.to_bytes()) < len(content.raw)
+        return made if is_exact and is_short else None
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the changes of a file; `Unreadable` if it has none."""
+        content: Mapping[str, Any] | None = read_tables(path)
+        if content is None:
+            raise Unreadable("is gone")
+        whole, file, tables = (content.get(name) for name in ("whole", "file", "changes"))
+        if not isinstance(whole, str) or not isinstance(file, str) or not isinstance(tables, dict):
+            raise Unreadable("does not have the changes of a revision")
+        if not all(table is None or isinstance(table, dict) for table in tables.values()):
+            raise Unreadable("has changes that are not records")
+        return cls(whole, file, tables)
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the file."""
+        record = {"whole": self.whole, "file": self.file, "changes": self.tables}
+        return Content.of(record).raw
+
+    def applied_to(self, tables: Tables) -> Tables:
+        """Return the tables with the changes; the others stay as they are."""
+        changed = separate(tables)
+        for name, records in self.tables.items():
+            if records is None:
+                changed.pop(name, None)
+                continue
+            # The SHA-256 has shown that these are the tables of which the changes are.
+            table = changed.setdefault(name, {})
+            table |= records
+            for key in [key for key, record in records.items() if record is None]:
+                del table[key]
+        return changed
+
+
+def _are_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether tables are equal, and have their records in the same order."""
+    return one == other and all(map(_in_one_order, (one, *one.values()), (other, *other.values())))
+
+
+def _in_one_order(one: object, other: object) -> bool:
+    return not isinstance(one, dict) or not isinstance(other, dict) or list(one) == list(other)
+
+
+def _of_the_whole(kept: _KeptFile, why: str) -> Unreadable:
+    what = f"has the changes of revision {kept.whole}, and the file of that revision {why}"
+    return Unreadable(what)
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.lstat()
+    except OSError as error:
+        raise Unreadable(f"can't be opened: {error.strerror}") from error
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _sha256(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
 
 
 def history_of(path: Path) -> History:

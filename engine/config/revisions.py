@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tinydb import TinyDB, where
+from tinydb import TinyDB
 from tinydb.middlewares import CachingMiddleware
 from tinydb.table import Document
 
@@ -20,16 +20,21 @@ from engine.config.history import (
     newest_number,
     recoverable,
 )
-from engine.config.reading import require_scripts_in_force
+from engine.config.reading import Content, require_scripts_in_force, separate, share
 from engine.config.storage import AtomicJSONStorage
 from engine.errors import ConfigurationError, CorruptConfiguration, NotFound
 from engine.model.anonymization import REVISION, SITE_SCRIPT
-from engine.model.configuration import SCHEMA_VERSION, Configuration, parse_configuration
+from engine.model.configuration import (
+    SCHEMA_VERSION,
+    Configuration,
+    Parsed,
+    parse_configuration,
+)
 from engine.model.configuration_diff import differences
 from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT, ReceiverRules, parse_receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableMapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tinydb.table import Table
@@ -64,16 +69,19 @@ class Draft:
         parse: Callable[[Tables], Configuration],
         tables: Tables | None = None,
     ) -> None:
-        """Open the file, or take `tables` in place of a lost or broken one.
+        """Open the file, or take its `tables`, which may be those of a lost or broken one.
 
         The numbers of the newest kept revision count too, so that none is given twice.
         """
+        self._storage = storage
         self._file = CachingMiddleware(lambda: storage)
         self._file.WRITE_CACHE_SIZE = sys.maxsize  # a change of any length is one write: `save`
         self._database = TinyDB(storage=self._file)
-        if tables is not None or self._file.read() is None:
-            self._file.write(tables or {})
-        self.configuration = parse(self.tables)
+        as_read = storage.read() or {} if tables is None else tables
+        self.configuration = parse(as_read)
+        self._checked = as_read
+        """The tables that are `configuration`."""
+        self._file.write(separate(as_read))
         self._newest = newest.number
         metas = [*self.table("meta"), *newest.tables.get("meta", {}).values()]
         self._last_ids = {}
@@ -97,9 +105,20 @@ class Draft:
         tables: Tables = self._file.read()
         return tables
 
-    def save(self) -> None:
-        """Replace the file's content by the tables; `StorageUnusable` if that fails."""
+    @property
+    def content(self) -> Content | None:
+        """The content of the file, as it was read or saved last."""
+        return self._storage.content
+
+    def save(self, configuration: Configuration) -> None:
+        """Replace the file's content by the tables, which are this configuration.
+
+        Raises:
+            StorageUnusable: if that fails.
+        """
         self._file.flush()
+        self.configuration = configuration
+        self._checked = separate(self.tables)
 
     def table(self, name: str) -> Table:
         """Return one of TinyDB's tables."""
@@ -122,7 +141,7 @@ class Draft:
         # overwrite what was added after it.
         number: int = record.pop("id")
         if number:
-            self.table(name).update(record, doc_ids=[number])
+            self._update(name, record, [number])
             return number
         self._last_ids[name] += 1
         # TinyDB itself would give the highest number that is left, plus one.
@@ -130,17 +149,33 @@ class Draft:
 
     def put_project(self, project: Project) -> None:
         """Insert a project, or replace the one with its id."""
-        self.table("projects").upsert(project.to_record(), where("id") == project.id)
+        record = project.to_record()
+        # Not by a query of TinyDB, which makes an object of each record first.
+        known = self.tables.get("projects", {}).items()
+        numbers = [int(key) for key, one in known if one["id"] == project.id]
+        if numbers:
+            self._update("projects", record, numbers)
+        else:
+            self.table("projects").insert(record)
 
     def replace_tables(self, tables: Tables) -> None:
         """Use the tables of another revision, except `meta`, which counts revisions."""
-        self._file.write({**tables, "meta": self.tables.get("meta", {})})
+        self._file.write({**separate(tables), "meta": self.tables.get("meta", {})})
 
     def put_single(self, name: str, record: Mapping[str, Any]) -> None:
         """Set the members of a table's only record."""
-        table = self.table(name)
-        if not table.update(record):
-            table.insert(record)
+        numbers = [int(key) for key in self.tables.get(name, {})]
+        if numbers:
+            self._update(name, record, numbers)
+        else:
+            self.table(name).insert(record)
+
+    def _update(self, name: str, members: Mapping[str, Any], numbers: Sequence[int]) -> None:
+        records = self.tables[name]
+        for key in map(str, numbers):
+            # TinyDB changes records where they are, and others know this one: see `Content`.
+            records[key] = dict(records[key])
+        self.table(name).update(members, doc_ids=numbers)
 
     def stamp(self, actor: str, clock: Clock, before: Configuration) -> None:
         """Give the draft its revision, author and time.
@@ -156,23 +191,40 @@ class Draft:
             **{_LAST_ID[name]: number for name, number in self._last_ids.items()},
         }
         self.put_single("meta", record)
+        stamped = self._checked if before is self.configuration else {}
         site = (before.site.script.text, before.site.script.revision)
+        self._stamp_scripts("site", self._others("site", stamped), lambda _: site)
+        changed = self._others("projects", stamped)
+        ids = {record["id"] for record in changed.values()}
         projects = {
             project.id: (project.anonymization_script, project.anonymization_script_revision)
             for project in before.projects.projects
+            if project.id in ids
         }
-        self._stamp_scripts("site", lambda _: site)
-        self._stamp_scripts("projects", lambda record: projects.get(record["id"], ("", 0)))
+        self._stamp_scripts("projects", changed, lambda record: projects.get(record["id"], ("", 0)))
+
+    def _others(self, table: str, tables: Tables) -> dict[int, dict[str, Any]]:
+        """Return the records of a table that are other objects than in `tables`, by id."""
+        known = tables.get(table, {})
+        records = self.tables.get(table, {})
+        return {int(key): one for key, one in records.items() if known.get(key) is not one}
 
     def _stamp_scripts(
-        self, table: str, former: Callable[[Mapping[str, Any]], tuple[str, int]]
+        self,
+        table: str,
+        records: Mapping[int, Mapping[str, Any]],
+        former: Callable[[Mapping[str, Any]], tuple[str, int]],
     ) -> None:
-        def stamp(record: MutableMapping[str, Any]) -> None:
+        stamps: dict[int, list[int]] = {}
+        for number, record in records.items():
             text, revision = former(record)
             is_same = (record.get(SITE_SCRIPT) or "") == text
-            record[REVISION] = revision if is_same else self.next_revision
-
-        self.table(table).update(stamp)
+            stamp = revision if is_same else self.next_revision
+            # Other records are left as they are: one change is one record, of however many.
+            if record.get(REVISION) != stamp:
+                stamps.setdefault(stamp, []).append(number)
+        for stamp, numbers in stamps.items():
+            self._update(table, {REVISION: stamp}, numbers)
 
 
 def _number(meta: object, name: str) -> int:
@@ -198,12 +250,16 @@ class RevisionedFile:
         clock: Clock,
         in_use: Sequence[Path],
         saved: Callable[[Configuration], None],
+        check: Callable[[Configuration], None],
     ) -> None:
         self._path = path
         self._clock = clock
         self._in_use = in_use
         self._saved = saved
+        self._check = check
         self.history = history_of(path)
+        self._known: tuple[Content, Parsed] | None = None
+        """The file as it was last, so that only what changes is parsed and checked."""
 
     def load(self) -> Configuration:
         """Return what the file says; the defaults if there has never been one.
@@ -211,7 +267,10 @@ class RevisionedFile:
         Raises:
             ConfigurationError: if the file is lost, can't be read or is not acceptable.
         """
-        return self._parse(self._storage().read() or {})
+        storage = self._storage()
+        configuration = self._parse(storage.read() or {})
+        self._remember(storage.content, configuration)
+        return configuration
 
     def adopt(self) -> Configuration:
         """Make a revision of changes made by hand; return the configuration of the file."""
@@ -249,15 +308,18 @@ class RevisionedFile:
 
     def revisions(self, older_than: int | None = None) -> Iterator[Revision]:
         """Yield the kept revisions, newest first, each with what it changed."""
-        later: Configuration | None = None
+        later: Parsed | None = None
         for past in self.history.revisions(older_than):
+            tables = past.tables if later is None else share(past.tables, later.raw)
             with suppress(ConfigurationError):
-                configuration = self._parse(past.tables)
+                configuration = self._parse(tables, later)
                 if later is not None:
-                    yield Revision(later, differences(configuration, later))
-                later = configuration
+                    made = differences(configuration, later.configuration)
+                    yield Revision(later.configuration, made)
+                later = Parsed(tables, configuration)
         if later is not None:
-            yield Revision(later, differences(Configuration(), later))
+            made = differences(Configuration(), later.configuration)
+            yield Revision(later.configuration, made)
 
     def revision(self, number: int) -> Configuration:
         """Return the configuration of a revision.
@@ -296,8 +358,8 @@ class RevisionedFile:
             if not self._is_acceptable():
                 storage.set_aside()
             if chosen and draft.configuration.revision == newest.number:
-                draft.save()
-                self._keep(newest.number, tables)
+                draft.save(draft.configuration)
+                self._keep(newest.number, draft.content)
             else:
                 self._write(draft, self._stamped(draft, actor, draft.configuration))
         return draft.configuration
@@ -310,6 +372,7 @@ class RevisionedFile:
             yield draft
             after = self._stamped(draft, actor, before)
             if not after.has_settings_of(before):
+                self._check(after)
                 self._write(draft, after)
 
     @contextmanager
@@ -317,10 +380,16 @@ class RevisionedFile:
         """Lock and read the file; a change made by hand becomes a revision first."""
         storage = self._storage()
         with storage.locked():
-            newest = self._newest_kept()
-            draft = Draft(storage, newest, self._parse)
-            # Equal tables are what this program wrote and kept: nothing to compare or to keep.
-            if draft.tables != newest.tables:
+            tables = storage.read() or {}
+            number = next(iter(self.history.numbers()), 0)
+            # Equal bytes are what this program wrote and kept: nothing to compare or to keep.
+            is_kept = storage.content is not None and self.history.holds(
+                number, storage.content.raw
+            )
+            newest = PastRevision(number, tables) if is_kept else self._newest_kept()
+            draft = Draft(storage, newest, self._parse, tables)
+            self._remember(storage.content, draft.configuration)
+            if not is_kept and draft.tables != newest.tables:
                 self._adopt(draft, newest)
             yield draft
 
@@ -329,7 +398,7 @@ class RevisionedFile:
         if replaced is not None:
             self._write(draft, self._stamped(draft, BY_HAND, replaced))
         elif draft.tables:
-            self._keep(draft.configuration.revision, draft.tables)
+            self._keep(draft.configuration.revision, draft.content)
 
     def _stamped(self, draft: Draft, actor: str, before: Configuration) -> Configuration:
         draft.stamp(actor, self._clock, before)
@@ -337,14 +406,20 @@ class RevisionedFile:
 
     def _write(self, draft: Draft, configuration: Configuration) -> None:
         """Save a draft, whose tables are this configuration, and keep it for undo."""
-        draft.configuration = configuration
-        draft.save()
-        self._keep(configuration.revision, draft.tables)
+        draft.save(configuration)
+        self._remember(draft.content, configuration)
+        self._keep(configuration.revision, draft.content)
         self._saved(configuration)
 
-    def _keep(self, number: int, tables: Tables) -> None:
+    def _remember(self, content: Content | None, configuration: Configuration) -> None:
+        known = Parsed(content.tables, configuration) if content else None
+        self._known = (content, known) if content and known else None
+
+    def _keep(self, number: int, content: Content | None) -> None:
+        if content is None:
+            return
         try:
-            self.history.keep(number, tables)
+            self.history.keep(number, content)
         except OSError as error:
             # The change is in force: to fail now would be wrong, though it can't be undone.
             _logger.warning("revision %d is not kept: %s", number, error)
@@ -379,7 +454,7 @@ class RevisionedFile:
             backup = backup_of_revision(self._path, number)
             if backup is None:
                 raise
-            self._keep(number, backup)
+            self._keep(number, Content.of(backup))
             return PastRevision(number, backup)
 
     def _is_acceptable(self) -> bool:
@@ -390,11 +465,15 @@ class RevisionedFile:
         return True
 
     def _storage(self) -> AtomicJSONStorage:
-        return AtomicJSONStorage(self._path, in_use=self._in_use)
+        known = self._known[0] if self._known else None
+        return AtomicJSONStorage(self._path, in_use=self._in_use, known=known)
 
-    def _parse(self, tables: Tables) -> Configuration:
+    def _parse(self, tables: Tables, earlier: Parsed | None = None) -> Configuration:
+        earlier = earlier or (self._known[1] if self._known else None)
+        if earlier is not None and earlier.raw is tables:
+            return earlier.configuration
         try:
-            configuration = parse_configuration(tables)
+            configuration = parse_configuration(tables, earlier)
         except CorruptConfiguration as error:  # it is of a newer program
             problems = (replace(p, field=f"{self._path} {p.field}") for p in error.problems)
             raise CorruptConfiguration(*problems) from error

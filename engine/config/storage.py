@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import tempfile
 import time
@@ -15,7 +14,14 @@ from typing import TYPE_CHECKING
 from tinydb.storages import Storage
 
 from engine.config.history import backups_of, flush_directory, remedy, was_configured
-from engine.config.reading import LARGEST_FILE_BYTES, Unreadable, read_tables
+from engine.config.reading import (
+    LARGEST_FILE_BYTES,
+    Content,
+    Unreadable,
+    parse_tables,
+    read_bytes,
+    share,
+)
 from engine.errors import CorruptConfiguration, Problem, StorageUnusable
 from engine.host.lock import open_lock_file
 
@@ -42,9 +48,19 @@ class AtomicJSONStorage(Storage):
         lock_seconds: float = LOCK_SECONDS,
         *,
         in_use: Sequence[Path] = (),
+        known: Content | None = None,
     ) -> None:
-        """Take the file, and files that exist only where an engine has run."""
+        """Take the file.
+
+        Args:
+            path: the file.
+            lock_seconds: how long to wait for another process.
+            in_use: files that exist only where an engine has run.
+            known: a content of the file; bytes that are still the same are not parsed again.
+        """
         self.path = Path(path).absolute()
+        self.content = known
+        """What was read or written last."""
         self._in_use = in_use
         # A file of its own: a lock on the file itself would stay with the old inode after a rename.
         self._lock_path = self.path.with_name(f"{self.path.name}.lock")
@@ -91,10 +107,17 @@ class AtomicJSONStorage(Storage):
 
     def _tables(self) -> Tables | None:
         try:
-            return read_tables(self.path)
+            raw = read_bytes(self.path)
+            if raw is None:
+                self.content = None
+            elif self.content is None:
+                self.content = Content(raw, parse_tables(raw))
+            elif self.content.raw != raw:
+                self.content = Content(raw, share(parse_tables(raw), self.content.tables))
         except Unreadable as fault:
             how = f"correct it, or {remedy(self.path)}"
             raise self._corrupt(fault.message, how, fault.line, fault.column) from fault
+        return self.content.tables if self.content is not None else None
 
     def write(self, data: Tables) -> None:
         """Replace the file's content; the former one becomes the first backup.
@@ -102,24 +125,23 @@ class AtomicJSONStorage(Storage):
         Raises:
             StorageUnusable: if that fails; the file is never half old and half new.
         """
-        # No NaN: JSON has none, and `read_tables` would refuse the file.
-        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        # A lone surrogate becomes \udXXX, which is JSON's own way to write it.
-        content = text.encode("utf-8", "backslashreplace")
-        if len(content) > LARGEST_FILE_BYTES:
+        content = Content.of(data, self.content)
+        size = len(content.raw)
+        if size > LARGEST_FILE_BYTES:
             raise StorageUnusable(
-                f"the configuration would have {len(content):,} bytes, more than can be read again",
+                f"the configuration would have {size:,} bytes, more than can be read again",
                 f"keep it below {LARGEST_FILE_BYTES:,} bytes",
             )
         with self.locked():
             try:
-                self._replace(content)
+                self._replace(content.raw)
             except OSError as error:
                 reason = error.strerror or str(error)
                 raise StorageUnusable(
                     f"{self.path} can't be written: {reason}",
                     "check free space and permissions of the data directory",
                 ) from error
+            self.content = content
 
     def _take(self, descriptor: int) -> None:
         # flock(2) that waits has no time limit, so that it is tried again and again.

@@ -55,15 +55,17 @@ class ConfigurationStore(RevisionedFile):
         file_namers: Sequence[FileNamerInfo] | None = None,
         in_use: Sequence[Path] = (),
         saved: Callable[[Configuration], None] = lambda _: None,
+        check: Callable[[Configuration], None] = lambda _: None,
     ) -> None:
         """Take the file, and the plug-ins that receivers and processors may use.
 
-        `saved` is called with each new revision, once it is on the disk.
+        `saved` is called with each new revision, once it is on the disk; `check` with what a change
+        would make, and raises `ConfigurationError` to reject it.
 
         While one of the files `in_use` exists, a missing configuration is an error: they exist
         only where an engine has run. The same is true of backups and kept revisions.
         """
-        super().__init__(path, clock, in_use, saved)
+        super().__init__(path, clock, in_use, saved, check)
         self._identifiers = identifiers
         self._file_namers = file_namers
         self._processors = processors

@@ -258,3 +258,28 @@ class StudyRouteChanged(Event, topic="config"):
         what = "a study route" if self.routes == 1 else counted(self.routes, "study route")
         verb, where = ("saved", f" to {self.project}") if self.project else ("deleted", "")
         return f"{self.by} {verb} {what}{where}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsSummed(Event, topic="log"):
+    """Events of one kind that the event log has as a sum only; consoles have had each of them."""
+
+    severity: Severity = Severity.INFO  # type: ignore[misc] # that of the kind
+    of: str
+    """The kind."""
+    times: int
+    seconds: int
+    """From the first to now."""
+    objects: int = 0
+    """The sums of what these events say of objects and bytes."""
+    bytes: int = 0
+    callers: int = 1
+
+    def sentence(self) -> str:
+        """Return what happened, as a sentence."""
+        by = f" by {counted(self.callers, 'other caller')}" if self.callers > 1 else ""
+        held = f", with {counted(self.objects, 'object')}" if self.objects else ""
+        within = counted(self.seconds, "second")
+        return (
+            f"{self.of} {self.times:,} times more{by}{held} in {within}; the log has the sum only"
+        )

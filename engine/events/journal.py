@@ -2,6 +2,11 @@
 
 The audit log is a second file, of what people did. It rotates by itself, so that other events never
 push its lines out.
+
+A flood of events of one kind does not push all others out of the event log. An event whose kind or
+caller has written many lines lately is not written but counted, and its numbers are added up. The
+sums of a minute are one line for each of the busiest callers, and one for all others. Actions of
+people, urgent events and errors are always written.
 """
 
 from __future__ import annotations
@@ -11,18 +16,18 @@ import json
 import logging
 import os
 import threading
-from collections import deque
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from engine.events import Event, EventPage, Listener, RecordedEvent, Severity
+from engine.events import Event, EventPage, EventsSummed, Listener, RecordedEvent, Severity
 from engine.events.repeats import Counts, should_report_repeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
     from io import TextIOWrapper
     from pathlib import Path
-    from typing import Self
 
     from engine.host.clock import Clock
 
@@ -67,6 +72,7 @@ class Journal:
         self._followers: tuple[Listener, ...] = ()
         self._written = frozenset(list(Severity)[list(Severity).index(least) :])
         self._file = _LineFile(log_file) if log_file else None
+        self._budget = LineBudget(clock.monotonic)
         self._audit = _LineFile(audit_file) if audit_file else None
         self._counts = Counts()
         self._repeated = repeated
@@ -80,7 +86,9 @@ class Journal:
             self._next_sequence += 1
             self._ring.append(recorded)
             if self._file is not None and event.severity in self._written:
-                self._file.write(recorded)
+                self._write_sums()
+                if self._budget.allows(recorded):
+                    self._file.write(recorded)
             if self._audit is not None and event.is_audited():
                 self._audit.write(recorded)
             # Called without the lock: a listener may record an event itself, or wait for a thread
@@ -145,9 +153,20 @@ class Journal:
         with self._lock:
             self._followers = (*self._followers, listener)
 
+    def write_sums(self) -> None:
+        """Write the sums of a minute that is over; for a quiet time after a flood."""
+        with self._lock:
+            self._write_sums()
+
+    def _write_sums(self, *, everything: bool = False) -> None:
+        if self._file is not None:
+            for recorded in self._budget.sums(everything=everything):
+                self._file.write(recorded)
+
     def close(self) -> None:
         """Close the files; events recorded later stay in memory only."""
         with self._lock:
+            self._write_sums(everything=True)
             for file in filter(None, (self._file, self._audit)):
                 file.close()
             self._file = self._audit = None
@@ -159,6 +178,146 @@ def _tell(listener: Listener, recorded: RecordedEvent) -> None:
     except Exception:
         # A console that breaks must not break the reception that has news for it.
         _logger.exception("a subscriber of the journal failed")
+
+
+LINES_OF_KIND = 600
+LINES_OF_KIND_PER_MINUTE = 30
+LINES_OF_CALLER = 60
+LINES_OF_CALLER_PER_MINUTE = 2
+"""Of one kind. A caller with an association a minute is listed in full.
+
+A flood of one kind by one caller writes 3 lines a minute, one by any number of callers 34: with 300
+bytes a line the log of 60 MiB holds a flood of four kinds by one caller for 12 days, and one by
+many callers for a day.
+"""
+CALLERS_NAMED = 3
+"""Callers with a line of their own in the sums of a minute."""
+_SECONDS = 60
+_CALLERS_KNOWN = 1_000
+"""A peer that invents AE titles must not fill the memory; the least recent one is forgotten."""
+
+Caller = tuple[str, str]
+"""Receiver and calling AE title."""
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Lines that may still be written, and the monotonic time at which they were counted."""
+
+    lines: float
+    at: float
+
+    def take(self, now: float, most: int, per_minute: int) -> bool:
+        """Take a line if there is one."""
+        self.lines = min(most, self.lines + (now - self.at) * per_minute / 60)
+        self.at = now
+        if self.lines < 1:
+            return False
+        self.lines -= 1
+        return True
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What was not written of one kind and caller."""
+
+    last: RecordedEvent
+    times: int = 0
+    objects: int = 0
+    bytes: int = 0
+
+    def add(self, recorded: RecordedEvent) -> None:
+        """Add one event."""
+        self.last = recorded
+        self.times += 1
+        self.objects += getattr(recorded.event, "objects", 0)
+        self.bytes += getattr(recorded.event, "bytes", 0)
+
+
+@dataclass(slots=True)
+class _Minute:
+    """What was not written of one kind since a moment."""
+
+    since: float
+    by_caller: dict[Caller, _Sum] = field(default_factory=dict)
+
+
+class LineBudget:
+    """Decides which events are written to the log; the journal calls it with its lock held."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        """Use a monotonic clock in seconds."""
+        self._monotonic = monotonic
+        self._kinds: dict[type[Event], _Bucket] = {}
+        self._callers: OrderedDict[Hashable, _Bucket] = OrderedDict()
+        self._left_out: dict[type[Event], _Minute] = {}
+
+    def allows(self, recorded: RecordedEvent) -> bool:
+        """Return whether to write an event; if not, it is in the next sums."""
+        event, now = recorded.event, self._monotonic()
+        if event.urgent or event.severity is Severity.ERROR or event.is_audited():
+            return True
+        kind, caller = type(event), (event.receiver, event.calling_ae_title)
+        if self._has_line(kind, caller, now):
+            return True
+        minute = self._left_out.setdefault(kind, _Minute(now))
+        # Beyond a number the callers are one: they may be invented.
+        if caller not in minute.by_caller and len(minute.by_caller) >= _CALLERS_KNOWN:
+            caller = ("", "")
+        minute.by_caller.setdefault(caller, _Sum(recorded)).add(recorded)
+        return False
+
+    def sums(self, *, everything: bool = False) -> Iterator[RecordedEvent]:
+        """Yield the sums of kinds whose minute is over, or of all kinds."""
+        now = self._monotonic()
+        for kind, minute in list(self._left_out.items()):
+            if everything or now - minute.since >= _SECONDS:
+                del self._left_out[kind]
+                yield from _lines(minute.by_caller, round(now - minute.since))
+
+    def _has_line(self, kind: type[Event], caller: Caller, now: float) -> bool:
+        by_kind = self._kinds.setdefault(kind, _Bucket(LINES_OF_KIND, now))
+        by_caller = self._callers.pop((kind, caller), None) or _Bucket(LINES_OF_CALLER, now)
+        # Taken out and put at the end, so that the first one is the least recent.
+        self._callers[kind, caller] = by_caller
+        if len(self._callers) > _CALLERS_KNOWN:
+            self._callers.popitem(last=False)
+        # The caller's first: what it may not write takes nothing from the others.
+        return by_caller.take(now, LINES_OF_CALLER, LINES_OF_CALLER_PER_MINUTE) and by_kind.take(
+            now, LINES_OF_KIND, LINES_OF_KIND_PER_MINUTE
+        )
+
+
+def _lines(by_caller: dict[Caller, _Sum], seconds: int) -> Iterator[RecordedEvent]:
+    busiest = sorted(by_caller, key=lambda caller: by_caller[caller].times, reverse=True)
+    for caller in busiest[:CALLERS_NAMED]:
+        yield _line(by_caller[caller], caller, 1, seconds)
+    others = [by_caller[caller] for caller in busiest[CALLERS_NAMED:]]
+    if others:
+        last = max((one.last for one in others), key=lambda recorded: recorded.sequence)
+        total = _Sum(
+            last,
+            *(sum(one.times for one in others), sum(one.objects for one in others)),
+            sum(one.bytes for one in others),
+        )
+        yield _line(total, ("", ""), len(others), seconds)
+
+
+def _line(total: _Sum, caller: Caller, callers: int, seconds: int) -> RecordedEvent:
+    receiver, calling_ae_title = caller
+    event = EventsSummed(
+        severity=total.last.event.severity,
+        of=type(total.last.event).__name__,
+        times=total.times,
+        objects=total.objects,
+        bytes=total.bytes,
+        callers=callers,
+        seconds=seconds,
+        receiver=receiver,
+        calling_ae_title=calling_ae_title,
+    )
+    # With the number and the time of the last one, so that no number is there twice.
+    return RecordedEvent(total.last.sequence, total.last.at, event)
 
 
 class _LineFile(RotatingFileHandler):
@@ -218,100 +377,3 @@ class _LineFile(RotatingFileHandler):
         if not self._complained:
             self._complained = True
             _logger.warning("%s can't be written; events stay in memory only", self._path.name)
-
-
-LONGEST_LINE = 1 << 20
-"""In bytes. Longer lines are skipped; the engine writes none."""
-
-Record = dict[str, object]
-
-
-class EventLog:
-    """Reads the event log across rotation, oldest line first; use it in a `with` block."""
-
-    def __init__(self, path: Path) -> None:
-        """Read the log at `path`, which need not exist yet, and its older parts beside it."""
-        self._path = path
-        self._file: BinaryIO | None = None
-        self._rest = b""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def all(self) -> Iterator[Record]:
-        """Yield all lines so far, oldest first; `added` continues from their end."""
-        # The newest file first: if it is rotated meanwhile, it is found twice and not missed.
-        self._file = _opened(self._path)
-        seen = {_identity(self._file)} if self._file else set()
-        older = []
-        for number in range(1, FILES_KEPT + 1):
-            file = _opened(self._path.with_name(f"{self._path.name}.{number}"))
-            if file is None:
-                continue
-            # Renamed by a rotation while this loop runs.
-            if _identity(file) in seen:
-                file.close()
-                continue
-            seen.add(_identity(file))
-            older.append(file)
-        for file in reversed(older):
-            with file:
-                yield from _records(file.read().splitlines())
-        yield from self.added()
-
-    def added(self) -> Iterator[Record]:
-        """Yield the lines added since the last call."""
-        if self._file is None:
-            self._file = _opened(self._path)
-        if self._file is None:
-            return
-        yield from self._whole_lines(self._file)
-        # A rotation is noticed by the file behind the name being another one.
-        newer = _opened(self._path)
-        if newer is None:
-            return
-        if _identity(newer) == _identity(self._file):
-            newer.close()
-            return
-        # Rotated. Lines may have been added to the old file after it was read above; only then
-        # comes the new one.
-        yield from self._whole_lines(self._file)
-        self._file.close()
-        self._file, self._rest = newer, b""
-        yield from self._whole_lines(newer)
-
-    def _whole_lines(self, file: BinaryIO) -> Iterator[Record]:
-        lines = (self._rest + file.read()).split(b"\n")
-        # The last line may be half written: its rest comes with the next call. One byte beyond the
-        # limit is kept, so that `_records` still sees that the line is too long.
-        self._rest = lines.pop()[: LONGEST_LINE + 1]
-        yield from _records(lines)
-
-
-def _opened(path: Path) -> BinaryIO | None:
-    try:
-        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
-    except FileNotFoundError:
-        return None
-
-
-def _identity(file: BinaryIO) -> tuple[int, int]:
-    status = os.fstat(file.fileno())
-    return status.st_dev, status.st_ino
-
-
-def _records(lines: list[bytes]) -> Iterator[Record]:
-    for line in lines:
-        if len(line) > LONGEST_LINE:
-            continue
-        try:
-            record = json.loads(line)
-        # A line cut by a crash, or damaged: the others still count.
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict):
-            yield record

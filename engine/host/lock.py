@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -155,4 +156,7 @@ def _unusable(path: Path, error: OSError) -> StorageUnusable:
     if path.is_symlink():
         return StorageUnusable(f"{path} is a symbolic link", "remove the link")
     reason = error.strerror or str(error)
-    return StorageUnusable(f"{path}: {reason}", "check the directory and its permissions")
+    remedy = "check the directory and its permissions"
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        remedy = "raise the limit of open files (ulimit -n, LimitNOFILE=)"
+    return StorageUnusable(f"{path}: {reason}", remedy)

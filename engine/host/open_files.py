@@ -1,30 +1,32 @@
-"""The limit of open files of a process, which every process of the engine raises for itself."""
+"""How many files and connections this process may have open at once (RLIMIT_NOFILE).
+
+What a configuration needs is in `engine.model.configuration`.
+"""
 
 from __future__ import annotations
 
-import logging
 import resource
+import sys
 from contextlib import suppress
 
 WANTED = 65_536
-FEW = 4_096
-"""One association may need 20 descriptors: its connection, its object, and open folders."""
 
-_logger = logging.getLogger(__name__)
+
+def descriptors_allowed() -> int:
+    """Return how many this process could have open if it raised its limit (RLIMIT_NOFILE)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = WANTED
+    return sys.maxsize if soft == resource.RLIM_INFINITY else max(soft, min(hard, WANTED))
 
 
 def raise_limit() -> int:
     """Raise the limit of open files (RLIMIT_NOFILE) as far as the system allows; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        with suppress(OSError, ValueError):  # some systems refuse even the hard limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-            soft = allowed
-    if soft != resource.RLIM_INFINITY and soft < FEW:
-        _logger.warning(
-            "only %d files and connections may be open at once; "
-            "raise the limit (ulimit -n, LimitNOFILE=) for more than a few associations",
-            soft,
-        )
+    allowed = descriptors_allowed()
+    if soft == resource.RLIM_INFINITY or soft >= allowed:
+        return allowed
+    with suppress(OSError, ValueError):  # some systems refuse even the hard limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        return allowed
     return soft

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from engine.events import IdentifyingValuesShown, RecordedEvent, Severity
 from engine.events.event import UnknownEvent
-from engine.events.journal import EventLog
+from engine.events.event_log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from engine.events import Event
-    from engine.events.journal import Record
+    from engine.events.event_log import Record
     from engine.host.clock import Clock
     from engine.index.traces import TraceKey
 
@@ -83,10 +83,11 @@ MOST = 5_000
 
 def audited(path: Path, limit: int) -> tuple[RecordedEvent, ...]:
     """Return the newest events of an audit log, oldest first, as far as they can be read."""
-    kept: deque[RecordedEvent] = deque(maxlen=min(max(0, limit), MOST))
+    kept: list[Record] = []
     with suppress(OSError), EventLog(path) as log:
-        kept.extend(filter(None, map(_recorded, log.all())))
-    return tuple(kept)
+        limit = min(max(0, limit), MOST)
+        kept = log.newest(limit, lambda record: _recorded(record) is not None)
+    return tuple(filter(None, map(_recorded, kept)))
 
 
 def _recorded(record: Record) -> RecordedEvent | None:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 LARGEST_SIDE: Final = 512
 # A header may name any size: a decoder would take that much memory.
 LARGEST_FRAME_BYTES: Final = 128 * 1024**2
+LARGEST_VALUE_BYTES: Final = 4 * 1024**2
+"""Longer values before the pixel data are passed over: nothing of the image is so long."""
 _PIXELS: Final = {
     0x7FE00008: "FloatPixelData",
     0x7FE00009: "DoubleFloatPixelData",
@@ -63,7 +65,7 @@ def thumbnail(job: ThumbnailJob) -> Thumbnail:
 
 
 def _thumbnail(file: BinaryIO, job: ThumbnailJob) -> Thumbnail:
-    ds: Dataset = read_partial(file, stop_when=_at_pixels)
+    ds: Dataset = read_partial(file, stop_when=_at_pixels, defer_size=LARGEST_VALUE_BYTES)
     options: dict[str, Any] = as_pixel_options(ds)
     syntax = UID(str(ds.file_meta.get("TransferSyntaxUID", "")))
     frames = _require_reasonable(options, job.frame)

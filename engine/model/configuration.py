@@ -8,7 +8,13 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from engine.errors import ConfigurationError, CorruptConfiguration, NotFound, Problem
+from engine.errors import (
+    ConfigurationError,
+    CorruptConfiguration,
+    NotFound,
+    Problem,
+    TooFewDescriptors,
+)
 from engine.model.processor import ProcessorRules, parse_processor
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import ReceiverRules, parse_receiver, tls_conflicts
@@ -93,11 +99,24 @@ class Configuration:
         return self.projects.pet_mr(project_id) or self.site.sessions.pet_mr
 
 
-def parse_configuration(raw: Mapping[str, object]) -> Configuration:
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Tables that were turned into a configuration; nobody changes their records."""
+
+    raw: Mapping[str, object]
+    configuration: Configuration
+
+
+def parse_configuration(raw: Mapping[str, object], earlier: Parsed | None = None) -> Configuration:
     """Turn the tables of a configuration file into a configuration; unknown tables are ignored.
 
     Installed identifiers and processor classes are not checked here. A receiver without its
     identifier does not listen (`identifier_problems`); a processor without its class does not act.
+
+    Args:
+        raw: the tables.
+        earlier: what was parsed before: a project whose record is the same object is not parsed
+            again.
 
     Raises:
         CorruptConfiguration: if a newer version of this program wrote the file.
@@ -106,7 +125,7 @@ def parse_configuration(raw: Mapping[str, object]) -> Configuration:
     problems: list[Problem] = []
     meta = _parse_meta(raw, problems)
     site = _parse_site(raw, problems)
-    projects = _parse_projects(raw, problems)
+    registry = _parse_projects(raw, problems, earlier)
     # If the site settings are wrong themselves, ports are not checked by them.
     rules = ReceiverRules(site or SiteSettings(allow_low_ports=True), None)
     receivers = _parse_receivers(raw, rules, problems)
@@ -114,12 +133,80 @@ def parse_configuration(raw: Mapping[str, object]) -> Configuration:
     problems.extend(_tls_problems(receivers, rules.site))
     if problems or site is None:
         raise ConfigurationError(*problems)
-    registry = ProjectRegistry(projects)
     return replace(meta, site=site, projects=registry, receivers=receivers, processors=processors)
+
+
+RESERVE = 150
+"""Databases, logs, folders, workers, consoles, forwarding, and connections before their request.
+
+An engine without associations has 41 open (2026), and takes 50 connections without a request.
+"""
+PER_ASSOCIATION = 4
+"""An association has 2 open while it is idle, and 3.1 while it stores objects of 3 MB (2026)."""
+_RAISE_LIMIT = "raise the limit (ulimit -n, LimitNOFILE=)"
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptorNeed:
+    """What a configuration needs."""
+
+    ports: int
+    """Ports that are listened on."""
+    associations: int
+    """The most that may be open at once."""
+
+    @property
+    def to_listen(self) -> int:
+        """Descriptors without which not all ports can listen."""
+        return RESERVE + self.ports
+
+    @property
+    def in_total(self) -> int:
+        """Descriptors with which every association that is allowed can be served."""
+        return self.to_listen + PER_ASSOCIATION * self.associations
+
+
+def descriptors_needed(configuration: Configuration) -> DescriptorNeed:
+    """Return what a configuration needs; pure."""
+    site = configuration.site
+    enabled = [receiver for receiver in configuration.receivers if receiver.enabled]
+    places = {(one.bind_address or site.bind_address, one.port) for one in enabled}
+    return DescriptorNeed(len(places), site.limits.associations)
+
+
+def require_descriptors(configuration: Configuration, allowed: int) -> None:
+    """Reject a configuration whose ports can't all listen.
+
+    Raises:
+        TooFewDescriptors: naming what is needed and what is allowed.
+    """
+    need = descriptors_needed(configuration)
+    if need.to_listen > allowed:
+        message = f"is too low: an engine needs {need.to_listen:,} (ports: {need.ports:,})"
+        remedy = f"{_RAISE_LIMIT}, or disable receivers"
+        raise TooFewDescriptors(Problem("open_files", str(allowed), message, remedy))
+
+
+def descriptor_note(configuration: Configuration, allowed: int) -> str:
+    """Return a warning if not every association that is allowed can be served; else empty."""
+    need = descriptors_needed(configuration)
+    if need.in_total <= allowed:
+        return ""
+    return (
+        f"only {allowed:,} files and connections may be open at once, and {need.in_total:,} may be "
+        f"needed (ports: {need.ports:,}, associations: {need.associations:,}): {_RAISE_LIMIT}, or "
+        "lower the site's limit of associations"
+    )
 
 
 def project_conflicts(projects: Sequence[Project]) -> Iterator[tuple[Project, Problem]]:
     """Yield each project with an id or alias that an earlier one has already."""
+    # Mostly there is none, which costs a tenth to see.
+    names = [project.id for project in projects]
+    for project in projects:
+        names += project.aliases
+    if len(set(names)) == len(names):
+        return
     owners: dict[str, str] = {}
     ids: set[str] = set()
     for project in projects:
@@ -184,18 +271,46 @@ def _parse_site(raw: Mapping[str, object], problems: list[Problem]) -> SiteSetti
     return _parsed("site", SiteSettings.parse, record, problems)
 
 
-def _parse_projects(raw: Mapping[str, object], problems: list[Problem]) -> tuple[Project, ...]:
-    known = {f.name for f in fields(Project)}
-    projects = []
-    for record_id, record in _records(raw, "projects", problems):
-        where = f"projects[{_shown(record.get('id') or f'#{record_id}')}]"
-        problems.extend(_at(where, unknown_members(record, known)))
-        project = _parsed(where, Project.parse, record, problems)
-        if project is not None:
-            projects.append(project)
+def _parse_projects(
+    raw: Mapping[str, object], problems: list[Problem], earlier: Parsed | None
+) -> ProjectRegistry:
+    table = raw.get("projects", {})
+    if not isinstance(table, Mapping):
+        list(_records(raw, "projects", problems))  # says what is wrong
+        return ProjectRegistry()
+    known, made = _parsed_projects(earlier)
+    changed = {key: record for key, record in table.items() if known.get(key) is not record}
+    if earlier is not None and not changed and list(table) == list(known):
+        return earlier.configuration.projects
+    fresh: dict[object, Project] = {}
+    members = {f.name for f in fields(Project)}
+    for record_id, record in _records({"projects": changed}, "projects", problems):
+        faults = list(unknown_members(record, members))
+        try:
+            fresh[str(record_id)] = Project.parse(record)
+        except ConfigurationError as error:
+            faults.extend(error.problems)
+        # Only now, as it costs a third of the whole.
+        if faults:
+            where = f"projects[{_shown(record.get('id') or f'#{record_id}')}]"
+            problems.extend(_at(where, faults))
+    # In the order of the file.
+    found = (fresh.get(key) if key in changed else made[key] for key in table)
+    projects = tuple(project for project in found if project is not None)
     for project, problem in project_conflicts(projects):
         problems.append(replace(problem, field=f"projects[{project.id}].{problem.field}"))
-    return tuple(projects)
+    return ProjectRegistry(projects)
+
+
+def _parsed_projects(
+    earlier: Parsed | None,
+) -> tuple[Mapping[object, object], Mapping[object, Project]]:
+    """Return the records of projects that were parsed before, and the projects, by record id."""
+    records = earlier.raw.get("projects", {}) if earlier is not None else {}
+    assert isinstance(records, Mapping)
+    # A configuration exists only if every record is a project, in the order of the file.
+    projects = earlier.configuration.projects.projects if earlier is not None else ()
+    return records, dict(zip(records, projects, strict=True))
 
 
 def _parse_receivers(
@@ -284,7 +399,8 @@ def _records(
         if not (name.isascii() and name.isdecimal() and len(name) <= 9 and name[0] != "0"):
             remedy = "use 1, 2, 3 … without leading zeros"
             problems.append(Problem(f"{table}[#{name[:20]}]", name[:20], "is not an id", remedy))
-        elif not isinstance(record, Mapping):
+        # `dict` first: the abstract class costs ten times as much.
+        elif not isinstance(record, dict | Mapping):
             where = f"{table}[#{name}]"
             problems.append(
                 Problem(where, _shown(record), "is not a record", "write an object of members")

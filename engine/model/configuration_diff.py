@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from engine.model.secrets import MASK, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from engine.model.configuration import Configuration
+    from engine.model.processor import Processor
+    from engine.model.project import Project
+    from engine.model.receiver import Receiver
 
 
 class Change(StrEnum):
@@ -48,9 +51,12 @@ class FieldDifference:
 def differences(before: Configuration, after: Configuration) -> tuple[FieldDifference, ...]:
     """Return what changed from one configuration to another; revision and author don't count."""
     return (
-        *_records("receiver", _receivers(before), _receivers(after)),
-        *_records("project", _projects(before), _projects(after)),
-        *_records("processor", _processors(before), _processors(after)),
+        *_records("receiver", before.receivers, after.receivers, lambda r: (r.id, r.label)),
+        *_records(
+            *("project", before.projects.projects, after.projects.projects),
+            lambda p: (p.id, p.id),
+        ),
+        *_records("processor", before.processors, after.processors, lambda p: (p.id, p.label)),
         *_fields("site", _plain(before.site.to_record()), _plain(after.site.to_record())),
     )
 
@@ -82,32 +88,28 @@ def masked(made: Iterable[FieldDifference]) -> Iterator[FieldDifference]:
         yield replace(difference, before=before, after=after)
 
 
-Records = dict[object, tuple[str, dict[str, object]]]
-"""Name and fields of each record, by its permanent id."""
+R = TypeVar("R", "Receiver", "Project", "Processor")
 
 
-def _receivers(configuration: Configuration) -> Records:
-    return {r.id: (r.label, _plain(r.to_record())) for r in configuration.receivers}
-
-
-def _projects(configuration: Configuration) -> Records:
-    return {p.id: (p.id, _plain(p.to_record())) for p in configuration.projects.projects}
-
-
-def _processors(configuration: Configuration) -> Records:
-    return {p.id: (p.label, _plain(p.to_record())) for p in configuration.processors}
-
-
-def _records(kind: str, before: Records, after: Records) -> Iterator[FieldDifference]:
-    for key, (name, _) in before.items():
-        if key not in after:
-            yield FieldDifference(f"{kind} {name}", Change.REMOVED)
-    for key, (name, fields) in after.items():
-        if key not in before:
-            yield FieldDifference(f"{kind} {name}", Change.ADDED)
-        else:
+def _records(
+    kind: str, before: Sequence[R], after: Sequence[R], named: Callable[[R], tuple[object, str]]
+) -> Iterator[FieldDifference]:
+    """Yield the differences of records; `named` returns the permanent id and the name of one."""
+    # Most are in both as the same object: those are left out first.
+    in_former, in_present = set(map(id, before)), set(map(id, after))
+    former = {named(one)[0]: one for one in before if id(one) not in in_present}
+    present = {named(one)[0]: one for one in after if id(one) not in in_former}
+    for key, one in former.items():
+        if key not in present:
+            yield FieldDifference(f"{kind} {named(one)[1]}", Change.REMOVED)
+    for key, one in present.items():
+        known = former.get(key)
+        if known is None:
+            yield FieldDifference(f"{kind} {named(one)[1]}", Change.ADDED)
+        elif known != one:
             # By id, under the former name: a new label or AE title is a change, not another record.
-            yield from _fields(f"{kind} {before[key][0]}", before[key][1], fields)
+            subject = f"{kind} {named(known)[1]}"
+            yield from _fields(subject, _plain(known.to_record()), _plain(one.to_record()))
 
 
 def _fields(

@@ -255,16 +255,18 @@ class ProjectRegistry:
     anonymizations: Mapping[str, Anonymization] = field(init=False, repr=False, compare=False)
     """The anonymization on the way into the archive of those projects that have one, by id."""
     _by_name: Mapping[str, str | None] = field(init=False, repr=False, compare=False)
+    _by_id: Mapping[str, Project] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_name: dict[str, str | None] = {}
         for project in self.projects:
-            for name in dict.fromkeys((project.id, *project.aliases)):
+            for name in (project.id, *project.aliases):
                 # A name of two projects finds none of them.
-                known = by_name.get(name, project.id)
-                by_name[name] = project.id if known == project.id else None
+                if by_name.setdefault(name, project.id) != project.id:
+                    by_name[name] = None
         # Computed once for each revision, as every object is looked up. The class is frozen.
         object.__setattr__(self, "_by_name", by_name)
+        object.__setattr__(self, "_by_id", {project.id: project for project in self.projects})
         filters = {p.id: p.series_import_filter for p in self.projects if p.series_import_filter}
         object.__setattr__(self, "series_filters", filters)
         steps = {p.id: step for p in self.projects if (step := p.anonymization) is not None}
@@ -280,22 +282,23 @@ class ProjectRegistry:
         Raises:
             NotFound: if there is none.
         """
-        for project in self.projects:
-            if project.id == project_id:
-                return project
-        raise NotFound(f"there is no project {project_id[:80]!r}", "it may have been deleted")
+        project = self._by_id.get(project_id)
+        if project is None:
+            raise NotFound(f"there is no project {project_id[:80]!r}", "it may have been deleted")
+        return project
 
     def archive_code(self, project_id: str) -> AutoArchive:
         """Return the code for complete sessions of a project; MANUAL if the project is gone."""
         # A session can outlive its project: MANUAL leaves it to a person.
-        codes = (p.auto_archive for p in self.projects if p.id == project_id)
-        return next(codes, AutoArchive.MANUAL)
+        project = self._by_id.get(project_id)
+        return project.auto_archive if project is not None else AutoArchive.MANUAL
 
     def archive_folder(self, project_id: str) -> str:
         """Return the folder for a project's archived sessions; the first if the project is gone."""
-        folders = (p.archive_folder for p in self.projects if p.id == project_id)
-        return next(folders, FIRST_ARCHIVE_FOLDER)
+        project = self._by_id.get(project_id)
+        return project.archive_folder if project is not None else FIRST_ARCHIVE_FOLDER
 
     def pet_mr(self, project_id: str | None) -> PetMr | None:
         """Return a project's setting for PET and MR; None leaves it to the site."""
-        return next((p.pet_mr for p in self.projects if p.id == project_id), None)
+        project = self._by_id.get(project_id or "")
+        return project.pet_mr if project is not None else None

@@ -23,6 +23,7 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from itertools import product
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidAETitle, InvalidWhitelistEntry, Problem
@@ -353,19 +354,69 @@ def review(
         InvalidWhitelistEntry: if a line is not valid.
     """
     entries = [(n, parse_entry(line, n)) for n, line in enumerate(lines, 1) if line.strip()]
-    by_title: dict[AETitle | None, list[tuple[int, WhitelistEntry]]] = {None: []}
+    known = _KnownLines()
     for number, entry in entries:
-        by_title.setdefault(entry.ae_title, []).append((number, entry))
+        known.add(number, entry)
     findings = []
     for number, entry in entries:
-        # Only lines for the same or any AE title can mean the same or more.
-        related = by_title[None] + (by_title[entry.ae_title] if entry.ae_title else [])
-        odd_ones = _oddities(number, entry, sorted(related, key=lambda other: other[0]))
-        findings += [WhitelistFinding(number, entry.text, *odd) for odd in odd_ones]
+        findings += [
+            WhitelistFinding(number, entry.text, *odd) for odd in _oddities(number, entry, known)
+        ]
         if uses is not None and not uses.get(entry.text):
             message = "never let anybody in so far"
             findings.append(WhitelistFinding(number, entry.text, Oddity.UNUSED, message))
     return tuple(findings)
+
+
+class _KnownLines:
+    """Finds lines that let in the same callers as another one, or more, without a look at each."""
+
+    def __init__(self) -> None:
+        self._first: dict[object, int] = {}
+        """The first line by who is let in, the length of the prefix, and the bits of it."""
+        self._prefixes: dict[object, set[int]] = {}
+        """The lengths of prefixes in use, by who is let in."""
+
+    def add(self, number: int, entry: WhitelistEntry) -> None:
+        """Add a line; lines come in their order."""
+        who = (entry.ae_title, entry.certificate, entry.zone, _version(entry))
+        prefix = entry.network.prefixlen if entry.network is not None else 0
+        self._prefixes.setdefault(who, set()).add(prefix)
+        self._first.setdefault((who, prefix, _bits(entry, prefix)), number)
+
+    def first_like(self, entry: WhitelistEntry) -> int:
+        """Return the first line that means the same."""
+        who = (entry.ae_title, entry.certificate, entry.zone, _version(entry))
+        prefix = entry.network.prefixlen if entry.network is not None else 0
+        return self._first[who, prefix, _bits(entry, prefix)]
+
+    def first_wider(self, entry: WhitelistEntry) -> int | None:
+        """Return the first line that lets in all callers of a line, and more; None without one."""
+        wider = (
+            self._first.get((who, prefix, _bits(entry, prefix)))
+            # A line without a network is for both versions.
+            for who in product(
+                {None, entry.ae_title},
+                {None, entry.certificate},
+                {"", entry.zone},
+                {0, _version(entry)},
+            )
+            for prefix in self._prefixes.get(who, ())
+            if who[3] == 0 or (entry.network is not None and prefix <= entry.network.prefixlen)
+        )
+        same = self.first_like(entry)
+        return min((number for number in wider if number not in {None, same}), default=None)
+
+
+def _version(entry: WhitelistEntry) -> int:
+    return entry.network.version if entry.network is not None else 0
+
+
+def _bits(entry: WhitelistEntry, prefix: int) -> int:
+    """Return the first bits of a line's network; 0 without one."""
+    if entry.network is None:
+        return 0
+    return int(entry.network.network_address) >> (entry.network.max_prefixlen - prefix)
 
 
 def proposals(calling_ae_title: str, address: Address) -> tuple[WhitelistEntry, ...]:
@@ -407,17 +458,13 @@ def also_admits(entry: WhitelistEntry) -> str:
     return f"{entry.ae_title} from {where}" if hosts > 1 else "nobody else"
 
 
-def _oddities(
-    number: int, entry: WhitelistEntry, entries: Sequence[tuple[int, WhitelistEntry]]
-) -> list[tuple[Oddity, str]]:
+def _oddities(number: int, entry: WhitelistEntry, known: _KnownLines) -> list[tuple[Oddity, str]]:
     found = []
-    twin = next((n for n, other in entries if n < number and _same(other, entry)), None)
-    if twin is not None:
+    twin, wider = known.first_like(entry), known.first_wider(entry)
+    if twin != number:
         found.append((Oddity.DUPLICATE, f"means the same as line {twin}"))
-    else:
-        wider = next((n for n, other in entries if n != number and _covers(other, entry)), None)
-        if wider is not None:
-            found.append((Oddity.SHADOWED, f"has no effect: line {wider} lets in all that it does"))
+    elif wider is not None:
+        found.append((Oddity.SHADOWED, f"has no effect: line {wider} lets in all that it does"))
     if looks_conditional(entry):
         message = "is an AE title; with AE@address before the # it would ask for a certificate"
         found.append((Oddity.NO_CONDITION, message))
@@ -434,27 +481,3 @@ def _oddities(
 def _written_address(entry: WhitelistEntry) -> Address:
     place = without_condition(entry).rpartition("@")[2]
     return normalize_address(place.partition("/")[0].partition("%")[0])
-
-
-def _same(one: WhitelistEntry, other: WhitelistEntry) -> bool:
-    return (one.ae_title, one.network, one.zone, one.certificate) == (
-        other.ae_title,
-        other.network,
-        other.zone,
-        other.certificate,
-    )
-
-
-def _covers(wide: WhitelistEntry, narrow: WhitelistEntry) -> bool:
-    """Tell whether one line lets in all callers of another line, and more."""
-    if _same(wide, narrow) or wide.ae_title not in {None, narrow.ae_title}:
-        return False
-    if wide.certificate not in {None, narrow.certificate}:
-        return False
-    if wide.zone not in {"", narrow.zone}:
-        return False
-    if wide.network is None:
-        return True
-    if narrow.network is None or narrow.network.version != wide.network.version:
-        return False
-    return narrow.network.subnet_of(wide.network)  # type: ignore[arg-type]

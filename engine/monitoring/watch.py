@@ -181,6 +181,7 @@ class WatchThread:
         metrics_file: Path,
         look_at_storage: Callable[[], object],
         expiry: ExpiryClock,
+        write_sums: Callable[[], object],
     ) -> None:
         self._monitoring = monitoring
         self._silence = silence
@@ -188,6 +189,7 @@ class WatchThread:
         self._metrics_file = metrics_file
         self._look_at_storage = look_at_storage
         self._expiry = expiry
+        self._write_sums = write_sums
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch")
 
@@ -204,6 +206,7 @@ class WatchThread:
         """Do all checks once, and write the metrics."""
         self._look_at_storage()
         self._expiry.keep()
+        self._write_sums()
         self._silence.check(self._monitoring.counters().senders, self._clock.now())
         replace_file(self._metrics_file, self._monitoring.metrics(), 0o640)
 

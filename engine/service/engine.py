@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import socket
 import threading
@@ -31,7 +32,7 @@ from engine.events import (
 from engine.host.clock import SystemClock
 from engine.host.open_files import raise_limit
 from engine.inspection.showings import audited
-from engine.model.configuration import Configuration
+from engine.model.configuration import Configuration, descriptor_note, require_descriptors
 from engine.net.ports import InheritedSockets, listening_address, probe
 from engine.queries.tls_files import tls_notes
 from engine.reception.acceptance import EngineLoad
@@ -74,6 +75,8 @@ if TYPE_CHECKING:
     from engine.settings import EngineSettings
 
 
+_logger = logging.getLogger(__name__)
+
 _ABORT_SECONDS = 5.0
 _ANSWER_SECONDS = 2.0
 """How long a stop waits for the A-ASSOCIATE-RQ of connections that are open already."""
@@ -115,16 +118,19 @@ class Engine:
 
         Raises:
             AlreadyRunning: if another engine holds the data directory.
-            ConfigurationError: if the configuration file is not acceptable.
+            ConfigurationError: if the configuration file is not acceptable, or its ports need more
+                files and connections than may be open at once.
             StorageUnusable: if the directory can't hold what must be kept there.
         """
-        raise_limit()
+        self._descriptors = raise_limit()
+        # Before the configuration can be read: too few for that would be reported as a broken file.
+        self._check_descriptors(Configuration())
         with ExitStack() as resources:
             self._build(resources)
             # Before the ports are open: what is moved must not get new objects meanwhile. What was
             # open when the last engine was killed is recovered behind.
             self._follow_ups.recover()
-            self._apply(self._configuration)
+            self._apply(self._configuration, at_start=True)
             self._follow_ups.start(resources)
             self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
             self._watcher.start()
@@ -252,7 +258,8 @@ class Engine:
 
     def receiver_notes(self, receiver_id: int) -> tuple[str, ...]:
         """Return hints for the administrator about a receiver, such as an expiring certificate."""
-        return tuple(tls_notes(self._configuration.receiver(receiver_id), self._clock.now()))
+        notes = tls_notes(self._configuration.receiver(receiver_id), self._clock.now())
+        return tuple(filter(None, (*notes, self._descriptor_note(self._configuration))))
 
     def set_enabled(self, receiver_id: int, enabled: bool, actor: str) -> Receiver:
         """Enable or disable a receiver; open associations may finish."""
@@ -341,7 +348,7 @@ class Engine:
     def _build(self, resources: ExitStack) -> None:
         """Take the data directory and connect the parts, from the storage up to the listeners."""
         settings, clock, access = self._settings, self._clock, self._access
-        storage = open_storage(settings, clock, self._plugins, resources)
+        storage = open_storage(settings, clock, self._plugins, resources, self._check_descriptors)
         self._configuration = storage.configuration
         self._store, self._journal, self._index = storage.store, storage.journal, storage.index
         self._runner = storage.runner
@@ -409,10 +416,10 @@ class Engine:
                 )
             yield self._store
 
-    def _apply(self, configuration: Configuration) -> None:
+    def _apply(self, configuration: Configuration, *, at_start: bool = False) -> None:
         """Bring a configuration into force; a part that it does not change is left alone."""
         # At the start the configuration is set already, and everything is still to be applied.
-        before = None if configuration is self._configuration else self._configuration
+        before = None if at_start else self._configuration
         if before is None or before.processors != configuration.processors:
             # First, so that the next object finds them prepared.
             self._intake.processors.processing.apply(configuration)
@@ -434,6 +441,9 @@ class Engine:
                     by=configuration.changed_by,
                 )
             )
+        note = self._descriptor_note(configuration)
+        if note and (before is None or self._descriptor_note(before) != note):
+            _logger.warning(note)
         for event in settings_without_effect(before, configuration, self._plugins.file_namer_infos):
             self._journal.record(event)
         self._intake.start_ahead(configuration)
@@ -446,7 +456,9 @@ class Engine:
         with self._lock:
             configuration, problem = self._configuration, ""
             try:
-                configuration = self._store.adopt()
+                adopted = self._store.adopt()
+                self._check_descriptors(adopted)
+                configuration = adopted
             except ConfigurationError as error:
                 problem = error.detail
                 if problem != self._configuration_problem:
@@ -456,6 +468,12 @@ class Engine:
             self._configuration_problem = problem
             if configuration != self._configuration:
                 self._apply(configuration)
+
+    def _check_descriptors(self, configuration: Configuration) -> None:
+        require_descriptors(configuration, self._descriptors)
+
+    def _descriptor_note(self, configuration: Configuration) -> str:
+        return descriptor_note(configuration, self._descriptors)
 
     def _load(self) -> EngineLoad:
         site = self._configuration.site

@@ -23,7 +23,7 @@ from engine.storage.incoming import IncomingArea
 from engine.workers.scripts import ScriptRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import ExitStack
     from pathlib import Path
 
@@ -54,9 +54,20 @@ class Storage:
 
 
 def open_storage(
-    settings: EngineSettings, clock: Clock, plugins: Plugins, resources: ExitStack
+    settings: EngineSettings,
+    clock: Clock,
+    plugins: Plugins,
+    resources: ExitStack,
+    check: Callable[[Configuration], None],
 ) -> Storage:
     """Lock a data directory and open its files; `resources` closes them, also after an error.
+
+    Args:
+        settings: name the files.
+        clock: the engine's.
+        plugins: what receivers and processors may use.
+        resources: closes the files.
+        check: rejects a configuration that this process can't do, now and at each change.
 
     Raises:
         AlreadyRunning: if another engine holds the data directory.
@@ -67,8 +78,9 @@ def open_storage(
     # Before any file is opened: of two engines only one may change them.
     lock = EngineLock.acquire(settings.lock_file, clock)
     resources.callback(lock.release)
-    store = _open_store(settings, clock, plugins)
+    store = _open_store(settings, clock, plugins, check)
     configuration = store.create_default("first start")
+    check(configuration)
     journal = Journal(clock, settings.event_log, settings.log_level, audit_file=settings.audit_log)
     resources.callback(journal.close)
     resources.callback(JournalHandler(journal).attach())
@@ -89,7 +101,12 @@ def open_storage(
     return Storage(store, configuration, journal, expiry, *folders, incoming, index, runner)
 
 
-def _open_store(settings: EngineSettings, clock: Clock, plugins: Plugins) -> ConfigurationStore:
+def _open_store(
+    settings: EngineSettings,
+    clock: Clock,
+    plugins: Plugins,
+    check: Callable[[Configuration], None],
+) -> ConfigurationStore:
     return ConfigurationStore(
         settings.config_file,
         clock=clock,
@@ -97,6 +114,7 @@ def _open_store(settings: EngineSettings, clock: Clock, plugins: Plugins) -> Con
         processors=plugins.processor_rules,
         file_namers=plugins.file_namer_infos,
         in_use=settings.in_use_files,
+        check=check,
     )
 
 

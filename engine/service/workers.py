@@ -133,7 +133,7 @@ class MonitoringService:
         silence = SilenceDetector(settings.sender_hours_file, storage.journal)
         self._watch = WatchThread(
             *(self.monitoring, silence, clock, settings.metrics_file),
-            *(intake.guard.refusal, storage.expiry),
+            *(intake.guard.refusal, storage.expiry, storage.journal.write_sums),
         )
 
     def start(self, resources: ExitStack) -> None:

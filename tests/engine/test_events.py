@@ -33,6 +33,16 @@ EXAMPLES: list[tuple[Event, str]] = [
     ),
     (events.ControlUsed(by="anna"), "control API used by anna"),
     (
+        events.EventsSummed(of="ObjectsStored", times=1200, objects=2400, seconds=60),
+        "ObjectsStored 1,200 times more, with 2,400 objects in 60 seconds; the log has the sum "
+        "only",
+    ),
+    (
+        events.EventsSummed(of="AssociationRejected", times=12, callers=9, seconds=1),
+        "AssociationRejected 12 times more by 9 other callers in 1 second; the log has the sum "
+        "only",
+    ),
+    (
         events.ControlRefused(address="192.0.2.7", why="a bearer token is required"),
         "control request from 192.0.2.7 refused: a bearer token is required",
     ),

@@ -239,3 +239,13 @@ def test_a_deletion_at_a_terminal_asks(run: Run, stdin: TypeIn, answer: str, del
     assert "Delete receiver CT1:8105? [y/N] " in outcome.err
     assert outcome.code == (0 if deleted else 2)
     assert bool(run("receivers", "list", "--json").data["receivers"]) is not deleted
+
+
+def test_a_change_warns_if_an_engine_could_have_too_few_files_for_every_association(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.service.descriptors.descriptors_allowed", lambda: 900)
+    words = "only 900 files and connections may be open at once"
+    assert words in run("receivers", "add", "--ae-title", "CT1", "--port", "8105").err
+    assert words not in run("site", "set", "--limit", "associations=100").err
+    assert words not in run("receivers", "edit", "CT1", "--port", "8106").err

@@ -72,7 +72,7 @@ def test_a_bundle_helps_and_tells_nothing_of_patients_people_and_secrets(
         log.write('{"kind": "Odd", "note": "Geheim", "message": "from 10.66.66.66"}\nGeheim\n')
     with (data / "logs" / "metrics.prom").open("a") as metrics:
         metrics.write("Geheim 1\n")
-    outcome = run("support-bundle", "-o", str(tmp_path / "b.tar.gz"), "--json")
+    outcome = run("support-bundle", "-o", str(tmp_path / "b.tar.gz"), "--check", "--json")
     found = contents(tmp_path / "b.tar.gz")
     assert outcome.data["contains"] == list(found)
     everything = "\n".join(found.values())
@@ -96,8 +96,9 @@ def test_a_bundle_is_made_of_what_can_be_read_and_replaces_no_file(
     assert run("support-bundle").code == 4
     data.mkdir()
     (data / "config.json").write_text("broken")
-    outcome = run("support-bundle", "-o", str(tmp_path / "b.tar.gz"), "--no-check")
+    outcome = run("support-bundle", "-o", str(tmp_path / "b.tar.gz"))
     assert outcome.code == 0
     assert "the settings are left out" in outcome.err
+    assert "check.json" not in contents(tmp_path / "b.tar.gz")
     assert json.loads(contents(tmp_path / "b.tar.gz")["settings.json"]) is None
-    assert run("support-bundle", "-o", str(tmp_path / "b.tar.gz"), "--no-check").code == 5
+    assert run("support-bundle", "-o", str(tmp_path / "b.tar.gz")).code == 5

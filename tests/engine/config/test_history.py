@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.config.history import REVISIONS_KEPT, History, flush_directory
+from engine.config.reading import Content
 from engine.config.revisions import BY_HAND
 from engine.config.store import ConfigurationStore
 from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound
@@ -21,6 +22,7 @@ from engine.model.receiver import Receiver
 from tests.fakes import FixedClock
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
+NOTHING = Content.of({})
 CT1 = Receiver(0, AETitle("CT1"), 8105)
 
 
@@ -367,7 +369,7 @@ def test_the_folder_of_the_history_is_not_for_others_and_its_name_is_on_the_disk
     monkeypatch.setattr(os, "fsync", note)
     umask = os.umask(0)
     try:
-        History(tmp_path / "history").keep(1, {})
+        History(tmp_path / "history").keep(1, NOTHING)
     finally:
         os.umask(umask)
     assert (tmp_path / "history").stat().st_mode & 0o777 == 0o750
@@ -391,7 +393,7 @@ def test_a_revision_that_can_not_be_named_leaves_no_other_file(
     history = History(tmp_path / "history")
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="No space"):
-        history.keep(1, {})
+        history.keep(1, NOTHING)
     assert list(history.folder.iterdir()) == []
 
 
@@ -404,7 +406,7 @@ def test_a_revision_whose_new_file_is_swept_away_meanwhile_reports_the_first_fai
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="No space"):
-        History(tmp_path / "history").keep(1, {})
+        History(tmp_path / "history").keep(1, NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -422,23 +424,24 @@ def test_a_history_file_that_is_no_object_of_tables_is_damaged(
 def test_only_so_many_revisions_are_kept(tmp_path: Path) -> None:
     history = History(tmp_path / "history")
     for number in range(1, 6):
-        history.keep(number, {})
-    history.keep(REVISIONS_KEPT + 3, {})
+        history.keep(number, NOTHING)
+    history.keep(REVISIONS_KEPT + 3, NOTHING)
     assert history.numbers()[-1] == 1
     for number in range(6, REVISIONS_KEPT + 3):
         (tmp_path / "history" / f"{number:08d}.json").write_text("{}")
-    history.keep(REVISIONS_KEPT + 4, {})
+    history.keep(REVISIONS_KEPT + 4, NOTHING)
     assert len(history.numbers()) == REVISIONS_KEPT
     assert history.numbers()[0] == REVISIONS_KEPT + 4
 
 
 def test_a_file_of_another_name_is_no_fault_when_the_oldest_revisions_go(tmp_path: Path) -> None:
     history = History(tmp_path / "history")
-    history.keep(2, {})
+    history.keep(2, NOTHING)
     for name in ("1.json", *(f"{number:08d}.json" for number in range(3, REVISIONS_KEPT + 2))):
         (history.folder / name).write_text("{}")
-    history.keep(REVISIONS_KEPT + 2, {})
-    assert history.numbers()[-2:] == [3, 1]
+    history.keep(REVISIONS_KEPT + 2, NOTHING)
+    assert history.numbers()[-2:] == [4, 3]
+    assert (history.folder / "1.json").exists()
 
 
 def test_a_torn_history_file_is_passed_over(store: ConfigurationStore, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 import subprocess
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.config.history import BACKUPS_KEPT
-from engine.config.reading import LARGEST_FILE_BYTES, Tables
+from engine.config.reading import LARGEST_FILE_BYTES, Content, Tables
 from engine.config.storage import AtomicJSONStorage
 from engine.errors import CorruptConfiguration, Problem, StorageUnusable
 
@@ -361,3 +362,22 @@ def test_a_file_that_can_not_be_set_aside_says_why(
 def test_a_file_that_is_gone_is_set_aside_already(path: Path) -> None:
     AtomicJSONStorage(path).set_aside()
     assert names(path.parent) == {"config.json.lock"}
+
+
+def test_a_content_is_plain_json_whether_or_not_another_one_has_the_same_records() -> None:
+    records = {
+        "1": {"id": 1, "text": 'a "quoted"\nline ü\u2028', "list": [], "nested": {"a": [1, {}]}},
+        'odd "\n key': {"none": None, "number": 1.5, "list": [True, "\n"]},
+        "3": {},
+    }
+    all_tables: tuple[dict[str, Any], ...] = (
+        {},
+        {"a": {}},
+        {"a": records, "b": 5, "c": [1, [2]], "d": None},
+        {"c": {"1": records["1"]}, "a": {**records, "3": {"x": 0}}, "b": {"1": [[]]}},
+    )
+    known = None
+    for tables in (*all_tables, *reversed(all_tables)):
+        known = Content.of(tables, known)
+        assert known.raw.decode() == json.dumps(tables, indent=1, ensure_ascii=False) + "\n"
+        assert known.tables == tables

@@ -26,7 +26,7 @@ from engine.errors import (
     StorageUnusable,
 )
 from engine.model.anonymization import SiteScript
-from engine.model.configuration import Configuration, parse_configuration
+from engine.model.configuration import Configuration
 from engine.model.peer import AETitle
 from engine.model.plugins import IdentifierInfo
 from engine.model.project import AutoArchive, Project
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from engine.config.reading import Tables
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 CT1 = Receiver(0, AETitle("CT1"), 8105)
@@ -436,7 +435,7 @@ def test_a_change_of_any_number_of_steps_is_one_write_of_the_database(path: Path
     for number in range(1100):
         draft.put_single("site", {"name": f"Site {number}"})
     assert not path.exists()
-    draft.save()
+    draft.save(draft.configuration)
     with TinyDB(path, access_mode="r") as database:
         assert database.table("site").all() == [{"name": "Site 1099"}]
 
@@ -467,34 +466,3 @@ def test_an_error_about_an_unknown_member_shows_no_secret(
     with pytest.raises(ConfigurationError, match="remove it") as caught:
         store.load()
     assert "s3cret" not in f"{caught.value}{caught.value.problems}"
-
-
-@pytest.fixture
-def checks(monkeypatch: pytest.MonkeyPatch) -> list[Tables]:
-    """Collect the tables that are checked from now on."""
-    checked: list[Tables] = []
-
-    def parse(tables: Tables) -> Configuration:
-        checked.append(tables)
-        return parse_configuration(tables)
-
-    monkeypatch.setattr("engine.config.revisions.parse_configuration", parse)
-    return checked
-
-
-def test_a_change_checks_the_file_as_it_was_and_as_it_becomes(
-    store: ConfigurationStore, checks: list[Tables]
-) -> None:
-    _, saved = store.save_receiver(CT1, "anna")
-    checks.clear()
-    store.save_receiver(replace(saved, port=8106), "anna", replacing=saved)
-    assert len(checks) == 2
-
-
-def test_a_file_that_is_as_this_program_wrote_it_is_adopted_with_one_check(
-    store: ConfigurationStore, checks: list[Tables]
-) -> None:
-    configuration, _ = store.save_receiver(CT1, "anna")
-    checks.clear()
-    assert store.adopt() == configuration
-    assert len(checks) == 1

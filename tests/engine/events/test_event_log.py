@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.events import ReceiverListening, ReceiverStopped, Severity
+from engine.events import event_log as event_log_module
 from engine.events import journal as journal_module
-from engine.events.journal import LONGEST_LINE, EventLog, Journal
+from engine.events.event_log import LONGEST_LINE, EventLog
+from engine.events.journal import Journal
 from engine.events.monitoring import AlertFailed
 from tests.fakes import FixedClock
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from engine.events.journal import Record
+    from engine.events.event_log import Record
 
 
 def numbers(records: Iterable[Record]) -> list[object]:
@@ -34,7 +36,7 @@ def test_the_log_is_read_from_its_oldest_line_across_rotation(
         journal.record(ReceiverStopped(receiver="A:1"))
     assert len(list(tmp_path.iterdir())) > 2
     with EventLog(path) as log:
-        assert numbers(log.all()) == list(range(1, 11))
+        assert numbers(log.newest(99)) == list(range(1, 11))
         assert numbers(log.added()) == []
         for number in range(11, 20):  # one at a time, so that none is rotated away unseen
             journal.record(ReceiverStopped(receiver="A:1"))
@@ -45,7 +47,7 @@ def test_the_log_is_read_from_its_oldest_line_across_rotation(
 def test_a_log_that_comes_later_is_read_from_its_begin(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     with EventLog(path) as log:
-        assert list(log.all()) == []
+        assert log.newest(9) == []
         path.write_text('{"sequence": 1}\n{"sequ')
         assert numbers(log.added()) == [1]
         with path.open("a") as file:
@@ -60,7 +62,7 @@ def test_lines_that_are_none_are_passed_over(tmp_path: Path) -> None:
     lines = [b"x", b"[1]", b"[" * 100_000, b'"' + b"a" * LONGEST_LINE + b'"', b"\xff", b"{}"]
     path.write_bytes(b"\n".join(lines) + b"\n")
     with EventLog(path) as log:
-        assert list(log.all()) == [{}]
+        assert log.newest(9) == [{}]
 
 
 def test_less_than_the_least_severity_is_not_written_but_remembered(tmp_path: Path) -> None:
@@ -78,4 +80,43 @@ def test_a_log_is_not_read_through_a_link(tmp_path: Path) -> None:
     elsewhere.write_text('{"sequence": 1}\n')
     (tmp_path / "events.jsonl").symlink_to(elsewhere)
     with EventLog(tmp_path / "events.jsonl") as log, pytest.raises(OSError, match="symbolic link"):
-        list(log.all())
+        log.newest(9)
+
+
+@pytest.mark.parametrize("lines", [2_000, 8_000])
+def test_the_newest_lines_are_read_from_the_end_with_however_many_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int
+) -> None:
+    path = tmp_path / "events.jsonl"
+    older = path.with_name("events.jsonl.1")
+    older.write_bytes(b"".join(b'{"sequence": %d}\n' % n for n in range(lines)))
+    path.write_bytes(b"".join(b'{"sequence": %d}\n' % n for n in range(lines, lines + 5)))
+    read: list[bytes] = []
+    loads = json.loads
+
+    def parse(line: bytes) -> object:
+        read.append(line)
+        return loads(line)
+
+    monkeypatch.setattr(json, "loads", parse)
+    with EventLog(path) as log:
+        newest = log.newest(10, lambda record: record["sequence"] != lines)
+        assert numbers(newest) == [*range(lines - 6, lines), *range(lines + 1, lines + 5)]
+        assert len([line for line in read if line]) == 11
+        with path.open("a") as file:
+            file.write('{"sequence": -1}\n')
+        assert numbers(log.added()) == [-1]
+
+
+def test_lines_of_any_length_are_whole_when_they_are_read_from_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_log_module, "_BLOCK_BYTES", 7)
+    path = tmp_path / "events.jsonl"
+    texts = ["", "a", "b" * 6, "c" * 7, "d" * 50]
+    path.write_text("".join(f"{json.dumps({'text': text})}\n" for text in texts) + '{"text": "e')
+    with EventLog(path) as log:
+        assert [record["text"] for record in log.newest(9)] == texts
+        with path.open("a") as file:
+            file.write('f"}\n')
+        assert [record["text"] for record in log.added()] == ["ef"]

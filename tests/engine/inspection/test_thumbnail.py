@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +130,23 @@ def test_an_image_is_never_larger_than_asked_and_keeps_its_sides(tmp_path: Path)
     image = thumbnail(ThumbnailJob(str(path), 1, 25, 9_999, None))
     assert (image.width, image.height, len(image.pixels)) == (25, 1, 25)
     assert made(path, side=-3).width == 1
+
+
+def test_long_values_before_the_image_are_not_loaded(tmp_path: Path) -> None:
+    path, size = file_of(tmp_path, bytes(range(16))), 64 * 1024**2
+    expected, content = made(path), path.read_bytes()
+    pixels = content.index(b"\xe0\x7f\x10\x00")
+    with path.open("wb") as file:
+        file.write(content[:pixels])
+        file.write(b"\x29\x00\x00\x10OB\x00\x00" + size.to_bytes(4, "little"))
+        file.seek(size, os.SEEK_CUR)  # a hole
+        file.write(content[pixels:])
+    tracemalloc.start()
+    try:
+        assert made(path) == expected
+        assert tracemalloc.get_traced_memory()[1] < size / 4
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.model import whitelist as whitelist_module
 from engine.model.whitelist import (
     Oddity,
+    WhitelistEntry,
     also_admits,
     normalize_address,
     parse_entry,
@@ -106,3 +108,21 @@ def test_a_caller_on_a_link_is_offered_a_line_with_its_zone() -> None:
     assert [line.text for line in lines] == ["CT1@fe80::1%eth0", "CT1@fe80::/64", "CT1",
                                              "fe80::1%eth0"]  # fmt: skip
     assert also_admits(lines[-1]) == "every AE title from fe80::1%eth0"
+
+
+@pytest.mark.parametrize("lines", [300, 600])
+def test_a_review_looks_at_no_pair_of_lines(monkeypatch: pytest.MonkeyPatch, lines: int) -> None:
+    looked_up: list[object] = []
+    bits = whitelist_module._bits
+
+    def look_up(entry: WhitelistEntry, prefix: int) -> int:
+        looked_up.append(entry)
+        return bits(entry, prefix)
+
+    monkeypatch.setattr(whitelist_module, "_bits", look_up)
+    texts = [f"CT@10.1.{n >> 8}.{n & 255}" for n in range(lines - 2)]
+    found = review([*texts, "10.1.1.0/24", "CT@10.1.0.7/32"])
+    shadowed = [one.line for one in found if one.oddity is Oddity.SHADOWED]
+    assert shadowed == list(range(257, min(513, lines - 1)))
+    assert [one.message for one in found if one.line == lines] == ["means the same as line 8"]
+    assert len(looked_up) <= 5 * lines
