@@ -9,19 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench.pdus import RELEASE_REQUEST, Refused, associate_request, parse_accept, pdu_end
+from tests.bench.pdus import (
+    RELEASE_REQUEST,
+    Refused,
+    associate_request,
+    context_id,
+    parse_accept,
+    pdu_end,
+    store_request,
+)
 from tests.bench.tape import CALLED, CALLING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-    from tests.bench.pdus import Accepted, Context
+    from tests.bench.pdus import Accepted, Context, Encoded
     from tests.bench.tape import Tape
 
 LOOPBACK = "127.0.0.1"
 _SOURCE = Path(__file__).with_name("blaster.c")
 _ANSWER_SECONDS = 60.0
+_PDU_BYTES = 16_382
 _RUN_SECONDS = 600.0
 
 
@@ -88,7 +97,7 @@ def quantile(ordered: Sequence[float], part: float) -> float:
 
 
 class Caller:
-    """One association that is opened, held and released, without sending anything over it."""
+    """One association that is opened, held and released."""
 
     def __init__(self, port: int, contexts: Sequence[Context]) -> None:
         """Connect and negotiate.
@@ -111,6 +120,11 @@ class Caller:
         with self._socket:
             self._socket.sendall(RELEASE_REQUEST)
             self._answer()
+
+    def store(self, encoded: Encoded) -> None:
+        """Send an object in the first context, and wait for its answer."""
+        self._socket.sendall(store_request(encoded, 1, context_id(0), _PDU_BYTES))
+        self._answer()
 
     def drop(self) -> None:
         """Close the connection without a word."""
