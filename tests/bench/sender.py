@@ -31,6 +31,8 @@ LOOPBACK = "127.0.0.1"
 _SOURCE = Path(__file__).with_name("blaster.c")
 _ANSWER_SECONDS = 60.0
 _PDU_BYTES = 16_382
+_STATUS_HEAD = bytes.fromhex("0000 0009 02000000")
+"""Of the element Status (0000,0900) of a response (PS3.7 9.3.1)."""
 _RUN_SECONDS = 600.0
 
 
@@ -99,7 +101,7 @@ def quantile(ordered: Sequence[float], part: float) -> float:
 class Caller:
     """One association that is opened, held and released."""
 
-    def __init__(self, port: int, contexts: Sequence[Context]) -> None:
+    def __init__(self, port: int, contexts: Sequence[Context], called: str = CALLED) -> None:
         """Connect and negotiate.
 
         Raises:
@@ -107,7 +109,7 @@ class Caller:
         """
         self._socket = socket.create_connection((LOOPBACK, port), timeout=_ANSWER_SECONDS)
         try:
-            self._socket.sendall(associate_request(CALLED, CALLING, contexts))
+            self._socket.sendall(associate_request(called, CALLING, contexts))
             self.accepted: Accepted = parse_accept(self._answer())
         except BaseException:
             self._socket.close()
@@ -121,10 +123,17 @@ class Caller:
             self._socket.sendall(RELEASE_REQUEST)
             self._answer()
 
-    def store(self, encoded: Encoded) -> None:
-        """Send an object in the first context, and wait for its answer."""
+    def store(self, encoded: Encoded) -> int:
+        """Send an object in the first context, and return the status of its answer.
+
+        Raises:
+            Refused: if the answer has none.
+        """
         self._socket.sendall(store_request(encoded, 1, context_id(0), _PDU_BYTES))
-        self._answer()
+        _, found, value = self._answer().partition(_STATUS_HEAD)
+        if not found:
+            raise Refused("the answer has no status")
+        return int.from_bytes(value[:2], "little")
 
     def drop(self) -> None:
         """Close the connection without a word."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -50,7 +51,10 @@ ROWS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure the rows and print them; the exit code is 1 if one of them could not be measured."""
     arguments = _parser().parse_args(argv)
+    # Else an engine would go on, and its data would stay.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     print(_machine(arguments.dir))
+    table: list[tuple[str, ...]]
     table, failed = [("what", "unit", "of", "values", "×10 grows", "bar")], 0
     for row in ROWS:
         if arguments.rows and row.name not in arguments.rows:

@@ -83,8 +83,7 @@ class Dock:
 
     def count(self, query: str) -> int:
         """Return the number that a query of the index returns."""
-        with closing(sqlite3.connect(self.settings.index_file, timeout=30)) as index:
-            return int(index.execute(query).fetchone()[0])
+        return number_from(self.settings.index_file, query)
 
     def heard(self, number: int) -> datetime:
         """Return when a session got its last object: the first one is silent for longest."""
@@ -124,6 +123,12 @@ class Dock:
         for n in range(objects):
             instance = _instance(number, n).encode()
             (scan / f"{n}.dcm").write_bytes(study.replace(_instance(number, 0).encode(), instance))
+
+
+def number_from(index_file: Path, query: str) -> int:
+    """Return the number that a query of an index returns; an engine may be at work on it."""
+    with closing(sqlite3.connect(index_file, timeout=30)) as index:
+        return int(index.execute(query).fetchone()[0])
 
 
 def _study(number: int) -> str:
