@@ -145,7 +145,7 @@ class Soak:
         """Yield what is not as it should be, in words."""
         confirmed, again = self.confirmed
         rows, stored = self._count("1"), self._count("state = 'stored'")
-        archive = (self._data / "archive").glob("**/SCANS/*/DICOM/*")
+        archive = (self._data / "archive").glob("**/SCANS/*/*/*")  # DICOM and secondary
         for sender in self.senders:
             yield from sender.failures[:3]
         if not confirmed:
@@ -156,7 +156,7 @@ class Soak:
             yield f"{stored} objects are stored, {confirmed - again} were sent for the first time"
         if left := self._unarchived():
             yield f"{left} sessions are not archived"
-        if (files := sum(1 for _ in archive)) != stored:
+        if (files := sum(file.suffix != ".xml" for file in archive)) != stored:
             yield f"{stored} objects are stored, {files} files are in the archive"
         if (copies := self._copies()) != stored:
             yield f"{stored} objects are stored, the peer has {copies}"
