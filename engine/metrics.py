@@ -182,15 +182,23 @@ class _LocalDay:
         self._ends = (midnight + timedelta(days=1)).astimezone(UTC)
 
 
+_SILENCE = Throughput()
+_NEVER = Today()
+
+
 class SecondsRing:
     """Objects and bytes of the last seconds; not thread-safe by itself."""
 
-    __slots__ = ("_bytes", "_objects", "_second")
+    __slots__ = ("_added", "_bytes", "_objects", "_second", "_shown", "_shown_second")
 
     def __init__(self) -> None:
         self._objects = [0] * WINDOW_SECONDS
         self._bytes = [0] * WINDOW_SECONDS
         self._second = 0
+        self._added = -WINDOW_SECONDS
+        """The second of the last object."""
+        self._shown: Throughput | None = None
+        self._shown_second = 0
 
     def add(self, second: int, size_bytes: int) -> None:
         """Count one object."""
@@ -201,9 +209,19 @@ class SecondsRing:
         place = second % WINDOW_SECONDS
         self._objects[place] += 1
         self._bytes[place] += size_bytes
+        self._added = second
+        self._shown = None
 
     def throughput(self, second: int) -> Throughput:
-        """Return the minute that ends with `second`."""
+        """Return the minute that ends with `second`; the same object if nothing has changed."""
+        # Most receivers and associations are silent, and a console asks four times a second.
+        if second - self._added >= WINDOW_SECONDS:
+            return _SILENCE
+        if self._shown is None or self._shown_second != second:
+            self._shown, self._shown_second = self._minute(second), second
+        return self._shown
+
+    def _minute(self, second: int) -> Throughput:
         self._advance(second)
         order = [(second + 1 + i) % WINDOW_SECONDS for i in range(WINDOW_SECONDS)]
         objects = tuple(self._objects[i] for i in order)
@@ -348,19 +366,18 @@ class Metrics:
         """Return what one receiver (``AE:port``) received since local midnight."""
         at = self._clock.now()
         with self._lock:
-            counted = self._receivers.get(receiver)
-            if counted is None or counted.day is None:
-                return Today()
-            # No object has come since midnight, so the fields still hold an earlier day.
-            if counted.day != self._day.of(at):
-                return Today(last_object_at=counted.last_object_at)
-            return Today(
-                counted.day,
-                counted.objects,
-                counted.bytes,
-                counted.failed,
-                counted.last_object_at,
-            )
+            return self._today(self._receivers.get(receiver), self._day.of(at))
+
+    def of_receivers(self, receivers: Iterable[str]) -> Sequence[tuple[Today, Throughput]]:
+        """Return `today` and `throughput` of each receiver, in their order."""
+        second, at = int(self._clock.monotonic()), self._clock.now()
+        with self._lock:
+            day = self._day.of(at)
+            found = map(self._receivers.get, receivers)
+            return [
+                (self._today(one, day), one.ring.throughput(second)) if one else (_NEVER, _SILENCE)
+                for one in found
+            ]
 
     def throughput(self, receiver: str | None = None) -> Throughput:
         """Return the last minute of one receiver (``AE:port``), or of all."""
@@ -368,9 +385,10 @@ class Metrics:
         with self._lock:
             if receiver is None:
                 rings = [counted.ring for counted in self._receivers.values()]
-                return _together([ring.throughput(second) for ring in rings])
+                minutes = [ring.throughput(second) for ring in rings]
+                return _together([minute for minute in minutes if minute is not _SILENCE])
             counted = self._receivers.get(receiver)
-            return counted.ring.throughput(second) if counted is not None else Throughput()
+            return counted.ring.throughput(second) if counted is not None else _SILENCE
 
     def totals(self) -> Totals:
         """Return the counts since the engine started."""
@@ -400,6 +418,17 @@ class Metrics:
             return Latency()
         return Latency(_percentile(answers, 0.50), _percentile(answers, 0.95))
 
+    @staticmethod
+    def _today(counted: _Receiver | None, day: date) -> Today:
+        if counted is None or counted.day is None:
+            return _NEVER
+        # No object has come since midnight, so the fields still hold an earlier day.
+        if counted.day != day:
+            return Today(last_object_at=counted.last_object_at)
+        return Today(
+            counted.day, counted.objects, counted.bytes, counted.failed, counted.last_object_at
+        )
+
     def _new_sender(self, calling_ae_title: str) -> _Sender:
         """Return the counts for a new sender: its own, or those of `OTHER_SENDERS`."""
         named = len(self._senders) < SENDERS_COUNTED
@@ -408,7 +437,7 @@ class Metrics:
 
 def _together(some: Sequence[Throughput]) -> Throughput:
     if not some:
-        return Throughput()
+        return _SILENCE
     return Throughput(
         _added(one.bytes_per_second for one in some),
         _added(one.objects_per_second for one in some),

@@ -206,7 +206,9 @@ class ElementIndexCache:
 
     def __init__(self) -> None:
         self._known: dict[IndexKey, _CachedIndex] = {}
-        self._last: dict[IndexKey, dict[int, int] | None] = {}
+        # Hashes only: the positions are 20 kB an association, and there may be a thousand open ones
+        # that send one object each. Two layouts of one hash cost a needless note.
+        self._last: dict[IndexKey, int | None] = {}
         """Where the last data set of each form had its elements; None if that can't be learned."""
 
     def index(self, data: Buffer, form: IndexKey) -> Index:
@@ -231,11 +233,11 @@ class ElementIndexCache:
             self._last.clear()
             self._known.clear()
         # Learned from the second of two equal ones: to note heads takes longer than to walk.
-        last = self._last.setdefault(form, found.starts)
-        if last is not None and last is not found.starts:
-            is_same = last == found.starts
-            learned = not is_same or self._learn(data, form)
-            self._last[form] = found.starts if learned else None
+        if form in self._last and self._last[form] is None:
+            return
+        layout = hash(tuple(found.starts.values()))
+        is_same = self._last.setdefault(form, None) == layout
+        self._last[form] = layout if not is_same or self._learn(data, form) else None
 
     def _learn(self, data: Buffer, form: IndexKey) -> bool:
         notes = _HeadRecorder(encoding_of(form.transfer_syntax_uid))

@@ -23,6 +23,7 @@ from engine.events import (
     ObjectsStored,
 )
 from engine.events.repeats import Budget, Repetitions, should_report_repeat
+from engine.host.memory import release_free_memory
 from engine.index.writer import WhitelistUse
 from engine.model.peer import origin_of
 from engine.model.session import ObjectState
@@ -55,6 +56,9 @@ One host may have a whole /48 of IPv6, so a limit per address is not enough.
 FOLDED_WITHIN = timedelta(minutes=10)
 """A rejection joins the row of an equal one that ended within this time."""
 
+CROWD = 200
+"""After so many open associations, memory is returned to the system when most have ended."""
+
 _REFUSED = frozenset((ObjectState.FAILED, ObjectState.QUARANTINED, ObjectState.REJECTED))
 
 
@@ -76,6 +80,7 @@ class Associations:
         count_use: Callable[[WhitelistUse | SenderNote], None] | None = None,
         metrics: Metrics | None = None,
         known: Iterable[tuple[str, str]] = (),
+        crowd_gone: Callable[[], None] = release_free_memory,
     ) -> None:
         """Begin with none.
 
@@ -85,6 +90,7 @@ class Associations:
             count_use: gets uses of whitelist lines and counts of senders, for the index.
             metrics: the counters.
             known: AE titles and addresses that have called before, the most recent last.
+            crowd_gone: called when few are left of many.
         """
         self._clock = clock
         self._journal = journal
@@ -103,6 +109,9 @@ class Associations:
         """The accepted contexts of the ended ones that are kept, by number."""
         self._known_addresses = KnownAddresses(known)
         self._opened = 0
+        self._crowd_gone = crowd_gone
+        self._crowd = 0
+        """The most that were open at once since `crowd_gone` was called."""
         self._rejections = Repetitions(clock.monotonic)
         self._rejected_callers = Repetitions(clock.monotonic)
         self._callers_by_cause = Repetitions(clock.monotonic)
@@ -129,6 +138,7 @@ class Associations:
                 abort=abort,
             )
             self._live[live.id] = live
+            self._crowd = max(self._crowd, len(self._live))
         return live
 
     def configure(self, receivers: Sequence[Receiver]) -> None:
@@ -315,12 +325,16 @@ class Associations:
             live.is_open = False
             self._keep(replace(live.status(), ended_at=now, end=end, why=live.why))
             self._accepted[live.id] = live.accepted
+            is_crowd_gone = self._crowd >= CROWD and len(self._live) < self._crowd // 10
+            self._crowd = 0 if is_crowd_gone else self._crowd
             self._changed.notify_all()
         # Events without the lock: the journal writes to a file.
         self._report(live)
         self._notes.record_closed(live, aborted=end is AssociationEnd.ABORTED)
         self._journal.record(_ending(live, end, (now - live.since).total_seconds()))
         closed()
+        if is_crowd_gone:
+            self._crowd_gone()
 
     def abort(self, live: LiveAssociation, why: str) -> None:
         """Abort an association, with the reason for the log; returns without waiting."""

@@ -1,7 +1,7 @@
 """Opens and closes ports by the configured receivers, and reports the observed state.
 
-`apply` takes the desired state, `state_of` returns the observed one. Only differences are acted on:
-a receiver that did not change keeps its socket and its associations.
+`apply` takes the desired state, `states_of` returns the observed ones. Only differences are acted
+on: a receiver that did not change keeps its socket and its associations.
 """
 
 from __future__ import annotations
@@ -137,25 +137,36 @@ class Receivers:
 
     def state_of(self, receiver: Receiver) -> ObservedState:
         """Return the observed state of a receiver."""
+        (state,) = self.states_of((receiver,))
+        return state
+
+    def states_of(self, receivers: Sequence[Receiver]) -> Sequence[ObservedState]:
+        """Return the observed state of each receiver, in their order."""
         with self._lock:
-            for (address, port), wanted in self._ports.items():
-                if port == receiver.port and str(receiver.ae_title) in wanted.listener.receivers:
-                    if wanted.failure is not None:
-                        return ObservedState(
-                            ReceiverState.FAILED, wanted.failure.since, failure=wanted.failure
-                        )
-                    shown, tls = shown_address(address, port), wanted.listener.tls
-                    return ObservedState(
-                        ReceiverState.LISTENING,
-                        wanted.since,
-                        shown,
-                        certificate=tls.certificate if tls else None,
-                        certificate_problem=tls.problem if tls else "",
-                    )
+            # Once for all of them: there may be hundreds of ports.
+            served = {
+                (title, port): wanted
+                for (_, port), wanted in self._ports.items()
+                for title in wanted.listener.receivers
+            }
+            return [self._observed(r, served.get((str(r.ae_title), r.port))) for r in receivers]
+
+    def _observed(self, receiver: Receiver, wanted: _PortState | None) -> ObservedState:
+        if wanted is None:
             since = self._not_listening_since.get(receiver.label, self._clock.now())
             not_allowed = receiver.enabled and not self._allowed
-        state = ReceiverState.NOT_ALLOWED if not_allowed else ReceiverState.DISABLED
-        return ObservedState(state, since)
+            state = ReceiverState.NOT_ALLOWED if not_allowed else ReceiverState.DISABLED
+            return ObservedState(state, since)
+        if wanted.failure is not None:
+            return ObservedState(ReceiverState.FAILED, wanted.failure.since, failure=wanted.failure)
+        listener, tls = wanted.listener, wanted.listener.tls
+        return ObservedState(
+            ReceiverState.LISTENING,
+            wanted.since,
+            shown_address(listener.address, listener.port),
+            certificate=tls.certificate if tls else None,
+            certificate_problem=tls.problem if tls else "",
+        )
 
     def retry_all(self) -> None:
         """Retry all failed ports at once."""

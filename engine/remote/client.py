@@ -16,7 +16,8 @@ from pydantic_core import ValidationError as Refused
 from engine.api import EngineView
 from engine.remote.channel import HttpChannel
 from engine.remote.failures import EngineSilent
-from engine.remote.protocol import NEWS, Method, event_of, groups, methods
+from engine.remote.protocol import NEWS, Method, event_of, groups, methods, served_methods
+from engine.remote.snapshot_changes import ChangesLost, FollowedSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
     from engine.api import EngineSnapshot
     from engine.events import Listener
+
+    Ask = Callable[[str, bytes], bytes]
+    """Sends a request: path and arguments to answer."""
 
 
 POLL_WAIT_SECONDS = 0.3
@@ -163,8 +167,9 @@ def _lines_of(response: httpcore.Response) -> Iterator[bytes]:
             return
 
 
-POLLED = frozenset({"snapshot", "events_since"})
-"""Methods that a console calls several times a second."""
+_SNAPSHOT = "snapshot"
+_EVENTS = "events_since"
+_CHANGES = "snapshot_changes"
 
 
 class RemoteEngine:
@@ -179,6 +184,8 @@ class RemoteEngine:
         """
         self.channel = HttpChannel(socket_file)
         self._poller = BackgroundPoller(self._ask_with_deadline, patience_seconds)
+        self._following = threading.Lock()
+        self._followed = FollowedSnapshot()
         self.view = cast("EngineView", _mirror(EngineView, "", self._call, self._subscribe))
 
     def meet(self) -> None:
@@ -187,8 +194,7 @@ class RemoteEngine:
         Raises:
             EngineSilent: if there is no answer, or it can't be read.
         """
-        method = methods()["snapshot"]
-        self._read(method, self.channel.ask(method.path, method.arguments.dump({})))
+        self._snapshot(self.channel.ask)
 
     def close(self) -> None:
         """End every connection; the engine goes on."""
@@ -198,29 +204,45 @@ class RemoteEngine:
     def _call(self, method: Method, arguments: dict[str, Any]) -> Any:
         if method.changes:
             self.channel.require_same_protocol()
-        content = method.arguments.dump(arguments)
-        if method.path in POLLED:
-            answer = self._poller.poll(method.path, content)
-        else:
-            answer = self.channel.ask(method.path, content)
-        return self._read(method, answer)
+        if method.path == _SNAPSHOT:
+            return self._snapshot(self._poller.poll)
+        # A console asks for events several times a second, too.
+        ask = self._poller.poll if method.path == _EVENTS else self.channel.ask
+        return self._answer(ask, method, arguments)
+
+    def _snapshot(self, ask: Ask) -> EngineSnapshot:
+        """Return the snapshot; an engine of the same version sends only what has changed."""
+        with self._following:
+            snapshot: EngineSnapshot
+            if self.channel.counterpart.mismatch:
+                snapshot = self._answer(ask, served_methods()[_SNAPSHOT], {})
+            else:
+                since = {"since": self._followed.version}
+                changes = self._answer(ask, served_methods()[_CHANGES], since)
+                try:
+                    snapshot = self._followed.apply(changes)
+                except ChangesLost:
+                    why = "its answer does not belong to the one before"
+                    raise EngineSilent(why, "it is asked anew") from None
+        # As of this answer: the engine may have been started anew as another version.
+        mismatch = self.channel.counterpart.mismatch
+        return replace(snapshot, read_only=mismatch) if mismatch else snapshot
+
+    def _answer(self, ask: Ask, method: Method, arguments: dict[str, Any]) -> Any:
+        return self._read(method, ask(method.path, method.arguments.dump(arguments)))
 
     def _ask_with_deadline(self, path: str, arguments: bytes) -> bytes:
         return self.channel.ask(path, arguments, patient=False)
 
     def _read(self, method: Method, answer: bytes) -> Any:
         try:
-            result = method.result.load(answer)
+            return method.result.load(answer)
         except Refused as refused:
             reason = self.channel.counterpart.mismatch or "it can't be read"
             raise EngineSilent(
                 f"its answer to {method.path} is not understood: {reason}",
                 "use the console of the engine's version",
             ) from refused
-        mismatch = self.channel.counterpart.mismatch
-        if mismatch and method.path == "snapshot":
-            return replace(cast("EngineSnapshot", result), read_only=mismatch)
-        return result
 
     def _subscribe(self, listener: Listener) -> Callable[[], None]:
         return EventSubscription(self.channel, listener).end

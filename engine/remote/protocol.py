@@ -13,6 +13,7 @@ from pydantic_core import core_schema as core
 from engine.api import EngineView
 from engine.events import RecordedEvent
 from engine.remote.schema import Codec, NotPlain, Schemas, hints_of
+from engine.remote.snapshot_changes import SnapshotChangesView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -93,12 +94,17 @@ def groups(protocol: type) -> Mapping[str, type]:
     return found | declared
 
 
+def served_methods() -> Mapping[str, Method]:
+    """Return all methods of the control API by their paths: those of the view, and further ones."""
+    return {**methods(), **methods(SnapshotChangesView)}
+
+
 @cache
 def fingerprint() -> str:
     """Return a hash of all methods, arguments and values; it differs between protocols."""
     schemas = Schemas()
     lines = []
-    for path, method in sorted(methods().items()):
+    for path, method in sorted(served_methods().items()):
         method.described_arguments(schemas)
         method.described_result(schemas)
         hints = hints_of(method.function)

@@ -39,9 +39,11 @@ from engine.remote.protocol import (
     VERSION_HEADER,
     fingerprint,
     methods,
+    served_methods,
     written,
 )
 from engine.remote.schema import Schemas, describe_problems
+from engine.remote.snapshot_changes import SnapshotChangesView, SnapshotTracker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -78,7 +80,7 @@ _REFUSED = {
 def describe() -> dict[str, Any]:
     """Return the OpenAPI 3.1 description of every method."""
     schemas, inputs = Schemas(), []
-    for path, method in methods().items():
+    for path, method in served_methods().items():
         inputs.append((path, "validation", method.described_arguments(schemas)))
         inputs.append((path, "serialization", method.described_result(schemas)))
     complete: Any = [(path, mode, schemas.complete(schema)) for path, mode, schema in inputs]
@@ -87,7 +89,9 @@ def describe() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "dicomdock control API", "version": __version__},
-        "paths": {f"/v1/{path}": _described(method, made) for path, method in methods().items()},
+        "paths": {
+            f"/v1/{path}": _described(method, made) for path, method in served_methods().items()
+        },
         "components": {"schemas": {**definitions, "Error": _ERROR}},
     }
 
@@ -256,10 +260,12 @@ def application(
         news: the stream of urgent events, if there is to be one.
         report: records in the journal who uses the API and who is rejected.
     """
+    changes = SnapshotTracker(engine)
     routes: list[BaseRoute] = [
         Route(f"{PREFIX}/hello", _hello),
         Route(f"{PREFIX}/openapi.json", _openapi),
         *(_route(engine, method) for method in methods().values()),
+        *(_route(changes, method) for method in methods(SnapshotChangesView).values()),
         *more,
     ]
     if news is not None:
@@ -325,13 +331,13 @@ def _stamps() -> tuple[tuple[bytes, bytes], ...]:
     )
 
 
-def _route(engine: EngineView, method: Method) -> Route:
+def _route(view: object, method: Method) -> Route:
     verbs = ["POST"] if method.signature.parameters else ["GET", "POST"]
-    respond = partial(_respond, engine, method)
+    respond = partial(_respond, view, method)
     return Route(f"{PREFIX}/{method.path}", respond, methods=verbs, name=method.path)
 
 
-async def _respond(engine: EngineView, method: Method, request: Request) -> Response:
+async def _respond(view: object, method: Method, request: Request) -> Response:
     content = await read_body(request) if request.method == "POST" else b"{}"
     _require_same_protocol(method, request)
     try:
@@ -341,12 +347,12 @@ async def _respond(engine: EngineView, method: Method, request: Request) -> Resp
     if method.changes:
         # Whatever the client says, the connection decides who is recorded.
         arguments[ACTOR] = actor_of(request.scope, arguments.get(ACTOR, ""))
-    return Response(await run_in_threadpool(_call, engine, method, arguments), media_type=JSON)
+    return Response(await run_in_threadpool(_call, view, method, arguments), media_type=JSON)
 
 
-def _call(engine: EngineView, method: Method, arguments: dict[str, Any]) -> bytes:
+def _call(view: object, method: Method, arguments: dict[str, Any]) -> bytes:
     try:
-        return method.result.dump(method.of(engine)(**arguments))
+        return method.result.dump(method.of(view)(**arguments))
     except EngineError:
         raise
     except Exception as error:  # the border: the server goes on

@@ -141,7 +141,7 @@ class Engine:
             self._index.confirm_run()
             self._open = resources.pop_all()
         enabled = [r for r in self._configuration.receivers if r.enabled]
-        states = [self._states.observed(receiver).state for receiver in enabled]
+        states = [observed.state for observed in self._states.observed(enabled)]
         self._journal.record(
             EngineStarted(
                 version=__version__,
@@ -189,10 +189,7 @@ class Engine:
             data_dir=str(self._settings.data_dir),
             durability=str(self._settings.durability),
             revision=configuration.revision,
-            receivers=tuple(
-                self._states.status(receiver, open_by_receiver[receiver.label])
-                for receiver in self._shown.receivers
-            ),
+            receivers=self._states.statuses(self._shown.receivers, open_by_receiver),
             associations=associations,
             ended_associations=self._associations.ended(),
             maximum_associations=configuration.site.limits.associations,

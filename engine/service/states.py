@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.api import ReceiverState, ReceiverStatus
@@ -14,70 +13,106 @@ from engine.model.plugins import file_namer_problems
 from engine.reception.receivers import ObservedState, Receivers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from engine.events import Event
     from engine.identification.installed import IdentifierFaults
     from engine.index.store import SessionIndex
-    from engine.metrics import Metrics
+    from engine.metrics import Metrics, Throughput, Today
     from engine.model.configuration import Configuration
     from engine.model.plugins import FileNamerInfo
     from engine.model.receiver import Receiver
 
+    _Parts = tuple[Receiver, ObservedState, tuple[Today, Throughput], int]
+    """All that the status of a receiver is made of."""
 
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
 class ReceiverStates:
     """Combines the states of listeners, identifiers and metrics; for any thread."""
 
-    receivers: Receivers
-    faults: IdentifierFaults
-    metrics: Metrics
-    index: SessionIndex
+    def __init__(
+        self, receivers: Receivers, faults: IdentifierFaults, metrics: Metrics, index: SessionIndex
+    ) -> None:
+        self._receivers = receivers
+        self._faults = faults
+        self._metrics = metrics
+        self._index = index
+        self._shown: dict[int, tuple[_Parts, ReceiverStatus]] = {}
+        """By receiver. Not locked: after a race a status is made again, but is never wrong."""
 
-    def observed(self, receiver: Receiver) -> ObservedState:
-        """Return whether a receiver listens, or why not."""
-        # First: a receiver without its identifier is not given to the listeners.
-        failure = self.faults.of(receiver)
-        if failure is not None:
-            return ObservedState(ReceiverState.FAILED, failure.since, failure=failure)
-        return self.receivers.state_of(receiver)
+    def observed(self, receivers: Sequence[Receiver]) -> Sequence[ObservedState]:
+        """Return whether each receiver listens, or why not."""
+        states = self._receivers.states_of(receivers)
+        failures = map(self._faults.of, receivers)
+        return [
+            # A receiver without its identifier is not given to the listeners.
+            ObservedState(ReceiverState.FAILED, failure.since, failure=failure)
+            if failure
+            else state
+            for failure, state in zip(failures, states, strict=True)
+        ]
 
-    def status(self, receiver: Receiver, open_associations: int) -> ReceiverStatus:
-        """Return the state and today's counts of a receiver."""
-        observed = self.observed(receiver)
-        drains = observed.state is ReceiverState.DISABLED and open_associations
-        today = self.metrics.today(receiver.label)
-        return ReceiverStatus(
-            receiver=receiver,
-            state=ReceiverState.DRAINING if drains else observed.state,
-            since=observed.since,
-            address=observed.address,
-            failure=observed.failure,
-            open_associations=open_associations,
-            objects_today=today.objects,
-            bytes_today=today.bytes,
-            failed_today=today.failed,
-            last_object_at=today.last_object_at,
-            throughput=self.metrics.throughput(receiver.label),
-            certificate=observed.certificate,
-            certificate_problem=observed.certificate_problem,
-        )
+    def statuses(
+        self, receivers: Sequence[Receiver], open_associations: Mapping[str, int]
+    ) -> tuple[ReceiverStatus, ...]:
+        """Return the state and today's counts of each receiver.
 
-    def publish(self, receivers: Iterable[Receiver]) -> None:
+        A receiver of which nothing has changed since the last call has the same status object, so
+        that whoever asks again and again sees at once what has changed.
+
+        Args:
+            receivers: as they are shown.
+            open_associations: how many are open, by the label of their receiver.
+        """
+        labels = [receiver.label for receiver in receivers]
+        states, counts = self.observed(receivers), self._metrics.of_receivers(labels)
+        opened = [open_associations.get(label, 0) for label in labels]
+        before, shown = self._shown, {}
+        for parts in zip(receivers, states, counts, opened, strict=True):
+            known = before.get(parts[0].id)
+            is_same = known is not None and known[0] == parts
+            shown[parts[0].id] = known if known and is_same else (parts, _status(*parts))
+        self._shown = shown
+        return tuple(status for _, status in shown.values())
+
+    def publish(self, receivers: Sequence[Receiver]) -> None:
         """Write the states of the receivers to the index, for `dicomdock status`."""
         observed = []
-        for receiver in receivers:
-            state = self.observed(receiver)
+        for receiver, state in zip(receivers, self.observed(receivers), strict=True):
             reason = state.failure.reason if state.failure else ""
             observed.append(ObservedReceiver(receiver.label, state.state, reason, state.since))
         try:
-            self.index.observe(tuple(observed))
+            self._index.observe(tuple(observed))
         except StorageUnusable as error:
             # An index that can't be written must not stop a new configuration.
             _logger.warning("`status` does not know the states of the receivers: %s", error)
+
+
+def _status(
+    receiver: Receiver,
+    observed: ObservedState,
+    counts: tuple[Today, Throughput],
+    open_associations: int,
+) -> ReceiverStatus:
+    drains = observed.state is ReceiverState.DISABLED and open_associations
+    today, throughput = counts
+    return ReceiverStatus(
+        receiver=receiver,
+        state=ReceiverState.DRAINING if drains else observed.state,
+        since=observed.since,
+        address=observed.address,
+        failure=observed.failure,
+        open_associations=open_associations,
+        objects_today=today.objects,
+        bytes_today=today.bytes,
+        failed_today=today.failed,
+        last_object_at=today.last_object_at,
+        throughput=throughput,
+        certificate=observed.certificate,
+        certificate_problem=observed.certificate_problem,
+    )
 
 
 class _Option(NamedTuple):

@@ -9,19 +9,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench.pdus import RELEASE_REQUEST, Refused, associate_request, parse_accept, pdu_end
+from tests.bench.pdus import (
+    RELEASE_REQUEST,
+    Refused,
+    associate_request,
+    context_id,
+    parse_accept,
+    pdu_end,
+    store_request,
+)
 from tests.bench.tape import CALLED, CALLING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-    from tests.bench.pdus import Accepted, Context
+    from tests.bench.pdus import Accepted, Context, Encoded
     from tests.bench.tape import Tape
 
 LOOPBACK = "127.0.0.1"
 _SOURCE = Path(__file__).with_name("blaster.c")
 _ANSWER_SECONDS = 60.0
+_PDU_BYTES = 16_382
+_STATUS_HEAD = bytes.fromhex("0000 0009 02000000")
+"""Of the element Status (0000,0900) of a response (PS3.7 9.3.1)."""
 _RUN_SECONDS = 600.0
 
 
@@ -88,9 +99,9 @@ def quantile(ordered: Sequence[float], part: float) -> float:
 
 
 class Caller:
-    """One association that is opened, held and released, without sending anything over it."""
+    """One association that is opened, held and released."""
 
-    def __init__(self, port: int, contexts: Sequence[Context]) -> None:
+    def __init__(self, port: int, contexts: Sequence[Context], called: str = CALLED) -> None:
         """Connect and negotiate.
 
         Raises:
@@ -98,7 +109,7 @@ class Caller:
         """
         self._socket = socket.create_connection((LOOPBACK, port), timeout=_ANSWER_SECONDS)
         try:
-            self._socket.sendall(associate_request(CALLED, CALLING, contexts))
+            self._socket.sendall(associate_request(called, CALLING, contexts))
             self.accepted: Accepted = parse_accept(self._answer())
         except BaseException:
             self._socket.close()
@@ -111,6 +122,18 @@ class Caller:
         with self._socket:
             self._socket.sendall(RELEASE_REQUEST)
             self._answer()
+
+    def store(self, encoded: Encoded) -> int:
+        """Send an object in the first context, and return the status of its answer.
+
+        Raises:
+            Refused: if the answer has none.
+        """
+        self._socket.sendall(store_request(encoded, 1, context_id(0), _PDU_BYTES))
+        _, found, value = self._answer().partition(_STATUS_HEAD)
+        if not found:
+            raise Refused("the answer has no status")
+        return int.from_bytes(value[:2], "little")
 
     def drop(self) -> None:
         """Close the connection without a word."""

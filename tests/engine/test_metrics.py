@@ -109,6 +109,23 @@ def test_asking_often_changes_nothing(metrics: Metrics, clock: FixedClock) -> No
     assert sum(metrics.throughput().objects_per_second) == 20
 
 
+def test_what_has_not_changed_is_the_same_object(metrics: Metrics, clock: FixedClock) -> None:
+    metrics.record_object("A:1", "stored", 5, 0.0)
+    (first, silent), (again, still) = (
+        [counts for _, counts in metrics.of_receivers(["A:1", "B:2"])] for _ in range(2)
+    )
+    assert (again, still) == (first, silent)
+    assert again is first
+    assert still is silent
+    assert first.bytes_per_second[-1] == 5
+    metrics.record_object("A:1", "stored", 5, 0.0)
+    ((today, changed),) = metrics.of_receivers(["A:1"])
+    assert (today.bytes, changed.bytes_per_second[-1]) == (10, 10)
+    clock.advance(1)
+    ((_, moved),) = metrics.of_receivers(["A:1"])
+    assert moved.bytes_per_second[-2:] == (10, 0)
+
+
 def test_receivers_are_counted_apart(metrics: Metrics) -> None:
     metrics.record_object("A:1", "stored", 5, 0.0)
     metrics.record_object("B:2", "stored", 7, 0.0)

@@ -26,9 +26,9 @@ from tui.receivers.failure import FailurePanel, FreePorts
 from tui.receivers.table import (
     FIELDS,
     ReceiverFacts,
+    ReceiverRows,
     ReceiversTable,
     receiver_details,
-    receiver_rows,
     receiver_title,
 )
 from tui.shell.palette import site_entries
@@ -67,6 +67,7 @@ class DashboardScreen(ReceiverActions, AssociationActions):
         super().__init__(frame)
         self._matching = 0
         self._to_select: str | None = None
+        self._receiver_rows = ReceiverRows()
         self._free_ports = FreePorts(self, self.show_again)
 
     def compose_body(self) -> ComposeResult:
@@ -132,7 +133,7 @@ class DashboardScreen(ReceiverActions, AssociationActions):
     def _show_receivers(self, snapshot: EngineSnapshot) -> None:
         table = self.query_one(ReceiversTable)
         bar = self.query_one(FilterBar)
-        rows = receiver_rows(snapshot, bar.wanted)
+        rows = self._receiver_rows.of(snapshot, bar.wanted)
         table.show(rows)
         if self._to_select in {row.key for row in rows}:
             table.choose(str(self._to_select))

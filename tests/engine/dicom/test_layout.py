@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,6 +59,13 @@ def test_the_third_of_equal_data_sets_is_not_walked(
     found = [layouts.index(data, form) for _ in range(2)]
     monkeypatch.setattr(layout, "index", None)
     assert [*found, layouts.index(data, form)] == [plain(data, form)] * 3
+
+
+def test_one_object_leaves_no_positions_behind_in_its_association() -> None:
+    layouts, data = ElementIndexCache(), image(EXPLICIT_VR_LITTLE_ENDIAN)
+    found = layouts.index(data, form_of(data, EXPLICIT_VR_LITTLE_ENDIAN))
+    assert len(found.starts) > 5
+    assert [owner for owner in gc.get_referrers(found.starts) if isinstance(owner, dict)] == []
 
 
 @given(

@@ -26,6 +26,7 @@ from engine.events import (
     ObjectsStored,
 )
 from engine.events.journal import Journal
+from engine.host.memory import release_free_memory
 from engine.index.senders import SenderNote
 from engine.index.writer import WhitelistUse
 from engine.model.peer import AETitle
@@ -34,6 +35,7 @@ from engine.model.session import ObjectState
 from engine.model.whitelist import normalize_address
 from engine.reception.acceptance import Acceptance, AssociationRequest, Rejection
 from engine.reception.associations import (
+    CROWD,
     ENDED_KEPT,
     MAX_REPORTED_CALLERS,
     REJECTIONS_PER_MINUTE,
@@ -62,7 +64,12 @@ class Setting:
         self.clock = FixedClock(datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC))
         self.journal = Journal(self.clock)
         self.noted: list[WhitelistUse | SenderNote] = []
-        self.associations = Associations(self.clock, self.journal, self.noted.append)
+        self.left: list[int] = []
+        """How many were open when memory was returned."""
+        self.associations = Associations(
+            *(self.clock, self.journal, self.noted.append),
+            crowd_gone=lambda: self.left.append(len(self.associations.live())),
+        )
 
     @property
     def uses(self) -> list[WhitelistUse]:
@@ -263,6 +270,19 @@ def test_waiting_for_none_ends_when_the_last_one_closes(setting: Setting) -> Non
     closer.start()
     assert setting.associations.wait_until_none(30)
     closer.join()
+
+
+def test_memory_is_returned_once_when_a_crowd_has_gone(setting: Setting) -> None:
+    def come_and_go(number: int) -> None:
+        for live in [setting.open() for _ in range(number)]:
+            setting.associations.close(live, AssociationEnd.RELEASED)
+
+    come_and_go(CROWD - 1)
+    assert setting.left == []
+    for times in (1, 2):
+        come_and_go(CROWD)
+        assert setting.left == [CROWD // 10 - 1] * times
+    release_free_memory()
 
 
 def test_waiting_for_none_gives_up_at_its_deadline(setting: Setting) -> None:

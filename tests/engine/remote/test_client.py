@@ -99,7 +99,7 @@ def test_a_look_at_an_engine_that_hangs_costs_no_time_and_is_answered_later(tmp_
             with pytest.raises(EngineSilent, match="not answered yet"):
                 reached.view.snapshot()
         assert time.monotonic() - began < LONG_SECONDS
-        _, answer = reached._poller._asked["snapshot"]
+        _, answer = reached._poller._asked["snapshot_changes"]
         engine.may_answer.set()
         answer.exception(10)
         assert reached.view.snapshot() == engine.current

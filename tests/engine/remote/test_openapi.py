@@ -12,7 +12,7 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from engine.remote.callers import ApiCaller
-from engine.remote.protocol import ACTOR, methods
+from engine.remote.protocol import ACTOR, served_methods
 from engine.remote.routes import application, describe
 from engine.remote.schema import hints_of
 from tests.samples import sample
@@ -25,8 +25,8 @@ NEGATIVE = GenerationMode.NEGATIVE
 
 def test_every_method_is_described_with_its_arguments_and_the_references_lead_somewhere() -> None:
     description = describe()
-    assert set(description["paths"]) == {f"/v1/{path}" for path in methods()}
-    for path, method in methods().items():
+    assert set(description["paths"]) == {f"/v1/{path}" for path in served_methods()}
+    for path, method in served_methods().items():
         content = description["paths"][f"/v1/{path}"]["post"]["requestBody"]["content"]
         arguments = content["application/json"]["schema"]
         assert set(arguments["properties"]) == set(method.signature.parameters)
@@ -61,7 +61,7 @@ class Answers:
         self._prefix = prefix
 
     def __getattr__(self, name: str) -> Any:
-        method = methods().get(self._prefix + name)
+        method = served_methods().get(self._prefix + name)
         if method is None:
             return Answers(f"{self._prefix}{name}/")
         hint = hints_of(method.function)["return"]
@@ -83,7 +83,7 @@ def test_whatever_is_asked_is_answered_as_the_description_says(
             continue
         tried += 1
         search(operation, mode, examples)
-    assert tried > len(methods()) / 2
+    assert tried > len(served_methods()) / 2
 
 
 def search(operation: Any, mode: GenerationMode, examples: int) -> None:

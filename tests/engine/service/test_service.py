@@ -144,7 +144,10 @@ def test_a_saved_receiver_answers_when_the_call_returns(engine: NotingEngine) ->
     saved = engine.save_receiver(make_receiver("NEW", free_port()), "anna")
     assert saved.id > 0
     assert engine.echo(saved.id, "anna").ok
-    assert engine.snapshot().receivers[-1].state is ReceiverState.LISTENING
+    listening = engine.snapshot().receivers[-1]
+    assert listening.state is ReceiverState.LISTENING
+    # Nothing has changed: nothing is made anew, and a console sees so at once.
+    assert engine.snapshot().receivers[-1] is listening
 
 
 def test_who_retries_a_receiver_or_sends_it_an_echo_is_audited(
