@@ -114,6 +114,16 @@ def test_an_edit_changes_the_named_fields_only(run: Run) -> None:
     assert emptied.data["receiver"] == {**edited, "whitelist": [], "file_namer": None}
 
 
+def test_a_save_warns_of_what_stores_identifying_data_and_of_processing_by_nobody(run: Run) -> None:
+    bare = run("receivers", "add", *CT1, "--custom-processing").err
+    assert "WARNING: no script or profile is in force: CT1:8105 stores all that identifies" in bare
+    assert "WARNING: custom processing is on, but no processor sees its objects" in bare
+    run("site", "set", "--enable-profile")
+    assert "WARNING" not in run("receivers", "edit", "CT1", "--no-custom-processing").err
+    off = run("receivers", "edit", "CT1", "--no-anonymization").err
+    assert "WARNING: anonymization is off: CT1:8105 stores all that identifies a patient" in off
+
+
 def test_an_edit_that_changes_nothing_makes_no_revision(run: Run) -> None:
     run("receivers", "add", *CT1)
     assert run("receivers", "edit", "CT1", "--port", "8105", "--json").data["revision"] == 1
