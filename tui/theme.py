@@ -60,7 +60,11 @@ RECEIVER_FLAGS = (
     ("P", "custom_processing", "processing"),
 )
 """Letter, the receiver's switch, word for the legend."""
-FLAGS_LEGEND = "   ".join(f"{letter} {word}" for letter, _, word in RECEIVER_FLAGS)
+AS_RECEIVED = "!"
+"""In place of the first of those letters where objects are stored as received."""
+FLAGS_LEGEND = "   ".join(
+    (*(f"{letter} {word}" for letter, _, word in RECEIVER_FLAGS), f"{AS_RECEIVED} as received")
+)
 
 ASSOCIATION_STYLES = {
     None: StateStyle("●", "live", Tone.OK),

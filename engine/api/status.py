@@ -196,6 +196,8 @@ class EngineSnapshot:
     latency: Latency
     storage: StorageStatus
     sessions_receiving: int
+    has_anonymization: bool = True
+    """Whether the site or any project has a script or profile that runs."""
     configuration_problem: str = ""
     """Why the configuration file is not in force; empty if it is."""
     read_only: str = ""

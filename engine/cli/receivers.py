@@ -31,13 +31,14 @@ from engine.cli.options import (
 )
 from engine.host import terminal
 from engine.host.clock import SystemClock
+from engine.model.anonymization import stored_as_received
 from engine.model.limits import RECEIVER_LIMITS
 from engine.model.receiver import ROUTING_FIELDS, Receiver, ReceiverRules, parse_receiver
 from engine.model.site import DuplicatePolicy
 from engine.queries.tls_files import callers_record, certificate_record, tls_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from engine.model.configuration import Configuration
 
@@ -180,9 +181,19 @@ def _save(
     _report(arguments, verb, *saved)
     if receiver.whitelist and not receiver.whitelist_enabled:
         terminal.say("the whitelist is kept but off; --whitelist-enabled puts it in force")
-    for note in tls_notes(saved[1], SystemClock().now()):
+    for note in (*tls_notes(saved[1], SystemClock().now()), *_warnings(*saved)):
         terminal.say(note)
     say_few_descriptors(saved[0])
+
+
+def _warnings(configuration: Configuration, receiver: Receiver) -> Iterator[str]:
+    """Say what may not be meant, though it is allowed."""
+    in_force = configuration.has_anonymization
+    why = stored_as_received(wanted=receiver.anonymization, in_force=in_force)
+    if why is not None:
+        yield f"WARNING: {why}: {receiver.label} stores all that identifies a patient"
+    if receiver.custom_processing and not configuration.processors_of(receiver):
+        yield "WARNING: custom processing is on, but no processor sees its objects"
 
 
 def _given_fields(arguments: argparse.Namespace, before: Mapping[str, object]) -> dict[str, object]:

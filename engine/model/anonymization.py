@@ -34,6 +34,25 @@ class Retain(StrEnum):
     DATES = "dates"
 
 
+class AsReceived(StrEnum):
+    """Why objects of a receiver are stored with all that identifies the patient."""
+
+    SWITCHED_OFF = "anonymization is off"
+    NO_SCRIPT = "no script or profile is in force"
+
+
+def stored_as_received(*, wanted: bool, in_force: bool) -> AsReceived | None:
+    """Return why a receiver stores objects as received; None if they are anonymized.
+
+    Args:
+        wanted: whether the receiver's anonymization is on.
+        in_force: whether the site or any project has a script or profile that runs.
+    """
+    if not wanted:
+        return AsReceived.SWITCHED_OFF
+    return None if in_force else AsReceived.NO_SCRIPT
+
+
 @dataclass(frozen=True, slots=True)
 class ProfileSettings:
     """Whether the basic profile of PS3.15 Annex E is applied, and with which options."""

@@ -198,6 +198,7 @@ class Engine:
             latency=self._metrics.latency(),
             storage=StorageStatus(str(self._settings.data_dir), usage.total, usage.free),
             sessions_receiving=self._index.receiving(),
+            has_anonymization=configuration.has_anonymization,
             configuration_problem=self._configuration_problem,
             processes=self._processes.statuses() if self._processes is not None else (),
             sessions_waiting=self.monitoring.work_waiting().sessions,

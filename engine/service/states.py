@@ -9,6 +9,7 @@ from engine.api import ReceiverState, ReceiverStatus
 from engine.errors import StorageUnusable
 from engine.events import AnonymizationNotApplied, AnonymizationOutOfForce, OptionNotApplied
 from engine.index.reader import ObservedReceiver
+from engine.model.anonymization import AsReceived, stored_as_received
 from engine.model.plugins import file_namer_problems
 from engine.reception.receivers import ObservedState, Receivers
 
@@ -169,5 +170,8 @@ def _anonymization(before: Configuration | None, after: Configuration) -> Iterat
 
 def _left_as_received(configuration: Configuration) -> Iterator[str]:
     """Yield the receivers that want anonymization, if no script or profile is in force."""
-    if not configuration.has_anonymization:
-        yield from (r.label for r in configuration.receivers if r.anonymization)
+    in_force = configuration.has_anonymization
+    for receiver in configuration.receivers:
+        why = stored_as_received(wanted=receiver.anonymization, in_force=in_force)
+        if why is AsReceived.NO_SCRIPT:
+            yield receiver.label

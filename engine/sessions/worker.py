@@ -212,7 +212,7 @@ class Lifecycle:
         """Return sessions whose build was cut short to RECEIVING, so that they are built again."""
         ledger = self._context.ledger
         interrupted = ledger.in_status(SessionStatus.BUILDING, SessionStatus.RECEIVING_INTERRUPT)
-        pending = self.recovery.pending()
+        pending = self._not_recovered()
         for session in (session for session in interrupted if session.id not in pending):
             with self._only(session.id):
                 repair(self._context, session)
@@ -285,13 +285,13 @@ class Lifecycle:
         if session_id is None:
             return False
         # Its folder and rows are still changed by a recovery or merge that is not complete.
-        later = self.recovery.pending()
+        later = self._not_recovered()
         if session_id not in later and not self._context.ledger.is_merged_into(session_id):
             self._build(session_id)
         return True
 
     def _run_build(self) -> bool:
-        session_id = self._context.ledger.next_build(but_not=self.recovery.pending())
+        session_id = self._context.ledger.next_build(but_not=self._not_recovered())
         if session_id is not None:
             self._build(session_id)
         return session_id is not None
@@ -301,14 +301,17 @@ class Lifecycle:
 
     def _run_request(self, *, automatic: bool) -> bool:
         # Read anew each time: a build may queue the archive, a separation two more builds.
-        pending = self.recovery.pending()
-        operation = self._context.ledger.next_request(automatic=automatic, but_not=pending)
+        later = self._not_recovered()
+        operation = self._context.ledger.next_request(automatic=automatic, but_not=later)
         if operation is not None:
             self._perform(operation)
         return operation is not None
 
+    def _not_recovered(self) -> frozenset[int]:
+        return self.recovery.pending() if self.recovery.is_going_on else frozenset()
+
     def _resume(self) -> None:
-        pending = self.recovery.pending()
+        pending = self._not_recovered()
         for operation in self._context.ledger.begun():
             plan = operation.plan
             if plan is not None and pending.isdisjoint({operation.session, plan.into}):

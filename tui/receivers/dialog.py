@@ -118,6 +118,19 @@ class ReceiverDialog(PreviewDialog[Receiver]):
         question = QuestionDialog.over_form(title, text, "OK", cancel="Cancel")
         self.app.push_screen(question, decide)
 
+    def question(self) -> QuestionDialog | None:
+        """Ask whether anonymization is off on purpose."""
+        if not self.form.gives_up_anonymization():
+            return None
+        text = (
+            f"Objects for {safe(self.form.text('ae_title').strip())} will be stored with all that "
+            "identifies the patients: no script of the site or of a project will run.\n\n"
+            "Save as it is, or go back and switch anonymization on?"
+        )
+        return QuestionDialog.over_form(
+            "Store identifying data?", text, "Save without anonymization", cancel="Go back"
+        )
+
     def refused(self, problems: tuple[Problem, ...]) -> dict[str, tuple[Problem, ...]]:
         """Return the engine's problems by field; what is hidden at first is opened."""
         if any(problem.field in OPENED_FIELDS for problem in problems):

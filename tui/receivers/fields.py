@@ -26,7 +26,7 @@ from tui.receivers.form import (
     CALLER_FIELDS,
     LIMIT_FIELDS,
     OPENED_FIELDS,
-    PROCESSING_FIELDS,
+    STORING_FIELDS,
     SWITCH_FIELDS,
     SWITCH_OF,
     TLS_DETAILS,
@@ -123,6 +123,7 @@ class Disclosure(Widget, can_focus=True):
         self.post_message(self.Toggled(not self.opened))
 
 
+ROUTING_HINT = "may place objects unexpectedly; tab to the preview, ←→ try them"
 LINES_HINT = "one per line: AE title, address, network or AE@address"
 
 
@@ -143,13 +144,14 @@ class ReceiverFields(FormFields):
         with Horizontal(id="listen"):
             yield self._input("ae_title", r"[ -\[\]-~]{0,16}", MAX_LENGTH)
             yield self._input("port", r"[0-9]{0,5}", 5)
-        yield self._identifier()
-        for name in self.form.settings:
-            yield self._setting(name)
         with Vertical(classes="section") as section:
             section.border_title = " Processing "
-            for name in PROCESSING_FIELDS:
+            for name in STORING_FIELDS:
                 yield self._switch(name)
+            yield self._identifier()
+            for name in self.form.settings:
+                yield self._setting(name)
+            yield self._switch("anonymization")
         with Vertical(classes="section") as section:
             section.border_title = " Access and routing "
             yield self._switch("whitelist_enabled")
@@ -379,6 +381,8 @@ class ReceiverFields(FormFields):
                 return f"{ports.start}–{ports.stop - 1}, may be shared"
             case "identifier":
                 return self._identifier_hint()
+            case "routing_enabled" if self.form.is_on(name):
+                return ROUTING_HINT
             case "whitelist":
                 return self._cut_verdict() or LINES_HINT
             case "session_routing":
@@ -401,9 +405,10 @@ class ReceiverFields(FormFields):
         if name in ADVANCED_FIELDS and name not in SWITCH_FIELDS:
             return self._advanced_note(name)
         if name in SWITCH_FIELDS:
-            return Note(
-                self.form.meaning(name), NoteTone.PLAIN if self.form.is_on(name) else NoteTone.DIM
-            )
+            if self.form.is_unwise(name):
+                return Note(self.form.meaning(name), NoteTone.WARNING)
+            tone = NoteTone.PLAIN if self.form.is_on(name) else NoteTone.DIM
+            return Note(self.form.meaning(name), tone)
         return Note()
 
     def _advanced_note(self, name: str) -> Note:

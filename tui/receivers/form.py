@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidReceiver
+from engine.model.anonymization import AsReceived, stored_as_received
 from engine.model.limits import RECEIVER_LIMITS
 from engine.model.plugins import DEFAULT_IDENTIFIER
 from engine.model.receiver import (
@@ -87,12 +88,8 @@ TEXT_FIELDS = (
     "file_namer",
     *TLS_FILES,
 )
-PROCESSING_FIELDS = (
-    "direct_archive",
-    "direct_archive_append",
-    "anonymization",
-    "custom_processing",
-)
+STORING_FIELDS = ("custom_processing", "direct_archive", "direct_archive_append")
+PROCESSING_FIELDS = (*STORING_FIELDS, "anonymization")
 SWITCH_FIELDS = (
     *PROCESSING_FIELDS,
     "whitelist_enabled",
@@ -105,8 +102,9 @@ CALLER_FIELDS = ("caller_ae_title", "caller_address")
 FIELD_ORDER = (
     "ae_title",
     "port",
+    *STORING_FIELDS,
     "identifier",
-    *PROCESSING_FIELDS,
+    "anonymization",
     "whitelist_enabled",
     "whitelist",
     *CALLER_FIELDS,
@@ -115,7 +113,7 @@ FIELD_ORDER = (
     "advanced",
     *OPENED_FIELDS,
 )
-"""Every field in the order of the dialog, from top to bottom; ``advanced`` opens those below."""
+"""Every field in the order of XNAT's dialog (XNAT 1.2a); ``advanced`` opens those below."""
 
 _ALWAYS_VISIBLE = frozenset({"ae_title", "port", *SWITCH_FIELDS[:5], "advanced"}) - {
     "direct_archive_append"
@@ -423,13 +421,36 @@ class ReceiverForm:
             case "whitelist_enabled", True:
                 return self._whitelist_in_words()
             case "anonymization", True if self.rules.site.anonymization is None:
-                projects = self.rules.projects
-                return PROJECT_SCRIPTS if projects and projects.anonymizations else NO_SCRIPT
+                return NO_SCRIPT if self.as_received() else PROJECT_SCRIPTS
             case "custom_processing", True if self.processors is not None:
                 number = len(self.seeing_processors())
+                if not number:
+                    return "on: no processor sees its objects"
                 return f"on: {counted(number, 'processor')} will see its objects"
             case switch, on:
                 return MEANINGS[switch][on]
+
+    def as_received(self) -> AsReceived | None:
+        """Return why objects would be stored with all that identifies patients, if they would."""
+        projects, site = self.rules.projects, self.rules.site
+        in_force = site.anonymization is not None or bool(projects and projects.anonymizations)
+        return stored_as_received(wanted=self.is_on("anonymization"), in_force=in_force)
+
+    def gives_up_anonymization(self) -> bool:
+        """Tell whether saving switches anonymization off for a receiver that had it on."""
+        had = self.original is None or self.original.anonymization
+        return had and not self.is_on("anonymization")
+
+    def is_unwise(self, switch: str) -> bool:
+        """Tell whether what a switch does now may not be meant."""
+        match switch:
+            case "anonymization":
+                return self.as_received() is not None
+            case "custom_processing":
+                known = self.processors is not None
+                return known and self.is_on(switch) and not self.seeing_processors()
+            case _:
+                return False
 
     def seeing_processors(self) -> tuple[str, ...]:
         """Return the labels of the processors that would see this receiver's objects, in order."""

@@ -14,7 +14,7 @@ MEANINGS = {
         "on: adds to a session that is archived already",
     ),
     "anonymization": (
-        "off: objects are stored as they arrive",
+        "off: all that identifies patients is stored",
         "on: the site script runs on receipt",
     ),
     "custom_processing": (
@@ -24,7 +24,7 @@ MEANINGS = {
     "whitelist_enabled": ("off: every caller is accepted", ""),
     "routing_enabled": (
         "off: the identifier decides",
-        "on: these rules come before the identifier",
+        "on: tried before the identifier",
     ),
     "tls_enabled": (
         "off: callers connect without encryption",
@@ -36,7 +36,7 @@ MEANINGS = {
     ),
 }
 
-NO_SCRIPT = "on: no site script in force; stored as received"
+NO_SCRIPT = "on: no script in force; stored as received"
 """What the switch of anonymization means then."""
 PROJECT_SCRIPTS = "on: the scripts of projects run on archiving"
 """What it means if only projects anonymize."""

@@ -9,10 +9,19 @@ from rich.text import Text
 from textual.widget import Widget
 
 from engine.api import ReceiverState
+from engine.model.anonymization import AsReceived, stored_as_received
 from tui.receivers.failure import failure_report
 from tui.shell.details import Details
 from tui.text import age, count, counted, cut, fit, megabytes, moment, safe, size
-from tui.theme import DARK, RECEIVER_FLAGS, RECEIVER_STYLES, Palette, Tone, palette_of
+from tui.theme import (
+    AS_RECEIVED,
+    DARK,
+    RECEIVER_FLAGS,
+    RECEIVER_STYLES,
+    Palette,
+    Tone,
+    palette_of,
+)
 from tui.widgets.filter import NO_FILTER, folded
 from tui.widgets.live_table import LiveTable
 from tui.widgets.table import Cell, Column, TableRow
@@ -61,24 +70,24 @@ class ReceiversTable(LiveTable):
 
 
 class ReceiverRows:
-    """The rows of receivers; one is made anew only if its status or the day is another."""
+    """Rows of receivers; one is made anew only if its status, the day or anonymization changed."""
 
     def __init__(self) -> None:
-        self._made: dict[int, tuple[ReceiverStatus, date, TableRow]] = {}
+        self._made: dict[int, tuple[ReceiverStatus, tuple[date, bool], TableRow]] = {}
         """By receiver."""
 
     def of(self, snapshot: EngineSnapshot, wanted: RowFilter = NO_FILTER) -> list[TableRow]:
         """Return the rows of all receivers that match the filter."""
         # Times of another day are shown as days.
-        day = snapshot.taken_at.astimezone().date()
+        same = snapshot.taken_at.astimezone().date(), snapshot.has_anonymization
         before, self._made = self._made, {}
         for status in snapshot.receivers:
             number = status.receiver.id
             known = before.get(number)
             # An engine gives the same object for as long as nothing of it changes: with 500
             # receivers their rows were two thirds of what an idle console did (2026).
-            if known is None or known[0] is not status or known[1] != day:
-                known = (status, day, _row(status, snapshot.taken_at))
+            if known is None or known[0] is not status or known[1] != same:
+                known = (status, same, _row(status, snapshot))
             self._made[number] = known
         made = self._made.values()
         return [row for s, _, row in made if not wanted or wanted.matches(receiver_fields(s))]
@@ -96,8 +105,10 @@ def receiver_fields(status: ReceiverStatus) -> dict[str, str]:
     )
 
 
-def _row(status: ReceiverStatus, now: datetime) -> TableRow:
-    receiver = status.receiver
+def _row(status: ReceiverStatus, snapshot: EngineSnapshot) -> TableRow:
+    receiver, now = status.receiver, snapshot.taken_at
+    in_force = snapshot.has_anonymization
+    as_received = stored_as_received(wanted=receiver.anonymization, in_force=in_force)
     look = RECEIVER_STYLES[status.state]
     cells = {
         "state": Cell(str(look), look.tone),
@@ -106,7 +117,7 @@ def _row(status: ReceiverStatus, now: datetime) -> TableRow:
         "identifier": Cell(safe(receiver.identifier)),
         "to_short": Cell("arc" if receiver.direct_archive else "prearc"),
         "to": Cell(_destination(receiver)),
-        "flags": Cell(flags(receiver)),
+        "flags": Cell(flags(receiver, as_received), Tone.WARNING if as_received else Tone.PLAIN),
         "today": _number(count(status.objects_today), status.objects_today),
         "size_today": _number(size(status.bytes_today), status.bytes_today),
         "failed_today": _number(count(status.failed_today), status.failed_today),
@@ -143,9 +154,13 @@ def _destination(receiver: Receiver) -> str:
     return "archive" if receiver.direct_archive else "prearchive"
 
 
-def flags(receiver: Receiver) -> str:
-    """Return one letter for each switch that is on, a dot for the others."""
-    return "".join(letter if getattr(receiver, name) else "·" for letter, name, _ in RECEIVER_FLAGS)
+def flags(receiver: Receiver, as_received: AsReceived | None) -> str:
+    """Return one letter for each switch that is on, a dot for the others.
+
+    ``!`` stands in place of the A where objects are not anonymized, though its switch may be on.
+    """
+    on = [letter if getattr(receiver, name) else "·" for letter, name, _ in RECEIVER_FLAGS]
+    return "".join(on) if as_received is None else "".join((AS_RECEIVED, *on[1:]))
 
 
 LABEL_WIDTH = 14
@@ -199,7 +214,7 @@ def receiver_facts(status: ReceiverStatus, snapshot: EngineSnapshot) -> tuple[Fa
     return (
         ("identifier", safe(receiver.identifier)),
         ("destination", "archive" if receiver.direct_archive else "prearchive"),
-        ("anonymization", _switch(receiver.anonymization)),
+        ("anonymization", _anonymization_words(receiver, snapshot)),
         ("whitelist", whitelist_words(receiver)),
         ("routing", "its own rules" if receiver.routing_enabled else "the identifier decides"),
         ("processing", _switch(receiver.custom_processing)),
@@ -208,6 +223,17 @@ def receiver_facts(status: ReceiverStatus, snapshot: EngineSnapshot) -> tuple[Fa
         ("open now", counted(status.open_associations, "association")),
         ("state", state_words(status, snapshot)),
     )
+
+
+def _anonymization_words(receiver: Receiver, snapshot: EngineSnapshot) -> str:
+    in_force = snapshot.has_anonymization
+    match stored_as_received(wanted=receiver.anonymization, in_force=in_force):
+        case None:
+            return "on"
+        case AsReceived.SWITCHED_OFF:
+            return "off: stored as received"
+        case AsReceived.NO_SCRIPT:
+            return "on, no script: stored as received"
 
 
 def _switch(on: bool) -> str:

@@ -117,6 +117,8 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
         super().__init__()
         self._pauses: dict[Callable[[], None], Timer] = {}
         self._saving = False
+        self._is_agreed = False
+        """Whether `question` was asked, and answered with yes."""
         self._saved: R | None = None
         self._tried = False
         self._touched: set[str] = set()
@@ -147,6 +149,10 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
 
     def taken_over(self, name: str) -> None:
         """Called after a value has changed."""
+
+    def question(self) -> QuestionDialog | None:
+        """Return what is asked once before the form is saved, if anything."""
+        return None
 
     # What it asks of the engine, on another thread
 
@@ -271,6 +277,18 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
         """Save if no visible field has a problem, else show all problems."""
         if self.refuse_problems():
             return
+        question = None if self._is_agreed else self.question()
+        if question is None:
+            self._begin_to_save()
+        else:
+            self.app.push_screen(question, self._save_if_agreed)
+
+    def _save_if_agreed(self, answer: str | None) -> None:
+        if answer is not None:
+            self._is_agreed = True
+            self._begin_to_save()
+
+    def _begin_to_save(self) -> None:
         self._last_field = self.body.focused_field() or self.form.field_order[0]
         self._saving = True
         self.sync()

@@ -114,6 +114,16 @@ def test_an_edit_changes_the_named_fields_only(run: Run) -> None:
     assert emptied.data["receiver"] == {**edited, "whitelist": [], "file_namer": None}
 
 
+def test_a_save_warns_of_what_stores_identifying_data_and_of_processing_by_nobody(run: Run) -> None:
+    bare = run("receivers", "add", *CT1, "--custom-processing").err
+    assert "WARNING: no script or profile is in force: CT1:8105 stores all that identifies" in bare
+    assert "WARNING: custom processing is on, but no processor sees its objects" in bare
+    run("site", "set", "--enable-profile")
+    assert "WARNING" not in run("receivers", "edit", "CT1", "--no-custom-processing").err
+    off = run("receivers", "edit", "CT1", "--no-anonymization").err
+    assert "WARNING: anonymization is off: CT1:8105 stores all that identifies a patient" in off
+
+
 def test_an_edit_that_changes_nothing_makes_no_revision(run: Run) -> None:
     run("receivers", "add", *CT1)
     assert run("receivers", "edit", "CT1", "--port", "8105", "--json").data["revision"] == 1
@@ -244,7 +254,7 @@ def test_a_deletion_at_a_terminal_asks(run: Run, stdin: TypeIn, answer: str, del
 def test_a_change_warns_if_an_engine_could_have_too_few_files_for_every_association(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.service.descriptors.descriptors_allowed", lambda: 900)
+    monkeypatch.setattr("engine.host.open_files.descriptors_allowed", lambda: 900)
     words = "only 900 files and connections may be open at once"
     assert words in run("receivers", "add", "--ae-title", "CT1", "--port", "8105").err
     assert words not in run("site", "set", "--limit", "associations=100").err

@@ -502,6 +502,22 @@ async def test_an_identifier_that_cannot_route_hides_routing_after_ok() -> None:
     assert app.results[0].project_routing == "(0010,4000):(.*)"
 
 
+async def test_saving_without_anonymization_is_asked_about_once() -> None:
+    app = Host(edit_form(make_receiver(anonymization=True)))
+    async with app.run_test() as pilot:
+        app.dialog.query_one("#anonymization").focus()
+        await pilot.press("space", "ctrl+s")
+        await pilot.pause()
+        assert app.top() == "Store identifying data?"
+        await pilot.press("enter")  # too early: goes back
+        await settle(pilot)
+        assert app.results == []
+        await pilot.press("ctrl+s", "left", "enter")
+        await settle(pilot)
+    assert app.results[0] is not None
+    assert not app.results[0].anonymization
+
+
 async def test_cancel_goes_back_to_the_identifier_that_can_route() -> None:
     app = Host(edit_form(routing_receiver()), identifiers=SEVERAL)
     async with app.run_test() as pilot:

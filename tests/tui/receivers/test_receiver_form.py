@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from engine.errors import InvalidReceiver, Problem
-from engine.model.anonymization import SiteScript
+from engine.model.anonymization import AsReceived, SiteScript
 from engine.model.peer import AETitle
 from engine.model.plugins import DEFAULT_IDENTIFIERS, FileNamerInfo, IdentifierField, IdentifierInfo
 from engine.model.processor import Processor
@@ -251,10 +251,32 @@ def test_the_whitelist_switch_says_whom_it_lets_in(text: str, meaning: str) -> N
 
 def test_anonymization_says_whether_there_is_a_script_to_run() -> None:
     unscripted = make_form(anonymization=True).meaning("anonymization")
-    assert unscripted == "on: no site script in force; stored as received"
+    assert unscripted == "on: no script in force; stored as received"
     site = SiteSettings(script=SiteScript(True, 'version "6.1"\n'))
     scripted = ReceiverForm.new(ReceiverRules(site=site))
     assert scripted.meaning("anonymization") == "on: the site script runs on receipt"
+
+
+def test_what_stores_identifying_data_or_asks_nobody_is_marked_as_unwise() -> None:
+    site = SiteSettings(script=SiteScript(True, 'version "6.1"\n'))
+    form = ReceiverForm.new(ReceiverRules(site=site))
+    form.set("custom_processing", True)
+    form.processors = ()
+    assert [name for name in SWITCH_FIELDS if form.is_unwise(name)] == ["custom_processing"]
+    assert form.meaning("custom_processing") == "on: no processor sees its objects"
+    form.set("anonymization", False)
+    assert form.as_received() is AsReceived.SWITCHED_OFF
+    assert form.is_unwise("anonymization")
+    assert make_form(anonymization=True).as_received() is AsReceived.NO_SCRIPT
+
+
+def test_only_who_switches_anonymization_off_is_asked() -> None:
+    on, off = make_receiver(anonymization=True), make_receiver(anonymization=False)
+    assert not ReceiverForm.edit(off, ReceiverRules()).gives_up_anonymization()
+    for form in (ReceiverForm.edit(on, ReceiverRules()), make_form()):
+        assert not form.gives_up_anonymization()
+        form.set("anonymization", False)
+        assert form.gives_up_anonymization()
 
 
 @pytest.mark.parametrize("name", SWITCH_FIELDS)
