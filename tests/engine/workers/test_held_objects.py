@@ -41,6 +41,8 @@ REVISION = 12
 CHUNK_BYTES = 100_000
 LARGE = bytes(range(256)) * 6_000
 BEHIND = dicom.Element(0xFFFCFFFC, "OB", NAME.encode())
+AGAIN = dicom.Element(0x00100010, "PN", NAME)
+PADDING = dicom.Element(0xFFFCFFFC, "OB", LARGE)
 JPEG = dicom.JPEG_BASELINE
 
 
@@ -138,6 +140,9 @@ OBJECTS = {
     "encapsulated, with something behind": (JPEG, dicom.fragments(LARGE, LARGE), (BEHIND,)),
     "small, encapsulated": (JPEG, dicom.fragments(b"1234", b"56"), ()),
     "encapsulated in one chunk": (JPEG, dicom.fragments(LARGE[:200_000]), (BEHIND,)),
+    "with a name once more behind": (EXPLICIT, native(LARGE[:200_000]), (AGAIN,)),
+    "encapsulated, a name once more": (JPEG, dicom.fragments(LARGE[:200_000]), (AGAIN,)),
+    "of short pixel data": (EXPLICIT, dicom.Element(dicom.PIXEL_DATA, "US", 7), (PADDING,)),
 }
 
 
