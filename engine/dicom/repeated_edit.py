@@ -44,7 +44,7 @@ MOST_BYTES: Final = 64 * 1024
 """Of a header that is edited so; the values of longer ones are read in another way."""
 _CHARACTER_SET: Final = 0x00080005
 _PIXEL_REPRESENTATION: Final = 0x00280103
-"""It decides how numbers in items are decoded that are sent as UN."""
+"""pydicom decodes it with every sequence that is stored, so that it is written anew."""
 _SCRIPTS: Final = 0x00120064
 """Every script is recorded there (De-identification Method Code Sequence)."""
 _SEQUENCES: Final = ("SQ", "UN")

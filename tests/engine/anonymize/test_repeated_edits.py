@@ -169,10 +169,7 @@ def test_two_elements_of_one_tag_hide_nothing(tmp_path: Path) -> None:
     assert edits.again(file_of(ordered(*elements, name))) is None
 
 
-IN_ITEM = (  # in Implicit VR, which tells no sign
-    b"\xfe\xff\x00\xe0\x0a\0\0\0\x28\x00\x06\x01\x02\0\0\0\x01\x80"
-)
-OF_UNKNOWN_VR = dicom.Element(0x00091140, "UN", IN_ITEM)
+PADDED = dicom.Element(0x00280103, "UI", "1 ")
 NO_SEQUENCE = replace(ONE_SEQUENCE, tag=0x00187000, vr="OB", undefined_length=True)
 LONG = dicom.Element(0x00187000, "OB", bytes(MOST_BYTES))
 CT, MR = dicom.CT_IMAGE_STORAGE, dicom.MR_IMAGE_STORAGE
@@ -203,10 +200,10 @@ DECIDING = {
     ),
     "there are two SOP classes": ("-(0010,0010)", image(), image(SOPClassUID=f"{CT}\\{MR}")),
     "there are two SOP instances": ("-(0010,0010)", image(), image(SOPInstanceUID="1.2\\1.3")),
-    "numbers in items may be signed": (
-        "*/(0008,1155) ?= subject",
-        ordered(*image(), OF_UNKNOWN_VR),
-        ordered(*image(PixelRepresentation=1), OF_UNKNOWN_VR),
+    "a sequence is decoded, and with it Pixel Representation": (
+        '*/(0008,1155) ?= "1.2"',
+        ordered(*image(), ONE_SEQUENCE),
+        ordered(*image(PixelRepresentation=None), ONE_SEQUENCE, PADDED),
     ),
     "a length is undefined": ("-(0010,0010)", image(), ordered(*image(), NO_SEQUENCE)),
     "a value is long": ("-(0010,0010)", image(), ordered(*image(), LONG)),
