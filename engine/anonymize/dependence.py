@@ -134,7 +134,8 @@ class _Search:
             raise _Uncertain
         if any(group & step.mask >> 16 == step.tag >> 16 for group in (0, _META_GROUP)):
             raise _Uncertain
-        self._has_sequences |= bool(before)
+        # A pattern looks into the sequences that it means, and fails if one can't be read.
+        self._has_sequences |= bool(before) or not step.exact
         return step
 
 

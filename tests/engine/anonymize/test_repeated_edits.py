@@ -205,6 +205,11 @@ DECIDING = {
         ordered(*image(), ONE_SEQUENCE),
         ordered(*image(PixelRepresentation=None), ONE_SEQUENCE, PADDED),
     ),
+    "a pattern means a sequence that can't be read": (
+        "-(0008,11@X)",
+        ordered(*image(), ONE_SEQUENCE),
+        ordered(*image(), replace(ONE_SEQUENCE, value=b"abcd")),
+    ),
     "a length is undefined": ("-(0010,0010)", image(), ordered(*image(), NO_SEQUENCE)),
     "a value is long": ("-(0010,0010)", image(), ordered(*image(), LONG)),
 }

@@ -135,6 +135,7 @@ OBJECTS = {
     "large": (EXPLICIT, native(LARGE), ()),
     "large, implicit": (dicom.IMPLICIT_VR_LITTLE_ENDIAN, native(LARGE), ()),
     "large, big endian": (dicom.EXPLICIT_VR_BIG_ENDIAN, native(LARGE), ()),
+    "large, a name once more": (dicom.IMPLICIT_VR_LITTLE_ENDIAN, native(LARGE), (AGAIN,)),
     "large, with something behind": (EXPLICIT, native(LARGE), (BEHIND,)),
     "large, encapsulated": (JPEG, dicom.fragments(LARGE[: 90_001 + 1], LARGE, LARGE[:4]), ()),
     "encapsulated, with something behind": (JPEG, dicom.fragments(LARGE, LARGE), (BEHIND,)),
