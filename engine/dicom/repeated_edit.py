@@ -15,12 +15,13 @@ from itertools import pairwise
 from struct import pack
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pydicom.dataelem import RawDataElement
+
 from engine.dicom.dataset import ElementIndexCache, IndexKey
 from engine.dicom.elements import (
     ITEM_STARTS,
     LAST_TAG,
     LONG_VRS,
-    UNDEFINED_LENGTH,
     encoding_of,
     value_at,
 )
@@ -47,7 +48,9 @@ _PIXEL_REPRESENTATION: Final = 0x00280103
 """pydicom decodes it with every sequence that is stored, so that it is written anew."""
 _SCRIPTS: Final = 0x00120064
 """Every script is recorded there (De-identification Method Code Sequence)."""
-_SEQUENCES: Final = ("SQ", "UN")
+_SEQUENCES: Final = frozenset(("SQ", "UN"))
+_MAY_BE_SEQUENCES: Final = LONG_VRS - _SEQUENCES
+_WHOLE_TAG: Final = 0xFFFFFFFF
 _UID: Final = re.compile(rb"([0-9.]{1,64})\0?")
 
 
@@ -74,7 +77,7 @@ class _Layout(NamedTuple):
     places: dict[int, tuple[int, int]]
     """Beginning and end of each element, by its tag."""
     nested: tuple[int, ...]
-    """Sequences, and what may be some by their heads."""
+    """Sequences, and what may be some by their VRs."""
     loose: tuple[int, ...]
     """Where values begin that are sequences if they begin as such."""
 
@@ -196,8 +199,11 @@ class RepeatedEdit:
         return data[place[0] + 4 : place[0] + 6] if self._encoding.explicit else b"there"
 
     def _steps_for(self, layout: _Layout) -> Iterator[tuple[int, int] | bytes | _Hashed]:
-        masks = self._dependence.removed
-        removed = {tag for tag in layout.tags for mask, bits in masks if tag & mask == bits}
+        removed: set[int] = set()
+        for mask, bits in self._dependence.removed:
+            # Most name one element, which need not be there.
+            tags = (bits,) if mask == _WHOLE_TAG else layout.tags
+            removed.update(tag for tag in tags if tag & mask == bits)
         end = layout.places[layout.tags[-1]][1]
         copied = 0
         for tag in sorted({*self._made, *self._hashed, *removed}):
@@ -298,17 +304,13 @@ def _layout_of(data: bytes, found: Index, syntax: str) -> _Layout | None:
         walk.skip(pixels, encoding)
     # After that walk all are known to be in order, each once, without gaps.
     tags = tuple(map(encoding.key, found.starts))
+    if not all(tag & 0xFFFF for tag in tags):
+        return None
     places = dict(zip(tags, pairwise((*found.starts.values(), len(data))), strict=True))
-    nested, loose = [], []
-    for tag, (start, _) in places.items():
-        if not tag & 0xFFFF:
-            return None
-        vr, value, length = value_at(data, start, encoding)
-        if vr in _SEQUENCES or length == UNDEFINED_LENGTH:
-            nested.append(tag)
-        elif vr in LONG_VRS:
-            loose.append(value)
-    return _Layout(tags, places, tuple(nested), tuple(loose))
+    taken = [element for element in elements.values() if isinstance(element, RawDataElement)]
+    nested = tuple(int(each.tag) for each in taken if each.VR in _SEQUENCES)
+    loose = tuple(each.value_tell for each in taken if each.VR in _MAY_BE_SEQUENCES)
+    return _Layout(tags, places, nested, loose)
 
 
 def _element(data: bytes, layout: _Layout, tag: int) -> bytes:

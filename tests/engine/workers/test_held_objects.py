@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.intake.pipeline import ObjectOutcome
+    from engine.storage.incoming import Published
     from engine.workers.scripts import ScriptJob, ScriptResult
 
     Scripted = Callable[..., Bench]
@@ -297,7 +298,14 @@ def test_later_objects_of_a_series_wait_for_no_script_and_are_what_it_makes_of_t
     places = replace(bench.pipeline._places, durability=Durability.NONE)
     monkeypatch.setattr(bench.pipeline, "_places", places)
     source = bench.begin().arrival.source
-    at_once, on_disk_early, expected = [], [], []
+    at_once, on_disk_early, expected, could_be_done_again = [], [], [], []
+    publish = bench.pipeline._publish
+
+    def publish_noting(*arguments: Any) -> Published:
+        could_be_done_again.append(source.may_not_wait)
+        return publish(*arguments)
+
+    monkeypatch.setattr(bench.pipeline, "_publish", publish_noting)
     # The script has not run for the labels of the last one. What goes from the one before is longer
     # than in the others, so that its pixel data are not where they must be.
     for number, label in enumerate(["S1", "S1", "S1", "S1  (a note)", "S2"]):
@@ -325,6 +333,8 @@ def test_later_objects_of_a_series_wait_for_no_script_and_are_what_it_makes_of_t
             expected.append(as_a_whole(tmp_path, bench, data_set, syntax, statements, uid))
     assert on_disk_early == [0, 1, 1, 1, 1]
     assert at_once == [False, True, True, True, False]
+    # Else an object whose edit is done could be edited once more by another thread.
+    assert could_be_done_again == [False] * 5
     stored = [file.read_bytes() for file in bench.files()]
     assert sorted(expected) == sorted(file for file in stored if b"S2" not in file)
     assert (len(stored), bench.parts()) == (5, [])
