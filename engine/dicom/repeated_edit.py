@@ -138,8 +138,7 @@ class RepeatedEdit:
             *(_CHARACTER_SET, _PIXEL_REPRESENTATION, SOP_CLASS_UID),
         ):
             self._same[tag] = _element(before, layout, tag)
-        is_text_same = _element(after, result, _CHARACTER_SET) == self._same[_CHARACTER_SET]
-        return is_text_same and self.apply(before, layout) == after
+        return self.apply(before, layout) == after
 
     def apply(self, data: bytes, layout: _Layout) -> bytes | None:
         """Return an edited data set; None if it must be edited by the scripts."""
