@@ -74,11 +74,9 @@ class _Search:
                 self._read.update(map(_root, _paths(statement)))
             else:
                 hashes.append(hashed)
-        # A hash can be made anew only if no other statement writes to either element.
-        for target, source in hashes.copy():
-            if written.count(target) > 1 or written.count(source) > (source == target):
-                hashes.remove((target, source))
-                self._read.add(source)
+        while doubtful := [each for each in hashes if self._is_doubtful(*each, written)]:
+            hashes = [each for each in hashes if each not in doubtful]
+            self._read.update(source for _, source in doubtful)
         return Dependence(
             frozenset(self._read),
             frozenset(self._changed),
@@ -86,6 +84,13 @@ class _Search:
             tuple(hashes),
             self._has_sequences,
         )
+
+    def _is_doubtful(self, target: int, source: int, written: list[int | None]) -> bool:
+        """Tell whether another statement writes to or removes a hash or its UID, or reads it."""
+        is_removed = any(t & mask == bits for mask, bits in self._removed for t in (target, source))
+        others = written.count(target) > 1 or written.count(source) > (source == target)
+        # What is made of a hash depends on its UID.
+        return is_removed or others or (target in self._read and source not in self._read)
 
     def _change(self, statement: Statement, *, always: bool) -> None:
         match statement:
@@ -129,7 +134,8 @@ class _Search:
             raise _Uncertain
         if any(group & step.mask >> 16 == step.tag >> 16 for group in (0, _META_GROUP)):
             raise _Uncertain
-        self._has_sequences |= bool(before)
+        # A pattern looks into the sequences that it means, and fails if one can't be read.
+        self._has_sequences |= bool(before) or not step.exact
         return step
 
 
@@ -175,8 +181,8 @@ def _hash(statement: Statement) -> tuple[int, int] | None:
     """Return target and source of ``(gggg,eeee) := hashUID[(gggg,eeee)]``."""
     match statement:
         case syntax.Assign(path, syntax.Call("hashUID", (syntax.PathValue(source),))):
-            target, wanted = path.root_tag, source.root_tag
-            if target is not None and wanted is not None and _is_uid(target) and _is_uid(wanted):
+            target, wanted = _root(path), _root(source)
+            if _is_uid(target) and _is_uid(wanted):
                 return target, wanted
         case _:
             pass
@@ -184,10 +190,7 @@ def _hash(statement: Statement) -> tuple[int, int] | None:
 
 
 def _is_uid(tag: int) -> bool:
-    try:
-        return dictionary_VR(tag) == "UI"
-    except KeyError:
-        return False
+    return dictionary_VR(tag) == "UI"
 
 
 def _written(statement: Statement) -> int | None:

@@ -11,23 +11,23 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import pairwise
 from struct import pack
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pydicom.dataelem import RawDataElement
+
 from engine.dicom.dataset import ElementIndexCache, IndexKey
 from engine.dicom.elements import (
-    IMPLICIT_LITTLE,
     ITEM_STARTS,
     LAST_TAG,
     LONG_VRS,
-    MAX_ELEMENTS,
-    UNDEFINED_LENGTH,
     encoding_of,
-    skip_items,
     value_at,
 )
-from engine.dicom.header import SOP_INSTANCE_UID
+from engine.dicom.header import SOP_CLASS_UID, SOP_INSTANCE_UID
 from engine.dicom.part10 import body_offset_in, with_instance
+from engine.dicom.raw_elements import RawWalk
 from engine.dicom.uid_hash import hash_uid
 from engine.errors import UnreadableObject
 
@@ -35,17 +35,22 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
     from engine.dicom.elements import Encoding, Index
+    from engine.dicom.raw_elements import Elements
 
 MOST_EDITS: Final = 16
 """Of one association: series, kinds of objects and labels that it may mix."""
 MOST_LESSONS: Final = 3
 """So often an edit is learned anew without use in between; then it is not worth it."""
 MOST_BYTES: Final = 64 * 1024
-"""Of a header from which an edit is learned."""
+"""Of a header that is edited so; the values of longer ones are read in another way."""
 _CHARACTER_SET: Final = 0x00080005
+_PIXEL_REPRESENTATION: Final = 0x00280103
+"""pydicom decodes it with every sequence that is stored, so that it is written anew."""
 _SCRIPTS: Final = 0x00120064
 """Every script is recorded there (De-identification Method Code Sequence)."""
-_SEQUENCES: Final = ("SQ", "UN")
+_SEQUENCES: Final = frozenset(("SQ", "UN"))
+_MAY_BE_SEQUENCES: Final = LONG_VRS - _SEQUENCES
+_WHOLE_TAG: Final = 0xFFFFFFFF
 _UID: Final = re.compile(rb"([0-9.]{1,64})\0?")
 
 
@@ -72,7 +77,7 @@ class _Layout(NamedTuple):
     places: dict[int, tuple[int, int]]
     """Beginning and end of each element, by its tag."""
     nested: tuple[int, ...]
-    """Sequences, and what may be some by their heads."""
+    """Sequences, and what may be some by their VRs."""
     loose: tuple[int, ...]
     """Where values begin that are sequences if they begin as such."""
 
@@ -127,10 +132,13 @@ class RepeatedEdit:
             # Perhaps it was left, perhaps the same was written: right for the same element only.
             if was == self._made[tag]:
                 self._same[tag] = was
-        for tag in (*depends.read, *self._nested, _CHARACTER_SET, _SCRIPTS):
+        # A SOP class that is not written as in the file meta is written there, too.
+        for tag in (
+            *(*depends.read, *self._nested, _SCRIPTS),
+            *(_CHARACTER_SET, _PIXEL_REPRESENTATION, SOP_CLASS_UID),
+        ):
             self._same[tag] = _element(before, layout, tag)
-        is_text_same = _element(after, result, _CHARACTER_SET) == self._same[_CHARACTER_SET]
-        return is_text_same and self.apply(before, layout) == after
+        return self.apply(before, layout) == after
 
     def apply(self, data: bytes, layout: _Layout) -> bytes | None:
         """Return an edited data set; None if it must be edited by the scripts."""
@@ -141,6 +149,9 @@ class RepeatedEdit:
             self._layout, self._steps = layout, tuple(self._steps_for(layout))
         if any(_element(data, layout, tag) != content for tag, content in self._same.items()):
             return None
+        # One that is no plain UID is written to the file meta.
+        if not self._uid(data, layout, SOP_INSTANCE_UID):
+            return None
         loose = layout.loose if self._dependence.has_sequences else ()
         if any(data[at : at + 4] in ITEM_STARTS for at in loose):
             return None
@@ -149,9 +160,10 @@ class RepeatedEdit:
             if isinstance(step, bytes):
                 made.append(step)
             elif isinstance(step, _Hashed):
-                uid = self._hashed_uid(data, layout, step.target)
-                if not uid:
+                source = self._uid(data, layout, self._hashed[step.target])
+                if not source:
                     return None
+                uid = hash_uid(source)
                 if step.target == SOP_INSTANCE_UID:
                     self.instance = uid
                 made.append(step.head + _uid_value(uid, self._encoding))
@@ -159,14 +171,14 @@ class RepeatedEdit:
                 made.append(data[step[0] : step[1]])
         return b"".join(made)
 
-    def _hashed_uid(self, data: bytes, layout: _Layout, target: int) -> str:
-        """Return the UID that an element gets by hashing; empty if that is not certain."""
-        place = layout.places.get(self._hashed[target])
+    def _uid(self, data: bytes, layout: _Layout, tag: int) -> str:
+        """Return a UID as scripts read it; empty if it is not there, or not one UID."""
+        place = layout.places.get(tag)
         if place is None:
             return ""
         vr, value, _ = value_at(data, place[0], self._encoding)
         found = _UID.fullmatch(data, value, place[1]) if vr in ("", "UI") else None
-        return hash_uid(found[1].decode("ascii")) if found else ""
+        return found[1].decode("ascii") if found else ""
 
     @property
     def is_of_one_instance(self) -> bool:
@@ -186,8 +198,11 @@ class RepeatedEdit:
         return data[place[0] + 4 : place[0] + 6] if self._encoding.explicit else b"there"
 
     def _steps_for(self, layout: _Layout) -> Iterator[tuple[int, int] | bytes | _Hashed]:
-        masks = self._dependence.removed
-        removed = {tag for tag in layout.tags for mask, bits in masks if tag & mask == bits}
+        removed: set[int] = set()
+        for mask, bits in self._dependence.removed:
+            # Most name one element, which need not be there.
+            tags = (bits,) if mask == _WHOLE_TAG else layout.tags
+            removed.update(tag for tag in tags if tag & mask == bits)
         end = layout.places[layout.tags[-1]][1]
         copied = 0
         for tag in sorted({*self._made, *self._hashed, *removed}):
@@ -229,7 +244,7 @@ class EditMemory:
             syntax: its transfer syntax.
         """
         edit = self._edits.get(key)
-        if edit is None:
+        if edit is None or len(file) > MOST_BYTES:
             return None
         data = file[begin:]
         layout = self._layout(data, syntax)
@@ -269,37 +284,32 @@ class EditMemory:
             found = self._layouts.index(data, IndexKey(syntax, LAST_TAG, len(data), None))
             # An equal layout is the same index: then it was looked at already.
             if found is not self._last[0]:
-                self._last = found, _layout_of(data, found, encoding_of(syntax))
+                self._last = found, _layout_of(data, found, syntax)
             return self._last[1]
         except UnreadableObject:
             return None
 
 
-def _layout_of(data: bytes, found: Index, encoding: Encoding) -> _Layout | None:
-    """Return where elements are; None if they are not in order, or not all in a known form."""
-    places: dict[int, tuple[int, int]] = {}
-    nested, loose = [], []
-    end, last = 0, -1
-    for key, start in found.starts.items():
-        tag = encoding.key(key)
-        # Else another element of the same tag could hide in what is copied with the one before.
-        # Group lengths (PS3.5 7.2) are left out by the scripts' writer.
-        if start != end or not last < tag <= LAST_TAG or not tag & 0xFFFF or key in found.odd:
-            return None
-        vr, value, length = value_at(data, start, encoding)
-        if length == UNDEFINED_LENGTH:
-            inner = IMPLICIT_LITTLE if vr == "UN" else encoding
-            end, _ = skip_items(data, value, tag, inner, MAX_ELEMENTS)
-        else:
-            end = value + length
-        if vr in _SEQUENCES or length == UNDEFINED_LENGTH:
-            nested.append(tag)
-        elif vr in LONG_VRS:
-            loose.append(value)
-        places[tag], last = (start, end), tag
-    if end != len(data):
+def _layout_of(data: bytes, found: Index, syntax: str) -> _Layout | None:
+    """Return where elements are; None if a group length is there, which is not written (PS3.5 7.2).
+
+    Raises:
+        UnreadableObject: if scripts could not read the data set by one walk, and so copy elements.
+    """
+    walk = RawWalk.of_bytes(data)
+    encoding = walk.encoding(syntax)
+    elements: Elements = {}
+    while (pixels := walk.take(elements, encoding)) is not None:
+        walk.skip(pixels, encoding)
+    # After that walk all are known to be in order, each once, without gaps.
+    tags = tuple(map(encoding.key, found.starts))
+    if not all(tag & 0xFFFF for tag in tags):
         return None
-    return _Layout(tuple(places), places, tuple(nested), tuple(loose))
+    places = dict(zip(tags, pairwise((*found.starts.values(), len(data))), strict=True))
+    taken = [element for element in elements.values() if isinstance(element, RawDataElement)]
+    nested = tuple(int(each.tag) for each in taken if each.VR in _SEQUENCES)
+    loose = tuple(each.value_tell for each in taken if each.VR in _MAY_BE_SEQUENCES)
+    return _Layout(tags, places, nested, loose)
 
 
 def _element(data: bytes, layout: _Layout, tag: int) -> bytes:

@@ -284,6 +284,8 @@ class Pipeline:
         # Before the search for duplicates: stored objects were anonymized, so only the anonymized
         # object can be compared with them.
         part = self._anonymized(incoming, identity, receiver_policy, directly=directly)
+        # From here on the object is edited, and can't be stored anew by another thread.
+        source.may_not_wait = False
         filed = self._known_session(series.key, directly=directly)
         # `known_place` holds the session, before copies are looked up in it: it must not move
         # between that look and the publishing. It is noted here for the release.

@@ -14,7 +14,7 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.dicom.dataset import ElementIndexCache, IndexKey
-from engine.dicom.elements import encoding_of
+from engine.dicom.elements import encoding_of, index
 from engine.dicom.part10 import body_offset_in
 from engine.errors import UnreadableObject
 from engine.host.kernel_copy import copy_bytes
@@ -264,10 +264,13 @@ class HeldPart(PartFile):
         tail = source.empty + source.behind
         if content.endswith(tail):  # as most scripts leave it
             return len(content) - len(tail)
-        pixels = pixels_in(content, body, self._required_encoding, len(content) - body)
-        if pixels is None or not content.startswith(source.empty, pixels.element):
-            return None
-        return pixels.element
+        # All of it is looked at, for "not there" would lose the pixel data.
+        encoding = self._required_encoding
+        key, _ = encoding.key_and_length(source.head, 0)
+        place = index(content[body:], encoding, LAST_TAG, to_end=True).starts.get(key)
+        if place is not None and not content.startswith(source.empty, body + place):
+            raise UnreadableObject("the head of its pixel data is another one")
+        return None if place is None else body + place
 
     def _look(self) -> None:
         """Let the pixel data go to the disk, now that there is much of them."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.dicom.elements import (
     LONG_HEAD_BYTES,
+    LONG_VRS,
     PIXEL_VRS,
     UNDEFINED_LENGTH,
     index,
@@ -93,13 +94,16 @@ def pixels_in(
 
 def place_in(found: Index, data: Buffer, body_offset: int, encoding: Encoding) -> PixelData | None:
     """Return where the pixel data are by what a walk has found in the beginning of a data set."""
-    # The walk ends behind the group of pixel data, so that they are last if they are there.
+    # The walk ends behind the group of pixel data, so that they are last if they are there. If they
+    # are not, an element stands out of order or once more, perhaps behind them: it must be edited.
     key = next(reversed(found.starts), 0)
     start = found.starts.get(key, 0)
     is_there = encoding.key(key) in PIXEL_VRS and key not in found.odd
-    if not is_there or start + LONG_HEAD_BYTES > len(data):
+    if not is_there or start < max(found.starts.values()) or start + LONG_HEAD_BYTES > len(data):
         return None
-    _, value, length = value_at(data, start, encoding)
+    vr, value, length = value_at(data, start, encoding)
+    if vr and vr not in LONG_VRS:
+        return None
     end = None if length == UNDEFINED_LENGTH else body_offset + value + length
     if end is None and not found.inside_fragments:
         end = body_offset + found.end

@@ -123,7 +123,7 @@ class Disclosure(Widget, can_focus=True):
         self.post_message(self.Toggled(not self.opened))
 
 
-ROUTING_HINT = "may place objects unexpectedly; tab to the preview, ←→ try them"
+ROUTING_HINT = "may misplace objects; tab to the preview, ←→ try more"
 LINES_HINT = "one per line: AE title, address, network or AE@address"
 
 

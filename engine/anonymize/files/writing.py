@@ -163,9 +163,10 @@ def write_object(ds: Dataset, target: int, *, read_as: UID) -> None:
         else:
             _write_meta(ds, output.buffer)
             _write_data_set(ds, output, syntax, read_as)
-    except OSError:
-        raise
     except (StatementFailure, *UNREADABLE) as error:
+        # pydicom raises OSError, too, but without a number, for values that don't fit.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         detail = f"the edited object can't be encoded ({type(error).__name__})"
         raise UneditableFile(detail, "see what the script writes to this element") from error
     output.flush()

@@ -11,7 +11,8 @@ import pytest
 from engine.anonymize import Script, edit_file
 from engine.anonymize.dependence import dependence_of
 from engine.dicom.part10 import FileMeta, body_offset_in
-from engine.dicom.repeated_edit import MOST_LESSONS, EditMemory
+from engine.dicom.repeated_edit import MOST_BYTES, MOST_LESSONS, EditMemory
+from engine.dicom.uid_hash import hash_uid
 from tests import dicom
 from tests.bench.receivers import SCRIPT_OF_20_EDITS
 
@@ -52,8 +53,9 @@ def scripts_of(*texts: str) -> list[Script]:
 
 
 def file_of(elements: list[Element], syntax: str = EXPLICIT) -> bytes:
-    uid = next((e.value for e in elements if e.tag == 0x00080018), "1.2.3")
-    meta = FileMeta(dicom.CT_IMAGE_STORAGE, syntax, "CT", "XNAT").preamble(str(uid))
+    """Return an object as it arrives, with the first value of its UIDs in the file meta."""
+    values = {e.tag: str(e.value).partition("\\")[0].strip() for e in elements}
+    meta = FileMeta(values[0x00080016], syntax, "CT", "XNAT").preamble(values[0x00080018])
     return meta + dicom.encode(elements, syntax)
 
 
@@ -84,6 +86,10 @@ class Edits:
 
 def image(**values: object) -> list[Element]:
     return [*dicom.image_elements(**values), dicom.Element(dicom.PIXEL_DATA, "OW", b"")]
+
+
+def ordered(*elements: Element) -> list[Element]:
+    return sorted(elements, key=lambda e: e.tag)
 
 
 def altered(elements: list[Element], chance: random.Random) -> list[Element]:
@@ -124,8 +130,7 @@ def test_what_is_done_again_is_what_the_scripts_would_do(tmp_path: Path, name: s
     for syntax in dicom.UNCOMPRESSED:
         edits = Edits(tmp_path, SCRIPTS[name], syntax=syntax)
         chance = random.Random(name + syntax)
-        for first in (image(PatientComments="note"), [*image(), ONE_SEQUENCE]):
-            first = sorted(first, key=lambda e: e.tag)
+        for first in (image(PatientComments="note"), ordered(*image(), ONE_SEQUENCE)):
             if edits.depends is None:
                 break
             edits.memory = EditMemory()
@@ -161,7 +166,64 @@ def test_two_elements_of_one_tag_hide_nothing(tmp_path: Path) -> None:
     elements = image()
     name = next(e for e in elements if e.tag == 0x00100010)
     assert edits.again(file_of(elements)) is not None
-    assert edits.again(file_of(sorted([*elements, name], key=lambda e: e.tag))) is None
+    assert edits.again(file_of(ordered(*elements, name))) is None
+
+
+PADDED = dicom.Element(0x00280103, "UI", "1 ")
+NO_SEQUENCE = replace(ONE_SEQUENCE, tag=0x00187000, vr="OB", undefined_length=True)
+LONG = dicom.Element(0x00187000, "OB", bytes(MOST_BYTES))
+CT, MR = dicom.CT_IMAGE_STORAGE, dicom.MR_IMAGE_STORAGE
+ONE, TWO = {"SOPInstanceUID": "1.2.77.1"}, {"SOPInstanceUID": "1.2.77.2"}
+FRAME = {"FrameOfReferenceUID": "1.2.78"}
+HASHED = {"FrameOfReferenceUID": hash_uid("1.2.79"), "StudyInstanceUID": "1.2.79"}
+UID = "(0020,0052)"
+DECIDING = {
+    "a hash is hashed": (
+        f"{UID} := hashUID[(0008,0018)]\n(0020,9164) := hashUID[{UID}]",
+        image(**ONE, **FRAME),
+        image(**TWO, **FRAME),
+    ),
+    "a UID goes before it is hashed": (
+        f"-(0020,000#)\n{UID} := hashUID[(0020,000D)]",
+        image(**HASHED),
+        image(**(HASHED | FRAME)),
+    ),
+    "a UID of the file meta is hashed": (
+        "(0020,9164) := hashUID[(0002,0003)]",
+        image(**ONE),
+        image(**TWO),
+    ),
+    "a SOP class is written": (
+        f'(0008,0016) := "{CT}"',
+        image(SOPClassUID=f"{CT} "),
+        image(SOPClassUID=MR),
+    ),
+    "there are two SOP classes": ("-(0010,0010)", image(), image(SOPClassUID=f"{CT}\\{MR}")),
+    "there are two SOP instances": ("-(0010,0010)", image(), image(SOPInstanceUID="1.2\\1.3")),
+    "a sequence is decoded, and with it Pixel Representation": (
+        '*/(0008,1155) ?= "1.2"',
+        ordered(*image(), ONE_SEQUENCE),
+        ordered(*image(PixelRepresentation=None), ONE_SEQUENCE, PADDED),
+    ),
+    "a pattern means a sequence that can't be read": (
+        "-(0008,11@X)",
+        ordered(*image(), ONE_SEQUENCE),
+        ordered(*image(), replace(ONE_SEQUENCE, value=b"abcd")),
+    ),
+    "a length is undefined": ("-(0010,0010)", image(), ordered(*image(), NO_SEQUENCE)),
+    "a value is long": ("-(0010,0010)", image(), ordered(*image(), LONG)),
+}
+
+
+@pytest.mark.parametrize("name", DECIDING)
+def test_an_object_that_differs_in_what_decides_is_edited_by_the_scripts(
+    tmp_path: Path, name: str
+) -> None:
+    text, first, later = DECIDING[name]
+    edits = Edits(tmp_path, text)
+    if edits.depends is not None:
+        edits.learn(file_of(first))
+        assert edits.again(file_of(later)) is None
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.intake.pipeline import ObjectOutcome
+    from engine.storage.incoming import Published
     from engine.workers.scripts import ScriptJob, ScriptResult
 
     Scripted = Callable[..., Bench]
@@ -41,6 +42,8 @@ REVISION = 12
 CHUNK_BYTES = 100_000
 LARGE = bytes(range(256)) * 6_000
 BEHIND = dicom.Element(0xFFFCFFFC, "OB", NAME.encode())
+AGAIN = dicom.Element(0x00100010, "PN", NAME)
+PADDING = dicom.Element(0xFFFCFFFC, "OB", LARGE)
 JPEG = dicom.JPEG_BASELINE
 
 
@@ -133,11 +136,15 @@ OBJECTS = {
     "large": (EXPLICIT, native(LARGE), ()),
     "large, implicit": (dicom.IMPLICIT_VR_LITTLE_ENDIAN, native(LARGE), ()),
     "large, big endian": (dicom.EXPLICIT_VR_BIG_ENDIAN, native(LARGE), ()),
+    "large, a name once more": (dicom.IMPLICIT_VR_LITTLE_ENDIAN, native(LARGE), (AGAIN,)),
     "large, with something behind": (EXPLICIT, native(LARGE), (BEHIND,)),
     "large, encapsulated": (JPEG, dicom.fragments(LARGE[: 90_001 + 1], LARGE, LARGE[:4]), ()),
     "encapsulated, with something behind": (JPEG, dicom.fragments(LARGE, LARGE), (BEHIND,)),
     "small, encapsulated": (JPEG, dicom.fragments(b"1234", b"56"), ()),
     "encapsulated in one chunk": (JPEG, dicom.fragments(LARGE[:200_000]), (BEHIND,)),
+    "with a name once more behind": (EXPLICIT, native(LARGE[:200_000]), (AGAIN,)),
+    "encapsulated, a name once more": (JPEG, dicom.fragments(LARGE[:200_000]), (AGAIN,)),
+    "of short pixel data": (EXPLICIT, dicom.Element(dicom.PIXEL_DATA, "US", 7), (PADDING,)),
 }
 
 
@@ -291,7 +298,14 @@ def test_later_objects_of_a_series_wait_for_no_script_and_are_what_it_makes_of_t
     places = replace(bench.pipeline._places, durability=Durability.NONE)
     monkeypatch.setattr(bench.pipeline, "_places", places)
     source = bench.begin().arrival.source
-    at_once, on_disk_early, expected = [], [], []
+    at_once, on_disk_early, expected, could_be_done_again = [], [], [], []
+    publish = bench.pipeline._publish
+
+    def publish_noting(*arguments: Any) -> Published:
+        could_be_done_again.append(source.may_not_wait)
+        return publish(*arguments)
+
+    monkeypatch.setattr(bench.pipeline, "_publish", publish_noting)
     # The script has not run for the labels of the last one. What goes from the one before is longer
     # than in the others, so that its pixel data are not where they must be.
     for number, label in enumerate(["S1", "S1", "S1", "S1  (a note)", "S2"]):
@@ -319,6 +333,8 @@ def test_later_objects_of_a_series_wait_for_no_script_and_are_what_it_makes_of_t
             expected.append(as_a_whole(tmp_path, bench, data_set, syntax, statements, uid))
     assert on_disk_early == [0, 1, 1, 1, 1]
     assert at_once == [False, True, True, True, False]
+    # Else an object whose edit is done could be edited once more by another thread.
+    assert could_be_done_again == [False] * 5
     stored = [file.read_bytes() for file in bench.files()]
     assert sorted(expected) == sorted(file for file in stored if b"S2" not in file)
     assert (len(stored), bench.parts()) == (5, [])

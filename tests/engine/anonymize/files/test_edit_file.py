@@ -199,6 +199,20 @@ def test_scripts_run_in_order_and_are_recorded_at_the_end(tmp_path: Path) -> Non
     assert (ds.PatientIdentityRemoved, ds.DeidentificationMethod) == ("YES", "site script")
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_numbers_that_pydicom_can_not_write_are_no_fault_of_the_disk(tmp_path: Path) -> None:
+    syntax = dicom.IMPLICIT_VR_LITTLE_ENDIAN
+    item = [
+        dicom.element("PixelRepresentation", 1),
+        dicom.Element(0x00281101, "SS", struct.pack("<3h", -32767, -32768, 16)),
+    ]
+    elements = [*dicom.image_elements(), dicom.Element(0x00081140, "SQ", [item])]
+    encoded = dicom.encode(sorted(elements, key=lambda e: e.tag), syntax)
+    (tmp_path / "in.dcm").write_bytes(part10(encoded, syntax))
+    with pytest.raises(UneditableFile, match="can't be encoded"):
+        edit_file(tmp_path / "in.dcm", tmp_path / "out.dcm", [script('(0010,0010) := "山田"')], {})
+
+
 def test_an_object_that_can_not_be_marked_is_refused_in_words(tmp_path: Path) -> None:
     elements = [
         *dicom.image_elements(),
