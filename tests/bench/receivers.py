@@ -22,7 +22,7 @@ from engine.host.clock import SystemClock
 from engine.model.anonymization import SiteScript
 from engine.model.project import Project
 from engine.model.site import SiteSettings
-from engine.settings import EngineSettings
+from engine.settings import usual_receiving_processes
 from tests.bench.disk_limit import DiskLimit
 from tests.bench.processes import Failed, process
 from tests.bench.sender import LOOPBACK
@@ -331,7 +331,7 @@ class Sink(_Peer):
 
 def receiving_processes(wanted: int | None) -> int:
     """Return how many processes of dicomdock receive; None stands for the engine's default."""
-    return EngineSettings(Path()).receiving_processes if wanted is None else wanted
+    return usual_receiving_processes() if wanted is None else wanted
 
 
 def compared(durability: str, processes: int | None = None) -> list[ReceiverKind]:

@@ -23,7 +23,7 @@ from engine.identification.sources import Routing
 from engine.model.identity import Source
 from engine.model.project import Project, ProjectRegistry
 from engine.model.routing import SiteRouting
-from engine.settings import EngineSettings
+from engine.settings import usual_receiving_processes
 from tests.bench import estimate
 from tests.bench.anonymizing import (
     STATEMENTS,
@@ -323,7 +323,7 @@ def test_the_number_of_receiving_processes_is_passed_on_and_shown(tmp_path: Path
     assert several.version().endswith("3 receiving processes")
     command = usual.command(tmp_path / "usual", 11112)
     assert not any(word.startswith("--receiving") for word in command)
-    default = EngineSettings(tmp_path).receiving_processes
+    default = usual_receiving_processes()
     assert usual.version().endswith(f"{default} receiving processes")
 
 
