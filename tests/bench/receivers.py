@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,8 @@ from engine.host.clock import SystemClock
 from engine.model.anonymization import SiteScript
 from engine.model.project import Project
 from engine.model.site import SiteSettings
-from engine.settings import usual_receiving_processes
+from engine.remote.client import RemoteEngine
+from engine.settings import EngineSettings, usual_receiving_processes
 from tests.bench.disk_limit import DiskLimit
 from tests.bench.processes import Failed, process
 from tests.bench.sender import LOOPBACK
@@ -58,6 +60,8 @@ SCRIPT_OF_20_EDITS = """version "6.6"
 "Unassigned" != project ? (0008,1030) := project
 """
 """UIDs hashed, persons and devices removed, labels set: the frequent shape."""
+_START_SECONDS = 30.0
+_LOOK_SECONDS = 0.05
 _SINK = Path(__file__).with_name("sink.c")
 FLUSHING_ONLY = ("sink", "disk-limit")
 """Those that always flush, so they take part with durability `full` only, unless they are named."""
@@ -141,6 +145,8 @@ class Dicomdock:
             processes: how many receive; None for the default of the engine.
         """
         self._processes = processes
+        self._data = Path()
+        """The data directory of the last engine."""
         self._script = script
         self._durability = durability
         self._rules = {f"{of}_routing": rules for of in ("project", "subject", "session")}
@@ -154,7 +160,7 @@ class Dicomdock:
 
     def command(self, folder: Path, port: int) -> Sequence[str]:
         """Write the configuration and return how the engine starts."""
-        data = folder / "data"
+        data = self._data = folder / "data"
         routing = {"routing_enabled": True, **self._rules} if any(self._rules.values()) else {}
         receivers = [make_receiver(CALLED, port + n, **routing) for n in range(self._ports)]
         configure(data, *receivers, projects=(Project.parse({"id": PROJECT}),))
@@ -179,8 +185,20 @@ class Dicomdock:
         return [*engine, "--durability", self._durability, *processes]
 
     def wait_until_listening(self, started: Process, port: int) -> None:
-        """Return when each of its receivers has said that it listens."""
+        """Return when each of its receivers listens, and all its processes have started.
+
+        The ports open before that; what a start costs is measured elsewhere.
+
+        Raises:
+            Failed: if its processes do not start in time.
+        """
         started.wait_for_lines("listening", self._ports)
+        wanted, until = receiving_processes(self._processes), time.monotonic() + _START_SECONDS
+        with closing(RemoteEngine(EngineSettings(self._data).control_file)) as engine:
+            while len(engine.view.snapshot().processes) < wanted:
+                if time.monotonic() >= until:
+                    raise Failed(f"its {wanted} receiving processes did not start")
+                time.sleep(_LOOK_SECONDS)
 
     def stored(self, folder: Path) -> int:
         """Count the files; the index must have a row for each, and a session for each row.
