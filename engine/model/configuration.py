@@ -86,7 +86,7 @@ class Configuration:
     @property
     def has_anonymization(self) -> bool:
         """Whether anything is done to the objects of receivers that want them anonymized."""
-        return self.site.anonymization is not None or bool(self.projects.anonymizations)
+        return has_anonymization(self.site, self.projects)
 
     @property
     def anonymizes(self) -> bool:
@@ -105,6 +105,16 @@ class Parsed:
 
     raw: Mapping[str, object]
     configuration: Configuration
+
+
+def has_anonymization(site: SiteSettings, projects: ProjectRegistry | None) -> bool:
+    """Tell whether the site or any project has a script or profile that runs.
+
+    Args:
+        site: the site's settings.
+        projects: the projects; None if they are not known.
+    """
+    return site.anonymization is not None or bool(projects and projects.anonymizations)
 
 
 def parse_configuration(raw: Mapping[str, object], earlier: Parsed | None = None) -> Configuration:

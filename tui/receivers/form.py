@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import InvalidReceiver
 from engine.model.anonymization import AsReceived, stored_as_received
+from engine.model.configuration import has_anonymization
 from engine.model.limits import RECEIVER_LIMITS
 from engine.model.plugins import DEFAULT_IDENTIFIER
 from engine.model.receiver import (
@@ -432,8 +433,7 @@ class ReceiverForm:
 
     def as_received(self) -> AsReceived | None:
         """Return why objects would be stored with all that identifies patients, if they would."""
-        projects, site = self.rules.projects, self.rules.site
-        in_force = site.anonymization is not None or bool(projects and projects.anonymizations)
+        in_force = has_anonymization(self.rules.site, self.rules.projects)
         return stored_as_received(wanted=self.is_on("anonymization"), in_force=in_force)
 
     def gives_up_anonymization(self) -> bool:
