@@ -89,7 +89,7 @@ class EngineError(Exception):
 
     title = "Something went wrong"
     exit_code = 1
-    """Of a command that fails with it; the README lists all of them."""
+    """Of a command that fails with it; `docs/reference/errors.md` lists all of them."""
 
     def __init__(self, detail: str, remedy: str = "") -> None:
         super().__init__(detail)

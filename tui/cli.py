@@ -81,6 +81,11 @@ class NoTerminal(EngineError):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, or open the console, and return the exit code."""
+    return run(console_parser(), argv)
+
+
+def console_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole program: the engine's commands, the console and the demo."""
     parser, commands = build_parser("dicomdock")
     parser.description = "A DICOM receiving dock. Without a command it opens the console."
     often = "how often the console looks, per second (default: 4)"
@@ -102,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo.add_argument("--refresh", default=argparse.SUPPRESS, **rate)
     _add_look_options(demo, default=argparse.SUPPRESS)
     demo.set_defaults(run=_demo, as_caller=True)
-    return run(parser, argv)
+    return parser
 
 
 def _add_look_options(parser: argparse.ArgumentParser, *, default: str | None) -> None:

@@ -21,10 +21,13 @@ class Limits:
     associations: int = 200
     """Open at once, over all receivers."""
     associations_per_receiver: int = 50
+    """Open at once, at one receiver."""
     associations_per_address: int = 20
+    """Open at once, of one address; a /64 of IPv6 counts as one."""
     associations_per_calling_ae_title: int = 20
+    """Open at once, of one calling AE title."""
     associations_per_second_per_address: int = 20
-    """More are rejected for now, and in the end closed without an answer."""
+    """New ones; more are rejected for now, and in the end closed without an answer."""
     association_burst_per_address: int = 100
     """As many may come at once after a rest."""
     association_seconds: int = 43_200
@@ -43,6 +46,7 @@ class Limits:
     pdu_bytes: int = 131_072
     """Maximum length received (PS3.8 D.1), as offered to the peer."""
     data_set_bytes: int = 4 * GIB
+    """The longest data set of one object; a longer one is refused."""
     drain_seconds: int = 300
     """How long open associations of a receiver that was switched off may go on."""
     low_space_percent: int = 10
@@ -52,6 +56,7 @@ class Limits:
     reserve_percent: int = 0
     """Free space below which associations and objects are refused."""
     reserve_bytes: int = 256 * 1024**2
+    """The same in bytes."""
 
     @classmethod
     def parse(cls, raw: object) -> Limits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +19,28 @@ GUIDES = [ROOT / "docs" / "developers" / name for name in ("ways.md", "reception
 STEP = re.compile(r"`((?:engine|tui)/[\w/]+\.py)`\s+`([\w.]+)`")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_leads_to_a_file(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#:\s]+)[^):]*\)", document.read_text())
-    assert [link for link in links if not (document.parent / link).exists()] == []
+LINK = re.compile(r"\]\(([^)#:\s]*)(?:#([^)\s]*))?\)")
+MOST_LINES_OF_README = 150
+
+
+def test_every_link_leads_to_a_file_and_a_heading_in_it() -> None:
+    broken = [
+        f"{document.relative_to(ROOT)}: {link[0]}#{link[1]}"
+        for document in DOCUMENTS
+        for link in LINK.findall(_prose(document.read_text()))
+        if not _is_there(document, *link)
+    ]
+    assert broken == []
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    contents = ROOT / "docs" / "README.md"
+    linked = {(contents.parent / to).resolve() for to, _ in LINK.findall(contents.read_text())}
+    assert set(ROOT.glob("docs/*/*.md")) <= linked
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= MOST_LINES_OF_README
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
@@ -54,6 +73,25 @@ def test_the_example_of_a_processor_works() -> None:
     assert isinstance(processor.process(context), Reject)
     context.settings = Settings((("station", "CT2"),))
     assert processor.process(context) == Continue()
+
+
+def _prose(text: str) -> str:
+    """Return a document without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def _is_there(document: Path, link: str, heading: str) -> bool:
+    target = document.parent / link if link else document
+    if not target.exists():
+        return False
+    return not heading or heading in _headings(target)
+
+
+@cache
+def _headings(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, as web sites make them of the words."""
+    titles = re.findall(r"^#+ (.*)$", _prose(document.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 class _Header(dict[int, str]):

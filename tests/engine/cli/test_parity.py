@@ -7,8 +7,6 @@ command, or a reason for having none.
 from __future__ import annotations
 
 import argparse
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -201,15 +199,6 @@ def test_all_but_the_engine_and_the_completion_speak_json() -> None:
         ("engine",),
         ("completion",),
     }
-
-
-@pytest.mark.parametrize("words", sorted(KNOWN))
-def test_the_readme_has_every_command(words: tuple[str, ...]) -> None:
-    group, *verbs = words
-    text = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
-    lines = [line for line in text.splitlines() if re.search(rf"^dicomdock.* {group}\b", line)]
-    assert lines
-    assert all(any(re.search(rf"\b{verb}\b", line) for line in lines) for verb in verbs)
 
 
 @pytest.mark.parametrize("words", sorted(KNOWN))
