@@ -104,6 +104,15 @@ class Parser(argparse.ArgumentParser):
         self.fill()
         return super().parse_known_args(args, namespace)
 
+    def format_help(self) -> str:
+        """Return the help, with examples at its end."""
+        # Only for a help: commands need no examples to run.
+        from engine.cli.examples import examples_of
+
+        examples = examples_of(self.prog)
+        lines = ("", "examples:", *(f"  {example}" for example in examples))
+        return super().format_help() + ("\n".join(lines) + "\n" if examples else "")
+
     def error(self, message: str) -> NoReturn:
         """Print the error and exit with code 2."""
         # argparse quotes what was given, control characters included.

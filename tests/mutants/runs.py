@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.mutants.operators import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("pyproject.toml", "README.md", "engine", "tui", "tests", "snapshots", ".ci")
+COPIED = ("pyproject.toml", "README.md", "docs", "engine", "tui", "tests", "snapshots", ".ci")
 SECONDS_MOST = 300
 """A mutant that makes the tests hang is noticed as well."""
 

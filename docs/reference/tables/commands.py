@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.cli.examples import examples_of
 from tables.markdown import code, table
 from tui.cli import console_parser
 
@@ -54,8 +54,8 @@ class Command:
 
     @property
     def examples(self) -> list[str]:
-        """Return the lines of the epilog's examples."""
-        return re.findall(r"^ +(dicomdock .*)$", self.parser.epilog or "", re.MULTILINE)
+        """Return the examples of its help."""
+        return list(examples_of(self.parser.prog))
 
     @property
     def usage(self) -> str:
