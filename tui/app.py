@@ -6,7 +6,7 @@ import pkgutil
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual import on, work
 from textual.app import ScreenStackError
@@ -37,13 +37,16 @@ from tui.shell.engine_app import EngineApp
 from tui.shell.palette import ConsoleCommands, ConsolePalette
 from tui.shell.screen import ConsoleScreen, ScreenContext
 from tui.terminal import CHECK_SECONDS, TerminalWatch, end_at_once
+from tui.terminal_picture import TerminalPicture
 from tui.theme import DARK, QUIET, THEMES, OnceParsed, palette_of, user_theme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from rich.console import RenderableType
     from textual.events import Resize
+    from textual.screen import Screen
     from textual.theme import Theme
 
     from engine.api import EngineView
@@ -202,6 +205,7 @@ class ConsoleApp(CommandApp):
         self.hung_up = False
         """Whether it ended because the terminal is gone, and left the engine running."""
         self._terminal_watch = TerminalWatch(self._hang_up, self._terminate)
+        self._picture = TerminalPicture()
         self._settings, self._settings_problem = self._load_settings()
         self.console_themes = (*THEMES, *self._user_themes())
         """What can be chosen."""
@@ -423,10 +427,19 @@ class ConsoleApp(CommandApp):
         text = diagnostics(console_facts(self, self._settings_path), self.engine_state)
         self.push_screen(MessageDialog("Diagnostics", text, error=False))
 
-    # Size
+    # The terminal
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        super()._display(screen, self._picture.shortened(self, screen, renderable))
+
+    def action_repaint(self) -> None:
+        """Write the whole screen again: something else may have written to the terminal."""
+        self._picture.forget()
+        self.screen.refresh()
 
     def on_resize(self, event: Resize) -> None:
-        """Show a notice while the terminal is too small."""
+        """Write all anew, and show a notice while the terminal is too small."""
+        self.action_repaint()  # it comes also when the console is resumed after a suspension
         small = is_too_small(*event.size)
         shown = isinstance(self.screen, TooSmallScreen)
         if small and not shown:

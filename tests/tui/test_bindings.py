@@ -35,8 +35,8 @@ def test_what_changes_something_is_known(
     assert changes(action, parameters) is expected
 
 
-def test_only_quit_has_priority_and_ctrl_z_is_never_bound() -> None:
-    assert [key.id for key in KEYS if key.priority] == ["app.quit"]
+def test_only_quit_and_repaint_work_in_every_dialog_and_ctrl_z_is_never_bound() -> None:
+    assert [key.id for key in KEYS if key.priority] == ["app.repaint", "app.quit"]
     assert all("ctrl+z" not in key.keys for key in KEYS)
 
 
