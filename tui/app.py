@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from tui.associations.commands import AssociationCommands
     from tui.history.revisions import HistoryCommands
     from tui.receivers.commands import ReceiverCommands
+    from tui.sessions.find import Finding
     from tui.settings.commands import SettingsCommands, SiteCommands
 
 
@@ -418,6 +419,37 @@ class ConsoleApp(CommandApp):
         screen = self._seen() or self.dashboard
         title, page = help_on(self.focused or screen, palette_of(self.current_theme), screen)
         self.push_screen(HelpScreen(title, page))
+
+    def action_find(self) -> None:
+        """Look for something in all areas, and show what is chosen."""
+        self.carry_out(self._find)
+
+    async def _find(self) -> None:
+        from tui.sessions.find import FindDialog
+
+        snapshot = self.engine_state.snapshot
+        if snapshot is None or isinstance(self.screen, FindDialog):
+            return
+        found = await self.push_screen_wait(FindDialog(snapshot.taken_at, blink=self.frame.blink))
+        if found is not None:
+            self._show_found(found)
+
+    def _show_found(self, found: Finding) -> None:
+        from engine.api.sessions import FoundSession
+
+        self.go("sessions")
+        self.go("sessions")  # again: closes deeper screens that were left open there
+        screen: ConsoleScreen
+        if isinstance(found, FoundSession):
+            from tui.sessions.session import SessionScreen
+
+            screen = SessionScreen(self.frame, found.session)
+        else:
+            from tui.inspector.screen import InspectorScreen
+
+            screen = InspectorScreen(self.frame, found, ("Found",))
+        screen.show(self.engine_state)
+        self.push_screen(screen)
 
     def action_diagnostics(self) -> None:
         """Show versions, files, terminal and engine, for a report."""

@@ -269,6 +269,8 @@ KEYS = (
     Key("app.undo", Scope.EVERYWHERE, "Z", "Undo",
         "take back the last change of the configuration (shows it and asks)", run="undo",
         changes=True),
+    Key("app.find", Scope.EVERYWHERE, "F", "Find",
+        "find a study, patient, object or sender in all areas", 4, run="find"),
     Key("app.help", Scope.EVERYWHERE, "question_mark", "Help", "all keys and what states mean", 1,
         run="help"),
     Key("app.help_here", Scope.EVERYWHERE, "f1", "Help here", "help on the focused panel",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from engine.api.objects import TrailStep
     from engine.model.queries import SessionQuery
     from engine.model.session import Session, SessionAction, SessionStatus
 
@@ -211,6 +212,36 @@ class SessionOutcome:
     """The state in words, such as ``archived``, or the reason why not."""
 
 
+class FoundBy(StrEnum):
+    """What of a session is the text that was looked for; the value is its name in words."""
+
+    STUDY = "Study Instance UID"
+    OBJECT = "SOP Instance UID"
+    ACCESSION_NUMBER = "accession number"
+    PATIENT_ID = "patient ID"
+    LABEL = "session"
+    SUBJECT = "subject"
+    CALLER = "calling AE title"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSession:
+    """A session that was looked for, in any area."""
+
+    session: Session
+    by: FoundBy
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found in all areas."""
+
+    sessions: tuple[FoundSession, ...]
+    """200 at most; those of a UID, accession number or patient ID first, then the newest first."""
+    arrivals: tuple[TrailStep, ...]
+    """If the text is a SOP Instance UID: all its arrivals, oldest first, at most 1,000."""
+
+
 class SessionsView(Protocol):
     """The sessions of an engine; every method may block, so call it in a worker."""
 
@@ -224,6 +255,15 @@ class SessionsView(Protocol):
         limit: int = 100,
     ) -> SessionPage:
         """Return a page of at most 1,000 sessions, with the totals of all that match."""
+        ...
+
+    def find(self, text: str) -> Found:
+        """Look in prearchive, archive and trash.
+
+        Args:
+            text: a SOP or Study Instance UID, accession number, patient ID or calling AE title,
+                or a part of a session's label or subject; letter case is ignored.
+        """
         ...
 
     def detail(self, session_id: int) -> SessionDetail:

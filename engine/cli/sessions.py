@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator
 
+    from engine.api.objects import TrailStep
     from engine.api.sessions import SessionDetail
     from engine.cli.options import Commands
     from engine.model.session import Session
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from engine.settings import EngineSettings
 
     Ask = Callable[[SessionRepository, int], None]
-    from engine.index.traces import TracedObject
 
 
 _CONFLICT = 1
@@ -367,36 +367,40 @@ def _state(ledger: SessionRepository, number: int) -> tuple[str, str]:
     return str(session.status), session.reason
 
 
-_OBJECT_HEADS = ("RECEIVED", "RECEIVER", "CALLER", "STATE", "STATUS", "SESSION", "FILE", "REASON")
+_ARRIVAL_HEADS = ("RECEIVED", "RECEIVER", "CALLER", "STATE", "STATUS", "SESSION", "FILE", "REASON")
 
 
 def add_trace(parser: argparse.ArgumentParser) -> None:
     """Add the command `trace`."""
     set_run(parser, _trace)
-    what = "a SOP or Study Instance UID, an accession number or a patient ID"
+    what = (
+        "a SOP or Study Instance UID, an accession number, a patient ID, a calling AE title,"
+        " or a part of a session's label or subject"
+    )
     parser.add_argument("value", metavar="VALUE", help=what)
 
 
 def _trace(arguments: argparse.Namespace) -> None:
+    from engine.index.finding import find
     from engine.index.reader import IndexFile
-    from engine.index.traces import TraceKey, trace
+    from engine.index.traces import TraceKey
 
     settings = settings_of(arguments)
-    with IndexFile(settings.index_file) as index:
-        path = settings.trace_key_file
-        # `TraceKey` would make a key; without one nothing was hashed.
-        found = trace(index, TraceKey(path) if path.exists() else None, arguments.value)
-    if not found.sessions and not found.objects:
+    path = settings.trace_key_file
+    # `TraceKey` would make a key; without one nothing was hashed.
+    key = TraceKey(path) if path.exists() else None
+    with IndexFile(settings.index_file) as index, index.reading() as connection:
+        found = find(connection, key, arguments.value)
+    if not found.sessions and not found.arrivals:
         raise NotFound("nothing of that was received", "check the value; letter case is ignored")
     if arguments.json:
         return terminal.print_json(asdict(found))
-    if found.objects:
-        rows = [_row(found_object) for found_object in found.objects]
-        terminal.print_table(_OBJECT_HEADS, rows)
-    return terminal.print_table(HEADS, map(row_of, found.sessions))
+    if found.arrivals:
+        terminal.print_table(_ARRIVAL_HEADS, map(_arrival, found.arrivals))
+    rows = [(*row_of(one.session), one.by) for one in found.sessions]
+    return terminal.print_table((*HEADS, "FOUND BY"), rows)
 
 
-def _row(found: TracedObject) -> tuple[object, ...]:
-    status = f"0x{found.status:04X}"
-    who = (found.at, found.receiver, found.calling_ae_title)
-    return (*who, found.state, status, found.session, found.file, found.reason)
+def _arrival(step: TrailStep) -> tuple[object, ...]:
+    who = (step.at, step.receiver, step.calling_ae_title)
+    return (*who, step.state, f"0x{step.status:04X}", step.session, step.file, step.reason)

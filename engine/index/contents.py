@@ -196,18 +196,23 @@ def instance_of(connection: sqlite3.Connection, reference: ObjectReference) -> s
     return str(row[0])
 
 
-def known_steps(connection: sqlite3.Connection, sop_instance_uid: str) -> tuple[TrailStep, ...]:
-    """Return what became of a SOP instance each time that it arrived, oldest first.
-
-    Raises:
-        NotFound: if the index knows no such object (any more).
-    """
+def steps_of(connection: sqlite3.Connection, sop_instance_uid: str) -> tuple[TrailStep, ...]:
+    """Return what became of a SOP instance each time that it arrived, oldest first."""
     sql = (
         "SELECT at, receiver, calling_ae_title, state, status, reason, session, file"
         " FROM objects WHERE sop_instance_uid = ? ORDER BY sequence LIMIT ?"
     )
     rows = connection.execute(sql, (sop_instance_uid, _MOST_STEPS))
-    found = tuple(TrailStep(datetime.fromisoformat(at), *rest) for at, *rest in rows)
+    return tuple(TrailStep(datetime.fromisoformat(at), *rest) for at, *rest in rows)
+
+
+def known_steps(connection: sqlite3.Connection, sop_instance_uid: str) -> tuple[TrailStep, ...]:
+    """Return what `steps_of` does.
+
+    Raises:
+        NotFound: if the index knows no such object (any more).
+    """
+    found = steps_of(connection, sop_instance_uid)
     if not found:
         remedy = "look at the list again"
         (before,) = connection.execute("SELECT before FROM thinned").fetchone()

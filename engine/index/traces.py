@@ -1,4 +1,4 @@
-"""Finds sessions by UID, accession number or patient ID; the latter two are kept as keyed hashes.
+"""Accession numbers and patient IDs of sessions, kept as keyed hashes: `finding` looks them up.
 
 The key is a file beside the index. Without it, values can neither be read nor guessed by trial.
 """
@@ -10,12 +10,10 @@ import os
 import secrets
 import sqlite3
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from engine.errors import OutOfResources, StorageUnusable
-from engine.index.store import SESSION_COLUMNS, session_of
 from engine.storage.files import flush_folder
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.index.session_reader import Connection
-    from engine.model.session import Session
 
 
 ACCESSION_NUMBER, PATIENT_ID = 0x00080050, 0x00100020
@@ -117,55 +114,3 @@ def _make_key(path: Path) -> None:
     finally:
         os.close(fd)
         part.unlink()
-
-
-MAX_OBJECTS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class TracedObject:
-    """The final state of one received object."""
-
-    at: str
-    receiver: str
-    calling_ae_title: str
-    sop_instance_uid: str
-    state: str
-    status: int
-    reason: str
-    session: int | None
-    file: str
-
-
-@dataclass(frozen=True, slots=True)
-class TraceResult:
-    """All that is known."""
-
-    sessions: tuple[Session, ...]
-    objects: tuple[TracedObject, ...]
-    """Those with that SOP Instance UID, oldest first."""
-
-
-def trace(index: Connection, key: TraceKey | None, text: str) -> TraceResult:
-    """Look something up.
-
-    Args:
-        index: where.
-        key: of the hashes; None if there is none, as nothing was hashed yet.
-        text: SOP Instance UID, Study Instance UID, accession number or patient ID.
-    """
-    hashes = [key.hash(tag, text) for tag in TRACED] if key is not None else []
-    marks = ", ".join("?" * len(hashes))
-    sessions = (
-        f"SELECT {SESSION_COLUMNS} FROM sessions WHERE study_instance_uid = ?"
-        " OR id IN (SELECT session FROM objects WHERE sop_instance_uid = ?)"
-        f" OR id IN (SELECT session FROM traces WHERE hash IN ({marks})) ORDER BY id"
-    )
-    objects = (
-        "SELECT at, receiver, calling_ae_title, sop_instance_uid, state, status, reason, session,"
-        " file FROM objects WHERE sop_instance_uid = ? ORDER BY sequence LIMIT ?"
-    )
-    with index.reading() as connection:
-        found = connection.execute(sessions, (text, text, *hashes)).fetchall()
-        rows = connection.execute(objects, (text, MAX_OBJECTS)).fetchall()
-    return TraceResult(tuple(map(session_of, found)), tuple(TracedObject(*row) for row in rows))

@@ -18,6 +18,7 @@ from engine.errors import NotFound, UnreadableObject
 from engine.events.sessions import SessionCancelled, SessionRebuildAsked
 from engine.index import contents
 from engine.index.database import translate_sqlite_errors
+from engine.index.finding import find
 from engine.index.listing import session_page
 from engine.index.operations import OperationKind, Plan, Request
 from engine.model.session import UNFINISHED, ObjectState, SessionAction, possible_actions
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from engine.api.sessions import ScanObjectPage, SessionPage
+    from engine.api.sessions import Found, ScanObjectPage, SessionPage
     from engine.events.journal import Journal
     from engine.index.contents import ScanRow
     from engine.index.reader import IndexReader
     from engine.index.session_reader import AskedOperation
+    from engine.index.traces import TraceKey
     from engine.model.configuration import Configuration
     from engine.model.queries import SessionQuery
     from engine.model.session import Session
@@ -57,7 +59,9 @@ class SessionQueries:
         reader: IndexReader,
         journal: Journal,
         configuration: Callable[[], Configuration],
+        trace_key: TraceKey,
     ) -> None:
+        self._trace_key = trace_key
         self._session_service = session_service
         self._reader = reader
         self._journal = journal
@@ -76,6 +80,12 @@ class SessionQueries:
         return session_page(
             self._reader, query, order, descending=descending, offset=offset, limit=limit
         )
+
+    @translate_sqlite_errors()
+    def find(self, text: str) -> Found:
+        """Look in prearchive, archive and trash."""
+        with self._reader.reading() as connection:
+            return find(connection, self._trace_key, text)
 
     @translate_sqlite_errors()
     def detail(self, session_id: int) -> SessionDetail:

@@ -46,7 +46,7 @@ class ViewGroups:
         self.objects = ObjectQueries(session_service, reader, router, intake.phi_access_log)
         resources.callback(self.objects.close)
         self.scripts = ScriptQueries(self.objects, router, current)
-        self.sessions = SessionQueries(session_service, reader, journal, current)
+        self.sessions = SessionQueries(session_service, reader, journal, current, intake.trace_key)
         self.history = HistoryQueries(storage.store, current, access.changing, access.apply)
         self.senders = SenderQueries(reader, associations, clock)
         self.study_routes = StudyRouteQueries(settings.state_file, current, clock, journal.record)

@@ -12,6 +12,9 @@ from engine.api.sessions import (
     Amount,
     ArchivePreview,
     AreaCounts,
+    Found,
+    FoundBy,
+    FoundSession,
     ScanObject,
     ScanObjectPage,
     ScanSummary,
@@ -215,6 +218,22 @@ class FakeSessions:
         )
         page = tuple(found[offset : offset + limit])
         return SessionPage(page, offset, _amount(found), by_status, self._areas())
+
+    def find(self, text: str) -> Found:
+        wanted = text.strip().casefold()
+        if not wanted:
+            return Found((), ())
+        conditions = {
+            FoundBy.STUDY: lambda one: one.study_instance_uid == wanted,
+            FoundBy.LABEL: lambda one: wanted in one.label.casefold(),
+            FoundBy.SUBJECT: lambda one: wanted in (one.subject or "").casefold(),
+            FoundBy.CALLER: lambda one: one.calling_ae_title.casefold() == wanted,
+        }
+        found: dict[int, FoundSession] = {}
+        for by, holds in conditions.items():
+            for session in filter(holds, self.known):
+                found.setdefault(session.id, FoundSession(session, by))
+        return Found(tuple(found.values()), ())
 
     def detail(self, session_id: int) -> SessionDetail:
         session = self._session(session_id)

@@ -427,7 +427,8 @@ def senders_are_listed_in_order_and_found(view: EngineView) -> None:
     refused(NotFound, view.senders.detail, "NOBODY", "192.0.2.7")
 
 
-@promise("sessions/list", "sessions/detail", "sessions/objects", "sessions/settled")
+@promise("sessions/list", "sessions/detail", "sessions/objects", "sessions/settled",
+         "sessions/find")  # fmt: skip
 def sessions_are_listed_and_told(view: EngineView) -> None:
     everything = view.sessions.list(SessionQuery())
     assert everything.total.sessions >= len(everything.sessions) > 0
@@ -439,6 +440,8 @@ def sessions_are_listed_and_told(view: EngineView) -> None:
     page = view.sessions.objects(session.id, scan.id, limit=1)
     assert (len(page.objects), page.total) == (1, scan.objects)
     view.sessions.settled(UNKNOWN, wait_seconds=0)
+    assert session.id in {one.session.id for one in view.sessions.find(session.label).sessions}
+    assert view.sessions.find(" ").sessions == ()
     refused(NotFound, view.sessions.detail, UNKNOWN)
     refused(NotFound, view.sessions.objects, UNKNOWN, "1")
 

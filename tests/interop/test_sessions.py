@@ -18,7 +18,6 @@ from engine.config.store import ConfigurationStore
 from engine.events.sessions import SessionConflicts
 from engine.host.clock import SystemClock
 from engine.index.operations import OperationKind, Request
-from engine.index.traces import TraceKey, trace
 from engine.model.project import AutoArchive, Project
 from engine.model.site import DuplicatePolicy, SessionSettings, SiteSettings
 from engine.model.study_route import StudyRoute
@@ -285,9 +284,9 @@ def test_one_instance_in_two_classes_needs_leave_to_overwrite(hospital: Hospital
 def test_an_archived_study_is_found_by_its_patient_id(hospital: Hospital) -> None:
     hospital.send(make_object(PatientID="P-77", AccessionNumber="A-77"))
     (session,) = hospital.fall_silent()
-    key = TraceKey(hospital.data_dir / "trace.key")
     for text in ("P-77", "a-77"):
-        assert trace(hospital.engine._index, key, text).sessions == (session,)
+        (found,) = hospital.engine.sessions.find(text).sessions
+        assert found.session == session
 
 
 @contextmanager

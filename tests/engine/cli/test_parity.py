@@ -72,6 +72,7 @@ COMMANDS = {
     "sessions/cancel": "sessions cancel",
     "sessions/delete": "sessions delete",
     "sessions/detail": "sessions show",
+    "sessions/find": "trace",
     "sessions/list": "sessions list",
     "sessions/move": "sessions move --project",
     "sessions/objects": "sessions objects",

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.api.sessions import Found, FoundBy
 from engine.errors import StorageUnusable
-from engine.index.traces import ACCESSION_NUMBER, PATIENT_ID, TraceIndex, TraceKey, trace
+from engine.index.finding import find
+from engine.index.traces import ACCESSION_NUMBER, PATIENT_ID, TraceIndex, TraceKey
 from tests.engine.index.depot import STUDY, Depot, depot_in
 
 if TYPE_CHECKING:
@@ -30,9 +32,14 @@ def key(tmp_path: Path) -> TraceKey:
     return TraceKey(tmp_path / "trace.key")
 
 
-def found(depot: Depot, key: TraceKey, text: str) -> list[int]:
+def told(depot: Depot, key: TraceKey | None, text: str) -> Found:
     depot.index.flush()
-    return [session.id for session in trace(depot.index, key, text).sessions]
+    with depot.index.reading() as connection:
+        return find(connection, key, text)
+
+
+def found(depot: Depot, key: TraceKey, text: str) -> list[int]:
+    return sorted(one.session.id for one in told(depot, key, text).sessions)
 
 
 def test_a_session_is_found_by_what_its_objects_said(depot: Depot, key: TraceKey) -> None:
@@ -52,10 +59,33 @@ def test_an_object_is_found_by_its_uid_with_all_that_became_of_it(
     depot: Depot, key: TraceKey
 ) -> None:
     session = depot.receive(SOPInstanceUID="1.2.3.77")
-    depot.index.flush()
-    told = trace(depot.index, None, "1.2.3.77")
-    assert [s.id for s in told.sessions] == [session]
-    assert [(o.state, o.status, o.session) for o in told.objects] == [("stored", 0, session)]
+    answer = told(depot, None, "1.2.3.77")
+    assert [(one.session.id, one.by) for one in answer.sessions] == [(session, FoundBy.OBJECT)]
+    assert [(o.state, o.status, o.session) for o in answer.arrivals] == [("stored", 0, session)]
+
+
+def test_sessions_are_found_by_name_and_sender_and_all_say_by_what(
+    depot: Depot, key: TraceKey
+) -> None:
+    first, second = depot.receive(label="Knee_1"), depot.receive(label="CT1_2")
+    TraceIndex(depot.index, key).note(first, [(PATIENT_ID, "ct1")])
+    assert [(one.session.id, one.by) for one in told(depot, key, "kNEE").sessions] == [
+        (first, FoundBy.LABEL)
+    ]
+    # What only one patient can have comes before what many may share.
+    caller = told(depot, key, " CT1 ").sessions
+    assert [(one.session.id, one.by) for one in caller] == [
+        (first, FoundBy.PATIENT_ID),
+        (second, FoundBy.LABEL),
+    ]
+    (knee,) = (one for one in told(depot, key, "ct").sessions if one.session.id == first)
+    assert knee.by is FoundBy.CALLER
+
+
+@pytest.mark.parametrize("text", ["", "  ", "nobody", "%", "'; --", "\udcff", "\0", "x" * 10_000])
+def test_what_is_not_there_is_not_found(depot: Depot, key: TraceKey, text: str) -> None:
+    depot.receive(label="E1")
+    assert found(depot, key, text) == []
 
 
 def test_what_was_merged_is_found_in_the_session_that_has_it(depot: Depot, key: TraceKey) -> None:

@@ -11,6 +11,7 @@ import pytest
 from engine.errors import StorageUnusable
 from engine.events.sessions import SessionCancelled
 from engine.index.reader import IndexReader
+from engine.index.traces import TraceKey
 from engine.model.configuration import Configuration
 from engine.model.project import PetMr
 from engine.model.session import SessionAction, SessionArea, SessionStatus, possible_actions
@@ -61,7 +62,11 @@ def sessions(session_service: IdleKeeping) -> Iterator[SessionQueries]:
     depot = session_service.depot
     reader = IndexReader(depot.root / "index.sqlite")
     yield SessionQueries(
-        cast("SessionService", session_service), reader, depot.journal, lambda: Configuration()
+        cast("SessionService", session_service),
+        reader,
+        depot.journal,
+        lambda: Configuration(),
+        TraceKey(depot.root / "trace.key"),
     )
     reader.close()
 
