@@ -13,6 +13,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
@@ -24,6 +25,7 @@ from engine.errors import UnreadableObject
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from io import BufferedReader
     from pathlib import Path
 
 LARGEST_MEMBER_BYTES = 8 * 1024**3
@@ -63,12 +65,16 @@ _MAGIC = {
 _TAR = slice(257, 262)
 
 
+def _is_tar(beginning: bytes) -> bool:
+    return beginning[_TAR] == b"ustar"
+
+
 def archive_kind(beginning: bytes) -> ArchiveKind | None:
     """Return which archive begins so; None if none does."""
     for magic, kind in _MAGIC.items():
         if beginning.startswith(magic):
             return kind
-    return ArchiveKind.TAR if beginning[_TAR] == b"ustar" else None
+    return ArchiveKind.TAR if _is_tar(beginning) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,32 +119,35 @@ def members_of(path: Path, kind: ArchiveKind) -> Iterator[Member]:
 
 def _in_zip(path: Path) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
-        left_bytes = path.stat().st_size
+        places = Counter(info.header_offset for info in archive.infolist())
         for info in archive.infolist():
             if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16):
                 continue
-            left_bytes -= info.compress_size
             yield Member(
                 *(info.filename, info.file_size, info.compress_size),
                 open=partial(_open, archive.open, info),
-                fault=_zip_fault(info, left_bytes),
+                fault=_zip_fault(info, shared=places[info.header_offset] > 1),
             )
 
 
-def _zip_fault(info: zipfile.ZipInfo, left_bytes: int) -> str:
+def _zip_fault(info: zipfile.ZipInfo, *, shared: bool) -> str:
     if info.flag_bits & _ENCRYPTED:
         return "is encrypted: extract it with its password, and import that"
     if info.compress_type not in _ZIP_METHODS:
         return f"is compressed by method {info.compress_type}: pack it anew with the usual one"
-    if left_bytes < 0:
+    # The library refuses members that share a part of their bytes, but only warns of these.
+    if shared:
         return "its bytes are also those of other members, as in a ZIP bomb"
     return _fault(info.file_size, info.compress_size)
 
 
 def _in_tar(path: Path, kind: ArchiveKind) -> Iterator[Member]:
     with path.open("rb") as packed, _decompressed(packed, kind) as content:
+        if kind is not ArchiveKind.TAR and not _is_tar(content.peek(_TAR.stop)):
+            raise UnreadableObject("is compressed and no tar: decompress it first")
         before = 0
-        with _tar(content, kind) as archive:
+        forward = cast("BinaryIO", _Forward(content))
+        with tarfile.open(fileobj=forward, mode="r:") as archive:
             while (info := archive.next()) is not None:
                 # The library keeps all members, for lookups by name; there may be millions.
                 vars(archive)["members"].clear()
@@ -153,22 +162,16 @@ def _in_tar(path: Path, kind: ArchiveKind) -> Iterator[Member]:
                 before = now
 
 
-def _tar(content: BinaryIO, kind: ArchiveKind) -> tarfile.TarFile:
-    try:
-        return tarfile.open(fileobj=cast("BinaryIO", _Forward(content)), mode="r:")
-    except tarfile.ReadError as error:
-        if kind is ArchiveKind.TAR:
-            raise
-        raise UnreadableObject("is compressed and no tar: decompress it first") from error
-
-
-def _decompressed(packed: BinaryIO, kind: ArchiveKind) -> AbstractContextManager[BinaryIO]:
+def _decompressed(
+    packed: BufferedReader, kind: ArchiveKind
+) -> AbstractContextManager[BufferedReader]:
+    # All three read as a `BufferedReader` does, also ahead.
     if kind is ArchiveKind.GZIP:
-        return cast("AbstractContextManager[BinaryIO]", gzip.GzipFile(fileobj=packed))
+        return cast("AbstractContextManager[BufferedReader]", gzip.GzipFile(fileobj=packed))
     if kind is ArchiveKind.BZIP2:
-        return cast("AbstractContextManager[BinaryIO]", bz2.BZ2File(packed))
+        return cast("AbstractContextManager[BufferedReader]", bz2.BZ2File(packed))
     if kind is ArchiveKind.XZ:
-        return cast("AbstractContextManager[BinaryIO]", lzma.LZMAFile(packed))
+        return cast("AbstractContextManager[BufferedReader]", lzma.LZMAFile(packed))
     return nullcontext(packed)
 
 
@@ -207,7 +210,7 @@ class _Forward:
     `tarfile` could read a stream by itself, but reads the name of a member of any announced size.
     """
 
-    def __init__(self, content: BinaryIO) -> None:
+    def __init__(self, content: BufferedReader) -> None:
         self._content = content
         self._position = 0
         self._last = b""

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from engine.dicom.part10 import has_preamble, head_of, head_without_preamble
 from engine.errors import UnreadableObject
+from engine.host.terminal import counted
 from engine.importing.archives import archive_kind, members_of
 from engine.importing.dicomdir import is_dicomdir, locate, references
 from engine.importing.found import (
@@ -142,7 +143,9 @@ def _checked(dicomdir: Path) -> Iterator[Leftover]:
     except (UnreadableObject, OSError) as error:
         yield _unreadable(Name(str(dicomdir), size_bytes=size), error, size)
         return
-    why = f"the directory of a medium; {missing} files missing" if missing else "directory"
+    why = "the directory of a medium"
+    if missing:
+        why = f"{why}; {counted(missing, 'file')} missing"
     yield Leftover(Name(str(dicomdir), size_bytes=size), Outcome.NOT_DICOM, why, size)
 
 
@@ -199,21 +202,32 @@ def _in_member(path: Path, member: Member) -> Found:
         return Leftover(name, Outcome.UNREADABLE, member.fault, member.read_bytes)
     try:
         file = member.open()
-        beginning = file.read(_BEGINNING_BYTES)
-        if archive_kind(beginning) and not has_preamble(beginning):
-            why = "an archive in an archive: extract it, and import that"
-            return Leftover(name, Outcome.UNREADABLE, why, member.read_bytes)
-        if is_dicomdir(member.name.rsplit("/", 1)[-1]):
-            return Leftover(name, Outcome.NOT_DICOM, "directory", member.read_bytes)
-        content: Content = StreamedContent(beginning, file, member.size_bytes)
-        if member.size_bytes <= HELD_BYTES and _head(beginning, member.size_bytes):
-            content = _held(content, member.size_bytes)
     except (UnreadableObject, OSError) as error:
         return _unreadable(name, error, member.read_bytes)
+    try:
+        found = _examined(name, member, file)
+    except (UnreadableObject, OSError) as error:
+        found = _unreadable(name, error, member.read_bytes)
+    if isinstance(found, Leftover):
+        file.close()
+    return found
+
+
+def _examined(name: Name, member: Member, file: BinaryIO) -> Found:
+    beginning = file.read(_BEGINNING_BYTES)
+    if archive_kind(beginning) and not has_preamble(beginning):
+        why = "an archive in an archive: extract it, and import that"
+        return Leftover(name, Outcome.UNREADABLE, why, member.read_bytes)
+    if is_dicomdir(member.name.rsplit("/", 1)[-1]):
+        why = "the directory of a medium"
+        return Leftover(name, Outcome.NOT_DICOM, why, member.read_bytes)
+    content: Content = StreamedContent(beginning, file, member.size_bytes)
+    if member.size_bytes <= HELD_BYTES and _head(beginning, member.size_bytes):
+        content = _held(content)
     return _object(name, beginning, content, member.read_bytes)
 
 
-def _held(content: Content, size_bytes: int) -> HeldContent:
+def _held(content: Content) -> HeldContent:
     held = HeldContent(b"".join(content.pieces(0)))
     content.close()
     return held
