@@ -289,6 +289,16 @@ class Health:
         return self.alive and not self.problems
 
 
+@dataclass(frozen=True, slots=True)
+class ImportCounts:
+    """How many files of an import had which outcome."""
+
+    stored: int
+    duplicates: int
+    filtered: int
+    failed: int
+
+
 class MonitoringView(Protocol):
     """Counters, health and alerts of an engine; counting sessions reads the index."""
 
@@ -310,6 +320,19 @@ class MonitoringView(Protocol):
         Args:
             what: the command that shows them.
             actor: who sees them.
+        """
+        ...
+
+    def note_import(
+        self, receiver: str, calling_ae_title: str, actor: str, counts: ImportCounts | None
+    ) -> None:
+        """Record in the journal that somebody imports files.
+
+        Args:
+            receiver: the receiver that gets the objects, as ``AE:port``.
+            calling_ae_title: what the objects' associations are called with.
+            actor: who imports them.
+            counts: what became of the files; None at the beginning.
         """
         ...
 

@@ -118,6 +118,11 @@ COMMANDS = (
         "send a marked object to a receiver of the running engine, and remove it again",
         "live:add_selftest",
     ),
+    CommandEntry(
+        "import",
+        "import files, folders, archives and media into a receiver of the running engine",
+        "imports:add_import",
+    ),
     CommandEntry("status", "show the engine and its receivers", "running:add_status"),
     CommandEntry("events", "show events, oldest first", "events:add_events"),
     CommandEntry("health", "check the health of the running engine", "monitoring:add_health"),

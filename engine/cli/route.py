@@ -82,7 +82,7 @@ def _route(arguments: argparse.Namespace) -> int:
     if arguments.recent:
         rehearsed = recent_routes(arguments)
     else:
-        with _rehearsal(arguments) as rehearsal:
+        with rehearsal_of(arguments) as rehearsal:
             rehearsed, unreadable = _tried(rehearsal, arguments.files, arguments.mask)
     if arguments.json:
         terminal.print_json(_record(rehearsed, unreadable))
@@ -122,7 +122,8 @@ def _tried(
 
 
 @contextmanager
-def _rehearsal(arguments: argparse.Namespace) -> Iterator[RoutingDryRun]:
+def rehearsal_of(arguments: argparse.Namespace) -> Iterator[RoutingDryRun]:
+    """Yield the dry run of a command's receiver, rules and calling AE title."""
     from engine.identification.identifiers import MissingIdentifier
     from engine.identification.installed import installed_identifiers
     from engine.identification.sources import Routing  # pydicom, which takes a while
@@ -186,7 +187,7 @@ def _print(
     rehearsed: list[RoutingDryRunResult], unreadable: list[Unreadable], *, is_draft: bool
 ) -> None:
     heads = ("CHANGE", "FILE", "PROJECT", "SUBJECT", "SESSION", "AUTO-ARCHIVE", "PATH OR REASON")
-    rows = [(_change(f), f.file, *_identity_cells(f.draft), _where(f)) for f in rehearsed]
+    rows = [(_change(f), f.file, *_identity_cells(f.draft), destination_of(f)) for f in rehearsed]
     first = 0 if is_draft else 1
     terminal.print_table(heads[first:], [row[first:] for row in rows])
     if len(rehearsed) == 1:
@@ -208,7 +209,8 @@ def _identity_cells(found: Identification) -> tuple[object, ...]:
     return (*identity.labels, identity.auto_archive)
 
 
-def _where(found: RoutingDryRunResult) -> str:
+def destination_of(found: RoutingDryRunResult) -> str:
+    """Return where a file would go, or why it would not be stored."""
     identity = found.draft.identity
     if identity is None:
         return found.rejected or f"refused: {found.draft.failure}"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from stat import S_ISREG
 from struct import Struct, error, unpack_from
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.dicom.dataset import read_complete, read_header
 from engine.dicom.elements import EXPLICIT_LITTLE, value_at
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 PREAMBLE = bytes(128) + b"DICM"  # PS3.10 7.1: 128 bytes for anything, and the prefix
 _PREFIX = slice(128, len(PREAMBLE))
 _META_GROUP, _LAST_META_TAG = 0x0002, 0x0002FFFF
+_FIRST_OF_META = b"\x02\x00\x00\x00UL\x04\x00"
+"""The head of File Meta Information Group Length (0002,0000)."""
+_IMPLICIT_LITTLE, _EXPLICIT_LITTLE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
+_EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 _TRANSFER_SYNTAX_UID = 0x0010
 
 
@@ -102,9 +106,13 @@ def data_set_of(content: Buffer) -> tuple[str, int]:
     Raises:
         UnreadableObject: if the file has no preamble or no file meta.
     """
-    position = len(PREAMBLE)
     if not has_preamble(content):
         raise UnreadableObject("is not a DICOM file")
+    return _data_set_behind(content, len(PREAMBLE))
+
+
+def _data_set_behind(content: Buffer, position: int) -> tuple[str, int]:
+    """Return the transfer syntax and the place of the data set, for file meta that begins there."""
     transfer_syntax_uid = ""
     try:
         # Not by `RawWalk`: files to send may have file meta out of order, which it refuses.
@@ -140,6 +148,69 @@ _PIECE_BYTES = 1024 * 1024
 _UID = re.compile(r"[0-9.]{1,64}")
 # A FIFO or device must not block us before we have seen what it is.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class ObjectHead(NamedTuple):
+    """What a file says about its object, and where the data set is."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    offset: int
+    """Where the data set begins."""
+
+
+def head_of(content: Buffer, size_bytes: int | None = None) -> ObjectHead:
+    """Return the head of an object's file.
+
+    Args:
+        content: the file, or its beginning.
+        size_bytes: of the whole file; None if `content` is all of it.
+
+    Raises:
+        UnreadableObject: if it is no DICOM file, or says not what it is.
+    """
+    return _head_behind(content, *data_set_of(content), size_bytes)
+
+
+def head_without_preamble(content: Buffer, size_bytes: int | None = None) -> ObjectHead | None:
+    """Do as `head_of` does, for a data set that was written without a preamble or any file meta.
+
+    PS3.10 allows neither, but early writers made both. Without file meta the encoding is guessed
+    from the first element.
+
+    Returns:
+        None if it is no such data set.
+    """
+    try:
+        if bytes(content[: len(_FIRST_OF_META)]) == _FIRST_OF_META:
+            syntax, begin = _data_set_behind(content, 0)
+        else:
+            syntax, begin = _guessed_syntax(bytes(content[:6])), 0
+        return _head_behind(content, syntax, begin, size_bytes) if syntax else None
+    except UnreadableObject:
+        return None
+
+
+def _guessed_syntax(beginning: bytes) -> str:
+    """Return the transfer syntax of a data set that begins with group 0008, empty if it doesn't."""
+    has_vr = beginning[4:].isalpha() and beginning[4:].isupper()
+    if beginning[:2] == b"\x08\x00":
+        return _EXPLICIT_LITTLE if has_vr else _IMPLICIT_LITTLE
+    return _EXPLICIT_BIG if beginning[:2] == b"\x00\x08" and has_vr else ""
+
+
+def _head_behind(content: Buffer, syntax: str, begin: int, size_bytes: int | None) -> ObjectHead:
+    left = None if size_bytes is None else size_bytes - begin
+    with memoryview(content)[begin:] as data_set:
+        header = read_header(data_set, syntax, last_tag=SOP_INSTANCE_UID, size_bytes=left)
+        sop_class, instance = header.text(SOP_CLASS_UID), header.text(SOP_INSTANCE_UID)
+        del header
+    if not sop_class or not instance:
+        raise UnreadableObject("has no SOP class or instance UID")
+    if not (_UID.fullmatch(sop_class) and _UID.fullmatch(syntax)):  # no peer could accept it
+        raise UnreadableObject("has a SOP class or transfer syntax that is no UID")
+    return ObjectHead(sop_class, instance, syntax, begin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +269,8 @@ def _sendable(fd: int) -> Sendable:
     if not status.st_size:
         raise UnreadableObject("is empty")
     with mmap.mmap(fd, status.st_size, access=mmap.ACCESS_READ) as pages:
-        syntax, begin = data_set_of(pages)
-        with memoryview(pages)[begin:] as data_set:
-            header = read_header(data_set, syntax, last_tag=SOP_INSTANCE_UID)
-            sop_class, instance = header.text(SOP_CLASS_UID), header.text(SOP_INSTANCE_UID)
-            del header
-    if not sop_class or not instance:
-        raise UnreadableObject("has no SOP class or instance UID")
-    if not (_UID.fullmatch(sop_class) and _UID.fullmatch(syntax)):  # no peer could accept it
-        raise UnreadableObject("has a SOP class or transfer syntax that is no UID")
-    return Sendable(fd, sop_class, instance, syntax, begin, status.st_size - begin)
+        head = head_of(pages)
+    return Sendable(fd, *head, status.st_size - head.offset)
 
 
 IMPLEMENTATION_CLASS_UID = "2.25.235022223827495242976505035687323014033"

@@ -113,6 +113,12 @@ class OutgoingAssociation:
         return self._connection.accepted.contexts
 
     @property
+    def address(self) -> str:
+        """Our own address and port, as the peer sees them unless something is between us."""
+        host, port = self._socket.getsockname()[:2]
+        return shown_address(host, port)
+
+    @property
     def is_open(self) -> bool:
         """Whether the association is established, as far as is known without reading."""
         return self._connection.state is State.ESTABLISHED

@@ -11,6 +11,32 @@ _SMALL = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImportBegun(Event, topic="import", template="import begun by {self.by}"):
+    """Somebody imports files; their objects arrive as those of any caller."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportEnded(Event, topic="import"):
+    """An import of files has ended, complete or not."""
+
+    by: str
+    stored: int
+    duplicates: int
+    filtered: int
+    failed: int
+    """Those that were refused, or could not be read."""
+
+    def sentence(self) -> str:
+        """Return what happened, as a sentence."""
+        return (
+            f"import by {self.by} ended: {self.stored:,} stored, {self.duplicates:,} here already, "
+            f"{self.filtered:,} filtered, {self.failed:,} failed"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectsStored(Event, topic="c-store"):
     """How many objects an association has stored since the last such event."""
 

@@ -29,6 +29,10 @@ _AFTER = (
     " FROM objects o LEFT JOIN sessions s ON s.id = o.session"
     " WHERE o.sequence > ? ORDER BY o.sequence LIMIT ?"
 )
+_OUTCOMES = (
+    "SELECT sequence, address, sop_instance_uid, state, status, reason, session FROM objects"
+    " WHERE sequence > ? ORDER BY sequence LIMIT ?"
+)
 _PLACE = (
     "SELECT s.id, s.area, s.folder, s.status, o.file, o.sop_instance_uid"
     " FROM objects o JOIN sessions s ON s.id = o.session WHERE o.sequence = ?"
@@ -50,6 +54,21 @@ class Arrived(NamedTuple):
     def is_stored(self) -> bool:
         """Whether there is a file of it."""
         return self.state == ObjectState.STORED
+
+
+class RecordedOutcome(NamedTuple):
+    """What became of one object."""
+
+    sequence: int
+    address: str
+    """Of the peer, with its port: it names the association."""
+    sop_instance_uid: str
+    """As it came."""
+    state: str
+    status: int
+    """The C-STORE status that the sender got."""
+    reason: str
+    session: int | None
 
 
 class ObjectPlace(NamedTuple):
@@ -87,6 +106,16 @@ class Arrivals:
         """
         with translate_sqlite_errors(), self._lock:
             return tuple(map(Arrived._make, self._connection.execute(_AFTER, (sequence, limit))))
+
+    def outcomes_after(self, sequence: int, limit: int) -> tuple[RecordedOutcome, ...]:
+        """Return what became of the objects behind a row, oldest first.
+
+        Raises:
+            StorageUnusable: if the index can't be read.
+        """
+        with translate_sqlite_errors(), self._lock:
+            rows = self._connection.execute(_OUTCOMES, (sequence, limit))
+            return tuple(map(RecordedOutcome._make, rows))
 
     def newest(self) -> int:
         """Return the highest number that a row has or had.

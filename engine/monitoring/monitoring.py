@@ -11,7 +11,7 @@ from engine.api import ReceiverState
 from engine.api.status import Health
 from engine.config.masking import revealed_target
 from engine.errors import EngineError, NotDelivered
-from engine.events import SecretsShown, counted
+from engine.events import ImportBegun, ImportEnded, SecretsShown, counted
 from engine.events.monitoring import AlertTried
 from engine.host.terminal import visible
 from engine.index.listing import WorkWaiting, work_waiting
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from engine.api import EngineSnapshot
     from engine.api.forwarding import DestinationStatus
+    from engine.api.status import ImportCounts
     from engine.events import Event
     from engine.host.clock import Clock
     from engine.index.store import SessionIndex
@@ -165,6 +166,27 @@ class Monitoring:
     def note_secrets_shown(self, what: str, actor: str) -> None:
         """Record in the journal that secrets of the configuration file are shown."""
         self._report(SecretsShown(by=actor, what=visible(what[:_LONGEST_COMMAND])))
+
+    def note_import(
+        self, receiver: str, calling_ae_title: str, actor: str, counts: ImportCounts | None
+    ) -> None:
+        """Record in the journal that an import of files begins, or has ended."""
+        label, calling = receiver[:_LONGEST_COMMAND], calling_ae_title[:_LONGEST_COMMAND]
+        begun = ImportBegun(receiver=visible(label), calling_ae_title=visible(calling), by=actor)
+        if counts is None:
+            self._report(begun)
+            return
+        self._report(
+            ImportEnded(
+                receiver=begun.receiver,
+                calling_ae_title=begun.calling_ae_title,
+                by=actor,
+                stored=counts.stored,
+                duplicates=counts.duplicates,
+                filtered=counts.filtered,
+                failed=counts.failed,
+            )
+        )
 
     def is_alive(self) -> bool:
         """Tell whether every part that must run does, without waiting for a disk."""

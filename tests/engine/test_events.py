@@ -31,6 +31,11 @@ EXAMPLES: list[tuple[Event, str]] = [
         events.SecretsShown(by="anna", what="alerts list"),
         "secrets of the configuration were shown to anna by: alerts list",
     ),
+    (events.ImportBegun(by="anna"), "import begun by anna"),
+    (
+        events.ImportEnded(by="anna", stored=1_200, duplicates=3, filtered=2, failed=1),
+        "import by anna ended: 1,200 stored, 3 here already, 2 filtered, 1 failed",
+    ),
     (events.ControlUsed(by="anna"), "control API used by anna"),
     (
         events.EventsSummed(of="ObjectsStored", times=1200, objects=2400, seconds=60),
@@ -284,6 +289,8 @@ def test_what_people_did_is_audited_and_what_other_machines_did_is_not() -> None
         events.EngineStarted,
         events.EngineStopping,
         events.IdentifyingValuesShown,
+        events.ImportBegun,
+        events.ImportEnded,
         events.ReceiverRetryAsked,
         events.SecretsShown,
         events.StudyRouteChanged,

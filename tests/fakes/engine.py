@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from engine.errors import ChangedMeanwhile, EngineError, NotFound
 from engine.events import (
     Event,
     EventPage,
+    ImportBegun,
+    ImportEnded,
     Listener,
     RecordedEvent,
     SecretsShown,
@@ -42,7 +44,7 @@ from tests.fakes.values import NOW, make_snapshot, make_status
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from engine.api.status import AcceptedContext, Health
+    from engine.api.status import AcceptedContext, Health, ImportCounts
     from engine.model.alerts import AlertTarget
     from engine.model.plugins import FileNamerInfo
     from engine.model.processing import RoutingPreview
@@ -69,6 +71,14 @@ class FakeMonitoring:
     def note_secrets_shown(self, what: str, actor: str) -> None:
         self.engine._command("note_secrets_shown", what, actor)
         self.engine.record(SecretsShown(by=actor, what=what))
+
+    def note_import(
+        self, receiver: str, calling_ae_title: str, actor: str, counts: ImportCounts | None
+    ) -> None:
+        self.engine._command("note_import", receiver, calling_ae_title, actor, counts)
+        about = {"receiver": receiver, "calling_ae_title": calling_ae_title, "by": actor}
+        ended = ImportEnded(**about, **asdict(counts)) if counts else None  # type: ignore[arg-type]
+        self.engine.record(ended or ImportBegun(**about))
 
     def try_alert(self, target: AlertTarget, actor: str) -> None:
         self.engine._command("try_alert", target, actor)

@@ -15,8 +15,9 @@ from engine.api import EngineView
 from engine.api.objects import ObjectReference
 from engine.api.scripts import ScriptTrial
 from engine.api.senders import SenderOrder
+from engine.api.status import ImportCounts
 from engine.errors import ChangedMeanwhile, ConfigurationError, EngineError, NotFound, SessionError
-from engine.events import SecretsShown
+from engine.events import ImportBegun, ImportEnded, SecretsShown
 from engine.model.alerts import AlertTarget
 from engine.model.anonymization import ScriptScope
 from engine.model.identity import MASK
@@ -304,6 +305,18 @@ def the_journal_keeps_who_was_shown_secrets(view: EngineView) -> None:
     shown = [one.event for one in all_events(view) if isinstance(one.event, SecretsShown)]
     assert shown[-1].what == "config show"
     assert shown[-1].by.endswith(WHO)
+
+
+@promise("monitoring/note_import")
+def the_journal_keeps_who_imported_files(view: EngineView) -> None:
+    view.monitoring.note_import("XNAT:8104", "IMPORT", WHO, None)
+    view.monitoring.note_import("XNAT:8104", "IMPORT", WHO, ImportCounts(3, 2, 1, 0))
+    imports = [e.event for e in all_events(view) if e.event.topic == "import"]
+    begun, ended = imports[-2:]
+    assert isinstance(begun, ImportBegun)
+    assert isinstance(ended, ImportEnded)
+    assert (ended.receiver, ended.stored, ended.duplicates) == ("XNAT:8104", 3, 2)
+    assert ended.by.endswith(WHO)
 
 
 @promise("audited")

@@ -38,6 +38,7 @@ COMMANDS = {
     "monitoring/counters": "metrics --json",
     "monitoring/health": "health",
     "monitoring/metrics": "metrics",
+    "monitoring/note_import": "import --receiver",
     "monitoring/note_secrets_shown": "config show --show-secrets",
     "monitoring/try_alert": "alerts test",
     "objects/compare": "objects compare",

@@ -1,0 +1,119 @@
+"""What the engine made of each object, from the row that every object gets in the index.
+
+The answer to a C-STORE says less: a stored object, a copy of one that is here already, and one that
+a filter drops are all answered with success.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from engine.importing.found import Name, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.index.arrivals import Arrivals, RecordedOutcome
+
+_ROWS_AT_ONCE = 1000
+LATEST_ROW_SECONDS = 15.0
+"""Rows are written in batches of 50 ms. A disk that is in trouble takes longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one file."""
+
+    name: Name
+    outcome: Outcome
+    reason: str = ""
+    sop_instance_uid: str = ""
+    status: int | None = None
+    """The answer to its C-STORE; None if it was not sent."""
+    session: int | None = None
+    sent_bytes: int = 0
+    read_bytes: int = 0
+    """The share of the source's bytes that is done with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An object that has its answer, and not yet its row."""
+
+    result: Result
+    """What follows from the answer alone."""
+    at: float
+    """Monotonic time of the answer."""
+
+
+class Outcomes:
+    """Joins the answers to objects with their rows; `expect` is for any thread."""
+
+    def __init__(self, arrivals: Arrivals) -> None:
+        """Read rows from here on: make this before the first object is sent."""
+        self._arrivals = arrivals
+        self._sequence = arrivals.newest()
+        self._lock = threading.Lock()
+        self._waiting: dict[tuple[str, str], deque[Answered]] = {}
+        """By the association's address, and SOP Instance UID."""
+
+    def expect(self, address: str, answered: Answered) -> None:
+        """Wait for the row of an object that was answered on an association."""
+        key = address, answered.result.sop_instance_uid
+        with self._lock:
+            self._waiting.setdefault(key, deque()).append(answered)
+
+    @property
+    def are_complete(self) -> bool:
+        """Whether every answered object has its row."""
+        with self._lock:
+            return not self._waiting
+
+    def ready(self, now: float) -> Iterator[Result]:
+        """Yield what is known by now; after a while without a row, what the answer said.
+
+        Raises:
+            StorageUnusable: if the index can't be read.
+        """
+        rows: tuple[RecordedOutcome, ...] = self._arrivals.outcomes_after(
+            self._sequence, _ROWS_AT_ONCE
+        )
+        while rows:
+            self._sequence = rows[-1].sequence
+            for row in rows:
+                answered = self._take((row.address, row.sop_instance_uid))
+                if answered is not None:
+                    yield replace(
+                        answered.result,
+                        outcome=Outcome(row.state),
+                        reason=row.reason,
+                        session=row.session,
+                    )
+            rows = self._arrivals.outcomes_after(self._sequence, _ROWS_AT_ONCE)
+        yield from self._overdue(now)
+
+    def _take(self, key: tuple[str, str]) -> Answered | None:
+        with self._lock:
+            waiting = self._waiting.get(key)
+            if waiting is None:
+                return None
+            # One association has its objects one after the other, and so have their rows.
+            first = waiting.popleft()
+            if not waiting:
+                del self._waiting[key]
+            return first
+
+    def _overdue(self, now: float) -> Iterator[Result]:
+        with self._lock:
+            late = [
+                key
+                for key, waiting in self._waiting.items()
+                if now - waiting[0].at > LATEST_ROW_SECONDS
+            ]
+        for key in late:
+            answered = self._take(key)
+            if answered is not None:
+                yield answered.result

@@ -1,0 +1,266 @@
+"""What is found in files, folders, archives and media, one after the other, in a fixed order.
+
+Nothing is listed ahead: only the names of the folders on the way down are in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from engine.dicom.part10 import has_preamble, head_of, head_without_preamble
+from engine.errors import UnreadableObject
+from engine.host.terminal import counted
+from engine.importing.archives import archive_kind, members_of
+from engine.importing.dicomdir import is_dicomdir, locate, references
+from engine.importing.found import (
+    FileContent,
+    FoundObject,
+    HeldContent,
+    Leftover,
+    Name,
+    Outcome,
+    StreamedContent,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.dicom.part10 import ObjectHead
+    from engine.importing.archives import ArchiveKind, Member
+    from engine.importing.found import Content, Found
+
+_BEGINNING_BYTES = 64 * 1024
+"""File meta, and the data set up to the SOP Instance UID, are shorter."""
+HELD_BYTES = 4 * 1024 * 1024
+"""Members of archives up to this size are in memory, so that several can be sent at once."""
+# A FIFO or device must not block us before we have seen what it is.
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The named files and folders."""
+
+    paths: tuple[Path, ...]
+    """Absolute ones."""
+    follow_links: bool = False
+    """Whether symbolic links below folders are followed."""
+    _walked: set[tuple[int, int]] = field(default_factory=set)
+    """Device and inode of each folder, with `follow_links`: links may lead in a circle."""
+
+    def find(self) -> Iterator[Found]:
+        """Yield what is found; a `FoundObject` must be closed.
+
+        A large member of an archive must be closed before the next one is asked for.
+        """
+        self._walked.clear()
+        for path in self.paths:
+            if path.is_dir():
+                yield from self._in_folder(path)
+            elif is_dicomdir(path.name):
+                yield from self._on_medium(path)
+            else:
+                yield from _in_file(path)
+
+    def sizes(self) -> Iterator[int]:
+        """Yield the size of each file, without opening any; those of a medium are not counted."""
+        for path in self.paths:
+            found = self._files(path) if path.is_dir() else (path,)
+            for file in found:
+                if not isinstance(file, Leftover):
+                    try:
+                        yield file.stat().st_size
+                    except OSError:
+                        continue
+
+    def _in_folder(self, folder: Path) -> Iterator[Found]:
+        for path in self._files(folder):
+            if isinstance(path, Leftover):
+                yield path
+            elif is_dicomdir(path.name):
+                # The files are found anyway: the medium's directory only tells which are missing.
+                yield from _checked(path)
+            else:
+                yield from _in_file(path)
+
+    def _files(self, top: Path) -> Iterator[Path | Leftover]:
+        """Yield the files below a folder by their names, each folder's own ones first."""
+        waiting = [top]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                files, folders = self._listed(folder)
+            except OSError as error:
+                why = f"the folder can't be listed: {_words(error)}"
+                yield Leftover(Name(str(folder)), Outcome.UNREADABLE, why)
+                continue
+            waiting += [folder / name for name in sorted(folders, reverse=True)]
+            for name in sorted(files):
+                yield folder / name
+
+    def _listed(self, folder: Path) -> tuple[list[str], list[str]]:
+        """Return the names of the files and of the folders in a folder."""
+        files, folders = list[str](), list[str]()
+        if self.follow_links and not self._is_new(folder):
+            return files, folders
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=self.follow_links):
+                    folders.append(entry.name)
+                elif entry.is_file(follow_symlinks=self.follow_links):
+                    files.append(entry.name)
+        return files, folders
+
+    def _is_new(self, folder: Path) -> bool:
+        status = folder.stat()
+        place = status.st_dev, status.st_ino
+        is_new = place not in self._walked
+        self._walked.add(place)
+        return is_new
+
+    def _on_medium(self, dicomdir: Path) -> Iterator[Found]:
+        try:
+            for reference in references(dicomdir):
+                path = locate(dicomdir.parent, reference)
+                yield from _in_file(path) if path else (_missing(dicomdir, reference),)
+        except (UnreadableObject, OSError) as error:
+            yield _unreadable(Name(str(dicomdir)), error)
+
+
+def _checked(dicomdir: Path) -> Iterator[Leftover]:
+    """Yield what a DICOMDIR refers to and is not there, and the DICOMDIR itself."""
+    size, missing = 0, 0
+    try:
+        size = dicomdir.stat().st_size
+        for reference in references(dicomdir):
+            if locate(dicomdir.parent, reference) is None:
+                missing += 1
+                yield _missing(dicomdir, reference)
+    except (UnreadableObject, OSError) as error:
+        yield _unreadable(Name(str(dicomdir), size_bytes=size), error, size)
+        return
+    why = "the directory of a medium"
+    if missing:
+        why = f"{why}; {counted(missing, 'file')} missing"
+    yield Leftover(Name(str(dicomdir), size_bytes=size), Outcome.NOT_DICOM, why, size)
+
+
+def _missing(dicomdir: Path, reference: tuple[str, ...]) -> Leftover:
+    name = Name(str(dicomdir.parent.joinpath(*reference)))
+    return Leftover(name, Outcome.MISSING, "the DICOMDIR refers to it")
+
+
+def _in_file(path: Path) -> Iterator[Found]:
+    try:
+        fd, size = _opened(path)
+    # A name with a null character is a `ValueError`.
+    except (UnreadableObject, OSError, ValueError) as error:
+        yield _unreadable(Name(str(path)), error)
+        return
+    content, name = FileContent(fd, size), Name(str(path), size_bytes=size)
+    try:
+        beginning = os.pread(fd, _BEGINNING_BYTES, 0)
+    except OSError as error:
+        content.close()
+        yield _unreadable(name, error, size)
+        return
+    kind = None if has_preamble(beginning) else archive_kind(beginning)
+    if kind is None:
+        yield _object(name, beginning, content, size)
+    else:
+        content.close()
+        yield from _in_archive(path, kind, size)
+
+
+def _opened(path: Path) -> tuple[int, int]:
+    """Return the descriptor and the size of a file."""
+    fd = os.open(path, _FLAGS)
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        raise UnreadableObject("is no file")
+    return fd, status.st_size
+
+
+def _in_archive(path: Path, kind: ArchiveKind, size_bytes: int) -> Iterator[Found]:
+    done_bytes = 0
+    try:
+        for member in members_of(path, kind):
+            yield _in_member(path, member)
+            done_bytes += member.read_bytes
+    except (UnreadableObject, OSError) as error:
+        yield _unreadable(Name(str(path)), error, max(0, size_bytes - done_bytes))
+
+
+def _in_member(path: Path, member: Member) -> Found:
+    name = Name(str(path), member.name, member.size_bytes)
+    if member.fault:
+        return Leftover(name, Outcome.UNREADABLE, member.fault, member.read_bytes)
+    try:
+        file = member.open()
+    except (UnreadableObject, OSError) as error:
+        return _unreadable(name, error, member.read_bytes)
+    try:
+        found = _examined(name, member, file)
+    except (UnreadableObject, OSError) as error:
+        found = _unreadable(name, error, member.read_bytes)
+    if isinstance(found, Leftover):
+        file.close()
+    return found
+
+
+def _examined(name: Name, member: Member, file: BinaryIO) -> Found:
+    beginning = file.read(_BEGINNING_BYTES)
+    if archive_kind(beginning) and not has_preamble(beginning):
+        why = "an archive in an archive: extract it, and import that"
+        return Leftover(name, Outcome.UNREADABLE, why, member.read_bytes)
+    if is_dicomdir(member.name.rsplit("/", 1)[-1]):
+        why = "the directory of a medium"
+        return Leftover(name, Outcome.NOT_DICOM, why, member.read_bytes)
+    content: Content = StreamedContent(beginning, file, member.size_bytes)
+    if member.size_bytes <= HELD_BYTES and _head(beginning, member.size_bytes):
+        content = _held(content)
+    return _object(name, beginning, content, member.read_bytes)
+
+
+def _held(content: Content) -> HeldContent:
+    held = HeldContent(b"".join(content.pieces(0)))
+    content.close()
+    return held
+
+
+def _object(name: Name, beginning: bytes, content: Content, read_bytes: int) -> Found:
+    try:
+        head = _head(beginning, name.size_bytes)
+    except UnreadableObject as error:
+        content.close()
+        return _unreadable(name, error, read_bytes)
+    if head is None:
+        content.close()
+        why = "empty" if not name.size_bytes else ""
+        return Leftover(name, Outcome.NOT_DICOM, why, read_bytes)
+    return FoundObject(name, head, content, read_bytes)
+
+
+def _head(beginning: bytes, size_bytes: int) -> ObjectHead | None:
+    """Return the head of an object; None if it is some other file.
+
+    Raises:
+        UnreadableObject: if it begins as a DICOM file, but is broken.
+    """
+    if has_preamble(beginning):
+        return head_of(beginning, size_bytes)
+    return head_without_preamble(beginning, size_bytes)
+
+
+def _unreadable(name: Name, error: Exception, read_bytes: int = 0) -> Leftover:
+    why = error.detail if isinstance(error, UnreadableObject) else _words(error)
+    return Leftover(name, Outcome.UNREADABLE, why, read_bytes)
+
+
+def _words(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
