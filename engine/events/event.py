@@ -22,6 +22,11 @@ class Severity(StrEnum):
     WARNING = "WARN"
     ERROR = "ERROR"
 
+    @property
+    def word(self) -> str:
+        """The word that filters take, such as ``warning``."""
+        return self.name.lower()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:

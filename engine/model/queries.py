@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 
 EVENT_FIELDS = (
-    "severity", "kind", "topic", "receiver", "calling_ae_title", "association", "address",
-    "session", "project", "status",
+    "level", "kind", "topic", "receiver", "caller", "association", "address", "session", "project",
+    "status",
 )  # fmt: skip
-"""The names of filters."""
-_ALIASES = {"ae": "calling_ae_title", "what": "topic"}
+"""The names of filters, the same in the commands and in the console's log."""
+_IN_RECORDS = {"level": "severity", "caller": "calling_ae_title"}
+"""Names that an event's record has instead; a filter may be written with them too."""
+_WRITTEN = {name: field for field, name in _IN_RECORDS.items()}
 
 
 class InvalidEventQuery(ConfigurationError):
@@ -78,11 +80,14 @@ def parse_event_query(
     fields, plain, problems = [], [], []
     for word in words:
         name, colon, value = word.partition(":")
-        name = _ALIASES.get(name, name)
+        name = _WRITTEN.get(name, name)
         if not colon:
             plain.append(word.casefold())
+        elif name == "level" and value:
+            fields.append(("severity", tuple(map(_level, value.split(",")))))
         elif name in EVENT_FIELDS and value:
-            fields.append((name, tuple(value.casefold().split(","))))
+            patterns = tuple(value.casefold().split(","))
+            fields.append((_IN_RECORDS.get(name, name), patterns))
         else:
             known = ", ".join(f"{field}:" for field in EVENT_FIELDS)
             # No plain word: a misspelt filter would find nothing, without a reason.
@@ -90,6 +95,13 @@ def parse_event_query(
     if problems:
         raise InvalidEventQuery(*problems)
     return EventQuery(tuple(fields), tuple(plain), since, least)
+
+
+def _level(value: str) -> str:
+    """Return what the records of a level have, which may be abbreviated: ``warn``, ``warning``."""
+    begun = value.casefold()
+    meant = (str(level) for level in Severity if begun and level.word.startswith(begun))
+    return next(meant, value).casefold()
 
 
 def _any_matches(patterns: Iterable[str], name: str, record: Mapping[str, object]) -> bool:

@@ -10,6 +10,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from engine.events import Severity
+from engine.model.queries import EVENT_FIELDS
 from tui.text import safe
 from tui.widgets.filter import NO_FILTER, folded
 
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from tui.widgets.filter import RowFilter
 
 KEPT = 10_000
-FIELDS = ("level", "receiver", "caller", "association", "topic", "text")
+FIELDS = (*EVENT_FIELDS, "text")
 """Fields of a filter."""
+LEVEL_WORDS = tuple(severity.word for severity in Severity)
+_OF_SOME_EVENTS = ("address", "session", "project", "status")
 LEVELS = (Severity.INFO, Severity.WARNING, Severity.ERROR)
 LogPosition = tuple[int, int]
 """Where an entry stands: the event's sequence, and the number of a mark behind it.
@@ -56,12 +59,15 @@ class LogEntry:
             return {}
         event = self.recorded.event
         return folded(
-            level=event.severity,
+            level=event.severity.word,
+            kind=type(event).__name__,
+            topic=event.topic,
             receiver=event.receiver,
             caller=event.calling_ae_title,
             association=event.association,
-            topic=event.topic,
             text=self.sentence,
+            # Of some kinds of events only.
+            **{name: getattr(event, name, "") for name in _OF_SOME_EVENTS},
         )
 
 

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from engine.errors import EngineError
 from engine.events import Severity
 from tui.keys import Scope
-from tui.log.event_log import FIELDS, LEVELS, LogModel
+from tui.log.event_log import FIELDS, LEVEL_WORDS, LEVELS, LogModel
 from tui.log.events import event_details, what_to_do
 from tui.log.view import LogView, TimeFormat
 from tui.shell.dialogs import PromptDialog
@@ -176,7 +176,8 @@ class LogScreen(ConsoleScreen):
                 yield FilterBar(
                     FIELDS,
                     blink=self.frame.blink,
-                    placeholder="words, !word, level:error, receiver:XNAT, caller:CT, topic:…",
+                    placeholder="words, !word, level:error, receiver:XNAT, caller:CT, kind:…",
+                    values={"level": LEVEL_WORDS},
                 )
             with Panel("Event", id="event"), VerticalScroll(classes="scroll"):
                 yield Facts(id="event-facts")

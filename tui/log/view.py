@@ -55,8 +55,9 @@ class LogView(Table):
         "The events that this console has read, newest first, up to 10,000. "
         "While it follows, the cursor stays on the newest event; moving down holds your place. "
         "`a` shows the audit log: what people did, also before this run of the engine. "
-        "A filter takes words, !word and field:value with level, receiver, caller, association, "
-        "topic and text. Marks are lines of yours, to see what came later."
+        "A filter takes words, !word and field:value with level, kind, topic, receiver, caller, "
+        "association, address, session, project, status and text. Marks are lines of yours, to see "
+        "what came later."
     )
     COLUMNS = (
         Column("level", "Level", 7),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from textual.widgets import Input
@@ -66,6 +67,7 @@ class RowFilter:
 
 
 NO_FILTER = RowFilter()
+NO_VALUES: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 def parse_filter(text: str, fields: Sequence[str]) -> RowFilter:
@@ -111,6 +113,29 @@ def field_named(name: str, fields: Sequence[str]) -> str:
     return meant[0] if len(meant) == 1 else ""
 
 
+def doubts(text: str, fields: Sequence[str], values: Mapping[str, Sequence[str]]) -> str:
+    """Return what of a line that matches nothing is perhaps not meant so; empty if nothing is.
+
+    Args:
+        text: the line.
+        fields: the fields that rows have.
+        values: the possible values, in lower case, of fields that have few.
+    """
+    for match in TERMS.finditer(text):
+        name = (match["field"] or "").casefold()
+        if not name:
+            continue
+        field = field_named(name, fields)
+        if not field:
+            known = ", ".join(f"{one}:" for one in fields)
+            return f"“{safe(match['field'], 20)}:” is no field, those are {known}"
+        word = (match["quoted"] if match["quoted"] is not None else match["word"]).casefold()
+        possible = values.get(field, (word,))
+        if not any(word in value for value in possible):
+            return f"{field}: is one of {', '.join(possible)}"
+    return ""
+
+
 def folded(**values: object) -> dict[str, str]:
     """Return the values of a row as a filter reads them: text in lower case, by field."""
     return {field: str(value).casefold() for field, value in values.items()}
@@ -141,11 +166,19 @@ class FilterBar(Input):
     BINDINGS = bindings(Scope.FILTER)
 
     def __init__(
-        self, fields: Sequence[str], *, blink: bool, placeholder: str, id: str = "filter"
+        self,
+        fields: Sequence[str],
+        *,
+        blink: bool,
+        placeholder: str,
+        id: str = "filter",
+        values: Mapping[str, Sequence[str]] = NO_VALUES,
     ) -> None:
+        """Take the fields that rows have, and all possible values of those that have few."""
         super().__init__(placeholder=placeholder, id=id, compact=True, select_on_focus=False)
         self.cursor_blink = blink
         self._fields = tuple(fields)
+        self._values = values
         self._parsed = ("", parse_filter("", self._fields))
 
     @property
@@ -176,5 +209,8 @@ class FilterBar(Input):
         return f"{matching:,} of {total:,} match “{safe(self.value.strip(), 40)}”"
 
     def empty(self, otherwise: str) -> str:
-        """Return why there are no rows: the filter, else something else."""
-        return "no row matches the filter; esc shows all" if self.wanted else otherwise
+        """Return why there are no rows: the filter, else something else; safe text."""
+        if not self.wanted:
+            return otherwise
+        doubt = doubts(self.value, self._fields, self._values)
+        return f"no row matches the filter; {doubt}{'; ' if doubt else ''}esc shows all"

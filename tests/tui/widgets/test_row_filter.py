@@ -2,7 +2,7 @@
 
 import pytest
 
-from tui.widgets.filter import folded, parse_filter
+from tui.widgets.filter import doubts, folded, parse_filter
 
 FIELDS = ("receiver", "caller", "level", "text", "topic")
 ROW = folded(
@@ -73,3 +73,19 @@ def test_not_wanted(text: str) -> None:
 def test_a_filter_without_conditions_is_false() -> None:
     assert not parse_filter(" ! level: ", FIELDS)
     assert parse_filter("x", FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "doubt"),
+    [
+        ("words", ""),
+        ("level:warn receiver:none", ""),
+        ("lvl:warn", "“lvl:” is no field, those are level:, receiver:"),
+        ("XNAT:8104", "“XNAT:” is no field, those are level:, receiver:"),
+        ("lev:loud", "level: is one of info, warning, error"),
+        ('level:"" level:', ""),
+    ],
+)
+def test_a_line_that_matches_nothing_says_what_may_be_wrong_with_it(text: str, doubt: str) -> None:
+    levels = {"level": ("info", "warning", "error")}
+    assert doubts(text, ("level", "receiver"), levels) == doubt
