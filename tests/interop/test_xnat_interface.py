@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -180,15 +181,18 @@ def test_all_receivers_are_stopped_and_started_at_once(script: Script) -> None:
     assert script.is_admitted("MY_AE")
 
 
-def test_identifiers_are_listed_by_id(script: Script) -> None:
-    path = f"{BASE}/identifiers"
+def test_identifiers_are_offered_by_id(script: Script) -> None:
+    """At a fresh XNAT there is one; with DQR's plug-in there are two."""
+    path, engine = f"{BASE}/identifiers", script.dock.engine
+    assert set(script.http.get(path).json()) == {"dicomObjectIdentifier"}
+    record = script.record | {"identifier": "dqrObjectIdentifier"}
+    assert script.http.put(f"{BASE}/1", json=record).status_code == 200
     found = script.http.get(path).json()
-    assert set(found) == {
-        "dicomObjectIdentifier",
-        "dqrObjectIdentifier",
-        "fixedProjectSubject",
-        "studyRouting",
-    }
+    assert set(found) == {"dicomObjectIdentifier", "dqrObjectIdentifier", "studyRouting"}
+    before = engine.site()
+    engine.set_site(replace(before, offer_all_identifiers=True), "anna")
+    assert set(script.http.get(path).json()) == {*found, "fixedProjectSubject"}
+    engine.set_site(before, "anna")
     default = script.http.get(f"{path}/default").text
     assert default == found["dicomObjectIdentifier"]
     assert script.http.get(f"{path}/nonsense").status_code == 404
@@ -259,7 +263,7 @@ def xnatctl(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_xnatctl_logs_in_and_manages_receivers(script: Script, xnatctl: Xnatctl) -> None:
     port = free_port()
     xnatctl("auth", "login")
-    named = ("--ae-title", "NEW", "--port", str(port), "--identifier", "dicomObjectIdentifier")
+    named = ("--ae-title", "NEW", "--port", str(port))
     id = str(xnatctl("scp", "create", *named, "--yes")["id"])
     assert [record["aeTitle"] for record in xnatctl("scp", "list")] == ["XNAT", "NEW"]
     for command, enabled in (("disable", False), ("enable", True)):

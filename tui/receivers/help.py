@@ -115,7 +115,10 @@ in fields below. One marked ✗ is broken or not installed
 here; a receiver with it does not listen, and this shows
 what is wrong:
 
-  dicomdock plugins""",
+  dicomdock plugins
+
+Built-in ones that no receiver uses are not listed, unless
+the site settings (screen 6) offer all identifiers.""",
     "direct_archive": """Off: objects wait in the prearchive until somebody, or
 the project's setting, archives them.
 

@@ -15,15 +15,18 @@ from engine.config.xnat.receivers import (
     to_xnat,
 )
 from engine.errors import NotFound
-from engine.model.plugins import DEFAULT_IDENTIFIER
+from engine.model.plugins import DEFAULT_IDENTIFIER, offered_identifiers
 from engine.model.project import ProjectRegistry
 from engine.model.receiver import ReceiverRules
 from engine.remote.xnat.answers import Body, Call, flag_of, record_of, resource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.routing import BaseRoute
 
     from engine.api import EngineView
+    from engine.model.plugins import IdentifierInfo
     from engine.model.receiver import Receiver
 
 BASE = "/dicomscp"
@@ -39,7 +42,7 @@ def receiver_routes() -> tuple[BaseRoute, ...]:
         # Named paths before `/{id}`, which fits them too: Starlette takes the first that fits.
         resource(f"{BASE}/start", "PUT", lambda call: _switch(call, allowed=True)),
         resource(f"{BASE}/stop", "PUT", lambda call: _switch(call, allowed=False)),
-        resource(f"{BASE}/identifiers", "GET", _identifiers),
+        resource(f"{BASE}/identifiers", "GET", _offered),
         resource(f"{BASE}/identifiers", "PUT", _reset),
         resource(f"{BASE}/identifiers/{{bean}}", "GET", _identifier),
         resource(f"{BASE}/identifiers/{{bean}}", "PUT", _reset_one),
@@ -102,8 +105,15 @@ def _switch(call: Call, *, allowed: bool) -> list[tuple[str, int, bool]]:
     ]
 
 
-def _identifiers(call: Call) -> dict[str, str]:
-    names = {info.id: info.name for info in call.engine.identifiers() if not info.error}
+def _offered(call: Call) -> dict[str, str]:
+    """Return the identifiers to choose from; clients take the only one without being told."""
+    used = {receiver.identifier for receiver in _receivers(call.engine)}
+    everything = call.engine.site().offer_all_identifiers
+    return _names(offered_identifiers(call.engine.identifiers(), used, everything=everything))
+
+
+def _names(identifiers: Iterable[IdentifierInfo]) -> dict[str, str]:
+    names = {info.id: info.name for info in identifiers if not info.error}
     if STUDY_ROUTING in names:
         # XNAT 7.4: clients look for it here before they save a receiver that uses it.
         names.setdefault(DQR_IDENTIFIER, names[STUDY_ROUTING])
@@ -113,7 +123,7 @@ def _identifiers(call: Call) -> dict[str, str]:
 def _identifier(call: Call) -> dict[str, str] | str:
     bean = call.part("bean")
     # XNAT 1.2: `default` is accepted for the default identifier.
-    name = _identifiers(call).get(DEFAULT_IDENTIFIER if bean == "default" else bean)
+    name = _names(call.engine.identifiers()).get(DEFAULT_IDENTIFIER if bean == "default" else bean)
     if name is None:
         raise NotFound(f"Could not find a DICOM Object Identifier with ID {bean[:80]!r}")
     return name
