@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _SWITCHES = {
     "custom_processing": "run archive processors",
     "direct_archive": "skip the prearchive",
-    "direct_archive_append": "add to an archived session by itself",
+    "direct_archive_append": "skip what an archived session has already; off replaces it",
     "anonymization": "run the site's script on receipt",
     "whitelist_enabled": "admit only callers on the whitelist",
     "routing_enabled": "use the routing rules",
@@ -192,6 +192,11 @@ def _warnings(configuration: Configuration, receiver: Receiver) -> Iterator[str]
     why = stored_as_received(wanted=receiver.anonymization, in_force=in_force)
     if why is not None:
         yield f"WARNING: {why}: {receiver.label} stores all that identifies a patient"
+    if receiver.direct_archive_append and not configuration.site.direct_archive_append:
+        yield (
+            "WARNING: the append-only mode has no effect while the site has it off;"
+            " see: site set --direct-archive-append"
+        )
     if receiver.custom_processing and not configuration.processors_of(receiver):
         yield "WARNING: custom processing is on, but no processor sees its objects"
 

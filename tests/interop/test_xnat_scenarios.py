@@ -284,6 +284,36 @@ def test_a3_a4_direct_archive_and_the_same_study_again(script: Script) -> None:
     assert row["status"] == "CONFLICT"
 
 
+def test_a3_with_direct_archive_append_later_objects_are_added_as_the_receiver_says(
+    script: Script,
+) -> None:
+    """XNAT 1.10: append-only skips duplicate files, otherwise they are overwritten."""
+    config = "/xapi/siteConfig/enableDirectArchiveAppend"
+    assert script.http.get(config).json() is False
+    assert script.http.post(config, content="true").is_success
+    label = new_label()
+    first, second, third = study(label, MANUAL, numbers="4/1 4/2 5/1")
+    for appends in (False, True):
+        assert script.put(directArchive=True, directArchiveOverwrite=appends).is_success
+        assert script.record["directArchiveOverwrite"] is appends
+        first.ImageComments = f"append only: {appends}"
+        assert script.send(first, third if appends else second) == [0, 0]
+        script.complete(label)
+    session = script.session(label)
+    assert (session.status, session.objects) == ("ARCHIVED", 3)
+    assert script.waiting(label) == []
+    assert {ds.get("ImageComments") for ds in script.stored(label).values()} == {
+        None,
+        "append only: False",
+    }
+    first.ImageComments = "the newest"
+    assert script.put(directArchiveOverwrite=False).is_success
+    assert script.send(first) == [0]
+    script.complete(label)
+    assert "the newest" in {ds.get("ImageComments") for ds in script.stored(label).values()}
+    assert script.http.post(config, content="false").is_success
+
+
 def test_a5_a_value_that_is_too_long_for_xnats_database(script: Script) -> None:
     """XNAT: in error, "Attempt to direct-archive failed". Here no database refuses it."""
     assert script.put(directArchive=True).is_success

@@ -20,7 +20,14 @@ from engine.model.receiver import (
     parse_receiver,
 )
 from engine.model.tls import TLS_FILES, ClientCertificates
-from tui.receivers.help import HELP, LABELS, MEANINGS, NO_SCRIPT, PROJECT_SCRIPTS
+from tui.receivers.help import (
+    HELP,
+    LABELS,
+    MEANINGS,
+    NO_APPEND,
+    NO_SCRIPT,
+    PROJECT_SCRIPTS,
+)
 from tui.text import counted, safe, sentence_case
 from tui.widgets.whitelist import CallerVerdict, LineState, caller_verdict, line_verdicts
 
@@ -424,6 +431,8 @@ class ReceiverForm:
         match name, self.is_on(name):
             case "whitelist_enabled", True:
                 return self._whitelist_in_words()
+            case "direct_archive_append", on if not self.rules.site.direct_archive_append:
+                return NO_APPEND[on]
             case "anonymization", True if self.rules.site.anonymization is None:
                 return NO_SCRIPT if self.as_received() else PROJECT_SCRIPTS
             case "custom_processing", True if self.processors is not None:

@@ -138,6 +138,15 @@ def test_a_built_in_identifier_is_offered_once_it_is_used_or_all_are() -> None:
     assert "identifier" in ReceiverForm.edit(used, rules).visible_fields()
 
 
+def test_append_only_mode_says_what_becomes_of_duplicates_if_the_site_lets_it() -> None:
+    form = make_form()
+    assert form.meaning("direct_archive_append") == "off: no effect, the site has it off"
+    form.rules = replace(form.rules, site=SiteSettings(direct_archive_append=True))
+    assert form.meaning("direct_archive_append") == "off: overwrite duplicate files"
+    form.set("direct_archive_append", True)
+    assert form.meaning("direct_archive_append") == "on: skip duplicate files"
+
+
 def test_while_the_identifiers_are_not_known_there_is_the_usual_one() -> None:
     form = ReceiverForm.new(ReceiverRules(identifiers=None))
     assert form.identifier_choices() == (DEFAULT.id,)
