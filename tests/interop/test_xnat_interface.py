@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -236,6 +237,23 @@ def test_a_body_that_is_no_record_is_refused(script: Script, body: bytes, status
     answer = script.http.post(BASE, content=body, headers=headers)
     assert answer.status_code == status, answer.text
     assert len(script.http.get(BASE).json()) == 1
+
+
+def test_json_of_any_type_and_forms_are_taken_but_not_from_web_pages(script: Script) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    put = partial(script.http.put, f"{BASE}/1", headers=form)
+    assert put(content=b'{"customProcessing": true}').json()["customProcessing"] is True
+    answer = put(content=b"customProcessing=false&whitelist=CT1&whitelist=10.0.0.0/8&label=x")
+    record = answer.json()
+    assert (record["customProcessing"], record["whitelist"]) == (False, ["CT1", "10.0.0.0/8"])
+    assert put(content=b"whitelistEnabled=perhaps").status_code == 400
+    page = script.http.post(BASE, content=b"{}", headers={"origin": "http://a.example"} | form)
+    assert page.status_code == 403
+
+
+def test_a_padded_ae_title_is_refused_as_xnats_server_does(script: Script) -> None:
+    answer = script.put(aeTitle=" XNAT ")
+    assert (answer.status_code, "Invalid AE-title:  XNAT ;" in answer.text) == (400, True)
 
 
 @pytest.mark.parametrize(

@@ -332,6 +332,35 @@ def test_a6_one_study_to_each_of_two_projects(script: Script) -> None:
     assert sorted(str(session.project) for session in found) == [MANUAL, AUTO]
 
 
+def test_a2_a6_sessions_on_their_way_into_the_archive_are_listed_committed_and_deleted(
+    script: Script,
+) -> None:
+    assert script.put(directArchive=True).is_success
+    base, http = "/xapi/direct-archive", script.http
+    first, second = new_label(), new_label()
+    assert script.send(*study(first, AUTO), *study(second, MANUAL)) == [0, 0]
+
+    def listed(**wanted: Any) -> list[str]:
+        return [record["name"] for record in http.post(base, json=wanted).json()]
+
+    assert {first, second} <= set(listed())
+    assert listed(filtersMap={"project": {"value": MANUAL}}) == [second]
+    assert len(listed(page=1, size=1)) == 1
+    (record,) = (r for r in http.post(base, json={}).json() if r["name"] == first)
+    assert (record["project"], record["status"]) == (AUTO, "RECEIVING")
+    path = f"{base}/{AUTO}/{record['tag']}/{first}"
+    assert http.get(path).json() == record
+    assert http.post(path).status_code == 200
+    assert http.get(path).status_code == 404
+    assert script.session(first).status == "ARCHIVED"
+    (other,) = http.post(base, json={"filtersMap": {"project": {"value": MANUAL}}}).json()
+    assert http.delete(f"{base}/{other['id']}").status_code == 200
+    assert http.delete(f"{base}/{other['id']}").status_code == 404
+    assert script.session(second).status == "DELETED"
+    for wanted in ({"page": 0}, {"size": True}, {"filters": {"project": {"value": 7}}}, []):
+        assert http.post(base, json=wanted).status_code == 400
+
+
 def test_f1_f2_f9_files_keep_the_names_that_they_got_on_arrival(script: Script) -> None:
     script.put_scripts("-(0020,0013)", "-(0020,0013)", of=AUTO)
     label = new_label()

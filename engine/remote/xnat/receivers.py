@@ -19,9 +19,10 @@ from engine.model.plugins import DEFAULT_IDENTIFIER, offered_identifiers
 from engine.model.project import ProjectRegistry
 from engine.model.receiver import ReceiverRules
 from engine.remote.xnat.answers import Body, Call, flag_of, record_of, resource
+from engine.remote.xnat.prearchive import fields_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from starlette.routing import BaseRoute
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
 
 BASE = "/dicomscp"
+FORM = "application/x-www-form-urlencoded"
 MOST_DIGITS = 18
 """Most digits of an id that is looked up."""
 
@@ -38,7 +40,7 @@ def receiver_routes() -> tuple[BaseRoute, ...]:
     """Return the routes of the resource, below `/xapi`."""
     return (
         resource(BASE, "GET", _list),
-        resource(BASE, "POST", _create, Body.JSON),
+        resource(BASE, "POST", _create, Body.TEXT),
         # Named paths before `/{id}`, which fits them too: Starlette takes the first that fits.
         resource(f"{BASE}/start", "PUT", lambda call: _switch(call, allowed=True)),
         resource(f"{BASE}/stop", "PUT", lambda call: _switch(call, allowed=False)),
@@ -49,7 +51,7 @@ def receiver_routes() -> tuple[BaseRoute, ...]:
         # An AE title may contain a slash.
         resource(f"{BASE}/title/{{title:path}}/{{port}}", "GET", _by_title),
         resource(f"{BASE}/{{id}}", "GET", lambda call: _record(_named(call))),
-        resource(f"{BASE}/{{id}}", "PUT", _merge, Body.JSON),
+        resource(f"{BASE}/{{id}}", "PUT", _merge, Body.TEXT),
         resource(f"{BASE}/{{id}}", "DELETE", _delete),
         resource(f"{BASE}/{{id}}/enabled", "GET", lambda call: _named(call).enabled),
         resource(f"{BASE}/{{id}}/enabled/{{flag}}", "PUT", _enable),
@@ -61,7 +63,7 @@ def _list(call: Call) -> list[dict[str, object]]:
 
 
 def _create(call: Call) -> dict[str, object]:
-    record = record_of(call)
+    record = _posted(call)
     # XNAT 1.1: an id that does not exist means a new receiver.
     wanted = posted_id(record)
     known = next((r for r in _receivers(call.engine) if r.id == wanted), None)
@@ -71,9 +73,27 @@ def _create(call: Call) -> dict[str, object]:
 
 def _merge(call: Call) -> dict[str, object]:
     known = _named(call)
-    receiver = merged_receiver(record_of(call), known, _rules(call.engine))
+    receiver = merged_receiver(_posted(call), known, _rules(call.engine))
     # A merge keeps what it does not name, so that must not have changed since it was read.
     return _record(call.engine.save_receiver(receiver, call.actor, replacing=known))
+
+
+def _posted(call: Call) -> Mapping[str, Any]:
+    """Return the record of a body: JSON of any content type, or the fields of a form."""
+    text = call.text()
+    kind = call.request.headers.get("content-type", "")
+    # `curl -d` sends JSON with the type of a form, and XNAT reads it.
+    if not kind.startswith(FORM) or text.lstrip().startswith("{"):
+        return record_of(call)
+    fields = fields_of(call)
+    last = {name: each[-1] for name, each in fields.items()}
+    record: dict[str, Any] = {name: _VALUES.get(text, text) for name, text in last.items()}
+    if len(fields.get("whitelist", ())) > 1:
+        record["whitelist"] = fields["whitelist"]
+    return record
+
+
+_VALUES = {"true": True, "false": False}
 
 
 def _delete(call: Call) -> None:
