@@ -12,6 +12,7 @@ of files do not decide here.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +28,7 @@ from pydicom.uid import (
 )
 
 from engine.anonymize import recorded
+from engine.cli import main
 from engine.config.xnat.receivers import to_xnat
 from engine.model.peer import AETitle
 from engine.model.queries import SessionQuery
@@ -359,6 +361,20 @@ def test_a2_a6_sessions_on_their_way_into_the_archive_are_listed_committed_and_d
     assert script.session(second).status == "DELETED"
     for wanted in ({"page": 0}, {"size": True}, {"filters": {"project": {"value": 7}}}, []):
         assert http.post(base, json=wanted).status_code == 400
+
+
+def test_a_selftest_checks_what_xnats_receivers_promise(
+    script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert script.put(whitelistEnabled=True, whitelist=["SELF"]).is_success
+    data = str(script.dock.data)
+    assert main(["--data", data, "selftest", "XNAT", "--as", "SELF", "--json"]) == 0
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    told = {step["step"]: step["detail"] for step in steps}
+    assert told["stranger"].endswith("which no line admits, is rejected 1/1/3")
+    assert told["sent again"] == "is a duplicate, and not stored twice"
+    assert told["preview"] == "shows project Unassigned, where the object is"
+    assert told["XNAT"] == "/xapi/dicomscp shows the receiver"
 
 
 def test_f1_f2_f9_files_keep_the_names_that_they_got_on_arrival(script: Script) -> None:
