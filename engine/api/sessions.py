@@ -198,6 +198,8 @@ class ArchivePreview:
     """How many objects would be added to the archive."""
     replaced: int = 0
     """How many archived objects would move to the trash."""
+    skipped: int = 0
+    """How many objects would move to the trash, because the archive has the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def read_status(settings: EngineSettings) -> EngineStatus:
     running = EngineLock.holder(settings.lock_file)
     try:
         store = ConfigurationStore(settings.config_file, clock=clock, in_use=settings.in_use_files)
-        configuration, problem = store.load(), ""
+        configuration, problem = store.expected(), ""
     except ConfigurationError as error:
         configuration, problem = Configuration(), error.detail
     # Without a running engine the index has the states of the last one.

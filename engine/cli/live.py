@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.api import PortState
@@ -168,12 +169,18 @@ def add_selftest(parser: argparse.ArgumentParser) -> None:
 def _selftest(arguments: argparse.Namespace) -> int:
     # pydicom, which no other command of this module needs.
     from engine.app.selftest.run import SelfTest
+    from engine.remote.channel import get_resource
 
     calling = AETitle.parse(arguments.calling, "as")
     configuration = store_of(arguments).load()
     receiver = receiver_named(configuration.receivers, arguments.receiver)
-    test = SelfTest(settings_of(arguments), configuration, receiver, calling, SystemClock())
-    found = list(test.run())
+    settings = settings_of(arguments)
+    with ExitStack() as resources:
+        has_socket = settings.control_file.exists()
+        engine = resources.enter_context(attached(settings)) if has_socket else None
+        get = partial(get_resource, settings.control_file)
+        test = SelfTest(settings, configuration, receiver, calling, SystemClock(), engine, get)
+        found = list(test.run())
     bad = [step for step in found if not step.is_good]
     if arguments.json:
         steps = [asdict(step) for step in found]

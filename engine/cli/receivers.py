@@ -40,12 +40,13 @@ from engine.queries.tls_files import callers_record, certificate_record, tls_not
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from engine.config.store import ConfigurationStore
     from engine.model.configuration import Configuration
 
 _SWITCHES = {
     "custom_processing": "run archive processors",
     "direct_archive": "skip the prearchive",
-    "direct_archive_append": "add to an archived session by itself",
+    "direct_archive_append": "skip what an archived session has already; off replaces it",
     "anonymization": "run the site's script on receipt",
     "whitelist_enabled": "admit only callers on the whitelist",
     "routing_enabled": "use the routing rules",
@@ -145,11 +146,16 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    configuration = store_of(arguments).load()
+    store = store_of(arguments)
+    configuration = store.expected()
     if arguments.json:
         records = [receiver_record(receiver) for receiver in configuration.receivers]
-        return terminal.print_json({"revision": configuration.revision, "receivers": records})
-    return _print(configuration.receivers)
+        terminal.print_json({"revision": configuration.revision, "receivers": records})
+        return
+    _print(configuration.receivers)
+    if configuration.receivers and not store.load().receivers:
+        first = configuration.receivers[0].label
+        terminal.say(f"the first start adds {first}, unless a receiver is added before")
 
 
 def _add(arguments: argparse.Namespace) -> None:
@@ -157,8 +163,18 @@ def _add(arguments: argparse.Namespace) -> None:
 
 
 def _edit(arguments: argparse.Namespace) -> None:
-    before = store_of(arguments).load()
-    _save(arguments, "saved", before, receiver_named(before.receivers, arguments.receiver))
+    _save(arguments, "saved", *_named(store_of(arguments), arguments))
+
+
+def _named(
+    store: ConfigurationStore, arguments: argparse.Namespace
+) -> tuple[Configuration, Receiver]:
+    """Return the configuration and the receiver that is to be changed."""
+    expected = store.expected()
+    receiver = receiver_named(expected.receivers, arguments.receiver)
+    # Before the first start no file has it yet.
+    known = expected if store.load().receivers else store.create_default(actor())
+    return known, known.receiver(receiver.id)
 
 
 def _save(
@@ -192,6 +208,11 @@ def _warnings(configuration: Configuration, receiver: Receiver) -> Iterator[str]
     why = stored_as_received(wanted=receiver.anonymization, in_force=in_force)
     if why is not None:
         yield f"WARNING: {why}: {receiver.label} stores all that identifies a patient"
+    if receiver.direct_archive_append and not configuration.site.direct_archive_append:
+        yield (
+            "WARNING: the append-only mode has no effect while the site has it off;"
+            " see: site set --direct-archive-append"
+        )
     if receiver.custom_processing and not configuration.processors_of(receiver):
         yield "WARNING: custom processing is on, but no processor sees its objects"
 
@@ -218,15 +239,16 @@ def _settings(given: Mapping[str, Any], before: Mapping[str, object]) -> dict[st
 
 def _switch(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
-    receiver = receiver_named(store.load().receivers, arguments.receiver)
+    _, receiver = _named(store, arguments)
     verb = "enabled" if arguments.enabled else "disabled"
     _report(arguments, verb, *store.set_enabled(receiver.id, arguments.enabled, actor()))
 
 
 def _delete(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
-    receiver = receiver_named(store.load().receivers, arguments.receiver)
-    terminal.confirm(f"Delete receiver {receiver.label}?", already=arguments.yes)
+    named = receiver_named(store.expected().receivers, arguments.receiver)
+    terminal.confirm(f"Delete receiver {named.label}?", already=arguments.yes)
+    _, receiver = _named(store, arguments)
     _report(arguments, "deleted", store.delete_receiver(receiver.id, actor()), receiver)
 
 

@@ -50,6 +50,9 @@ def add_site(command: argparse.ArgumentParser) -> None:
     change = add_verb(verbs, "set", _set, "change the given site settings")
     add_switch(change, "receivers_allowed", "let enabled receivers listen; off stops all")
     add_switch(change, "allow_low_ports", "allow ports outside 1024–49151")
+    add_switch(change, "offer_all_identifiers", "offer built-in identifiers that no receiver uses")
+    words = "let receivers with direct archive add to archived sessions, as each of them says"
+    add_switch(change, "direct_archive_append", words)
     add = partial(change.add_argument, default=argparse.SUPPRESS)
     add("--bind-address", metavar="ADDRESS", help="the local address to listen on; '' for all")
     add("--new-project-auto-archive", metavar="HOW", type=auto_archive,

@@ -125,7 +125,7 @@ class _Trial:
 
 def _test(arguments: argparse.Namespace) -> int:
     ae_title, address = _caller(arguments)
-    receiver = receiver_named(store_of(arguments).load().receivers, arguments.receiver)
+    receiver = receiver_named(store_of(arguments).expected().receivers, arguments.receiver)
     certificate = _certificate(arguments)
     verdict = _verdict(receiver, ae_title, address, certificate)
     trial = _Trial(receiver, ae_title, address, verdict, certificate)
@@ -182,7 +182,7 @@ def _reasons(entry: WhitelistEntry, ae_title: AETitle, address: Address) -> Iter
 
 
 def _lint(arguments: argparse.Namespace) -> int:
-    receivers = receivers_named(store_of(arguments).load().receivers, arguments.receivers)
+    receivers = receivers_named(store_of(arguments).expected().receivers, arguments.receivers)
     index_file = settings_of(arguments).index_file
     found = [(r.label, *finding) for r in receivers for finding in _findings(r, index_file)]
     heads = ("RECEIVER", "LINE", "TEXT", "FINDING", "MESSAGE")
@@ -227,7 +227,7 @@ def _propose(arguments: argparse.Namespace) -> None:
     ae_title, address = _caller(arguments)
     lines = proposals(ae_title, address)
     named = arguments.receiver
-    receiver = receiver_named(store_of(arguments).load().receivers, named) if named else None
+    receiver = receiver_named(store_of(arguments).expected().receivers, named) if named else None
     verdict = _verdict(receiver, ae_title, address) if receiver else WhitelistVerdict(None)
     by = verdict.admitted_by
     rows = [(line.text, also_admits(line)) for line in lines]

@@ -190,7 +190,7 @@ def _counted(items: Sequence[ImportItem], number: int) -> str:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    receivers = receivers_named(store_of(arguments).load().receivers, arguments.receivers)
+    receivers = receivers_named(store_of(arguments).expected().receivers, arguments.receivers)
     records = [to_xnat(receiver) for receiver in receivers]
     content = records[0] if len(arguments.receivers) == 1 else records
     if arguments.output == STANDARD_STREAM:

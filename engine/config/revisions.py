@@ -364,6 +364,10 @@ class RevisionedFile:
                 self._write(draft, self._stamped(draft, actor, draft.configuration))
         return draft.configuration
 
+    def _had_receivers(self) -> bool:
+        storage = self._storage()
+        return Draft(storage, self._newest_kept(), self._parse).had_receivers
+
     @contextmanager
     def _change(self, actor: str) -> Iterator[Draft]:
         """Yield a draft for one change; it becomes a revision unless it changes nothing."""

@@ -77,6 +77,16 @@ class ConfigurationStore(RevisionedFile):
                 draft.put_receiver(first_receiver())
         return draft.configuration
 
+    def expected(self) -> Configuration:
+        """Return what the next start of an engine finds; makes no file.
+
+        It is what the file says, with the first receiver if there has never been one.
+        """
+        now = self.load()
+        if now.receivers or self._had_receivers():
+            return now
+        return replace(now, receivers=(replace(first_receiver(), id=1),))
+
     def save_receiver(
         self, receiver: Receiver, actor: str, *, replacing: Receiver | None = None
     ) -> tuple[Configuration, Receiver]:

@@ -62,6 +62,7 @@ class FixedProjectSubject:
         "One project and subject for all objects",
         can_route=False,
         fields=(PROJECT_FIELD, SUBJECT_FIELD),
+        on_request=True,
     )
     # The label depends on both: each study has a number of its own, and the modality is in it.
     tags = frozenset({STUDY_INSTANCE_UID, MODALITY})
@@ -105,7 +106,9 @@ _NAMES = {
 class StudyRouting:
     """XNAT's RoutedStudy, with labels as its query-retrieve identifier has them (XNAT 7.3, 7.4)."""
 
-    info = IdentifierInfo("studyRouting", "Where each study was announced to go", can_route=False)
+    info = IdentifierInfo(
+        "studyRouting", "Where each study was announced to go", can_route=False, on_request=True
+    )
     tags = frozenset(_NAMES)
     is_settled_by_header = False
     """A route may be announced or withdrawn at any time, so no answer is cached."""

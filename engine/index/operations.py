@@ -58,6 +58,8 @@ class Request:
     """For the archive: add to a session of that label."""
     overwrite: bool = False
     """For the archive: merge, and replace objects that are there already."""
+    skip: bool = False
+    """For the archive: merge, and skip objects that are there already, whatever they hold."""
     project: str = ""
     """For a move: where to."""
 
@@ -84,6 +86,10 @@ class Plan:
     """For a merge: objects of the other session that go to the trash before."""
     trash: str = ""
     """The folder in the trash for replaced objects."""
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """For a merge: objects that go to the trash, because the other session has them already.
+
+    The value is the other session's file with the same data set; empty if it has other content."""
     edited: Mapping[str, int] = field(default_factory=dict)
     """Objects whose anonymized copies, by inode, take their places first (`staging`)."""
     rejected: Mapping[str, int] = field(default_factory=dict)
@@ -97,6 +103,11 @@ class Plan:
     def anonymizes(self) -> bool:
         """Whether objects change before they move."""
         return bool(self.edited or self.rejected)
+
+    @property
+    def skipped_trash(self) -> str:
+        """The folder in the trash for skipped objects."""
+        return f"{self.trash.partition('/')[0]}/skipped" if self.trash else ""
 
     @property
     def trash_entries(self) -> tuple[str, ...]:

@@ -32,9 +32,7 @@ class ObjectDock(Protocol):
         """Return where a session's files go and hold it; None if that is not known yet."""
         ...
 
-    def file(
-        self, receiver: Receiver, key: SessionKey, origin: SessionOrigin, *, directly: bool
-    ) -> SessionPlace:
+    def file(self, key: SessionKey, origin: SessionOrigin, *, directly: bool) -> SessionPlace:
         """Find or create the session of an object and hold it; see `Filing.file`."""
         ...
 
@@ -91,13 +89,11 @@ class LocalObjectDock:
     may_wait = property(attrgetter("_recovery.is_going_on"))
     """Whether an object may have to wait until a session is recovered."""
 
-    def file(
-        self, receiver: Receiver, key: SessionKey, origin: SessionOrigin, *, directly: bool
-    ) -> SessionPlace:
+    def file(self, key: SessionKey, origin: SessionOrigin, *, directly: bool) -> SessionPlace:
         """Find or create the session of an object and hold it."""
         # Before the session is held: its recovery may find that it is empty, and remove it.
         self._recovery.await_sessions(key)
-        return self._filing.file(receiver, key, origin, directly=directly)
+        return self._filing.file(key, origin, directly=directly)
 
     def archives_directly(self, receiver: Receiver, key: SessionKey) -> bool:
         """Tell whether an object would go into the archive."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -70,13 +69,10 @@ class Filing:
         joins = self._index.is_open(key._replace(area=SessionArea.ARCHIVE))
         return joins or not self._is_archived(key.project, key.label)
 
-    def file(
-        self, receiver: Receiver, key: SessionKey, origin: SessionOrigin, *, directly: bool
-    ) -> SessionPlace:
+    def file(self, key: SessionKey, origin: SessionOrigin, *, directly: bool) -> SessionPlace:
         """Find or create the session of an object and hold it.
 
         Args:
-            receiver: its settings decide whether a session in the prearchive archives itself.
             key: project, study and label of the session.
             origin: the values of a new session's row.
             directly: whether it may go into the archive at once. Without a project, or if the
@@ -89,11 +85,8 @@ class Filing:
         if directly and key.project is not None:
             with suppress(_NameTaken):
                 return self._directly(key, origin)
-        # The archive has the session already. A receiver that appends lets the new one archive
-        # itself, which merges the two; without that an admin decides.
-        appends = receiver.direct_archive and receiver.direct_archive_append
-        if appends and key.project is not None and origin.auto_archive is None:
-            origin = replace(origin, auto_archive=True)
+        # The archive has the session already: `Lifecycle` adds the new one to it when it is built,
+        # or leaves that to a person.
         return self._index.session_for(
             key, origin, lambda at: self._new_folder(key.project, key.label, at)
         )

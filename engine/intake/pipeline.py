@@ -392,7 +392,6 @@ class Pipeline:
         self, key: SessionKey, source: AssociationContext, identity: Identity, *, directly: bool
     ) -> SessionPlace:
         filed = self._dock.file(
-            source.receiver,
             key,
             SessionOrigin(
                 subject=identity.subject.value,

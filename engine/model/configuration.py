@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from engine.model.processor import Processor
     from engine.model.project import PetMr
-    from engine.model.receiver import Receiver
+    from engine.model.receiver import DirectMerge, Receiver
 
 SCHEMA_VERSION = 1
 
@@ -74,6 +74,12 @@ class Configuration:
             if processor.id == processor_id:
                 return processor
         raise NotFound(f"there is no processor with id {processor_id}", "it may have been deleted")
+
+    def direct_merge(self, label: str) -> DirectMerge | None:
+        """Return how a receiver, by its label, adds to archived sessions; None if it does not."""
+        named = (receiver for receiver in self.receivers if receiver.label == label)
+        receiver = next(named, None)
+        return receiver.direct_merge(self.site) if receiver is not None else None
 
     def processors_of(self, receiver: Receiver) -> tuple[Processor, ...]:
         """Return the processors of a receiver, in the order in which they act (XNAT 10.2)."""

@@ -9,7 +9,7 @@ from engine.errors import Problem
 from engine.model.secrets import has_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from engine.model.file_name_template import FileNameTemplate
     from engine.model.project import ProjectRegistry
@@ -114,6 +114,8 @@ class IdentifierInfo:
     """The distribution that it comes from, with its version."""
     error: str = ""
     """Why it can't be used, though it is installed; empty if it can."""
+    on_request: bool = False
+    """Whether it is offered only if a receiver uses it, or if the site offers all."""
 
 
 PROJECT_FIELD = IdentifierField(
@@ -123,6 +125,21 @@ PROJECT_FIELD = IdentifierField(
 DEFAULT_IDENTIFIERS = (
     IdentifierInfo(DEFAULT_IDENTIFIER, "Default DICOM object identifier", True, is_default=True),
 )
+
+
+def offered_identifiers(
+    known: Sequence[IdentifierInfo], used: Collection[str], *, everything: bool
+) -> tuple[IdentifierInfo, ...]:
+    """Return the identifiers to choose from: XNAT's own, those in use, and plug-ins.
+
+    The others may be chosen too, by whoever knows their id.
+
+    Args:
+        known: those that are installed.
+        used: the ids that receivers use.
+        everything: whether the site offers all.
+    """
+    return tuple(i for i in known if everything or not i.on_request or i.id in used)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,15 @@ ROUTING_FIELDS = ("project_routing", "subject_routing", "session_routing")
 _TLS = (*TLS_FILES, "tls_client")
 
 
+class DirectMerge(StrEnum):
+    """How later objects are added to a session that is archived already; XNAT's words."""
+
+    APPEND = "append"
+    """An object that is there already is skipped."""
+    OVERWRITE = "delete"
+    """An object that is there already is replaced."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receiver:
     """One receiver; the fields are XNAT's (1.1)."""
@@ -68,7 +78,7 @@ class Receiver:
     subject_routing: str = ""
     session_routing: str = ""
     direct_archive_append: bool = False
-    """XNAT's ``directArchiveOverwrite``: add to a session that is archived already."""
+    """XNAT's ``directArchiveOverwrite``: skip objects that an archived session has already."""
     bind_address: str = ""
     """The local address to listen on; empty means the site's."""
     limits: tuple[tuple[str, int], ...] = ()
@@ -125,6 +135,12 @@ class Receiver:
         record["identifier_settings"] = dict(self.identifier_settings)
         record["tls_client"] = str(self.tls_client)
         return record
+
+    def direct_merge(self, site: SiteSettings) -> DirectMerge | None:
+        """Return how later objects of archived sessions are added; None if its site decides."""
+        if not (self.direct_archive and site.direct_archive_append):
+            return None
+        return DirectMerge.APPEND if self.direct_archive_append else DirectMerge.OVERWRITE
 
     def limits_within(self, site: SiteSettings) -> Limits:
         """Return the limits in force for this receiver."""

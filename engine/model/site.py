@@ -178,6 +178,11 @@ class SiteSettings:
     """The switch over all receivers: off means that none listens."""
     allow_low_ports: bool = False
     """Whether receivers may use ports outside 1024–49151."""
+    offer_all_identifiers: bool = False
+    """Whether the dialog offers identifiers that no receiver uses; plug-ins are always offered."""
+    direct_archive_append: bool = False
+    """XNAT's ``enableDirectArchiveAppend``: whether receivers that archive directly add to archived
+    sessions, each in its own mode. Off: later objects wait, or follow their project's code."""
     bind_address: str = ""
     """The local address receivers listen on; empty means all, IPv4 and IPv6."""
     limits: Limits = Limits()
@@ -234,6 +239,8 @@ class SiteSettings:
         return cls(
             receivers_allowed=bool(raw.get("receivers_allowed", True)),
             allow_low_ports=bool(raw.get("allow_low_ports", False)),
+            offer_all_identifiers=bool(raw.get("offer_all_identifiers", False)),
+            direct_archive_append=bool(raw.get("direct_archive_append", False)),
             bind_address=str(raw.get("bind_address", "")),
             limits=limits,
             sessions=sessions,
@@ -249,6 +256,8 @@ class SiteSettings:
         return {
             "receivers_allowed": self.receivers_allowed,
             "allow_low_ports": self.allow_low_ports,
+            "offer_all_identifiers": self.offer_all_identifiers,
+            "direct_archive_append": self.direct_archive_append,
             "bind_address": self.bind_address,
             "limits": self.limits.to_record(),
             "sessions": self.sessions.to_record(),
@@ -262,6 +271,12 @@ class SiteSettings:
 
 SITE_MEMBERS = frozenset(SiteSettings().to_record())
 """The members that a record may have."""
+
+
+_SWITCHES = (
+    *("receivers_allowed", "allow_low_ports"),
+    *("offer_all_identifiers", "direct_archive_append"),
+)
 
 
 def _member(parse: Callable[[R], T], raw: R, problems: list[Problem]) -> T | None:
@@ -281,7 +296,7 @@ def _code(raw: Mapping[str, object]) -> AutoArchive | None:
 
 
 def _site_problems(raw: Mapping[str, object]) -> Iterator[Problem]:
-    for name in ("receivers_allowed", "allow_low_ports"):
+    for name in _SWITCHES:
         if not isinstance(raw.get(name, False), bool):
             yield Problem(name, str(raw[name])[:40], "is not a switch", "write true or false")
     yield from profile_problems(raw.get(PROFILE))

@@ -136,8 +136,8 @@ class SessionQueries:
         if not isinstance(plan, Plan):
             return ArchivePreview(plan, into)
         # A plan that merges lists files; without a merge the whole folder is moved.
-        added = len(plan.files) or session.objects
-        return ArchivePreview((), into, added, len(plan.replaced))
+        added = len(plan.files) if plan.into is not None else session.objects
+        return ArchivePreview((), into, added, len(plan.replaced), len(plan.skipped))
 
     def archive(
         self, session_id: int, actor: str, *, merge: bool = False, overwrite: bool = False

@@ -218,3 +218,20 @@ def _error_of(response: httpcore.Response) -> EngineError:
             f"its answer is no dicomdock's (HTTP {response.status})",
             "see what listens on its control socket",
         )
+
+
+def get_resource(socket_file: Path, path: str) -> tuple[int, bytes]:
+    """Return status and body of a resource of the control API, such as one of XNAT's.
+
+    Raises:
+        EngineSilent: if the engine does not answer.
+    """
+    try:
+        with httpcore.ConnectionPool(uds=str(socket_file), network_backend=SocketBackend()) as pool:
+            timeouts = dict.fromkeys(("connect", "read", "write", "pool"), ANSWER_SECONDS)
+            answer = pool.request(
+                "GET", f"http://dicomdock{path}", extensions={"timeout": timeouts}
+            )
+    except (*_FAILURES, OSError) as error:
+        raise EngineSilent(f"{socket_file.name} does not answer: {type(error).__name__}") from error
+    return answer.status, answer.content

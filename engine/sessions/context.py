@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.events.journal import Journal
     from engine.host.clock import Clock
     from engine.index.store import SessionIndex
+    from engine.model.receiver import DirectMerge
     from engine.model.session import Session
     from engine.sessions.folders.staging import ArchiveScripts
     from engine.sessions.ledger import SessionRepository
@@ -92,6 +93,8 @@ class SessionPolicy:
     """How long deleted sessions and replaced objects are kept."""
     archive_code: Callable[[str], AutoArchive]
     """Returns the auto-archive code of a project, by id."""
+    direct_merge: Callable[[str], DirectMerge | None] = lambda _: None
+    """Returns how a receiver, by its label, adds to archived sessions; None if the project says."""
     index_days: float = 0
     """How long rows of objects that no session has are kept; 0 for ever."""
 

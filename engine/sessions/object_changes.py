@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.sessions.folders.building import Moved
 
 ALREADY_HERE = "already here"
+SKIPPED = "skipped: the archived session has this SOP instance with other content"
 
 
 def insert_missing_rows(connection: sqlite3.Connection, rows: Iterable[ObjectRow]) -> None:
@@ -95,6 +96,17 @@ def move_rows_to_merged(connection: sqlite3.Connection, session_id: int, plan: P
     connection.executemany(
         "UPDATE objects SET session = ?, file = ? WHERE session = ? AND file = ?",
         [(plan.into, after, session_id, before) for before, after in plan.files.items()],
+    )
+    for file, of in plan.skipped.items():
+        if of:
+            note_duplicate(connection, session_id, file, of)
+    connection.executemany(
+        "UPDATE objects SET state = ?, reason = ?, file = '' WHERE session = ? AND file = ?",
+        [
+            (ObjectState.FILTERED, SKIPPED, session_id, f)
+            for f, of in plan.skipped.items()
+            if not of
+        ],
     )
     connection.execute("UPDATE objects SET session = ? WHERE session = ?", (plan.into, session_id))
     connection.execute(

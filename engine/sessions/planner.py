@@ -17,13 +17,13 @@ from engine.storage.areas import archive_folder
 from engine.storage.scans import SCANS, free_name, free_scan_id, scans_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from engine.index.operations import Request
     from engine.model.session import Session
     from engine.sessions.context import SessionContext
     from engine.sessions.folders.staging import Staged
-    from engine.storage.scans import Entry, Resource, Scan
+    from engine.storage.scans import Entry, Resource, Scan, StoredObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,42 @@ def conflicts_within(incoming: BuiltSession, *, overwrite: bool) -> Iterator[str
                 )
 
 
+def matching_files(incoming: BuiltSession, existing: BuiltSession) -> dict[str, list[str]]:
+    """Return each file of a session whose SOP instance the other has too, and the other's files.
+
+    What they hold may differ.
+    """
+    found: dict[str, list[str]] = {}
+    for scan in incoming.scans:
+        counterpart = _counterpart(scan, existing)
+        known: dict[tuple[str, str], list[str]] = {}
+        for stored in counterpart.objects if counterpart else ():
+            known.setdefault(_instance(stored), []).append(stored.file)
+        found |= {o.file: known[_instance(o)] for o in scan.objects if _instance(o) in known}
+    return found
+
+
+def without(session: BuiltSession, files: Collection[str]) -> BuiltSession:
+    """Return a session without some of its files; its scans keep their names."""
+    if not files:
+        return session
+    scans = []
+    for scan in session.scans:
+        resources = (
+            replace(r, entries=tuple(e for e in r.entries if e.stored.file not in files))
+            for r in scan.resources
+        )
+        scans.append(replace(scan, resources=tuple(r for r in resources if r.entries)))
+    return replace(session, scans=tuple(scan for scan in scans if scan.resources))
+
+
 def conflicts_between(
-    incoming: BuiltSession, existing: BuiltSession, *, merge: bool, overwrite: bool
+    incoming: BuiltSession,
+    existing: BuiltSession,
+    *,
+    merge: bool,
+    overwrite: bool,
+    skipped: Collection[str] = (),
 ) -> Iterator[str]:
     """Yield every reason against adding a session to another, in words and without patient data.
 
@@ -61,8 +95,10 @@ def conflicts_between(
         existing: the archived session of the same project and label.
         merge: whether it may be added to.
         overwrite: whether it may be added to, and objects that it has already may be replaced.
+        skipped: files that are not added.
     """
-    if not (merge or overwrite):
+    added = without(incoming, skipped)
+    if added.scans and not (merge or overwrite):
         yield "session already exists, retry with merge or overwrite"
     # XNAT 9.6: subjects are matched ignoring case.
     if (incoming.subject or "").casefold() != (existing.subject or "").casefold():
@@ -72,7 +108,7 @@ def conflicts_between(
     if incoming.study_instance_uid != existing.study_instance_uid:
         yield "the archived session is another study: the Study Instance UIDs differ"
     if not overwrite:
-        yield from _conflicts_of_scans(incoming, existing)
+        yield from _conflicts_of_scans(added, existing)
 
 
 def plan_merge(incoming: BuiltSession, existing: BuiltSession) -> Merge:
@@ -100,10 +136,14 @@ def _conflicts_of_scans(incoming: BuiltSession, existing: BuiltSession) -> Itera
                 f"scan {scan.id} is the archived scan {counterpart.id}: "
                 "one series has two series numbers"
             )
-        known = {(o.sop_class_uid, o.sop_instance_uid) for o in counterpart.objects}
-        again = sum((o.sop_class_uid, o.sop_instance_uid) in known for o in scan.objects)
+        known = set(map(_instance, counterpart.objects))
+        again = sum(_instance(stored) in known for stored in scan.objects)
         if again:
             yield f"session already exists with matching files: {again} in scan {counterpart.id}"
+
+
+def _instance(stored: StoredObject) -> tuple[str, str]:
+    return stored.sop_class_uid, stored.sop_instance_uid
 
 
 def _counterpart(scan: Scan, existing: BuiltSession) -> Scan | None:
@@ -125,10 +165,8 @@ def _with_resource(
 ) -> Merge:
     """Add the objects of one resource to a plan."""
     others = _entries(counterpart, resource.label)
-    wanted = {(e.stored.sop_class_uid, e.stored.sop_instance_uid) for e in resource.entries}
-    replaced = {
-        e.name for e in others if (e.stored.sop_class_uid, e.stored.sop_instance_uid) in wanted
-    }
+    wanted = {_instance(entry.stored) for entry in resource.entries}
+    replaced = {entry.name for entry in others if _instance(entry.stored) in wanted}
     # Replaced objects go to the trash before the merge, so that their names are free.
     used = {entry.name for entry in others} - replaced
     files = dict(merge.files)
@@ -212,24 +250,26 @@ class Planner:
         )
 
     def _archive(self, session: Session, request: Request, staged: Staged | None) -> Plan:
-        plan = self._into_archive(session, request, self.describe(session, staged))
+        plan = self._into_archive(session, request, self.describe(session, staged), staged)
         if staged is None:
             return plan
         return replace(plan, edited=staged.edited, rejected=staged.rejected)
 
-    def _into_archive(self, session: Session, request: Request, incoming: BuiltSession) -> Plan:
+    def _into_archive(
+        self, session: Session, request: Request, incoming: BuiltSession, staged: Staged | None
+    ) -> Plan:
         assert session.project is not None
         if not incoming.scans:
             raise SessionError(EMPTY, "delete it")
-        reasons = list(conflicts_within(incoming, overwrite=request.overwrite))
         existing = self._context.ledger.archived_as(session.project, session.label)
+        if existing is not None:
+            return self._merge(incoming, existing, request, session, staged)
+        reasons = list(conflicts_within(incoming, overwrite=request.overwrite))
         current = self._context.archive_folder(session.project)
         folder = "/".join(archive_folder(session.project, session.label, current))
         # A session is never moved into a folder without a row: it may hold anything.
-        if existing is None and self._context.areas.is_archived(session.project, session.label):
+        if self._context.areas.is_archived(session.project, session.label):
             reasons.append(self._folder_owner(folder))
-        if existing is not None:
-            return self._merge(incoming, existing, request, reasons, session)
         if reasons:
             raise SessionConflict(*reasons)
         return Plan(SessionArea.ARCHIVE, folder, SessionStatus.ARCHIVED, session.project)
@@ -245,32 +285,52 @@ class Planner:
         incoming: BuiltSession,
         existing: Session,
         request: Request,
-        reasons: list[str],
         session: Session,
+        staged: Staged | None,
     ) -> Plan:
         if existing.status is not SessionStatus.ARCHIVED:
-            raise SessionConflict(*reasons, f"the archived session is {existing.status} just now")
+            raise SessionConflict(f"the archived session is {existing.status} just now")
         # The other merge gives scans and names that this plan would have to know.
         if self._context.ledger.is_merged_into(existing.id):
-            raise SessionConflict(*reasons, BEING_MERGED)
+            raise SessionConflict(BEING_MERGED)
         archived = self.describe(existing)
-        reasons += conflicts_between(
-            incoming, archived, merge=request.merge, overwrite=request.overwrite
+        skipped: dict[str, str] = {}
+        for file, others in matching_files(incoming, archived).items():
+            alike = (of for of in others if self._is_same(session, file, existing, of, staged))
+            same = next(alike, "")
+            if same or request.skip:
+                skipped[file] = same
+        added = without(incoming, skipped)
+        merge, overwrite = request.merge, request.overwrite
+        reasons = (
+            *conflicts_within(added, overwrite=overwrite),
+            *conflicts_between(
+                incoming, archived, merge=merge, overwrite=overwrite, skipped=skipped
+            ),
         )
         if reasons:
             raise SessionConflict(*reasons)
-        merge = plan_merge(incoming, archived)
+        found = plan_merge(added, archived)
         plan = Plan(
             SessionArea.ARCHIVE,
             existing.folder,
             SessionStatus.ARCHIVED,
             session.project,
             into=existing.id,
-            files=merge.files,
-            replaced=merge.replaced,
+            files=found.files,
+            replaced=found.replaced,
             trash=f"{self._trash(session)}/replaced",
+            skipped=skipped,
         )
         return with_free_names(self._context.areas, session, plan)
+
+    def _is_same(
+        self, session: Session, file: str, existing: Session, of: str, staged: Staged | None
+    ) -> bool:
+        """Tell whether an object, as it would be archived, is in the archive already."""
+        is_staged = staged is not None and file in staged.edited
+        folder = staged.folder if staged and is_staged else self._context.areas.folder(session)
+        return self._context.same(folder / file, self._context.areas.folder(existing) / of)
 
     def _to_prearchive(self, session: Session, request: Request) -> Plan:
         """Plan a move to another project, or out of the archive after a failure there."""

@@ -179,7 +179,7 @@ class OperationRunner:
     def _require_no_link(self, session: Session, plan: Plan) -> None:
         places = {(session.area, session.folder), (plan.area, plan.folder)}
         if plan.trash:
-            places.add((SessionArea.TRASH, plan.trash))
+            places |= {(SessionArea.TRASH, each) for each in (plan.trash, plan.skipped_trash)}
         for area, folder in places:
             self._context.areas.require_no_link(area, folder)
 

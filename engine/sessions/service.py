@@ -227,6 +227,7 @@ class SessionService:
             idle_seconds=sessions.idle_seconds,
             trash_days=sessions.trash_days,
             archive_code=configuration.projects.archive_code,
+            direct_merge=configuration.direct_merge,
             index_days=sessions.index_days,
         )
 

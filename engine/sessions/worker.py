@@ -23,6 +23,7 @@ from engine.events import ObjectsAdopted
 from engine.index.database import translate_sqlite_errors
 from engine.index.operations import AUTO_ARCHIVE, OperationKind, Request
 from engine.model.project import AutoArchive
+from engine.model.receiver import DirectMerge
 from engine.model.session import SessionStatus
 from engine.sessions.builder import Builder
 from engine.sessions.context import describe_error, effective_code
@@ -350,10 +351,19 @@ class Lifecycle:
                 )
 
     def _archived_by_itself(self, session: Session) -> Request | None:
-        """Return the request for the archive, if header or project want it (XNAT 9.5)."""
+        """Return the request for the archive, if receiver, header or project want it (XNAT 9.5)."""
         if session.project is None:
             return None
-        code = effective_code(session.auto_archive, self._policy().archive_code(session.project))
+        policy = self._policy()
+        merge = policy.direct_merge(session.receiver)
+        # XNAT 9.7: a receiver that archives directly says what becomes of what comes later. A
+        # header that asks for a person wins.
+        archived = self._context.ledger.archived_as(session.project, session.label)
+        if merge is not None and archived is not None and session.auto_archive is not False:
+            appends = merge is DirectMerge.APPEND
+            kind = OperationKind.ARCHIVE
+            return Request(kind, AUTO_ARCHIVE, merge=True, overwrite=not appends, skip=appends)
+        code = effective_code(session.auto_archive, policy.archive_code(session.project))
         if code is AutoArchive.MANUAL:
             return None
         overwrite = code is AutoArchive.OVERWRITE

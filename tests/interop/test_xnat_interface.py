@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -180,15 +182,18 @@ def test_all_receivers_are_stopped_and_started_at_once(script: Script) -> None:
     assert script.is_admitted("MY_AE")
 
 
-def test_identifiers_are_listed_by_id(script: Script) -> None:
-    path = f"{BASE}/identifiers"
+def test_identifiers_are_offered_by_id(script: Script) -> None:
+    """At a fresh XNAT there is one; with DQR's plug-in there are two."""
+    path, engine = f"{BASE}/identifiers", script.dock.engine
+    assert set(script.http.get(path).json()) == {"dicomObjectIdentifier"}
+    record = script.record | {"identifier": "dqrObjectIdentifier"}
+    assert script.http.put(f"{BASE}/1", json=record).status_code == 200
     found = script.http.get(path).json()
-    assert set(found) == {
-        "dicomObjectIdentifier",
-        "dqrObjectIdentifier",
-        "fixedProjectSubject",
-        "studyRouting",
-    }
+    assert set(found) == {"dicomObjectIdentifier", "dqrObjectIdentifier", "studyRouting"}
+    before = engine.site()
+    engine.set_site(replace(before, offer_all_identifiers=True), "anna")
+    assert set(script.http.get(path).json()) == {*found, "fixedProjectSubject"}
+    engine.set_site(before, "anna")
     default = script.http.get(f"{path}/default").text
     assert default == found["dicomObjectIdentifier"]
     assert script.http.get(f"{path}/nonsense").status_code == 404
@@ -234,6 +239,23 @@ def test_a_body_that_is_no_record_is_refused(script: Script, body: bytes, status
     assert len(script.http.get(BASE).json()) == 1
 
 
+def test_json_of_any_type_and_forms_are_taken_but_not_from_web_pages(script: Script) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    put = partial(script.http.put, f"{BASE}/1", headers=form)
+    assert put(content=b'{"customProcessing": true}').json()["customProcessing"] is True
+    answer = put(content=b"customProcessing=false&whitelist=CT1&whitelist=10.0.0.0/8&label=x")
+    record = answer.json()
+    assert (record["customProcessing"], record["whitelist"]) == (False, ["CT1", "10.0.0.0/8"])
+    assert put(content=b"whitelistEnabled=perhaps").status_code == 400
+    page = script.http.post(BASE, content=b"{}", headers={"origin": "http://a.example"} | form)
+    assert page.status_code == 403
+
+
+def test_a_padded_ae_title_is_refused_as_xnats_server_does(script: Script) -> None:
+    answer = script.put(aeTitle=" XNAT ")
+    assert (answer.status_code, "Invalid AE-title:  XNAT ;" in answer.text) == (400, True)
+
+
 @pytest.mark.parametrize(
     "body",
     [b'{"aeTitle":"A\\ud800","port":8110}', b'{"aeTitle":"A","port":8110,"label":"\\udc00"}'],
@@ -259,7 +281,7 @@ def xnatctl(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_xnatctl_logs_in_and_manages_receivers(script: Script, xnatctl: Xnatctl) -> None:
     port = free_port()
     xnatctl("auth", "login")
-    named = ("--ae-title", "NEW", "--port", str(port), "--identifier", "dicomObjectIdentifier")
+    named = ("--ae-title", "NEW", "--port", str(port))
     id = str(xnatctl("scp", "create", *named, "--yes")["id"])
     assert [record["aeTitle"] for record in xnatctl("scp", "list")] == ["XNAT", "NEW"]
     for command, enabled in (("disable", False), ("enable", True)):

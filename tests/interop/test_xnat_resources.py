@@ -149,7 +149,7 @@ def test_members_of_site_config_are_shown_and_changed(script: Script) -> None:
         ),
         ({"enableSitewideAnonymizationScript": True}, 400, "there is no script"),
         ({"sitewideAnonymizationScript": "version 4"}, 400, "anonymization_script"),
-        ({"enableDirectArchiveAppend": False}, 400, "each receiver has its own switch"),
+        ({"preventCrossModalityMerge": False}, 400, "are never merged"),
         ({"defaultProjectAutoArchiveSetting": "11"}, 400, "is not a code"),
         ({"dicomFileNameTemplate": "${Nothing}"}, 400, "dicomFileNameTemplate"),
         ({"sitewidePetMr": "both"}, 400, "sitewidePetMr"),

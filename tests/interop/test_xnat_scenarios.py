@@ -12,6 +12,7 @@ of files do not decide here.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +28,7 @@ from pydicom.uid import (
 )
 
 from engine.anonymize import recorded
+from engine.cli import main
 from engine.config.xnat.receivers import to_xnat
 from engine.model.peer import AETitle
 from engine.model.queries import SessionQuery
@@ -284,6 +286,36 @@ def test_a3_a4_direct_archive_and_the_same_study_again(script: Script) -> None:
     assert row["status"] == "CONFLICT"
 
 
+def test_a3_with_direct_archive_append_later_objects_are_added_as_the_receiver_says(
+    script: Script,
+) -> None:
+    """XNAT 1.10: append-only skips duplicate files, otherwise they are overwritten."""
+    config = "/xapi/siteConfig/enableDirectArchiveAppend"
+    assert script.http.get(config).json() is False
+    assert script.http.post(config, content="true").is_success
+    label = new_label()
+    first, second, third = study(label, MANUAL, numbers="4/1 4/2 5/1")
+    for appends in (False, True):
+        assert script.put(directArchive=True, directArchiveOverwrite=appends).is_success
+        assert script.record["directArchiveOverwrite"] is appends
+        first.ImageComments = f"append only: {appends}"
+        assert script.send(first, third if appends else second) == [0, 0]
+        script.complete(label)
+    session = script.session(label)
+    assert (session.status, session.objects) == ("ARCHIVED", 3)
+    assert script.waiting(label) == []
+    assert {ds.get("ImageComments") for ds in script.stored(label).values()} == {
+        None,
+        "append only: False",
+    }
+    first.ImageComments = "the newest"
+    assert script.put(directArchiveOverwrite=False).is_success
+    assert script.send(first) == [0]
+    script.complete(label)
+    assert "the newest" in {ds.get("ImageComments") for ds in script.stored(label).values()}
+    assert script.http.post(config, content="false").is_success
+
+
 def test_a5_a_value_that_is_too_long_for_xnats_database(script: Script) -> None:
     """XNAT: in error, "Attempt to direct-archive failed". Here no database refuses it."""
     assert script.put(directArchive=True).is_success
@@ -300,6 +332,49 @@ def test_a6_one_study_to_each_of_two_projects(script: Script) -> None:
     assert script.send(*study(label, AUTO), *study(label, MANUAL)) == [0, 0]
     found = script.dock.engine.sessions.list(SessionQuery(words=(label,))).sessions
     assert sorted(str(session.project) for session in found) == [MANUAL, AUTO]
+
+
+def test_a2_a6_sessions_on_their_way_into_the_archive_are_listed_committed_and_deleted(
+    script: Script,
+) -> None:
+    assert script.put(directArchive=True).is_success
+    base, http = "/xapi/direct-archive", script.http
+    first, second = new_label(), new_label()
+    assert script.send(*study(first, AUTO), *study(second, MANUAL)) == [0, 0]
+
+    def listed(**wanted: Any) -> list[str]:
+        return [record["name"] for record in http.post(base, json=wanted).json()]
+
+    assert {first, second} <= set(listed())
+    assert listed(filtersMap={"project": {"value": MANUAL}}) == [second]
+    assert len(listed(page=1, size=1)) == 1
+    (record,) = (r for r in http.post(base, json={}).json() if r["name"] == first)
+    assert (record["project"], record["status"]) == (AUTO, "RECEIVING")
+    path = f"{base}/{AUTO}/{record['tag']}/{first}"
+    assert http.get(path).json() == record
+    assert http.post(path).status_code == 200
+    assert http.get(path).status_code == 404
+    assert script.session(first).status == "ARCHIVED"
+    (other,) = http.post(base, json={"filtersMap": {"project": {"value": MANUAL}}}).json()
+    assert http.delete(f"{base}/{other['id']}").status_code == 200
+    assert http.delete(f"{base}/{other['id']}").status_code == 404
+    assert script.session(second).status == "DELETED"
+    for wanted in ({"page": 0}, {"size": True}, {"filters": {"project": {"value": 7}}}, []):
+        assert http.post(base, json=wanted).status_code == 400
+
+
+def test_a_selftest_checks_what_xnats_receivers_promise(
+    script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert script.put(whitelistEnabled=True, whitelist=["SELF"]).is_success
+    data = str(script.dock.data)
+    assert main(["--data", data, "selftest", "XNAT", "--as", "SELF", "--json"]) == 0
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    told = {step["step"]: step["detail"] for step in steps}
+    assert told["stranger"].endswith("which no line admits, is rejected 1/1/3")
+    assert told["sent again"] == "is a duplicate, and not stored twice"
+    assert told["preview"] == "shows project Unassigned, where the object is"
+    assert told["XNAT"] == "/xapi/dicomscp shows the receiver"
 
 
 def test_f1_f2_f9_files_keep_the_names_that_they_got_on_arrival(script: Script) -> None:

@@ -11,7 +11,7 @@ from engine.errors import InvalidReceiver
 from engine.model.anonymization import AsReceived, stored_as_received
 from engine.model.configuration import has_anonymization
 from engine.model.limits import RECEIVER_LIMITS
-from engine.model.plugins import DEFAULT_IDENTIFIER
+from engine.model.plugins import DEFAULT_IDENTIFIER, offered_identifiers
 from engine.model.receiver import (
     DEFAULT_PORT,
     ROUTING_FIELDS,
@@ -20,7 +20,14 @@ from engine.model.receiver import (
     parse_receiver,
 )
 from engine.model.tls import TLS_FILES, ClientCertificates
-from tui.receivers.help import HELP, LABELS, MEANINGS, NO_SCRIPT, PROJECT_SCRIPTS
+from tui.receivers.help import (
+    HELP,
+    LABELS,
+    MEANINGS,
+    NO_APPEND,
+    NO_SCRIPT,
+    PROJECT_SCRIPTS,
+)
 from tui.text import counted, safe, sentence_case
 from tui.widgets.whitelist import CallerVerdict, LineState, caller_verdict, line_verdicts
 
@@ -205,8 +212,11 @@ class ReceiverForm:
 
     def identifier_choices(self) -> tuple[str, ...]:
         """Return the ids to choose from; one that is set but not installed comes last."""
-        known = [info.id for info in self.rules.identifiers or ()]
-        return tuple(dict.fromkeys([*known, str(self._start["identifier"])]))
+        known, chosen = self.rules.identifiers or (), str(self._start["identifier"])
+        used = {chosen, *(receiver.identifier for receiver in self.rules.others)}
+        everything = self.rules.site.offer_all_identifiers
+        offered = offered_identifiers(known, used, everything=everything)
+        return tuple(dict.fromkeys([*(info.id for info in offered), chosen]))
 
     def info(self, identifier: str | None = None) -> IdentifierInfo | None:
         """Return what is known of an identifier, by default the chosen one."""
@@ -421,6 +431,8 @@ class ReceiverForm:
         match name, self.is_on(name):
             case "whitelist_enabled", True:
                 return self._whitelist_in_words()
+            case "direct_archive_append", on if not self.rules.site.direct_archive_append:
+                return NO_APPEND[on]
             case "anonymization", True if self.rules.site.anonymization is None:
                 return NO_SCRIPT if self.as_received() else PROJECT_SCRIPTS
             case "custom_processing", True if self.processors is not None:

@@ -10,8 +10,8 @@ MEANINGS = {
         "on: objects go straight to the archive",
     ),
     "direct_archive_append": (
-        "off: later objects of an archived session wait",
-        "on: adds to a session that is archived already",
+        "off: overwrite duplicate files",
+        "on: skip duplicate files",
     ),
     "anonymization": (
         "off: all that identifies patients is stored",
@@ -36,6 +36,8 @@ MEANINGS = {
     ),
 }
 
+NO_APPEND = ("off: no effect, the site has it off", "on: no effect, the site has it off")
+"""What append-only mode means while the site does not let receivers add to archived sessions."""
 NO_SCRIPT = "on: no script in force; stored as received"
 """What the switch of anonymization means then."""
 PROJECT_SCRIPTS = "on: the scripts of projects run on archiving"
@@ -115,16 +117,28 @@ in fields below. One marked ✗ is broken or not installed
 here; a receiver with it does not listen, and this shows
 what is wrong:
 
-  dicomdock plugins""",
+  dicomdock plugins
+
+Built-in ones that no receiver uses are not listed, unless
+the site settings (screen 6) offer all identifiers.""",
     "direct_archive": """Off: objects wait in the prearchive until somebody, or
 the project's setting, archives them.
 
 On: they are written straight to the archive.""",
-    "direct_archive_append": """Off: what arrives for a session that is archived already
-goes to the prearchive, as if direct archive were off.
+    "direct_archive_append": """For objects that arrive after their session was archived.
+They wait in the prearchive until no more come, and are
+then added to the archived session, whatever their
+project's setting is. An object that is there already is
 
-On: it goes there too, and is added to the archived
-session by itself if it does not conflict with it.""",
+  off   replaced; the old file goes to the trash
+  on    skipped; the new file goes to the trash
+
+An identical object is never stored twice. A session of
+another subject, study or modality ends in CONFLICT.
+
+While the site has "Direct append" off (screen 6), this
+has no effect: objects wait in the prearchive, or follow
+their project's setting.""",
     "anonymization": """On: the site's script and profile run when an object
 arrives, before it is stored; what they can't edit is
 refused. Those of its project run before it is archived.

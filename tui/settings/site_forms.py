@@ -148,6 +148,16 @@ class ReceiversForm(SiteForm):
                   "Whether receivers may use ports outside 1024 to 49151.\n"
                   "Ports below 1024 need a privilege of the process.",
                   words=("off: ports 1024 to 49151", "on: ports 1 to 65535")),
+        FieldSpec("direct_archive_append", FieldKind.SWITCH, "Direct append",
+                  "XNAT's Direct Archive Append. On: receivers with direct archive add later\n"
+                  "objects to archived sessions, in the mode of each receiver.\n"
+                  "Off: such objects go to the prearchive, and their project decides.",
+                  words=("off: the project decides on later objects",
+                         "on: later objects are added to archived sessions")),
+        FieldSpec("offer_all_identifiers", FieldKind.SWITCH, "Identifiers",
+                  "The list of identifiers in the receiver dialog. XNAT's own, those in use\n"
+                  "and plug-ins are always offered; a list of one is not shown.",
+                  words=("off: XNAT's, those in use, and plug-ins", "on: all are offered")),
         FieldSpec("bind_address", FieldKind.LINE, "Bind address",
                   "The local address that receivers listen on, unless one\nhas its own.",
                   hint="empty for all addresses, IPv4 and IPv6", usual="all addresses"),
@@ -161,6 +171,8 @@ class ReceiversForm(SiteForm):
         return {
             "receivers_allowed": thing.receivers_allowed,
             "allow_low_ports": thing.allow_low_ports,
+            "direct_archive_append": thing.direct_archive_append,
+            "offer_all_identifiers": thing.offer_all_identifiers,
             "bind_address": thing.bind_address,
             **_limit_values(thing, self.LIMITS),
         }
@@ -171,6 +183,8 @@ class ReceiversForm(SiteForm):
         return {
             "receivers_allowed": self.is_on("receivers_allowed"),
             "allow_low_ports": self.is_on("allow_low_ports"),
+            "direct_archive_append": self.is_on("direct_archive_append"),
+            "offer_all_identifiers": self.is_on("offer_all_identifiers"),
             "bind_address": self.text("bind_address").strip(),
             "limits": self.original.limits.to_record() | _limits_record(self, self.LIMITS),
         }

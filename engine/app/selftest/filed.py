@@ -35,6 +35,7 @@ class SelfTestStep(StrEnum):
     ENGINE = "engine"
     RECEIVER = "receiver"
     WHITELIST = "whitelist"
+    STRANGER = "stranger"
     TLS = "TLS"
     ASSOCIATION = "association"
     CONTEXTS = "contexts"
@@ -42,6 +43,9 @@ class SelfTestStep(StrEnum):
     STORE = "C-STORE"
     ROUTE = "route"
     DISK = "disk"
+    AGAIN = "sent again"
+    PREVIEW = "preview"
+    XNAT = "XNAT"
     REMOVAL = "removal"
 
 
@@ -61,6 +65,8 @@ ROW_SECONDS = 10.0
 """How long the object's row may take; rows are written in batches."""
 REMOVAL_SECONDS = 30.0
 """How long the engine may take to delete a session."""
+SENT = 2
+"""How often the object is sent; a script may make other content of it each time."""
 _LOOK_SECONDS = 0.05
 _FAILED = 1
 _T = TypeVar("_T")
@@ -79,7 +85,7 @@ def find_filed(
     settings: EngineSettings, arrivals: Arrivals, before: int, uid: str, clock: Clock
 ) -> FiledObject | StepResult:
     """Wait for the object's row; return the filed object, or the failed step."""
-    row = _wait(ROW_SECONDS, lambda: arrivals.first_of(uid, before))
+    row = wait_for(lambda: arrivals.first_of(uid, before), ROW_SECONDS)
     if row is None:
         detail = f"the index has no row of the object after {ROW_SECONDS:g} s"
         return StepResult(
@@ -138,11 +144,11 @@ def remove(settings: EngineSettings, found: FiledObject, by: str, clock: Clock) 
         with IndexFile(settings.index_file) as index:
             ledger = SessionRepository(index, clock)
             # Rules or processors may have put the object into a session of others, which stays.
-            if not is_test_object(session.study_instance_uid) or session.objects > 1:
+            if not is_test_object(session.study_instance_uid) or session.objects > SENT:
                 return _left(session, "it is not the object's own")
             ledger.ask(session.id, Request(OperationKind.DELETE, f"selftest as {by}"))
             notify(settings.wakeup_file)
-            trashed = _wait(REMOVAL_SECONDS, lambda: _in_trash(ledger, session.id))
+            trashed = wait_for(lambda: _in_trash(ledger, session.id), REMOVAL_SECONDS)
             if trashed is None:
                 return _left(session, f"the engine has not deleted it in {REMOVAL_SECONDS:g} s")
             entry = Path(trashed.folder).parts[0]
@@ -168,7 +174,7 @@ def _in_trash(ledger: SessionRepository, number: int) -> Session | None:
     return session if done else None
 
 
-def _wait(seconds: float, look: Callable[[], _T | None]) -> _T | None:
+def wait_for(look: Callable[[], _T | None], seconds: float) -> _T | None:
     """Poll for a result, as another process can't notify this one; None if there is none."""
     until = time.monotonic() + seconds
     while (found := look()) is None and time.monotonic() < until:

@@ -22,6 +22,7 @@ from engine.app.selftest.filed import (
     remove,
     route,
 )
+from engine.app.selftest.promises import preview, sent_again, stranger, xnat_interface
 from engine.certificates.tls_context import own_caller, read_certificate
 from engine.dicom.part10 import open_sendable
 from engine.dimse.commands import SUCCESS, status_in_words
@@ -36,10 +37,11 @@ from engine.model.processing import TEST_ROOT
 from engine.net.ports import calling_address, listening_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from ssl import SSLContext
 
+    from engine.api import EngineView
     from engine.dimse.scu import OutgoingAssociation
     from engine.host.clock import Clock
     from engine.model.configuration import Configuration
@@ -103,7 +105,22 @@ class SelfTest:
         receiver: Receiver,
         calling_ae_title: str,
         clock: Clock,
+        engine: EngineView | None = None,
+        get: Callable[[str], tuple[int, bytes]] = lambda _: (0, b""),
     ) -> None:
+        """Take what is tested, and how.
+
+        Args:
+            settings: name the files of the engine.
+            configuration: as it is in force.
+            receiver: the receiver.
+            calling_ae_title: the AE title to call with.
+            clock: the time.
+            engine: the engine; None if it has no control socket, which leaves out some steps.
+            get: asks a resource of its control API, and returns status and body.
+        """
+        self._engine = engine
+        self._get = get
         self._settings = settings
         self._receiver = receiver
         self._clock = clock
@@ -128,6 +145,8 @@ class SelfTest:
         yield _good(SelfTestStep.RECEIVER, f"{self._receiver.label} is enabled")
         yield self._whitelisted()
         try:
+            if self._receiver.whitelist_enabled:
+                yield stranger(self._receiver, self._peer, self._tls())
             yield from self._called()
         except PeerError as error:
             yield _bad(SelfTestStep.ASSOCIATION, error.detail, error.remedy, error.exit_code)
@@ -161,10 +180,14 @@ class SelfTest:
                 yield _answered(SelfTestStep.ECHO, association.echo().status)
                 uid, content = marked_object(self._clock.now())
                 status, detail = _stored(association, content)
+                # Answered once more: whether it is stored twice shows in its row.
+                again, _ = _stored(association, content) if status == SUCCESS else (status, "")
             if status != SUCCESS:
                 yield _bad(SelfTestStep.STORE, detail, "see the engine's events", NOT_ACCEPTED)
                 return
             yield _good(SelfTestStep.STORE, "answered with success")
+            if again != SUCCESS:
+                yield _answered(SelfTestStep.AGAIN, again)
             yield from self._followed(arrivals, before, uid, content)
 
     def _tls(self) -> SSLContext | None:
@@ -191,7 +214,15 @@ class SelfTest:
             return
         yield route(found)
         yield on_disk(self._settings, found, content)
+        yield sent_again(arrivals, before, uid)
+        yield from self._asked(uid, found)
         yield remove(self._settings, found, self._peer.calling_ae_title, self._clock)
+
+    def _asked(self, uid: str, found: FiledObject) -> Iterator[StepResult]:
+        """Ask the engine for its preview, and as a client of XNAT does."""
+        if self._engine is not None:
+            yield preview(self._engine, self._receiver, uid, found.session)
+            yield xnat_interface(self._receiver, self._get)
 
 
 def _accepted(association: OutgoingAssociation) -> StepResult:

@@ -174,6 +174,11 @@ def posted_receiver(
     record: Mapping[str, Any], known: Receiver | None, rules: ReceiverRules
 ) -> Receiver:
     """Return the receiver of a ``POST``; as `read_receiver`, with the checks of XNAT's server."""
+    title = record.get("aeTitle")
+    # XNAT 1.4: its dialog removes blanks, its server refuses them.
+    if isinstance(title, str) and title != title.strip():
+        message, remedy = "begins or ends with a blank", "remove it"
+        raise InvalidReceiver(Problem("aeTitle", title[:40], message, remedy))
     # XNAT 1.2a: a missing identifier is refused.
     receiver = _read({"identifier": "", **record}, known, rules)
     if receiver.whitelist != (known.whitelist if known else ()):

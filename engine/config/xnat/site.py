@@ -30,7 +30,6 @@ RULES = {
 FILTER_TOOL = "seriesImportFilter"
 """The name of projects' filters in XNAT's config service (XNAT 11.1)."""
 FIXED = {
-    "enableDirectArchiveAppend": (True, "each receiver has its own switch, directArchiveOverwrite"),
     "useSopInstanceUidToUniquelyIdentifyDicom": (True, "objects are told apart by it"),
     "preventCrossModalityMerge": (True, "sessions of two modalities are never merged"),
     "separateSecondaryDicomOnArchive": (True, "secondary objects have their own folder"),
@@ -75,6 +74,9 @@ def _fixed(value: bool | int, why: str) -> _Member:
 _MEMBERS: Mapping[str, _Member] = {
     "enableDicomReceiver": _Member(
         lambda site: site.receivers_allowed, _set("receivers_allowed"), bool
+    ),
+    "enableDirectArchiveAppend": _Member(
+        lambda site: site.direct_archive_append, _set("direct_archive_append"), bool
     ),
     # In XNAT minutes; rounded up, so that no session is taken for complete too early.
     "sessionXmlRebuilderInterval": _Member(

@@ -337,8 +337,8 @@ class ReceivingProcess:
         connection.port.closed(connection)
 
     def _file(self, *about: Any) -> object:
-        receiver, key, origin, directly = about
-        place = self._parts.objects.file(receiver, key, origin, directly=directly)
+        key, origin, directly = about
+        place = self._parts.objects.file(key, origin, directly=directly)
         with self._lock:
             self._holds[place.id] += 1
         return place

@@ -82,9 +82,7 @@ class RemoteDock:
             hold.objects += 1
             return hold.place
 
-    def file(
-        self, receiver: Receiver, key: SessionKey, origin: SessionOrigin, *, directly: bool
-    ) -> SessionPlace:
+    def file(self, key: SessionKey, origin: SessionOrigin, *, directly: bool) -> SessionPlace:
         """Find or create the session of an object and hold it."""
         granted: list[SessionPlace] = []
 
@@ -93,7 +91,7 @@ class RemoteDock:
             if not isinstance(answer, Exception):
                 granted.append(self._granted(key, answer))
 
-        self._link.call("file", receiver, key, origin, directly, first=take)
+        self._link.call("file", key, origin, directly, first=take)
         return granted[0]
 
     def release(self, hold: int) -> None:

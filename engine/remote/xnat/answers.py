@@ -22,6 +22,7 @@ from engine.remote.routes import RequestRefused, read_body, read_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from starlette.requests import Request
 
@@ -97,6 +98,11 @@ class Call:
             return self.content.decode("utf-8")
         except UnicodeDecodeError as error:
             raise InvalidCall("the body is not UTF-8", "send text in UTF-8") from error
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return a time as XNAT's records have it, since 1970."""
+    return round(moment.timestamp() * 1000)
 
 
 def record_of(call: Call) -> Mapping[str, Any]:

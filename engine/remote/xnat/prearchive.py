@@ -49,12 +49,12 @@ def prearchive_routes() -> tuple[BaseRoute, ...]:
         resource(f"{base}/projects/{{project}}", "GET", _of_project),
         resource(session, "GET", lambda call: _table([_named(call)])),
         resource(session, "POST", _act, Body.FIELDS),
-        resource(session, "DELETE", lambda call: _done(call, _named(call), _delete)),
+        resource(session, "DELETE", lambda call: finished(call, _named(call), delete)),
         resource(f"{session}/scans", "GET", _scans),
         resource(f"{services}/archive", "POST", _archive_source, Body.FIELDS),
         resource(f"{services}/prearchive/move", "POST", _move_sources, Body.FIELDS),
-        resource(f"{services}/prearchive/delete", "POST", _each(_delete), Body.FIELDS),
-        resource(f"{services}/prearchive/rebuild", "POST", _each(_rebuild), Body.FIELDS),
+        resource(f"{services}/prearchive/delete", "POST", _each(delete), Body.FIELDS),
+        resource(f"{services}/prearchive/rebuild", "POST", _each(rebuild), Body.FIELDS),
     )
 
 
@@ -62,10 +62,10 @@ def _act(call: Call) -> Response:
     action = _field(call, "action").lower()
     session = _named(call)
     if action in ("build", "rebuild"):
-        return _done(call, session, _rebuild)
+        return finished(call, session, rebuild)
     if action == "move":
         project = _new_project(call)
-        return _moved(_done(call, session, lambda call, one: _move(call, one, project)))
+        return _moved(finished(call, session, lambda call, one: _move(call, one, project)))
     if action == "commit":
         return _commit(call, session)
     remedy = "use build, rebuild, commit or move"
@@ -74,14 +74,14 @@ def _act(call: Call) -> Response:
 
 def _commit(call: Call, session: Session) -> Response:
     """Build a session, which archives it if its project wants that; with AA in any case."""
-    built = _done(call, session, _rebuild)
+    built = finished(call, session, rebuild)
     if built.status_code != _DONE:
         return built
     now = call.engine.sessions.settled(session.id, wait_seconds=0).session
     if now is None or now.area is SessionArea.ARCHIVE:
         return _moved(built)
     asks = _field(call, "AA").lower() == "true"
-    return _moved(_done(call, session, _archive)) if asks else built
+    return _moved(finished(call, session, _archive)) if asks else built
 
 
 def _moved(response: Response) -> Response:
@@ -96,7 +96,7 @@ def _moved(response: Response) -> Response:
 def _archive_source(call: Call) -> Response:
     (session,) = _sources(call, most=1)
     _require_same_labels(session, _field(call, "dest"))
-    return _done(call, session, _archive)
+    return finished(call, session, _archive)
 
 
 def _require_same_labels(session: Session, target: str) -> None:
@@ -126,7 +126,7 @@ def _each(ask: Ask) -> Callable[[Call], Response]:
 
     def handler(call: Call) -> Response:
         # All are looked up before anything is asked for.
-        answers = [_done(call, session, ask) for session in _sources(call, MOST_SOURCES)]
+        answers = [finished(call, session, ask) for session in _sources(call, MOST_SOURCES)]
         lines = "".join(f"{bytes(answer.body).decode()}\n" for answer in answers)
         return PlainTextResponse(lines, max(answer.status_code for answer in answers))
 
@@ -148,15 +148,17 @@ def _move(call: Call, session: Session, project: str) -> SessionOutcome:
     return call.engine.sessions.move(session.id, project, call.actor)
 
 
-def _delete(call: Call, session: Session) -> SessionOutcome:
+def delete(call: Call, session: Session) -> SessionOutcome:
+    """Ask for a session to be moved to the trash."""
     return call.engine.sessions.delete(session.id, call.actor)
 
 
-def _rebuild(call: Call, session: Session) -> SessionOutcome:
+def rebuild(call: Call, session: Session) -> SessionOutcome:
+    """Ask for a session to be built now."""
     return call.engine.sessions.rebuild(session.id, call.actor)
 
 
-def _done(call: Call, session: Session, ask: Ask) -> Response:
+def finished(call: Call, session: Session, ask: Ask) -> Response:
     """Ask for an action, wait for its end, and answer with where the session is then.
 
     Raises:
@@ -223,7 +225,7 @@ def _found(call: Call, project: str, timestamp: str, name: str) -> Session:
 
 def _sources(call: Call, most: int) -> list[Session]:
     """Return the sessions that a form names as ``src``."""
-    named = _fields(call).get("src", [])
+    named = fields_of(call).get("src", [])
     if not 1 <= len(named) <= most:
         raise InvalidCall(f"src is given {len(named)} times", f"name 1 to {most} sessions")
     return [_source(call, source) for source in named]
@@ -238,10 +240,10 @@ def _source(call: Call, source: str) -> Session:
 
 
 def _field(call: Call, name: str) -> str:
-    return _fields(call).get(name, [""])[-1]
+    return fields_of(call).get(name, [""])[-1]
 
 
-def _fields(call: Call) -> dict[str, list[str]]:
+def fields_of(call: Call) -> dict[str, list[str]]:
     """Return the fields of query and form."""
     query = call.request.url.query
     body = call.text()

@@ -15,18 +15,23 @@ from engine.config.xnat.receivers import (
     to_xnat,
 )
 from engine.errors import NotFound
-from engine.model.plugins import DEFAULT_IDENTIFIER
+from engine.model.plugins import DEFAULT_IDENTIFIER, offered_identifiers
 from engine.model.project import ProjectRegistry
 from engine.model.receiver import ReceiverRules
 from engine.remote.xnat.answers import Body, Call, flag_of, record_of, resource
+from engine.remote.xnat.prearchive import fields_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from starlette.routing import BaseRoute
 
     from engine.api import EngineView
+    from engine.model.plugins import IdentifierInfo
     from engine.model.receiver import Receiver
 
 BASE = "/dicomscp"
+FORM = "application/x-www-form-urlencoded"
 MOST_DIGITS = 18
 """Most digits of an id that is looked up."""
 
@@ -35,18 +40,18 @@ def receiver_routes() -> tuple[BaseRoute, ...]:
     """Return the routes of the resource, below `/xapi`."""
     return (
         resource(BASE, "GET", _list),
-        resource(BASE, "POST", _create, Body.JSON),
+        resource(BASE, "POST", _create, Body.TEXT),
         # Named paths before `/{id}`, which fits them too: Starlette takes the first that fits.
         resource(f"{BASE}/start", "PUT", lambda call: _switch(call, allowed=True)),
         resource(f"{BASE}/stop", "PUT", lambda call: _switch(call, allowed=False)),
-        resource(f"{BASE}/identifiers", "GET", _identifiers),
+        resource(f"{BASE}/identifiers", "GET", _offered),
         resource(f"{BASE}/identifiers", "PUT", _reset),
         resource(f"{BASE}/identifiers/{{bean}}", "GET", _identifier),
         resource(f"{BASE}/identifiers/{{bean}}", "PUT", _reset_one),
         # An AE title may contain a slash.
         resource(f"{BASE}/title/{{title:path}}/{{port}}", "GET", _by_title),
         resource(f"{BASE}/{{id}}", "GET", lambda call: _record(_named(call))),
-        resource(f"{BASE}/{{id}}", "PUT", _merge, Body.JSON),
+        resource(f"{BASE}/{{id}}", "PUT", _merge, Body.TEXT),
         resource(f"{BASE}/{{id}}", "DELETE", _delete),
         resource(f"{BASE}/{{id}}/enabled", "GET", lambda call: _named(call).enabled),
         resource(f"{BASE}/{{id}}/enabled/{{flag}}", "PUT", _enable),
@@ -58,7 +63,7 @@ def _list(call: Call) -> list[dict[str, object]]:
 
 
 def _create(call: Call) -> dict[str, object]:
-    record = record_of(call)
+    record = _posted(call)
     # XNAT 1.1: an id that does not exist means a new receiver.
     wanted = posted_id(record)
     known = next((r for r in _receivers(call.engine) if r.id == wanted), None)
@@ -68,9 +73,27 @@ def _create(call: Call) -> dict[str, object]:
 
 def _merge(call: Call) -> dict[str, object]:
     known = _named(call)
-    receiver = merged_receiver(record_of(call), known, _rules(call.engine))
+    receiver = merged_receiver(_posted(call), known, _rules(call.engine))
     # A merge keeps what it does not name, so that must not have changed since it was read.
     return _record(call.engine.save_receiver(receiver, call.actor, replacing=known))
+
+
+def _posted(call: Call) -> Mapping[str, Any]:
+    """Return the record of a body: JSON of any content type, or the fields of a form."""
+    text = call.text()
+    kind = call.request.headers.get("content-type", "")
+    # `curl -d` sends JSON with the type of a form, and XNAT reads it.
+    if not kind.startswith(FORM) or text.lstrip().startswith("{"):
+        return record_of(call)
+    fields = fields_of(call)
+    last = {name: each[-1] for name, each in fields.items()}
+    record: dict[str, Any] = {name: _VALUES.get(text, text) for name, text in last.items()}
+    if len(fields.get("whitelist", ())) > 1:
+        record["whitelist"] = fields["whitelist"]
+    return record
+
+
+_VALUES = {"true": True, "false": False}
 
 
 def _delete(call: Call) -> None:
@@ -102,8 +125,15 @@ def _switch(call: Call, *, allowed: bool) -> list[tuple[str, int, bool]]:
     ]
 
 
-def _identifiers(call: Call) -> dict[str, str]:
-    names = {info.id: info.name for info in call.engine.identifiers() if not info.error}
+def _offered(call: Call) -> dict[str, str]:
+    """Return the identifiers to choose from; clients take the only one without being told."""
+    used = {receiver.identifier for receiver in _receivers(call.engine)}
+    everything = call.engine.site().offer_all_identifiers
+    return _names(offered_identifiers(call.engine.identifiers(), used, everything=everything))
+
+
+def _names(identifiers: Iterable[IdentifierInfo]) -> dict[str, str]:
+    names = {info.id: info.name for info in identifiers if not info.error}
     if STUDY_ROUTING in names:
         # XNAT 7.4: clients look for it here before they save a receiver that uses it.
         names.setdefault(DQR_IDENTIFIER, names[STUDY_ROUTING])
@@ -113,7 +143,7 @@ def _identifiers(call: Call) -> dict[str, str]:
 def _identifier(call: Call) -> dict[str, str] | str:
     bean = call.part("bean")
     # XNAT 1.2: `default` is accepted for the default identifier.
-    name = _identifiers(call).get(DEFAULT_IDENTIFIER if bean == "default" else bean)
+    name = _names(call.engine.identifiers()).get(DEFAULT_IDENTIFIER if bean == "default" else bean)
     if name is None:
         raise NotFound(f"Could not find a DICOM Object Identifier with ID {bean[:80]!r}")
     return name

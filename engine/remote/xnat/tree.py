@@ -11,6 +11,7 @@ from starlette.routing import Mount, Router
 from engine.errors import NotFound
 from engine.host import terminal
 from engine.remote.xnat.answers import error_response
+from engine.remote.xnat.direct_archive import direct_archive_routes
 from engine.remote.xnat.login import login_routes, user_routes
 from engine.remote.xnat.prearchive import prearchive_routes
 from engine.remote.xnat.processors import processor_routes
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 def xnat_routes() -> tuple[BaseRoute, ...]:
     """Return the routes of all resources."""
     xapi = (*receiver_routes(), *processor_routes(), *site_routes(), *user_routes())
+    xapi += direct_archive_routes()
     data = (*login_routes(), *project_routes(), *prearchive_routes())
     return Mount("/xapi", app=_Tree(xapi)), Mount("/data", app=_Tree(data))
 

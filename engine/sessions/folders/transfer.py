@@ -56,7 +56,8 @@ def carry_out(areas: Areas, session: Session, plan: Plan) -> None:
     if plan.into is None:
         _move_whole(areas, source, target, plan)
     else:
-        _put_aside(areas, target, plan)
+        _put_aside(areas, target, plan.replaced, plan.trash)
+        _put_aside(areas, source, plan.skipped, plan.skipped_trash)
         _merge(areas, source, target, plan)
     remove_time_stamp(areas, session)
     # What was removed must not come back after a power cut: no row would name it.
@@ -108,7 +109,9 @@ def undo_move(areas: Areas, session: Session, plan: Plan) -> None:
         OSError: if the storage fails; to repeat it is safe.
     """
     source, target = areas.folder(session), areas.path(plan.area, plan.folder)
-    trash = areas.path(SessionArea.TRASH, plan.trash)
+    trash, skipped = (
+        areas.path(SessionArea.TRASH, folder) for folder in (plan.trash, plan.skipped_trash)
+    )
     # Merged objects first: the names of replaced ones are free only then.
     for before, after in plan.files.items():
         if is_there(source / before, roots=areas.roots):
@@ -119,7 +122,11 @@ def undo_move(areas: Areas, session: Session, plan: Plan) -> None:
     for file in plan.replaced:
         if is_there(trash / file, roots=areas.roots):
             move_file(trash / file, target / file, roots=areas.roots)
-    for folder in _folders(plan.files):
+    for file in plan.skipped:
+        if is_there(skipped / file, roots=areas.roots):
+            make_folder((source / file).parent, roots=areas.roots)
+            move_file(skipped / file, source / file, roots=areas.roots)
+    for folder in _folders((*plan.files, *plan.skipped)):
         flush_folder(source / folder)
     for folder in _folders((*plan.files.values(), *plan.replaced)):
         if (target / folder).is_dir():
@@ -129,7 +136,8 @@ def undo_move(areas: Areas, session: Session, plan: Plan) -> None:
         remove_empty_folder(target, roots=areas.roots)
         remove_empty_folder(target.parent, roots=areas.roots)
     if plan.trash:
-        remove_empty_folders(trash, itself=True, roots=areas.roots)
+        for folder in (trash, skipped):
+            remove_empty_folders(folder, itself=True, roots=areas.roots)
         remove_empty_folder(trash.parent, roots=areas.roots)
 
 
@@ -160,14 +168,14 @@ def _move_whole(areas: Areas, source: Path, target: Path, plan: Plan) -> None:
     flush_folder(target.parent)
 
 
-def _put_aside(areas: Areas, target: Path, plan: Plan) -> None:
-    """Move replaced files to the trash; where that is done, another one has the name by now."""
-    trash = areas.path(SessionArea.TRASH, plan.trash)
-    leaving = [f for f in plan.replaced if _is_to_be_put_aside(target / f, trash / f)]
+def _put_aside(areas: Areas, session: Path, files: Iterable[str], into: str) -> None:
+    """Move files to the trash; where that is done, another one may have the name by now."""
+    trash = areas.path(SessionArea.TRASH, into)
+    leaving = [f for f in files if _is_to_be_put_aside(session / f, trash / f)]
     for folder in _folders(leaving):
         make_folder(trash / folder, roots=areas.roots)
     for file in leaving:
-        move_file(target / file, trash / file, roots=areas.roots)
+        move_file(session / file, trash / file, roots=areas.roots)
     for folder in _folders(leaving):
         flush_folder(trash / folder)
 

@@ -27,7 +27,7 @@ def test_the_light_commands_load_neither_dicom_nor_terminal_libraries(data: Path
         "heavy = {'pynetdicom', 'pydicom', 'textual', 'rich', 'watchfiles', 'sqlite3'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr); sys.exit(code)"
     )
-    command = [sys.executable, "-c", program, "--data", str(data), "receivers", "list"]
+    command = [sys.executable, "-c", program, "--data", str(data), "receivers", "list", "--json"]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (outcome.returncode, outcome.stderr) == (0, "[]\n")
 
@@ -73,7 +73,7 @@ def test_a_terminal_that_knows_ascii_only_is_no_reason_to_fail(data: Path) -> No
     assert refused.returncode == 2
 
 
-@pytest.mark.parametrize("arguments", [("receivers", "list"), ("status", "--json")])
+@pytest.mark.parametrize("arguments", [("receivers", "list", "--json"), ("status", "--json")])
 def test_a_reader_that_has_seen_enough_causes_no_traceback(
     data: Path, arguments: tuple[str, ...]
 ) -> None:

@@ -212,10 +212,12 @@ def test_a_selftest_goes_all_the_way_and_leaves_nothing(
     assert outcome.code == 0, outcome.out
     assert outcome.data["ok"]
     steps = {step["step"]: step["detail"] for step in outcome.data["steps"]}
+    guarded = ("stranger",) if receiver == "GUARDED" else ()
     assert list(steps) == [
-        *("engine", "receiver", "whitelist", "TLS", "association", "contexts"),
-        *("C-ECHO", "C-STORE", "route", "disk", "removal"),
+        *("engine", "receiver", "whitelist", *guarded, "TLS", "association", "contexts"),
+        *("C-ECHO", "C-STORE", "route", "disk", "sent again", "removal"),
     ]
+    assert steps["sent again"] == "is a duplicate, and not stored twice"
     assert tls in steps["TLS"]
     assert "session DICOMDOCK-SELFTEST" in steps["route"]
     assert "as it was sent" in steps["disk"]

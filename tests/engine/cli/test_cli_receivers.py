@@ -16,12 +16,22 @@ if TYPE_CHECKING:
     from engine.config.store import ConfigurationStore
 
 
-def test_a_list_of_nothing_is_a_heading_and_changes_nothing(run: Run, data: Path) -> None:
-    outcome = run("receivers", "list")
-    assert outcome.code == 0
-    assert outcome.out.startswith("ID  AE TITLE")
-    assert outcome.out.count("\n") == 1
+def test_before_the_first_start_the_first_receiver_is_there_and_reading_makes_no_file(
+    run: Run, data: Path
+) -> None:
+    listed = run("receivers", "list")
+    assert listed.err == "the first start adds XNAT:8104, unless a receiver is added before\n"
+    assert run("receivers", "list", "--json").data["receivers"][0]["label"] == "XNAT:8104"
+    assert run("status", "--json").data["receivers"][0]["label"] == "XNAT:8104"
+    assert run("export-xnat").data[0]["aeTitle"] == "XNAT"
+    assert run("site", "get").code == run("whitelist", "lint").code == 0
+    assert run("receivers", "edit", "OTHER", "--port", "8200").code == 4
     assert not data.exists()
+    assert run("receivers", "edit", "XNAT", "--port", "8200").code == 0
+    (moved,) = run("receivers", "list", "--json").data["receivers"]
+    assert (moved["id"], moved["label"]) == (1, "XNAT:8200")
+    assert run("receivers", "delete", "XNAT", "--yes").code == 0
+    assert run("receivers", "list", "--json").data["receivers"] == []
 
 
 def test_receivers_are_listed_as_json(run: Run) -> None:

@@ -31,7 +31,8 @@ SCRIPT = 'version "6.6"\n(0010,0010) := "X"\n'
 SITE_AS_XNAT_SEEDS_IT = {
     "siteUrl": "https://xnat.example.org",
     "enableDicomReceiver": True,
-    "enableDirectArchiveAppend": False,
+    "enableDirectArchiveAppend": True,
+    "preventCrossModalityMerge": False,
     "enableSitewideAnonymizationScript": True,
     "sessionXmlRebuilderInterval": 5,
     "sessionXmlRebuilderRepeat": 60000,
@@ -79,7 +80,8 @@ def test_an_xnat_as_it_is_installed_is_imported(rules: ProcessorRules) -> None:
         ("processor", "Site Anonymization", "left out"),
         ("processor", "Remapping", "left out"),
     ]
-    assert planned.items[1].problems[0].field == "enableDirectArchiveAppend"
+    assert planned.items[1].problems[0].field == "preventCrossModalityMerge"
+    assert planned.after.site.direct_archive_append
     assert (planned.after.site.script.enabled, planned.after.site.script.text) == (True, SCRIPT)
 
 

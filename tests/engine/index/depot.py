@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.events import Event
+    from engine.model.receiver import DirectMerge
     from engine.model.session import Session
     from engine.sessions.folders.staging import ArchiveScripts
 
@@ -48,6 +49,7 @@ class Depot:
     codes: dict[str, AutoArchive] = field(default_factory=dict)
     scripts: ArchiveScripts = field(default_factory=NoScripts)
     pet_mr: PetMr = PetMr.PETMR
+    direct_merge: DirectMerge | None = None
     lifecycle: Lifecycle = field(init=False)
     _received: int = 0
 
@@ -64,6 +66,7 @@ class Depot:
             idle_seconds=IDLE_SECONDS,
             trash_days=30,
             archive_code=lambda project: self.codes.get(project, AutoArchive.MANUAL),
+            direct_merge=lambda _: self.direct_merge,
         )
 
     def receive(

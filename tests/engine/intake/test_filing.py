@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 DIRECT = make_receiver(1, direct_archive=True)
-APPENDING = make_receiver(1, direct_archive=True, direct_archive_append=True)
 ORIGIN = SessionOrigin("S1", None, "XNAT:8104", "CT", NOW)
 KEY = SessionKey("NEURO-01", "1.2.3", "E1")
 
@@ -44,7 +43,7 @@ class Desk:
         known = self.index.place_of(
             key._replace(area=SessionArea.ARCHIVE) if receiver.direct_archive else key
         )
-        filed = self.filing.file(receiver, key, ORIGIN, directly=receiver.direct_archive)
+        filed = self.filing.file(key, ORIGIN, directly=receiver.direct_archive)
         assert known in {None, filed}
         return filed
 
@@ -94,14 +93,9 @@ def test_without_a_project_an_object_waits_unassigned(desk: Desk) -> None:
     assert (filed.area, len(filed.folder)) == ("prearchive", 2)
 
 
-@pytest.mark.parametrize(("receiver", "auto_archive"), [(DIRECT, None), (APPENDING, True)])
-def test_what_is_in_the_archive_already_sends_an_object_to_the_prearchive(
-    desk: Desk, receiver: Any, auto_archive: bool | None
-) -> None:
+def test_what_is_in_the_archive_already_sends_an_object_to_the_prearchive(desk: Desk) -> None:
     (desk.archive / "NEURO-01/arc001/E1").mkdir(parents=True)
-    assert desk.file(receiver).area == "prearchive"
-    (session,) = desk.index.sessions()
-    assert session.auto_archive is auto_archive
+    assert desk.file().area == "prearchive"
 
 
 def test_another_study_that_is_being_archived_under_the_label_does_so_too(desk: Desk) -> None:

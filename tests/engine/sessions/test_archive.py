@@ -26,9 +26,11 @@ from engine.events.sessions import (
 from engine.index.operations import OperationKind, Request
 from engine.index.store import SessionKey, SessionOrigin
 from engine.model.project import AutoArchive
+from engine.model.receiver import DirectMerge
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions import builder, ledger, runner
 from engine.sessions.folders import building, transfer
+from engine.sessions.object_changes import SKIPPED
 from engine.sessions.planner import Planner
 from engine.sessions.worker import Lifecycle
 from engine.storage import files
@@ -114,10 +116,10 @@ def test_an_archived_session_has_no_empty_folders(depot: Depot, direct: bool) ->
 def test_the_same_study_again_is_a_conflict_in_words_and_stays_in_the_prearchive(
     depot: Depot,
 ) -> None:
-    """A4: by a project that archives by itself."""
+    """A4: by a project that archives by itself, if the objects have other content."""
     depot.codes["NEURO-01"] = AutoArchive.ARCHIVE
     ready(depot, SOPInstanceUID="1.2.3.900")
-    second = ready(depot, SOPInstanceUID="1.2.3.900")
+    second = ready(depot, SOPInstanceUID="1.2.3.900", SeriesDescription="other")
     row = depot.session(second)
     assert (row.status, row.area) == (S.CONFLICT, "prearchive")
     assert row.reason == "session already exists with matching files: 1 in scan 4"
@@ -151,6 +153,65 @@ def test_code_5_replaces_what_is_there_and_keeps_the_old_in_the_trash(depot: Dep
     assert b"old" in (depot.areas.trash / trash).read_bytes()
     assert depot.ledger.stored_files(first) == ("SCANS/4/DICOM/a.dcm",)
     assert depot.session(first).objects == 1
+
+
+@pytest.mark.parametrize("code", AutoArchive)
+@pytest.mark.parametrize("merge", DirectMerge)
+def test_a_direct_receiver_adds_later_objects_in_its_own_mode_whatever_their_project_says(
+    depot: Depot, code: AutoArchive, merge: DirectMerge
+) -> None:
+    depot.codes["NEURO-01"], depot.direct_merge = code, merge
+    again = {"SOPInstanceUID": "1.2.3.900", "name": "a.dcm"}
+    first = ready(depot, direct=True, SeriesDescription="old", **again)
+    ready(depot, direct=True, label="E2", StudyInstanceUID="1.9")
+    depot.receive(SeriesDescription="new", **again)
+    ready(depot, SeriesNumber="5", SeriesInstanceUID="1.5", name="b.dcm")
+    sessions = {s.label: (s.id, s.status, s.objects) for s in depot.index.sessions()}
+    assert sessions["E1"] == (first, S.ARCHIVED, 2)
+    kept, put_aside = (b"old", b"new") if merge is DirectMerge.APPEND else (b"new", b"old")
+    archive = depot.areas.folder(depot.session(first))
+    assert kept in (archive / "SCANS/4/DICOM/a.dcm").read_bytes()
+    (trash,) = depot.objects(TRASH)
+    assert put_aside in (depot.areas.trash / trash).read_bytes()
+    folder = "skipped" if merge is DirectMerge.APPEND else "replaced"
+    assert trash.endswith(f"/{folder}/SCANS/4/DICOM/a.dcm")
+    assert sorted(depot.ledger.stored_files(first)) == [
+        "SCANS/4/DICOM/a.dcm",
+        "SCANS/5/DICOM/b.dcm",
+    ]
+    said = {row.reason for row in depot.index.objects() if row.reason}
+    assert said == {SKIPPED if merge is DirectMerge.APPEND else "replaced in the archive"}
+    assert depot.objects(PREARCHIVE) == []
+
+
+def test_a_direct_receiver_archives_nothing_that_has_no_counterpart_or_asks_for_a_person(
+    depot: Depot,
+) -> None:
+    depot.direct_merge = DirectMerge.APPEND
+    alone = ready(depot)
+    assert depot.session(alone).status is S.READY
+    ask(depot, alone, OperationKind.ARCHIVE)
+    asking = ready(depot, auto_archive=False, SeriesNumber="5", SeriesInstanceUID="1.5")
+    assert depot.session(asking).status is S.READY
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["by itself", "by a person"])
+def test_an_identical_study_is_never_a_conflict_and_never_archived_twice(
+    depot: Depot, asks: bool
+) -> None:
+    depot.codes["NEURO-01"] = AutoArchive.MANUAL if asks else AutoArchive.ARCHIVE
+    again = {"SOPInstanceUID": "1.2.3.900"}
+    first = archived(depot, **again) if asks else ready(depot, **again)
+    second = ready(depot, **again)
+    if asks:
+        ask(depot, second, OperationKind.ARCHIVE)
+    (row,) = depot.index.sessions()
+    assert (row.id, row.status, row.objects) == (first, S.ARCHIVED, 1)
+    assert [(r.session, r.state, r.file) for r in depot.index.objects()] == [
+        (first, "duplicate", "SCANS/4/DICOM/1.dcm"),
+        (first, "stored", "SCANS/4/DICOM/1.dcm"),
+    ]
+    assert (len(depot.objects()), depot.objects(PREARCHIVE)) == (1, [])
 
 
 def test_a_conflict_can_be_solved_by_asking_for_a_merge(depot: Depot) -> None:
@@ -427,6 +488,27 @@ def half_merged(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int
     return into, second
 
 
+def test_a_merge_that_is_cancelled_takes_back_what_it_replaced_and_skipped(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for description in ("old", "new"):
+        depot.receive(SOPInstanceUID="1.2.3.900", name="a.dcm", SeriesDescription=description)
+        depot.receive(SOPInstanceUID="1.2.3.901", name="b.dcm")
+        depot.fall_silent()
+        session = max(row.id for row in depot.index.sessions())
+        before = depot.all_objects()
+        with monkeypatch.context() as patched:
+            patched.setattr(transfer, "_remove_rest", _failing(28, "No space left on device"))
+            ask(depot, session, OperationKind.ARCHIVE, overwrite=True)
+    folders = {path.split("/")[1] for path in depot.objects(TRASH)}
+    assert (folders, depot.objects(PREARCHIVE)) == ({"replaced", "skipped"}, [])
+    depot.ledger.cancel(session)
+    depot.lifecycle.run_due()
+    assert depot.session(session).status is S.READY
+    assert depot.all_objects() == before
+    assert list(depot.areas.trash.iterdir()) == []
+
+
 def test_what_keeps_failing_is_told_once_and_its_row_says_why(
     depot: Depot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -537,12 +619,13 @@ def _crashing(monkeypatch: pytest.MonkeyPatch, step: str, *, after: bool, count:
 
 
 def _scenario(depot: Depot) -> None:
-    """Build, archive, merge with replacement, move and delete."""
+    """Build, archive, merge with an object replaced and one skipped, move and delete."""
     depot.codes["NEURO-01"] = AutoArchive.OVERWRITE
     depot.receive(SOPInstanceUID="1.2.3.900", name="a.dcm")
     depot.receive(SOPInstanceUID="1.2.3.901", name="s.dcm", SOPClassUID="1.2.3.4.5")
     depot.fall_silent()
-    depot.receive(SOPInstanceUID="1.2.3.900", name="b.dcm")
+    depot.receive(SOPInstanceUID="1.2.3.900", name="b.dcm", SeriesDescription="new")
+    depot.receive(SOPInstanceUID="1.2.3.901", name="t.dcm", SOPClassUID="1.2.3.4.5")
     depot.receive(SOPInstanceUID="1.2.3.902", SeriesNumber="5", SeriesInstanceUID="1.5")
     depot.fall_silent()
     moved = ready(depot, project=None, StudyInstanceUID="1.9")
@@ -589,7 +672,7 @@ def _assert_consistent(depot: Depot, received: set[str]) -> None:
     on_disk = {
         str(path.relative_to(depot.root))
         for path in depot.all_objects()
-        if "replaced" not in path.parts
+        if not {"replaced", "skipped"}.intersection(path.parts)
     }
     assert set(indexed) == on_disk
     assert set(indexed.values()) <= {1}

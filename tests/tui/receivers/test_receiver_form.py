@@ -125,6 +125,28 @@ def test_a_confirmed_change_to_a_routing_identifier_keeps_routing_on() -> None:
     assert form.is_on("routing_enabled")
 
 
+def test_a_built_in_identifier_is_offered_once_it_is_used_or_all_are() -> None:
+    fixed = replace(FIXED, on_request=True)
+    rules = ReceiverRules(identifiers=(DEFAULT, fixed))
+    assert "identifier" not in ReceiverForm.new(rules).visible_fields()
+    used = make_receiver(identifier=FIXED.id)
+    for offering in (
+        replace(rules, site=SiteSettings(offer_all_identifiers=True)),
+        replace(rules, others=(used,)),
+    ):
+        assert ReceiverForm.new(offering).identifier_choices() == (DEFAULT.id, FIXED.id)
+    assert "identifier" in ReceiverForm.edit(used, rules).visible_fields()
+
+
+def test_append_only_mode_says_what_becomes_of_duplicates_if_the_site_lets_it() -> None:
+    form = make_form()
+    assert form.meaning("direct_archive_append") == "off: no effect, the site has it off"
+    form.rules = replace(form.rules, site=SiteSettings(direct_archive_append=True))
+    assert form.meaning("direct_archive_append") == "off: overwrite duplicate files"
+    form.set("direct_archive_append", True)
+    assert form.meaning("direct_archive_append") == "on: skip duplicate files"
+
+
 def test_while_the_identifiers_are_not_known_there_is_the_usual_one() -> None:
     form = ReceiverForm.new(ReceiverRules(identifiers=None))
     assert form.identifier_choices() == (DEFAULT.id,)

@@ -16,13 +16,11 @@ from engine.model.session import SessionArea
 from engine.net.reactor import Reactor
 from engine.reception.processes.link import Link
 from engine.reception.processes.remote import RemoteDock
-from tests.running import make_receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOON_SECONDS = 20.0
-RECEIVER = make_receiver("XNAT", 104)
 KEY = SessionKey("NEURO-01", "1.2.3", "E1")
 ORIGIN = SessionOrigin("S1", None, "XNAT:104", "CT", datetime(2026, 8, 24, tzinfo=UTC))
 
@@ -68,7 +66,7 @@ def both() -> Iterator[tuple[RemoteDock, Engine]]:
 def test_a_session_is_asked_for_once(both: tuple[RemoteDock, Engine]) -> None:
     dock, engine = both
     assert dock.known_place(KEY) is None
-    first = dock.file(RECEIVER, KEY, ORIGIN, directly=False)
+    first = dock.file(KEY, ORIGIN, directly=False)
     again = dock.known_place(KEY)
     assert again is not None
     assert (first.id, first.is_new, again.id, again.is_new) == (17, True, 17, False)
@@ -79,7 +77,7 @@ def test_a_session_that_is_taken_back_is_given_back_after_its_last_object(
     both: tuple[RemoteDock, Engine],
 ) -> None:
     dock, engine = both
-    first = dock.file(RECEIVER, KEY, ORIGIN, directly=False)
+    first = dock.file(KEY, ORIGIN, directly=False)
     second = dock.known_place(KEY)
     assert second is not None
     dock.take_back(17)
@@ -95,7 +93,7 @@ def test_a_session_without_an_object_on_its_way_is_given_back_at_once(
     both: tuple[RemoteDock, Engine],
 ) -> None:
     dock, engine = both
-    dock.release(dock.file(RECEIVER, KEY, ORIGIN, directly=False).hold)
+    dock.release(dock.file(KEY, ORIGIN, directly=False).hold)
     dock.take_back(17)
     engine.wait_for("give_back")
     dock.take_back(17)
@@ -107,9 +105,9 @@ def test_a_session_may_be_granted_again_while_it_is_being_given_back(
     both: tuple[RemoteDock, Engine],
 ) -> None:
     dock, engine = both
-    before = dock.file(RECEIVER, KEY, ORIGIN, directly=False)
+    before = dock.file(KEY, ORIGIN, directly=False)
     dock.take_back(17)
-    after = dock.file(RECEIVER, KEY, ORIGIN, directly=False)
+    after = dock.file(KEY, ORIGIN, directly=False)
     assert before.hold != after.hold
     dock.release(after.hold)
     dock.flush()
@@ -123,7 +121,7 @@ def test_of_two_grants_of_one_session_one_is_given_back_at_once(
     both: tuple[RemoteDock, Engine],
 ) -> None:
     dock, engine = both
-    places = [dock.file(RECEIVER, KEY, ORIGIN, directly=False) for _ in range(2)]
+    places = [dock.file(KEY, ORIGIN, directly=False) for _ in range(2)]
     engine.wait_for("give_back")
     dock.take_back(17)
     for place in places:
