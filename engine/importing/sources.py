@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from engine.dicom.part10 import has_preamble, head_of, head_without_preamble
@@ -49,50 +50,47 @@ class Sources:
     """Absolute ones."""
     follow_links: bool = False
     """Whether symbolic links below folders are followed."""
-    _walked: set[tuple[int, int]] = field(default_factory=set)
-    """Device and inode of each folder, with `follow_links`: links may lead in a circle."""
 
     def find(self) -> Iterator[Found]:
         """Yield what is found; a `FoundObject` must be closed.
 
         A large member of an archive must be closed before the next one is asked for.
         """
-        self._walked.clear()
-        for path in self.paths:
-            if path.is_dir():
-                yield from self._in_folder(path)
-            elif is_dicomdir(path.name):
-                yield from self._on_medium(path)
-            else:
-                yield from _in_file(path)
-
-    def sizes(self) -> Iterator[int]:
-        """Yield the size of each file, without opening any; those of a medium are not counted."""
-        for path in self.paths:
-            found = self._files(path) if path.is_dir() else (path,)
-            for file in found:
-                if not isinstance(file, Leftover):
-                    try:
-                        yield file.stat().st_size
-                    except OSError:
-                        continue
-
-    def _in_folder(self, folder: Path) -> Iterator[Found]:
-        for path in self._files(folder):
+        for path in self._files():
             if isinstance(path, Leftover):
                 yield path
             elif is_dicomdir(path.name):
-                # The files are found anyway: the medium's directory only tells which are missing.
+                # The files beside it are found anyway: it only tells which are missing.
                 yield from _checked(path)
             else:
                 yield from _in_file(path)
 
-    def _files(self, top: Path) -> Iterator[Path | Leftover]:
+    def sizes(self) -> Iterator[int]:
+        """Yield the size of each file, without opening any; may run while `find` does."""
+        for path in self._files():
+            if not isinstance(path, Leftover):
+                with suppress(OSError):
+                    yield path.stat().st_size
+
+    def _files(self) -> Iterator[Path | Leftover]:
+        walked = set[tuple[int, int]]()
+        for path in self.paths:
+            if path.is_dir():
+                yield from self._below(path, walked)
+            elif is_dicomdir(path.name):
+                yield from _on_medium(path)
+            else:
+                yield path
+
+    def _below(self, top: Path, walked: set[tuple[int, int]]) -> Iterator[Path | Leftover]:
         """Yield the files below a folder by their names, each folder's own ones first."""
         waiting = [top]
         while waiting:
             folder = waiting.pop()
             try:
+                # Links may lead in a circle.
+                if self.follow_links and not _is_new(folder, walked):
+                    continue
                 files, folders = self._listed(folder)
             except OSError as error:
                 why = f"the folder can't be listed: {_words(error)}"
@@ -105,8 +103,6 @@ class Sources:
     def _listed(self, folder: Path) -> tuple[list[str], list[str]]:
         """Return the names of the files and of the folders in a folder."""
         files, folders = list[str](), list[str]()
-        if self.follow_links and not self._is_new(folder):
-            return files, folders
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=self.follow_links):
@@ -115,20 +111,23 @@ class Sources:
                     files.append(entry.name)
         return files, folders
 
-    def _is_new(self, folder: Path) -> bool:
-        status = folder.stat()
-        place = status.st_dev, status.st_ino
-        is_new = place not in self._walked
-        self._walked.add(place)
-        return is_new
 
-    def _on_medium(self, dicomdir: Path) -> Iterator[Found]:
-        try:
-            for reference in references(dicomdir):
-                path = locate(dicomdir.parent, reference)
-                yield from _in_file(path) if path else (_missing(dicomdir, reference),)
-        except (UnreadableObject, OSError) as error:
-            yield _unreadable(Name(str(dicomdir)), error)
+def _is_new(folder: Path, walked: set[tuple[int, int]]) -> bool:
+    """Tell whether a folder is walked for the first time, by its device and inode."""
+    status = folder.stat()
+    place = status.st_dev, status.st_ino
+    is_new = place not in walked
+    walked.add(place)
+    return is_new
+
+
+def _on_medium(dicomdir: Path) -> Iterator[Path | Leftover]:
+    """Yield the files that a DICOMDIR refers to."""
+    try:
+        for reference in references(dicomdir):
+            yield locate(dicomdir.parent, reference) or _missing(dicomdir, reference)
+    except (UnreadableObject, OSError) as error:
+        yield _unreadable(Name(str(dicomdir)), error)
 
 
 def _checked(dicomdir: Path) -> Iterator[Leftover]:

@@ -62,6 +62,8 @@ def test_a_folder_is_walked_in_order_and_other_files_are_told_from_broken_ones(
     assert found(tmp_path) == [*plain, ("2.dcm", "1.2.2")]
     # A link in a circle ends, and a link that is named is followed in any case.
     followed = found(tmp_path, follow_links=True)
+    walk = Sources((tmp_path,), follow_links=True)
+    assert len(list(walk.sizes())) == len(list(walk.sizes())) == 7
     assert followed == [*plain, ("h", "1.2.1"), ("2.dcm", "1.2.2")]
     assert found(tmp_path / "h") == [("h", "1.2.1")]
     assert found(tmp_path / "g") == [("g", "unreadable: is no file")]
@@ -220,6 +222,8 @@ def test_a_dicomdir_leads_to_its_files_and_names_missing_ones(tmp_path: Path) ->
     dicomdir = write_dicomdir(tmp_path, ("IMAGES", "IM1"), ("IMAGES", "IM2"))
     missing = ("IM2", "missing: the DICOMDIR refers to it")
     assert found(dicomdir) == [("im1", "1.2.1"), missing]
+    (size,) = Sources((dicomdir,)).sizes()
+    assert size == (tmp_path / "images" / "im1").stat().st_size
     # In a folder all files are found, and the DICOMDIR tells what is missing.
     directory = ("DICOMDIR", "not DICOM: the directory of a medium; 1 file missing")
     assert found(tmp_path) == [missing, directory, ("other", "1.2.2"), ("im1", "1.2.1")]
