@@ -24,6 +24,9 @@ COMMANDS = {
     "audited": "events --audit --limit",
     "associations/abort": "associations abort",
     "associations/contexts": "associations show",
+    "commitments/list": "commitments list",
+    "commitments/retry": "commitments retry",
+    "commitments/show": "commitments show",
     "delete_project": "projects delete",
     "delete_receiver": "receivers delete",
     "echo": "receivers echo",
@@ -204,9 +207,11 @@ def test_all_but_the_engine_and_the_completion_speak_json() -> None:
 
 
 @pytest.mark.parametrize("words", sorted(KNOWN))
-def test_the_readme_has_every_command(words: tuple[str, ...]) -> None:
+def test_the_documents_have_every_command(words: tuple[str, ...]) -> None:
     group, *verbs = words
-    text = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    top = Path(__file__).parents[3]
+    pages = [top / "README.md", *(top / "docs/how-to").glob("*.md")]
+    text = "\n".join(page.read_text("utf-8") for page in pages)
     lines = [line for line in text.splitlines() if re.search(rf"^dicomdock.* {group}\b", line)]
     assert lines
     assert all(any(re.search(rf"\b{verb}\b", line) for line in lines) for verb in verbs)
