@@ -91,6 +91,13 @@ class Counters:
     """How many sessions are in each status."""
     queues: tuple[QueueCounts, ...] = ()
     """The queues of forward copies."""
+    commitment_requests: int = 0
+    """Requests for storage commitment that were answered."""
+    committed: int = 0
+    """Objects that they named and that are committed."""
+    not_committed: int = 0
+    commitments_waiting: int = 0
+    """Requests whose result is not delivered yet."""
     rows_waiting: int = 0
     """Objects whose row is not in the index yet."""
     rows_lost: int = 0
@@ -298,6 +305,8 @@ class Metrics:
         self._clock = clock
         self._lock = threading.Lock()
         self._day = _LocalDay(clock.now())
+        self._commitments = 0, 0, 0
+        """Answered requests for storage commitment, and their objects: committed, and not."""
         self._receivers: defaultdict[str, _Receiver] = defaultdict(_Receiver)
         self._senders: dict[str, _Sender] = {}
         self._rejections: defaultdict[tuple[int, int, int], int] = defaultdict(int)
@@ -336,6 +345,12 @@ class Metrics:
         with self._lock:
             self._receivers[receiver].associations += 1
 
+    def record_commitment(self, committed: int, not_committed: int) -> None:
+        """Count one request for storage commitment whose objects were looked up."""
+        with self._lock:
+            requests, earlier, failed = self._commitments
+            self._commitments = requests + 1, earlier + committed, failed + not_committed
+
     def record_rejection(self, result: int, source: int, reason: int) -> None:
         """Count one association that was rejected (PS3.8 9.3.4)."""
         with self._lock:
@@ -351,6 +366,9 @@ class Metrics:
                     for name, s in self._senders.items()
                 ),
                 tuple(RejectionCount(*why, times) for why, times in self._rejections.items()),
+                commitment_requests=self._commitments[0],
+                committed=self._commitments[1],
+                not_committed=self._commitments[2],
             )
 
     def resume_today(self, counts: Mapping[str, Today]) -> None:

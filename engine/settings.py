@@ -58,6 +58,8 @@ class EngineSettings:
     """The address of the metrics endpoint, such as ``127.0.0.1:9404``; empty for none."""
     log_level: Severity = Severity.INFO
     """The least severity that is written to the event log."""
+    commitment_hours: int = 168
+    """How long the result of a storage commitment is tried to be delivered."""
     negotiation_seconds: float = 10.0
     """How long a peer may take from connecting to its complete A-ASSOCIATE-RQ."""
     handshake_seconds: float = 10.0

@@ -33,6 +33,7 @@ from engine.net.reactor import Reactor
 from engine.reception.acceptance import EngineLoad
 from engine.reception.association import SharedServices
 from engine.reception.associations import Associations
+from engine.reception.commitment_scp import CommitmentSCP
 from engine.reception.deadlines import Deadlines
 from engine.reception.listener import ListenerContext
 from engine.reception.receivers import Receivers
@@ -336,6 +337,7 @@ class Dock:
             ReceiveBuffer(BUFFER_BYTES),
             self.associations,
             storage,  # type: ignore[arg-type]
+            CommitmentSCP(self.associations, self.journal),
             Deadlines(handshake_seconds=handshake_seconds),
         )
         listener_context = ListenerContext(

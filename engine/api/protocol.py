@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engine.api.commitments import CommitmentsView
     from engine.api.forwarding import ForwardingView
     from engine.api.history import HistoryView
     from engine.api.objects import ObjectsView
@@ -70,6 +71,11 @@ class EngineView(Protocol):
     @property
     def forwarding(self) -> ForwardingView:
         """The destinations of forward copies, and their queues."""
+        ...
+
+    @property
+    def commitments(self) -> CommitmentsView:
+        """Requests for storage commitment, and their results."""
         ...
 
     @property

@@ -100,6 +100,14 @@ COMMANDS = (
         "forwarding:add_forwarding",
     ),
     CommandEntry(
+        "peers", "list and change peers that the engine may call", "known_peers:add_peers"
+    ),
+    CommandEntry(
+        "commitments",
+        "show requests for storage commitment, and tell their results again",
+        "commitments:add_commitments",
+    ),
+    CommandEntry(
         "commands",
         "show and drop the queued runs of Command processors",
         "command_queue:add_queue",

@@ -32,7 +32,14 @@ if TYPE_CHECKING:
 
 
 _PROCESS_SETTINGS = (
-    *("durability", "held_header_mib", "receiving_processes", "drain_seconds", "marker"),
+    *(
+        "durability",
+        "commitment_hours",
+        "held_header_mib",
+        "receiving_processes",
+        "drain_seconds",
+        "marker",
+    ),
     *("metrics", "log_level", "control_tcp", "control_certificate", "control_key"),
 )
 

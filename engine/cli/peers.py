@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,15 @@ from engine.model.peer import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from engine.dimse.scu import SentObject
+    from engine.dimse.scu import OutgoingAssociation, SentObject
     from engine.model.peer import Peer
 
 NOT_ACCEPTED = 9
 """The exit code if the peer answers but rejects what it was sent."""
+
+COMMIT_SECONDS = 60.0
 
 _SHOWN_FAILURES = 20
 _PROGRESS_SECONDS = 0.1
@@ -47,6 +50,12 @@ def add_send(parser: argparse.ArgumentParser) -> None:
     what = "a DICOM file or folder"
     parser.add_argument("files", nargs="+", type=Path, metavar="PATH", help=what)
     _add_peer(parser)
+    asks = "ask for storage commitment afterwards, and wait for the report"
+    parser.add_argument("--commit", action="store_true", help=asks)
+    port = "a port of ours where the peer may report, if it calls back"
+    parser.add_argument("--commit-port", type=_port, metavar="N", help=port)
+    parser.add_argument("--commit-seconds", type=_seconds, default=COMMIT_SECONDS, metavar="N",
+                        help="the longest wait for the report (default: 60)")  # fmt: skip
 
 
 def _add_peer(parser: argparse.ArgumentParser) -> None:
@@ -54,12 +63,14 @@ def _add_peer(parser: argparse.ArgumentParser) -> None:
     add_calling(parser)
 
 
-def add_calling(parser: argparse.ArgumentParser) -> None:
-    """Add the options for calling a peer."""
+def add_calling(parser: argparse.ArgumentParser, *, tls: bool = True) -> None:
+    """Add the options for calling a peer; those of TLS only if they are not known."""
     parser.add_argument("--calling", default=OWN_AE_TITLE, metavar="AE",
                         help=f"our own AE title (default: {OWN_AE_TITLE})")  # fmt: skip
     parser.add_argument("--timeout", type=_seconds, default=ANSWER_SECONDS,
                         metavar="N", help="seconds for each answer (default: 30)")  # fmt: skip
+    if not tls:
+        return
     parser.add_argument("--tls", action="store_true", help="speak TLS; so do the options below")
     authorities = "PEM file with the peer's authorities (default: the system's)"
     parser.add_argument("--tls-ca", default="", metavar="FILE", help=authorities)
@@ -76,6 +87,12 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no port from 1 to 65535")
+    return int(text)
+
+
 def _peer(arguments: argparse.Namespace) -> Peer:
     files = (arguments.tls_ca, arguments.tls_certificate, arguments.tls_key)
     wanted = arguments.tls or arguments.tls_any_name or any(files)
@@ -83,7 +100,8 @@ def _peer(arguments: argparse.Namespace) -> Peer:
     return parse_peer(arguments.peer, arguments.calling, tls)
 
 
-def _deadlines(arguments: argparse.Namespace) -> PeerDeadlines:
+def deadlines_of(arguments: argparse.Namespace) -> PeerDeadlines:
+    """Return how long a peer may take, by the options."""
     seconds = arguments.timeout
     return PeerDeadlines(min(seconds, CONNECT_SECONDS), seconds)
 
@@ -92,14 +110,19 @@ def _echo(arguments: argparse.Namespace) -> int:
     from engine.dimse.scu import echo_peer
 
     peer, started = _peer(arguments), time.monotonic()
-    status = echo_peer(peer, _deadlines(arguments))
+    status = echo_peer(peer, deadlines_of(arguments))
+    print_echo(arguments, peer, status, started)
+    return 0 if status == SUCCESS else NOT_ACCEPTED
+
+
+def print_echo(arguments: argparse.Namespace, peer: Peer, status: int, started: float) -> None:
+    """Print the answer to a C-ECHO that was sent at a moment of the monotonic clock."""
     milliseconds = round((time.monotonic() - started) * 1000)
     if arguments.json:
         terminal.print_json({"peer": str(peer), "status": status, "milliseconds": milliseconds})
     else:
         said = f"answered in {milliseconds} ms" if status == SUCCESS else status_in_words(status)
         terminal.print_table(("PEER", "C-ECHO"), [(peer, said)])
-    return 0 if status == SUCCESS else NOT_ACCEPTED
 
 
 def _send(arguments: argparse.Namespace) -> int:
@@ -109,11 +132,14 @@ def _send(arguments: argparse.Namespace) -> int:
     if not files:
         raise FileRefused("there is no DICOM file", "name files, or folders that hold some")
     report = _Report(len(files), live=sys.stderr.isatty() and not arguments.json)
+    wants_commitment = arguments.commit or arguments.commit_port is not None
     broken: PeerError | None = None
-    try:
-        send_files(peer, files, _deadlines(arguments), report.add)
-    except PeerError as error:
-        broken = error
+    with ExitStack() as resources:
+        commit = _committing(arguments, report, resources) if wants_commitment else None
+        try:
+            send_files(peer, files, deadlines_of(arguments), report.add, commit)
+        except PeerError as error:
+            broken = error
     report.end()
     if arguments.json:
         terminal.print_json({"peer": str(peer), **report.to_record(broken)})
@@ -123,6 +149,35 @@ def _send(arguments: argparse.Namespace) -> int:
     if broken is not None:
         raise broken
     return 0 if report.is_complete else NOT_ACCEPTED
+
+
+def _committing(
+    arguments: argparse.Namespace, report: _Report, resources: ExitStack
+) -> Callable[[OutgoingAssociation, Sequence[SentObject]], None]:
+    """Return what asks for storage commitment of what was stored on an association."""
+    from engine.dimse.commitment import Reference
+    from engine.dimse.commitment_scu import ReportListener, ask
+    from engine.net.ports import listen_error
+
+    report.asks_commitment = True
+    port, listener = arguments.commit_port, None
+    if port is not None:
+        try:
+            listener = resources.enter_context(ReportListener(port))
+        except OSError as error:
+            raise listen_error(error, "", port) from error
+
+    def commit(association: OutgoingAssociation, stored: Sequence[SentObject]) -> None:
+        by_name = {Reference(s.sop_class_uid, s.sop_instance_uid): s for s in stored}
+        result = ask(association, tuple(by_name), arguments.commit_seconds, listener)
+        for reference, sent in by_name.items():
+            why = result.why_not(reference)
+            if why:
+                report.uncommitted.append((sent, why))
+            else:
+                report.committed += 1
+
+    return commit
 
 
 def _found(paths: Sequence[Path]) -> Iterator[Path]:
@@ -150,6 +205,11 @@ class _Report:
         self.statuses: Counter[int] = Counter()
         self.bytes = 0
         self.failures: list[SentObject] = []
+        self.asks_commitment = False
+        self.committed = 0
+        """The number of different objects that the peer has committed to."""
+        self.uncommitted: list[tuple[SentObject, str]] = []
+        """Those that it has not, with the reason."""
 
     @property
     def stored(self) -> int:
@@ -163,8 +223,8 @@ class _Report:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the peer has stored all objects."""
-        return self.stored == self._files
+        """Whether the peer has stored all objects, and has committed to them if it was asked."""
+        return self.stored == self._files and not self.uncommitted
 
     @property
     def not_sent(self) -> int:
@@ -200,8 +260,16 @@ class _Report:
                 {"file": str(f.file), "status": f.status, "detail": f.detail} for f in self.failures
             ],
             "not_sent": self.not_sent,
+            **(self._commitments() if self.asks_commitment else {}),
             "error": broken.detail if broken else None,
         }
+
+    def _commitments(self) -> dict[str, object]:
+        failures = [
+            {"file": str(s.file), "sop_instance_uid": s.sop_instance_uid, "detail": why}
+            for s, why in self.uncommitted
+        ]
+        return {"committed": self.committed, "not_committed": failures}
 
     def _show(self) -> None:
         failed = f", {len(self.failures):,} not taken" if self.failures else ""
@@ -216,6 +284,14 @@ def _print(peer: Peer, report: _Report) -> None:
         terminal.say(f"{failure.file}: {failure.detail}")
     if len(report.failures) > _SHOWN_FAILURES:
         terminal.say(f"… and {len(report.failures) - _SHOWN_FAILURES:,} more")
-    heads = ("PEER", "STORED", "NOT TAKEN", "NOT SENT", "MB", "SECONDS")
-    row = (peer, report.stored, len(report.failures), report.not_sent)
-    terminal.print_table(heads, [(*row, f"{report.bytes / 1e6:.1f}", f"{report.seconds:.1f}")])
+    for sent, why in report.uncommitted[:_SHOWN_FAILURES]:
+        terminal.say(f"{sent.file}: not committed: {why}")
+    if len(report.uncommitted) > _SHOWN_FAILURES:
+        terminal.say(f"… and {len(report.uncommitted) - _SHOWN_FAILURES:,} more")
+    heads = ["PEER", "STORED", "NOT TAKEN", "NOT SENT", "MB", "SECONDS"]
+    row: list[object] = [peer, report.stored, len(report.failures), report.not_sent]
+    row += [f"{report.bytes / 1e6:.1f}", f"{report.seconds:.1f}"]
+    if report.asks_commitment:
+        heads.append("COMMITTED")
+        row.append(report.committed)
+    terminal.print_table(heads, [row])

@@ -50,6 +50,7 @@ _SWITCHES = {
     "anonymization": "run the site's script on receipt",
     "whitelist_enabled": "admit only callers on the whitelist",
     "routing_enabled": "use the routing rules",
+    "storage_commitment": "answer requests for storage commitment",
 }
 _NAMED_FIELDS = (
     "ae_title",

@@ -246,15 +246,17 @@ def _show(arguments: argparse.Namespace) -> None:
     receivers = [receiver_record(receiver, secrets=secrets) for receiver in configuration.receivers]
     projects = [project.to_record() for project in configuration.projects.projects]
     processors = [shown(one.to_record(), secrets=secrets) for one in configuration.processors]
+    peers = [peer.to_record() for peer in configuration.peers]
     site = shown(configuration.site.to_record(), secrets=secrets)
     if arguments.json:
         parts: dict[str, object] = {"site": site, "projects": projects}
-        parts |= {"receivers": receivers, "processors": processors}
+        parts |= {"receivers": receivers, "processors": processors, "peers": peers}
         return terminal.print_json({**_meta(configuration), **parts})
     subjects = [("configuration", _meta(configuration)), ("site", site)]
     subjects += [(f"project {record['id']}", record) for record in projects]
     subjects += [(f"receiver {record['label']}", record) for record in receivers]
     subjects += [(f"processor {record['label']}", record) for record in processors]
+    subjects += [(f"peer {record['ae_title']}", record) for record in peers]
     rows = [(name, *member) for name, record in subjects for member in flattened(record)]
     return terminal.print_table(("SUBJECT", "FIELD", "VALUE"), rows)
 

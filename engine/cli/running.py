@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from engine import Durability
 from engine.cli.context import settings_of
-from engine.cli.options import metrics_address, seconds, set_run, severity
+from engine.cli.options import metrics_address, seconds, set_run, severity, whole_number
 from engine.errors import ConfigurationError, EngineError
 from engine.events import Severity
 from engine.host import terminal
@@ -57,6 +57,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add("--held-header", type=_mebibytes, metavar="MIB", dest="held_header_mib", help=held)
     drained = "how long a stop waits for open associations (default: 10)"
     add("--drain-seconds", type=seconds, metavar="N", help=drained)
+    told = "hours in which the result of a storage commitment is tried to be told (default: 168)"
+    add("--commitment-hours", type=whole_number, metavar="N", help=told)
     listens = "serve the control API there too, for clients that show the token (default: off)"
     add("--control-tcp", metavar="[ADDRESS:]PORT", help=listens)
     with_tls = "with TLS, which it must have beyond the loopback: its certificate (PEM)"

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from engine.config.reading import Tables
     from engine.host.clock import Clock
     from engine.model.configuration_diff import FieldDifference
+    from engine.model.known_peer import KnownPeer
     from engine.model.processor import Processor
     from engine.model.project import Project
     from engine.model.receiver import Receiver
@@ -157,6 +158,15 @@ class Draft:
             self._update("projects", record, numbers)
         else:
             self.table("projects").insert(record)
+
+    def put_peer(self, peer: KnownPeer) -> None:
+        """Insert a peer, or replace the one with its AE title."""
+        known = self.tables.get("peers", {}).items()
+        numbers = [int(key) for key, one in known if one["ae_title"].strip() == peer.ae_title]
+        if numbers:
+            self._update("peers", peer.to_record(), numbers)
+        else:
+            self.table("peers").insert(peer.to_record())
 
     def replace_tables(self, tables: Tables) -> None:
         """Use the tables of another revision, except `meta`, which counts revisions."""

@@ -10,6 +10,7 @@ from engine.config.reading import require_project_script, require_script
 from engine.config.revisions import RevisionedFile, first_receiver
 from engine.errors import (
     ChangedMeanwhile,
+    InvalidPeer,
     InvalidProcessor,
     InvalidProject,
     InvalidReceiver,
@@ -19,6 +20,7 @@ from engine.errors import (
 from engine.model.alerts import require_no_masks
 from engine.model.configuration import Configuration, project_conflicts
 from engine.model.configuration_diff import differences, masked
+from engine.model.known_peer import parse_known_peer, peer_named
 from engine.model.plugins import DEFAULT_IDENTIFIERS
 from engine.model.processor import ProcessorRules, parse_processor
 from engine.model.project import Project, ProjectRegistry
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from engine.config.revisions import Draft
     from engine.host.clock import Clock
+    from engine.model.known_peer import KnownPeer
     from engine.model.plugins import FileNamerInfo, IdentifierInfo
     from engine.model.processor import Processor
     from engine.model.receiver import Receiver
@@ -277,6 +280,41 @@ class ConfigurationStore(RevisionedFile):
             # Raises `NotFound`: TinyDB removes an unknown number without an error.
             draft.configuration.processor(processor_id)
             draft.table("processors").remove(doc_ids=[processor_id])
+        return draft.configuration
+
+    def save_peer(
+        self, peer: KnownPeer, actor: str, *, replacing: KnownPeer | None = None
+    ) -> Configuration:
+        """Add a peer, or replace one that its editor saw.
+
+        Raises:
+            InvalidPeer: if there is one with its AE title already, or a value is invalid.
+            ChangedMeanwhile: if somebody else changed the peer after its editor saw it.
+            NotFound: if the peer to replace does not exist any more.
+        """
+        with self._change(actor) as draft:
+            if replacing is not None:
+                self._require_unchanged(
+                    *(draft, f"peer {replacing.ae_title}", replacing),
+                    draft.configuration.peer(replacing.ae_title),
+                    lambda peer: Configuration(peers=(peer,)),
+                )
+            elif peer_named(draft.configuration.peers, peer.ae_title) is not None:
+                remedy = f"change it with: peers edit {peer.ae_title}"
+                raise InvalidPeer(Problem("ae_title", peer.ae_title, "exists already", remedy))
+            draft.put_peer(parse_known_peer(peer.to_record()))
+        return draft.configuration
+
+    def delete_peer(self, ae_title: str, actor: str) -> Configuration:
+        """Remove a peer.
+
+        Raises:
+            NotFound: if it does not exist any more.
+        """
+        with self._change(actor) as draft:
+            # Raises `NotFound`: TinyDB removes nothing without an error.
+            draft.configuration.peer(ae_title)
+            draft.table("peers").remove(lambda record: record["ae_title"].strip() == ae_title)
         return draft.configuration
 
     def _checked_processor(self, processor: Processor, configuration: Configuration) -> Processor:

@@ -20,19 +20,26 @@ from engine.dimse.acse import (
     UNEXPECTED_PDU,
     UNRECOGNIZED_PDU,
 )
-from engine.dimse.commands import read_command
+from engine.dimse.commands import (
+    N_EVENT_REPORT,
+    NormalizedRequest,
+    normalized_request,
+    read_command,
+)
+from engine.dimse.contexts import COMMITMENT_INSTANCE, STORAGE_COMMITMENT
 from engine.dimse.pdata import (
     P_DATA_TF,
     PDU_HEAD_BYTES,
     CommandSet,
     PDataParser,
     ProtocolViolation,
+    data_pdus,
 )
 from engine.dimse.state_table import OF_PDU_TYPE, TABLE, Action, State, UpperLayerEvent
 from engine.errors import UnreadableObject
 
 if TYPE_CHECKING:
-    from engine.dimse.commands import StoreRequest
+    from engine.dimse.commands import Response, StoreRequest
     from engine.dimse.pdata import Fragments, ReceiveBuffer
     from engine.model.limits import Limits
 
@@ -43,6 +50,11 @@ Such a PDU must be complete in the buffer before it is decoded.
 """
 MAX_OTHER_MESSAGE_BYTES = 1024 * 1024
 """The longest data set of another message than C-STORE; its bytes are discarded."""
+MAX_NORMALIZED_BYTES = 16 * 1024 * 1024
+"""The longest data set of a request for storage commitment: 100,000 references take less.
+
+It is kept in memory. What is longer is discarded, and the request is refused.
+"""
 SLACK_BYTES = 4096
 """How far a P-DATA-TF PDU may exceed the negotiated length: some senders do not count heads."""
 
@@ -71,6 +83,21 @@ class StoreEnded(NamedTuple):
     """The object is complete; `store_response` answers it."""
 
     request: StoreRequest
+
+
+class NormalizedRequested(NamedTuple):
+    """An N-ACTION or N-EVENT-REPORT for storage commitment; `normalized_response` answers it."""
+
+    request: NormalizedRequest
+    data_set: bytearray | None
+    """Empty if there is none; None if it is longer than `MAX_NORMALIZED_BYTES`."""
+    transfer_syntax_uid: str
+
+
+class ReportAnswered(NamedTuple):
+    """The peer has answered the N-EVENT-REPORT that was sent last."""
+
+    status: int
 
 
 class OtherRequestEnded(NamedTuple):
@@ -102,6 +129,8 @@ Event = (
     | StoreStarted
     | DataReceived
     | StoreEnded
+    | NormalizedRequested
+    | ReportAnswered
     | OtherRequestEnded
     | ReleaseRequested
     | Aborted
@@ -127,6 +156,18 @@ class AcceptorConnection:
         """Transfer syntaxes by the ids of accepted presentation contexts."""
         self._store: StoreRequest | None = None
         self._response = b""
+        self._normalized: NormalizedRequest | None = None
+        """The request for storage commitment whose data set is arriving."""
+        self._gathered = bytearray()
+        """Its data set so far."""
+        self._commitment_ids: frozenset[int] = frozenset()
+        self._max_sent_pdu_bytes = 0
+        self._report_id = 0
+        """The message id of our last N-EVENT-REPORT."""
+        self._answered: ReportAnswered | None = None
+        """The answer to it, while it arrives."""
+        self.awaits_report_answer = False
+        """Whether an N-EVENT-REPORT of ours is not answered yet."""
         self._size_bytes = 0
         """Size so far of the data set that is arriving."""
         self._pending: StoreEnded | None = None
@@ -164,8 +205,28 @@ class AcceptorConnection:
         self._act(UpperLayerEvent.ACCEPT_ASKED)
         # Before this, the limits of no receiver could hold: the called AE title was not known.
         self._limits, self._contexts = limits, negotiated.contexts
+        self._commitment_ids = negotiated.commitment_ids
+        self._max_sent_pdu_bytes = negotiated.max_pdu_bytes
         self._parser = PDataParser(limits.pdu_bytes + SLACK_BYTES)
         return negotiated.encoded
+
+    def report(self, context_id: int, event_type: int, data_set: bytes) -> bytes:
+        """Return an N-EVENT-REPORT of storage commitment; `ReportAnswered` follows.
+
+        Args:
+            context_id: an accepted context for storage commitment.
+            event_type: the Event Type ID (PS3.4 J.3.3.1.1).
+            data_set: encoded as the context says.
+        """
+        self._report_id, self.awaits_report_answer = self._report_id % 0xFFFF + 1, True
+        request = NormalizedRequest(
+            *(context_id, N_EVENT_REPORT, self._report_id),
+            *(str(STORAGE_COMMITMENT), COMMITMENT_INSTANCE, event_type),
+        )
+        pdus = data_pdus(
+            [memoryview(data_set)], len(data_set), context_id, self._max_sent_pdu_bytes
+        )
+        return b"".join((normalized_request(request), *pdus))
 
     def reject(self, result: int, source: int, reason: int) -> bytes:
         """Return the A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
@@ -235,7 +296,10 @@ class AcceptorConnection:
         self._store = store
         self._parser.expects_data = command.has_data_set
         if store is None:
-            return None if command.has_data_set else OtherRequestEnded(command.answer)
+            is_ours = found.context_id in self._commitment_ids
+            self._normalized = command.normalized if is_ours else None
+            self._answered = self._answer_of(command.response) if command.response else None
+            return None if command.has_data_set else self._end_other()
         # PS3.7 9.3.1.1: both are required.
         if not (store.sop_class_uid and store.sop_instance_uid):
             raise ProtocolViolation("a C-STORE request lacks SOP class or instance UID")
@@ -244,15 +308,46 @@ class AcceptorConnection:
             self._pending = StoreEnded(store)
         return StoreStarted(store, transfer_syntax_uid)
 
+    def _answer_of(self, response: Response) -> ReportAnswered:
+        if not self.awaits_report_answer or response.message_id != self._report_id:
+            raise ProtocolViolation("a response to a request that was not sent")
+        return ReportAnswered(response.status)
+
+    def _end_other(self) -> Event:
+        """Return the event of a complete message that is no C-STORE."""
+        request, self._normalized = self._normalized, None
+        answered, self._answered = self._answered, None
+        gathered, self._gathered = self._gathered, bytearray()
+        if answered is not None:
+            self.awaits_report_answer = False
+            return answered
+        if request is None:
+            return OtherRequestEnded(self._response)
+        is_whole = len(gathered) == self._size_bytes
+        transfer_syntax_uid = self._contexts[request.context_id]
+        return NormalizedRequested(request, gathered if is_whole else None, transfer_syntax_uid)
+
+    def _gather(self, segments: list[memoryview]) -> None:
+        """Keep the next bytes of a request for storage commitment, unless there are too many."""
+        if self._size_bytes > 2 * MAX_NORMALIZED_BYTES:
+            raise ProtocolViolation("a request for storage commitment is too long")
+        if self._size_bytes > MAX_NORMALIZED_BYTES:
+            self._gathered.clear()
+            return
+        for segment in segments:
+            self._gathered += segment
+
     def _take_fragments(self, found: Fragments) -> Event | None:
         segments, is_last = found
         size_bytes = sum(map(len, segments))
         self._size_bytes += size_bytes
         store = self._store
         if store is None:
-            if self._size_bytes > MAX_OTHER_MESSAGE_BYTES:
+            if self._normalized is not None:
+                self._gather(segments)
+            elif self._size_bytes > MAX_OTHER_MESSAGE_BYTES:
                 raise ProtocolViolation("a message that is no C-STORE is too long")
-            return OtherRequestEnded(self._response) if is_last else None
+            return self._end_other() if is_last else None
         # The standard has no limit. This one keeps a peer from filling the disk with one object.
         if self._size_bytes > self._limits.data_set_bytes:
             raise ProtocolViolation(

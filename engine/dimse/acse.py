@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from functools import lru_cache
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom.uid import UID
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
@@ -21,12 +22,14 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
 )
 from pynetdicom.presentation import PresentationContext
 
 from engine.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from engine.dimse.contexts import (
     IMPLICIT_LITTLE,
+    STORAGE_COMMITMENT,
     ProposedContext,
     answer_contexts,
     name_of,
@@ -78,6 +81,7 @@ _APPLICATION_CONTEXT_ITEM, _CONTEXT_ITEM, _RESULT_ITEM = 0x10, 0x20, 0x21
 _ABSTRACT_SYNTAX_ITEM, _TRANSFER_SYNTAX_ITEM = 0x30, 0x40
 _USER_INFORMATION_ITEM, _MAX_LENGTH_ITEM = 0x50, 0x51
 _IMPLEMENTATION_UID_ITEM, _IMPLEMENTATION_VERSION_ITEM = 0x52, 0x55
+_ROLE_ITEM = 0x54
 # More tolerant than PS3.8 annex F: leading zeros in a component, for example, are accepted.
 _UID = re.compile(rb"[0-9.]{1,64}")
 _TEXT = re.compile(rb"[ -\[\]-~]{1,16}")  # PS3.5 6.2: printable, without the backslash
@@ -140,6 +144,10 @@ class AssociateRQ:
     implementation_class_uid: str = field(compare=False)
     """Empty if the item is missing, like the version."""
     implementation_version: str = field(compare=False)
+    max_pdu_bytes: int = field(compare=False)
+    """The longest P-DATA-TF PDU that the peer accepts; 0 for any (PS3.8 D.1)."""
+    provided: frozenset[str] = field(compare=False)
+    """The SOP classes that the requestor offers to provide (PS3.7 D.3.3.4: SCP role)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,13 @@ class Negotiated:
     refused: tuple[RefusedContext, ...]
     encoded: bytes
     """The A-ASSOCIATE-AC."""
+    max_pdu_bytes: int
+    """The longest P-DATA-TF PDU that the peer accepts; 0 for any (PS3.8 D.1)."""
+
+    @property
+    def commitment_ids(self) -> frozenset[int]:
+        """The ids of the contexts for storage commitment."""
+        return frozenset(c.id for c in self.accepted if c.sop_class == STORAGE_COMMITMENT)
 
 
 def decode_associate_rq(encoded: bytes, limits: Limits) -> AssociateRQ:
@@ -164,15 +179,29 @@ def decode_associate_rq(encoded: bytes, limits: Limits) -> AssociateRQ:
     return decode(encoded, limits)
 
 
-def negotiate(proposal: AssociateRQ, pdu_bytes: int) -> Negotiated:
+class Service(Enum):
+    """What an acceptor does besides C-STORE and C-ECHO."""
+
+    STORAGE = auto()
+    """Nothing."""
+    COMMITMENT = auto()
+    """It takes requests for storage commitment."""
+    REPORTS = auto()
+    """It takes reports of storage commitment from a peer that provides it (PS3.4 J.3.3)."""
+
+
+def negotiate(
+    proposal: AssociateRQ, pdu_bytes: int, service: Service = Service.STORAGE
+) -> Negotiated:
     """Return the answer of a receiver that accepts the association.
 
     Args:
         proposal: the decoded request.
-        pdu_bytes: the longest PDU that the receiver accepts; receivers differ in nothing else.
+        pdu_bytes: the longest PDU that the receiver accepts.
+        service: what else it does; receivers differ in nothing else.
     """
     is_long = len(proposal.encoded) > MAX_CACHED_BYTES
-    return (_negotiate if is_long else _cached_negotiate)(proposal, pdu_bytes)
+    return (_negotiate if is_long else _cached_negotiate)(proposal, pdu_bytes, service)
 
 
 def _decode_rq(encoded: bytes, limits: Limits) -> AssociateRQ:
@@ -191,9 +220,7 @@ def _decode_rq(encoded: bytes, limits: Limits) -> AssociateRQ:
             contexts[value[0]] = _context(value, limits.transfer_syntaxes_per_context)
         elif kind == _USER_INFORMATION_ITEM:
             user_information = user_information or value
-    implementation_class_uid, implementation_version = _implementation(
-        user_information, limits.user_items
-    )
+    user = _user_items(user_information, limits.user_items)
     return AssociateRQ(
         encoded,
         limits,
@@ -203,8 +230,7 @@ def _decode_rq(encoded: bytes, limits: Limits) -> AssociateRQ:
         calling_ae_title,
         _uid(application_context),
         tuple(context for context in contexts.values() if context is not None),
-        implementation_class_uid,
-        implementation_version,
+        *user,
     )
 
 
@@ -232,28 +258,53 @@ def _context(value: bytes, max_syntaxes: int) -> ProposedContext | None:
     return ProposedContext(value[0], abstract, tuple(dict.fromkeys(transfer)))
 
 
-def _implementation(user_information: bytes, max_items: int) -> tuple[str, str]:
-    """Return implementation class UID and version name; either may be empty.
+class _UserItems(NamedTuple):
+    """The user items that count."""
 
-    The other user items are ignored, which answers them with the defaults: no limit for our short
-    answers (PS3.8 D.1), one operation at a time (PS3.7 D.3.3.3), default roles (D.3.3.4), no
-    extended negotiation (D.3.3.5), no check of the user's identity (D.3.3.7).
+    implementation_class_uid: str
+    implementation_version: str
+    max_pdu_bytes: int
+    provided: frozenset[str]
+
+
+def _user_items(user_information: bytes, max_items: int) -> _UserItems:
+    """Return implementation class UID and version name, longest PDU, and offered SCP roles.
+
+    The other user items are ignored, which answers them with the defaults: one operation at a time
+    (PS3.7 D.3.3.3), no extended negotiation (D.3.3.5), no check of the user's identity (D.3.3.7).
     """
     found: dict[int, bytes] = {}
+    provided = set[str]()
     for number, (kind, value) in enumerate(_items(user_information)):
         # The rest is still parsed: a PDU that ends inside an item is a violation wherever that is.
         if number < max_items:
             found.setdefault(kind, value)
+            if kind == _ROLE_ITEM and value.endswith(b"\1"):
+                provided.add(_uid(value[2:-2]))
     version = found.get(_IMPLEMENTATION_VERSION_ITEM, b"")[:16].rstrip(b"\0 ")
-    return (
+    return _UserItems(
         _uid(found.get(_IMPLEMENTATION_UID_ITEM, b"")),
         version.decode("ascii") if _TEXT.fullmatch(version) else "",
+        _max_pdu_bytes(found.get(_MAX_LENGTH_ITEM, b"")),
+        frozenset(provided),
     )
 
 
-def _negotiate(proposal: AssociateRQ, pdu_bytes: int) -> Negotiated:
-    accepted, refused = answer_contexts(proposal.contexts)
-    answer = _associate(proposal.called_ae_title, proposal.calling_ae_title, pdu_bytes)
+def _max_pdu_bytes(value: bytes) -> int:
+    length = int.from_bytes(value[:4], "big")
+    return length if length >= SMALLEST_PDU_BYTES else 0
+
+
+def _negotiate(
+    proposal: AssociateRQ, pdu_bytes: int, service: Service = Service.STORAGE
+) -> Negotiated:
+    commits = service is not Service.STORAGE
+    accepted, refused = answer_contexts(proposal.contexts, commitment=commits)
+    # PS3.7 D.3.3.4: only a role that was proposed is answered. Without an answer the requestor is
+    # the user of the service, as it is in all other cases.
+    is_provided = service is Service.REPORTS and STORAGE_COMMITMENT in proposal.provided
+    provided = (STORAGE_COMMITMENT,) if is_provided else ()
+    answer = _associate(proposal.called_ae_title, proposal.calling_ae_title, pdu_bytes, provided)
     # PS3.8 7.1.1.7 and 7.1.1.8: accepted, by the service user.
     answer.result, answer.result_source = 0, 1
     answer.presentation_context_definition_results_list = [
@@ -266,6 +317,7 @@ def _negotiate(proposal: AssociateRQ, pdu_bytes: int) -> Negotiated:
         accepted=accepted,
         refused=refused_contexts(refused),
         encoded=A_ASSOCIATE_AC(answer).encode(),
+        max_pdu_bytes=proposal.max_pdu_bytes,
     )
 
 
@@ -301,12 +353,19 @@ class AcceptedContexts:
     """The longest P-DATA-TF PDU that it accepts; 0 for any (PS3.8 D.1)."""
 
 
-def encode_associate_rq(peer: Peer, contexts: Sequence[Context]) -> bytes:
+def encode_associate_rq(
+    peer: Peer, contexts: Sequence[Context], provided: Sequence[str] = ()
+) -> bytes:
     """Return an A-ASSOCIATE-RQ with one transfer syntax per context.
 
     So the peer can't choose another one, and files are sent as they are encoded.
+
+    Args:
+        peer: the peer to call.
+        contexts: the contexts to propose.
+        provided: the SOP classes that we provide (SCP) in place of using them (SCU).
     """
-    primitive = _associate(peer.called_ae_title, peer.calling_ae_title, MAX_PDU_BYTES)
+    primitive = _associate(peer.called_ae_title, peer.calling_ae_title, MAX_PDU_BYTES, provided)
     primitive.presentation_context_definition_list = [
         _proposed(number, context) for number, context in _numbered(contexts).items()
     ]
@@ -330,8 +389,7 @@ def decode_associate_ac(encoded: bytes, contexts: Sequence[Context]) -> Accepted
                 syntaxes = [_uid(raw) for k, raw in _items(value[4:]) if k == _TRANSFER_SYNTAX_ITEM]
                 accepted.setdefault(value[0], syntaxes[0] if syntaxes else "")
             elif kind == _USER_INFORMATION_ITEM:
-                max_length = dict(_items(value)).get(_MAX_LENGTH_ITEM, b"")
-                max_pdu_bytes = int.from_bytes(max_length[:4], "big")
+                max_pdu_bytes = _max_pdu_bytes(dict(_items(value)).get(_MAX_LENGTH_ITEM, b""))
     except ProtocolViolation as error:
         raise _unreadable_ac() from error
     return AcceptedContexts(
@@ -340,7 +398,7 @@ def decode_associate_ac(encoded: bytes, contexts: Sequence[Context]) -> Accepted
             for number, context in _numbered(contexts).items()
             if accepted.get(number) == context[1]
         },
-        max_pdu_bytes if max_pdu_bytes >= SMALLEST_PDU_BYTES else 0,
+        max_pdu_bytes,
     )
 
 
@@ -399,7 +457,9 @@ def _proposed(number: int, context: Context) -> PresentationContext:
     return proposed
 
 
-def _associate(called: str, calling: str, pdu_bytes: int) -> A_ASSOCIATE:
+def _associate(
+    called: str, calling: str, pdu_bytes: int, provided: Sequence[str] = ()
+) -> A_ASSOCIATE:
     """Return the parameters that request and answer share (PS3.8 7.1.1), without contexts."""
     primitive = A_ASSOCIATE()
     primitive.application_context_name = UID(APPLICATION_CONTEXT)
@@ -410,5 +470,11 @@ def _associate(called: str, calling: str, pdu_bytes: int) -> A_ASSOCIATE:
     uid.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     version = ImplementationVersionNameNotification()
     version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    primitive.user_information = [length, uid, version]
+    primitive.user_information = [length, uid, version, *map(_provider, provided)]
     return primitive
+
+
+def _provider(sop_class_uid: str) -> SCP_SCU_RoleSelectionNegotiation:
+    role = SCP_SCU_RoleSelectionNegotiation()
+    role.sop_class_uid, role.scu_role, role.scp_role = UID(sop_class_uid), False, True
+    return role

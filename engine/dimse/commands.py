@@ -1,7 +1,8 @@
 """Command sets as bytes: read from requests, written for responses (PS3.7 6.3.1, 9.3).
 
-A receiver serves C-STORE and C-ECHO; other requests get the answer that the standard has for them.
-As a requestor, the engine sends the same two.
+A receiver serves C-STORE, C-ECHO and, for storage commitment, N-ACTION; other requests get the
+answer that the standard has for them. As a requestor, the engine sends the same and, for storage
+commitment, N-EVENT-REPORT.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _ELEMENT = Struct("<HHI")
 _ELEMENT_BYTES = 8
 C_STORE, C_ECHO = 0x0001, 0x0030
+N_EVENT_REPORT, N_ACTION = 0x0100, 0x0130
 _C_STORE_RQ, _C_ECHO_RQ, _C_CANCEL_RQ = C_STORE, C_ECHO, 0x0FFF
 # PS3.7 annex E: the bit of a response in the Command Field.
 _RESPONSE = 0x8000
@@ -31,6 +33,8 @@ _SUCCESS, _UNRECOGNIZED_OPERATION = 0x0000, 0x0211  # PS3.7 annex C
 _AFFECTED_SOP_CLASS, _COMMAND_FIELD, _MESSAGE_ID = 0x0002, 0x0100, 0x0110
 _RESPONDED_TO, _DATA_SET_TYPE, _STATUS, _AFFECTED_SOP_INSTANCE = 0x0120, 0x0800, 0x0900, 0x1000
 _PRIORITY, _HAS_DATA_SET = 0x0700, 0x0001
+_REQUESTED_SOP_CLASS, _REQUESTED_SOP_INSTANCE = 0x0003, 0x1001
+_EVENT_TYPE, _ACTION_TYPE = 0x1002, 0x1008
 _UID_BYTES = 64
 _VERIFICATION = "1.2.840.10008.1.1"
 
@@ -44,13 +48,41 @@ class StoreRequest(NamedTuple):
     sop_instance_uid: str
 
 
+class NormalizedRequest(NamedTuple):
+    """An N-EVENT-REPORT or N-ACTION request (PS3.7 10.3.1, 10.3.5)."""
+
+    context_id: int
+    field: int
+    """`N_EVENT_REPORT` or `N_ACTION`."""
+    message_id: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    type_id: int
+    """Event Type ID or Action Type ID."""
+
+
+class Response(NamedTuple):
+    """A peer's response to our request."""
+
+    field: int
+    """The command that is answered, such as 0x0001 for a C-STORE."""
+    message_id: int
+    status: int
+    comment: str
+    """Error Comment (0000,0902), without control characters."""
+
+
 class RequestCommand(NamedTuple):
-    """A decoded request, with its answer unless it is a C-STORE."""
+    """A decoded command set that a requestor has sent, with its answer unless it is a C-STORE."""
 
     has_data_set: bool
     store: StoreRequest | None
     answer: bytes = b""
     """The P-DATA-TF PDU to send once the message is complete; empty for a C-STORE."""
+    normalized: NormalizedRequest | None = None
+    """The request, if its service is one of `NormalizedRequest`; it may be served instead."""
+    response: Response | None = None
+    """The response to an N-EVENT-REPORT; the only one that a requestor may send."""
 
 
 def read_command(encoded: bytes, context_id: int) -> RequestCommand:
@@ -65,8 +97,11 @@ def read_command(encoded: bytes, context_id: int) -> RequestCommand:
     elements = _elements(encoded)
     field = _number(elements.get(_COMMAND_FIELD))
     has_data_set = _number(elements.get(_DATA_SET_TYPE)) != _NO_DATA_SET
+    if field == N_EVENT_REPORT | _RESPONSE and _STATUS in elements:
+        return RequestCommand(has_data_set, None, response=_response(field, elements))
     if field != _C_STORE_RQ:
-        return RequestCommand(has_data_set, None, _answer(field, elements, context_id))
+        answer = _answer(field, elements, context_id)
+        return RequestCommand(has_data_set, None, answer, _normalized(field, elements, context_id))
     request = StoreRequest(
         context_id,
         _number(elements.get(_MESSAGE_ID)),
@@ -90,17 +125,6 @@ def store_response(request: StoreRequest, status: int, comment: str = "") -> byt
         + _encoded(_AFFECTED_SOP_INSTANCE, _padded(request.sop_instance_uid, b"\0")),
         request.context_id,
     )
-
-
-class Response(NamedTuple):
-    """A peer's response to our request."""
-
-    field: int
-    """The command that is answered, such as 0x0001 for a C-STORE."""
-    message_id: int
-    status: int
-    comment: str
-    """Error Comment (0000,0902), without control characters."""
 
 
 def store_request(request: StoreRequest) -> bytes:
@@ -139,12 +163,67 @@ def read_response(encoded: bytes) -> Response:
         raise UnreadableObject("a command set is no response")
     if _number(elements.get(_DATA_SET_TYPE)) != _NO_DATA_SET:
         raise UnreadableObject("a response announces a data set")
+    return _response(field, elements)
+
+
+def _response(field: int, elements: Mapping[int, bytes]) -> Response:
     return Response(
         field & ~_RESPONSE,
         _number(elements.get(_RESPONDED_TO)),
         _number(elements.get(_STATUS)),
         _comment(elements.get(_ERROR_COMMENT, b"")),
     )
+
+
+def normalized_request(request: NormalizedRequest) -> bytes:
+    """Return an N-EVENT-REPORT-RQ or N-ACTION-RQ whose data set follows, as one P-DATA-TF PDU."""
+    names, kind = _ELEMENTS_OF[request.field]
+    sop_class, sop_instance = names
+    return _pdu(
+        _encoded(sop_class, _padded(request.sop_class_uid, b"\0"))
+        + _short(_COMMAND_FIELD, request.field)
+        + _short(_MESSAGE_ID, request.message_id)
+        + _short(_DATA_SET_TYPE, _HAS_DATA_SET)
+        + _encoded(sop_instance, _padded(request.sop_instance_uid, b"\0"))
+        + _short(kind, request.type_id),
+        request.context_id,
+    )
+
+
+def normalized_response(request: NormalizedRequest, status: int, comment: str = "") -> bytes:
+    """Return the response without a data set as one P-DATA-TF PDU (PS3.7 10.3.1.2, 10.3.5.2)."""
+    _, kind = _ELEMENTS_OF[request.field]
+    return _pdu(
+        _encoded(_AFFECTED_SOP_CLASS, _padded(request.sop_class_uid, b"\0"))
+        + _responding(request.field, request.message_id, status)
+        + (_encoded(_ERROR_COMMENT, _padded(comment[:_UID_BYTES], b" ")) if comment else b"")
+        + _encoded(_AFFECTED_SOP_INSTANCE, _padded(request.sop_instance_uid, b"\0"))
+        + _short(kind, request.type_id),
+        request.context_id,
+    )
+
+
+def _normalized(
+    field: int, elements: Mapping[int, bytes], context_id: int
+) -> NormalizedRequest | None:
+    if field not in _ELEMENTS_OF:
+        return None
+    (sop_class, sop_instance), kind = _ELEMENTS_OF[field]
+    return NormalizedRequest(
+        context_id,
+        field,
+        _number(elements.get(_MESSAGE_ID)),
+        _uid(elements.get(sop_class)),
+        _uid(elements.get(sop_instance)),
+        _number(elements.get(kind)),
+    )
+
+
+_ELEMENTS_OF = {
+    N_EVENT_REPORT: ((_AFFECTED_SOP_CLASS, _AFFECTED_SOP_INSTANCE), _EVENT_TYPE),
+    N_ACTION: ((_REQUESTED_SOP_CLASS, _REQUESTED_SOP_INSTANCE), _ACTION_TYPE),
+}
+"""Which elements name the SOP class and instance, and the type, of a request."""
 
 
 # Few contexts and classes, and instance UIDs of few lengths: nearly every answer is here.

@@ -21,12 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 VERIFICATION = UID("1.2.840.10008.1.1")
+STORAGE_COMMITMENT = UID("1.2.840.10008.1.20.1")
+"""The push model (PS3.4 annex J)."""
+COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
+"""Its one SOP instance, which all requests name (PS3.4 J.3.5)."""
 _STANDARD_ROOT = "1.2.840.10008."
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+COMMITMENT_CONTEXTS = tuple(
+    (str(STORAGE_COMMITMENT), s) for s in (IMPLICIT_LITTLE, EXPLICIT_LITTLE)
+)
+"""What is proposed to ask for storage commitment, or to report on it."""
 DEFLATED = frozenset(
     {
         "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
@@ -67,15 +75,19 @@ class Refusal(NamedTuple):
 
 
 def answer_contexts(
-    proposed: Iterable[ProposedContext],
+    proposed: Iterable[ProposedContext], *, commitment: bool = False
 ) -> tuple[tuple[AcceptedUIDs, ...], tuple[Refusal, ...]]:
     """Return the accepted and the refused contexts, both in the order of their ids.
 
     The receiver chooses the transfer syntax; the order of the proposal does not matter.
+
+    Args:
+        proposed: the contexts of the requestor.
+        commitment: whether the receiver takes requests for storage commitment.
     """
     accepted, refused = list[AcceptedUIDs](), list[Refusal]()
     for context in sorted(proposed):
-        supported = supported_syntaxes(context.abstract_syntax)
+        supported = supported_syntaxes(context.abstract_syntax, commitment=commitment)
         # PS3.8 9.3.3.2: the acceptor chooses one of those proposed.
         chosen = next((syntax for syntax in supported if syntax in context.transfer_syntaxes), None)
         if chosen is not None:
@@ -86,9 +98,9 @@ def answer_contexts(
     return tuple(accepted), tuple(refused)
 
 
-def supported_syntaxes(sop_class_uid: str) -> tuple[str, ...]:
+def supported_syntaxes(sop_class_uid: str, *, commitment: bool = False) -> tuple[str, ...]:
     """Return the transfer syntaxes accepted for a SOP class; empty if the class is refused."""
-    if sop_class_uid == VERIFICATION:
+    if sop_class_uid == VERIFICATION or (commitment and sop_class_uid == STORAGE_COMMITMENT):
         return _UNCOMPRESSED
     return TRANSFER_SYNTAXES if is_storage(sop_class_uid) else ()
 

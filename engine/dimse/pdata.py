@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import mmap
 from struct import Struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 # PS3.8 9.3.1: a PDU begins with its type, a reserved byte, and its length in four bytes, which does
 # not count these six.
@@ -273,3 +276,33 @@ class PDataParser:
 
 def _too_long_command() -> ProtocolViolation:
     return ProtocolViolation(f"a command set is longer than {MAX_COMMAND_BYTES:,} bytes")
+
+
+LONGEST_SENT_PDU = 128 * 1024
+"""The length of our PDUs to a peer that accepts any length, or a greater one."""
+_LAST_DATA, _MORE_DATA = 0x02, 0x00  # PS3.8 E.2
+
+
+def data_pdus(
+    data_set: Iterable[memoryview], size_bytes: int, context_id: int, max_pdu_bytes: int
+) -> Iterator[bytes]:
+    """Yield the P-DATA-TF PDUs of a data set (PS3.8 9.3.5).
+
+    Args:
+        data_set: its encoded bytes, in pieces of any size.
+        size_bytes: the number of bytes of all pieces.
+        context_id: its presentation context.
+        max_pdu_bytes: the longest that the peer accepts; 0 for any (PS3.8 D.1).
+    """
+    most = min(max_pdu_bytes or LONGEST_SENT_PDU, LONGEST_SENT_PDU) - PDU_HEAD_BYTES
+    left = size_bytes
+    for piece in data_set:
+        for begin in range(0, len(piece), most):
+            fragment = piece[begin : begin + most]
+            left -= len(fragment)
+            size = len(fragment) + PDU_HEAD_BYTES
+            # PS3.8 E.2. By the bytes that are left, because the pieces do not say which is the
+            # last.
+            control = _MORE_DATA if left else _LAST_DATA
+            head = _PDU_AND_PDV.pack(P_DATA_TF, size, size - 4, context_id, control)
+            yield head + fragment

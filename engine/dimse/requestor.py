@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from engine.dimse import acse
+from engine.dimse.acceptor import MAX_NORMALIZED_BYTES
 from engine.dimse.acse import (
     INVALID_PARAMETER,
     SERVICE_PROVIDER,
@@ -23,17 +23,23 @@ from engine.dimse.acse import (
 from engine.dimse.commands import (
     C_ECHO,
     C_STORE,
+    N_EVENT_REPORT,
+    NormalizedRequest,
     StoreRequest,
     echo_request,
+    normalized_request,
+    normalized_response,
+    read_command,
     read_response,
     store_request,
 )
-from engine.dimse.contexts import VERIFICATION
+from engine.dimse.contexts import COMMITMENT_INSTANCE, STORAGE_COMMITMENT, VERIFICATION
 from engine.dimse.pdata import (
     P_DATA_TF,
     CommandSet,
     PDataParser,
     ProtocolViolation,
+    data_pdus,
 )
 from engine.dimse.state_table import OF_PDU_TYPE, TABLE, Action, State, UpperLayerEvent
 from engine.errors import AssociationBroken, ContextRefused, UnreadableObject
@@ -42,8 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from engine.dimse.acse import AcceptedContexts, Context
-    from engine.dimse.commands import Response
-    from engine.dimse.pdata import ReceiveBuffer
+    from engine.dimse.commands import RequestCommand, Response
+    from engine.dimse.pdata import Fragments, ReceiveBuffer
     from engine.model.peer import Peer
 
 MAX_PDU_BYTES = 256 * 1024
@@ -51,12 +57,6 @@ MAX_PDU_BYTES = 256 * 1024
 
 REMEDY = "check the log of the peer, and try again"
 """The remedy for most protocol errors of a peer."""
-
-_PDV = Struct(">BxIIBB")
-_PDV_HEAD_BYTES = 6
-_LAST_DATA, _MORE_DATA = 0x02, 0x00  # PS3.8 E.2
-_UNLIMITED_PDU = 128 * 1024
-"""The length of our PDUs to a peer that accepts any length, or a greater one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,15 @@ class ResponseReceived:
     """The answer to the request that was sent last."""
 
     response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class ReportReceived:
+    """The peer sent an N-EVENT-REPORT of storage commitment; `answer_report` answers it."""
+
+    request: NormalizedRequest
+    data_set: bytes
+    transfer_syntax_uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +119,14 @@ class ProtocolError:
 
 
 Event = (
-    Accepted | Rejected | ResponseReceived | ReleaseRequested | Released | Aborted | ProtocolError
+    Accepted
+    | Rejected
+    | ResponseReceived
+    | ReportReceived
+    | ReleaseRequested
+    | Released
+    | Aborted
+    | ProtocolError
 )
 
 _DATA = frozenset({State.ESTABLISHED, State.AWAITING_RELEASE_RP})
@@ -121,27 +137,34 @@ _OVER = frozenset({State.AWAITING_CLOSE, State.IDLE})
 class RequestorConnection:
     """The state of one outgoing connection; used by one thread."""
 
-    def __init__(self, peer: Peer, contexts: Sequence[Context]) -> None:
+    def __init__(
+        self, peer: Peer, contexts: Sequence[Context], provided: Sequence[str] = ()
+    ) -> None:
         """Begin in Sta4: the connection is being opened.
 
         Args:
             peer: the peer to call.
             contexts: the contexts to propose, at most 128.
+            provided: the SOP classes that we provide, in place of using them.
         """
         self.state = State.AWAITING_CONNECTION
         self.accepted = acse.AcceptedContexts({}, 0)
         """The accepted contexts; empty until the peer has accepted."""
         self._peer = peer
-        self._proposed = contexts
+        self._proposed, self._provided = contexts, provided
         self._parser = PDataParser(MAX_PDU_BYTES)
         self._message_id = 0
         self._asked: int | None = None
         """The command whose response must follow; None if there is none."""
+        self._report: NormalizedRequest | None = None
+        """The N-EVENT-REPORT whose data set is arriving."""
+        self._gathered = bytearray()
+        """Its data set so far."""
 
     def associate(self) -> bytes:
         """Return the A-ASSOCIATE-RQ; call it once the connection is open."""
         self._act(UpperLayerEvent.CONNECTED)
-        return acse.encode_associate_rq(self._peer, self._proposed)
+        return acse.encode_associate_rq(self._peer, self._proposed, self._provided)
 
     def echo(self) -> bytes:
         """Return a C-ECHO-RQ.
@@ -176,9 +199,52 @@ class RequestorConnection:
         if context_id is None:
             raise acse.refused(context)
         request = StoreRequest(context_id, self._ask(C_STORE), context[0], sop_instance_uid)
-        pdu_bytes = min(self.accepted.max_pdu_bytes or _UNLIMITED_PDU, _UNLIMITED_PDU)
-        pdus = _data_pdus(data_set, size_bytes, context_id, pdu_bytes)
+        pdus = data_pdus(data_set, size_bytes, context_id, self.accepted.max_pdu_bytes)
         return chain([store_request(request)], pdus)
+
+    @property
+    def commitment_syntax(self) -> str:
+        """The transfer syntax of data sets of storage commitment.
+
+        Raises:
+            ContextRefused: if the peer has not accepted it.
+        """
+        return self._commitment_context()[0]
+
+    def ask_commitment(self, field: int, type_id: int, data_set: bytes) -> Iterator[bytes]:
+        """Return the PDUs of a request of storage commitment (PS3.4 J.3).
+
+        Args:
+            field: `N_ACTION`, or `N_EVENT_REPORT` if we provide it.
+            type_id: the type of the action or event.
+            data_set: encoded in `commitment_syntax`.
+
+        Raises:
+            ContextRefused: if the peer has not accepted it.
+        """
+        _, context_id = self._commitment_context()
+        request = NormalizedRequest(
+            *(context_id, field, self._ask(field)),
+            *(str(STORAGE_COMMITMENT), COMMITMENT_INSTANCE, type_id),
+        )
+        pdus = data_pdus(
+            [memoryview(data_set)], len(data_set), context_id, self.accepted.max_pdu_bytes
+        )
+        return chain([normalized_request(request)], pdus)
+
+    def answer_report(self, report: ReportReceived, status: int) -> bytes:
+        """Return the answer to an N-EVENT-REPORT of the peer."""
+        self._act(UpperLayerEvent.DATA_ASKED)
+        return normalized_response(report.request, status)
+
+    def _commitment_context(self) -> tuple[str, int]:
+        """Return transfer syntax and id of the context for storage commitment."""
+        for (sop_class, syntax), number in self.accepted.contexts.items():
+            if sop_class == STORAGE_COMMITMENT:
+                return syntax, number
+        raise ContextRefused(
+            "the peer does not accept storage commitment", "switch it on there, or do without it"
+        )
 
     def release(self) -> bytes:
         """Return the A-RELEASE-RQ."""
@@ -206,11 +272,14 @@ class RequestorConnection:
         """Consume bytes up to the next event; None if more bytes are needed."""
         try:
             if self.state in _DATA:
-                found = self._parser.next(data)
-                if found is not None:
-                    # No answer has a data set (`read_response`), so there are no `Fragments`.
-                    assert isinstance(found, CommandSet)
-                    return self._take_response(found)
+                while (found := self._parser.next(data)) is not None:
+                    event = (
+                        self._take_command(found)
+                        if isinstance(found, CommandSet)
+                        else self._take_fragments(found)
+                    )
+                    if event is not None:
+                        return event
                 if self._parser.inside_pdu:
                     return None
             return self._next_of_others(data)
@@ -228,6 +297,42 @@ class RequestorConnection:
     def _act(self, occurrence: UpperLayerEvent) -> Action:
         action, self.state = TABLE[occurrence, self.state]
         return action
+
+    def _take_command(self, found: CommandSet) -> Event | None:
+        command = self._report_command(found)
+        if command is None or command.normalized is None:
+            return self._take_response(found)
+        self._act(UpperLayerEvent.DATA_CAME)
+        self._report, self._gathered = command.normalized, bytearray()
+        self._parser.expects_data = command.has_data_set
+        return None if command.has_data_set else self._end_report(command.normalized)
+
+    def _report_command(self, found: CommandSet) -> RequestCommand | None:
+        """Return an N-EVENT-REPORT of storage commitment; None if it is something else."""
+        ids = {n for (uid, _), n in self.accepted.contexts.items() if uid == STORAGE_COMMITMENT}
+        if found.context_id not in ids:
+            return None
+        try:
+            command = read_command(found.encoded, found.context_id)
+        except UnreadableObject:
+            return None
+        is_report = command.normalized is not None and command.normalized.field == N_EVENT_REPORT
+        return command if is_report else None
+
+    def _take_fragments(self, found: Fragments) -> Event | None:
+        # Only a report has a data set: no response has one (`read_response`).
+        assert self._report is not None
+        segments, is_last = found
+        for segment in segments:
+            self._gathered += segment
+        if len(self._gathered) > MAX_NORMALIZED_BYTES:
+            return self._fail("sent a report that is too long", INVALID_PARAMETER)
+        return self._end_report(self._report) if is_last else None
+
+    def _end_report(self, report: NormalizedRequest) -> Event:
+        self._report = None
+        gathered, self._gathered = bytes(self._gathered), bytearray()
+        return ReportReceived(report, gathered, self.commitment_syntax)
 
     def _take_response(self, found: CommandSet) -> Event:
         self._act(UpperLayerEvent.DATA_CAME)
@@ -296,19 +401,3 @@ class RequestorConnection:
 
 def _misplaced(kind: int) -> str:
     return f"sent a PDU of type 0x{kind:02X} where another one must follow"
-
-
-def _data_pdus(
-    data_set: Iterable[memoryview], size_bytes: int, context_id: int, pdu_bytes: int
-) -> Iterator[bytes]:
-    """Yield the P-DATA-TF PDUs of a data set, none longer than the peer accepts (PS3.8 9.3.5)."""
-    most, left = pdu_bytes - _PDV_HEAD_BYTES, size_bytes
-    for piece in data_set:
-        for begin in range(0, len(piece), most):
-            fragment = piece[begin : begin + most]
-            left -= len(fragment)
-            size = len(fragment) + _PDV_HEAD_BYTES
-            # PS3.8 E.2. By the bytes that are left, because the pieces do not say which is the
-            # last.
-            control = _MORE_DATA if left else _LAST_DATA
-            yield _PDV.pack(P_DATA_TF, size, size - 4, context_id, control) + fragment

@@ -20,7 +20,12 @@ from engine.dicom.part10 import open_sendable
 from engine.dimse import acse
 from engine.dimse.acse import MAX_CONTEXTS
 from engine.dimse.commands import SUCCESS, RetryDecision, retry_decision, status_in_words
-from engine.dimse.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION
+from engine.dimse.contexts import (
+    COMMITMENT_CONTEXTS,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    VERIFICATION,
+)
 from engine.dimse.pdata import ReceiveBuffer
 from engine.dimse.requestor import (
     MAX_PDU_BYTES,
@@ -30,6 +35,7 @@ from engine.dimse.requestor import (
     ProtocolError,
     Rejected,
     ReleaseRequested,
+    ReportReceived,
     RequestorConnection,
     ResponseReceived,
 )
@@ -75,6 +81,7 @@ class OutgoingAssociation:
         contexts: Sequence[Context],
         deadlines: PeerDeadlines,
         tls: ssl.SSLContext | None = None,
+        provided: Sequence[str] = (),
     ) -> None:
         """Connect and associate.
 
@@ -83,6 +90,7 @@ class OutgoingAssociation:
             contexts: the contexts to propose, at most 128.
             deadlines: how long the peer may take.
             tls: the context for TLS; None for a plain connection.
+            provided: the SOP classes that we provide, in place of using them.
 
         Raises:
             PeerUnreachable: if connection or TLS handshake fail.
@@ -90,7 +98,9 @@ class OutgoingAssociation:
             AssociationBroken: if the peer does not answer, or violates the protocol.
         """
         self._seconds = deadlines.answer_seconds
-        self._connection = RequestorConnection(peer, contexts)
+        self._connection = RequestorConnection(peer, contexts, provided)
+        self._reports: list[ReportReceived] = []
+        """Reports of storage commitment that came while something else was waited for."""
         self._received = ReceiveBuffer(_BUFFER_BYTES)
         self._socket = _connect(peer, deadlines, tls)
         try:
@@ -165,6 +175,44 @@ class OutgoingAssociation:
             raise
         return self._response()
 
+    def ask_commitment(
+        self, field: int, type_id: int, data_set: Callable[[str], bytes]
+    ) -> Response:
+        """Send a request of storage commitment and return the answer.
+
+        Args:
+            field: `N_ACTION`, or `N_EVENT_REPORT` if we provide it.
+            type_id: the type of the action or event.
+            data_set: makes the data set for a transfer syntax.
+
+        Raises:
+            ContextRefused: if the peer has not accepted storage commitment; nothing was sent.
+            AssociationBroken: if the peer does not answer.
+        """
+        self._require_open()
+        encoded = data_set(self._connection.commitment_syntax)
+        for pdu in self._connection.ask_commitment(field, type_id, encoded):
+            self._send(pdu)
+        return self._response()
+
+    def next_report(self, seconds: float) -> ReportReceived | None:
+        """Return the next report of storage commitment, which is answered; None if none comes.
+
+        Raises:
+            AssociationBroken: if the peer ends the association.
+        """
+        if not self._reports and self.is_open:
+            event = self._poll_event(time.monotonic() + seconds)
+            if isinstance(event, ReportReceived):
+                self._take_report(event)
+            elif event is not None:
+                raise self._failed(event)
+        return self._reports.pop(0) if self._reports else None
+
+    def _take_report(self, report: ReportReceived) -> None:
+        self._send(self._connection.answer_report(report, SUCCESS))
+        self._reports.append(report)
+
     def is_quiet(self) -> bool:
         """Tell whether nothing has arrived unasked, such as the end of the association."""
         if not self.is_open or self._received.low < self._received.high:
@@ -208,6 +256,9 @@ class OutgoingAssociation:
 
     def _response(self) -> Response:
         event = self._next_event()
+        while isinstance(event, ReportReceived):
+            self._take_report(event)
+            event = self._next_event()
         if isinstance(event, ResponseReceived):
             return event.response
         raise self._failed(event)
@@ -231,6 +282,20 @@ class OutgoingAssociation:
             if event is not None:
                 return event
             self._receive(until)
+
+    def _poll_event(self, until: float) -> Event | None:
+        """Return the next event, None if there is none until then."""
+        # Not `select`, which fails for descriptors from 1024 on.
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        while (event := self._connection.next_event(self._received)) is None:
+            left = until - time.monotonic()
+            # The TLS library may hold bytes that poll does not report.
+            pending = self._socket.pending() if isinstance(self._socket, ssl.SSLSocket) else 0
+            if not pending and not (left > 0 and poll.poll(left * 1000)):
+                return None
+            self._receive(time.monotonic() + self._seconds)
+        return event
 
     def _receive(self, until: float) -> None:
         data = self._received
@@ -324,6 +389,7 @@ def call(
     contexts: Sequence[Context],
     deadlines: PeerDeadlines,
     context: ssl.SSLContext | None = None,
+    provided: Sequence[str] = (),
 ) -> OutgoingAssociation:
     """Associate with a peer, over TLS if the peer is configured so.
 
@@ -332,9 +398,10 @@ def call(
         contexts: the contexts to propose.
         deadlines: how long the peer may take.
         context: a TLS context, in place of the one that `peer` configures.
+        provided: the SOP classes that we provide, in place of using them.
     """
     tls = caller(peer.tls) if context is None and peer.tls is not None else context
-    return OutgoingAssociation(peer, contexts, deadlines, tls)
+    return OutgoingAssociation(peer, contexts, deadlines, tls, provided)
 
 
 def echo_peer(peer: Peer, deadlines: PeerDeadlines) -> int:
@@ -415,6 +482,9 @@ class SentObject:
     """The status that the peer answered; None if the file was not sent."""
     detail: str = ""
     """The answer in words, or why the file was not sent."""
+    sop_class_uid: str = ""
+    """Of the object, if it was sent."""
+    sop_instance_uid: str = ""
 
     @property
     def is_stored(self) -> bool:
@@ -445,24 +515,41 @@ def send_files(
     files: Sequence[Path],
     deadlines: PeerDeadlines,
     on_result: Callable[[SentObject], None],
+    commit: Callable[[OutgoingAssociation, Sequence[SentObject]], None] | None = None,
 ) -> None:
     """Send files one after the other; calls `on_result` with the outcome of each.
+
+    Args:
+        peer: the peer to call.
+        files: what is sent.
+        deadlines: how long the peer may take.
+        on_result: gets the outcome of each file.
+        commit: gets each association before its release, with what was stored on it; storage
+            commitment is proposed for it.
 
     Raises:
         PeerError: if the association is rejected or breaks; files without a result were not
             sent.
     """
-    for contexts, group in _groups(files, on_result):
-        with call(peer, contexts, deadlines) as association:
+    more = COMMITMENT_CONTEXTS if commit is not None else ()
+    for contexts, group in _groups(files, on_result, MAX_CONTEXTS - len(more)):
+        with call(peer, [*contexts, *more], deadlines) as association:
+            stored = list[SentObject]()
             for file in group:
-                on_result(_send(association, file))
+                sent = _send(association, file)
+                on_result(sent)
+                if sent.is_stored:
+                    stored.append(sent)
+            if commit is not None and stored:
+                commit(association, stored)
 
 
 def _send(association: OutgoingAssociation, file: Path) -> SentObject:
     try:
         with open_sendable(file) as sendable:
             status, detail = store_one(association, sendable)
-            return SentObject(file, sendable.size_bytes, status, detail)
+            names = sendable.context[0], sendable.sop_instance_uid
+            return SentObject(file, sendable.size_bytes, status, detail, *names)
     except (ContextRefused, UnreadableObject) as error:
         return SentObject(file, detail=error.detail)
     except OSError as error:
@@ -470,7 +557,7 @@ def _send(association: OutgoingAssociation, file: Path) -> SentObject:
 
 
 def _groups(
-    files: Sequence[Path], on_result: Callable[[SentObject], None]
+    files: Sequence[Path], on_result: Callable[[SentObject], None], most_contexts: int
 ) -> Iterator[tuple[list[Context], list[Path]]]:
     """Yield groups of files whose contexts fit into one association (PS3.8 9.3.2.2)."""
     contexts: dict[Context, None] = {}
@@ -485,7 +572,7 @@ def _groups(
         except OSError as error:
             on_result(SentObject(file, detail=_unreadable(error)))
             continue
-        if context not in contexts and len(contexts) == MAX_CONTEXTS:
+        if context not in contexts and len(contexts) == most_contexts:
             yield list(contexts), group
             contexts, group = {}, []
         contexts[context] = None

@@ -33,6 +33,11 @@ _OUTCOMES = (
     "SELECT sequence, address, sop_instance_uid, state, status, reason, session FROM objects"
     " WHERE sequence > ? ORDER BY sequence LIMIT ?"
 )
+_FILED = (
+    "SELECT o.sop_class_uid, o.state, s.area, s.folder, s.status, o.file"
+    " FROM objects o LEFT JOIN sessions s ON s.id = o.session"
+    " WHERE o.sop_instance_uid = ? ORDER BY o.sequence DESC LIMIT ?"
+)
 _PLACE = (
     "SELECT s.id, s.area, s.folder, s.status, o.file, o.sop_instance_uid"
     " FROM objects o JOIN sessions s ON s.id = o.session WHERE o.sequence = ?"
@@ -83,6 +88,20 @@ class ObjectPlace(NamedTuple):
     """Relative to the session's folder."""
     sop_instance_uid: str
     """As it came."""
+
+
+class FiledRow(NamedTuple):
+    """One arrival of a SOP instance, and where its file is."""
+
+    sop_class_uid: str
+    state: ObjectState
+    area: SessionArea | None
+    """None if it has no session any more."""
+    folder: str
+    """The session's, relative to its area."""
+    status: SessionStatus | None
+    file: str
+    """Relative to the session's folder; empty if there is none."""
 
 
 class Arrivals:
@@ -172,6 +191,22 @@ class Arrivals:
         with translate_sqlite_errors(), self._lock:
             row = self._connection.execute(query, values).fetchone()
         return row[0] if row else None
+
+    def filed(self, sop_instance_uid: str, limit: int = 100) -> tuple[FiledRow, ...]:
+        """Return the arrivals of a SOP instance, by its UID as it came, newest first.
+
+        Raises:
+            StorageUnusable: if the index can't be read.
+        """
+        with translate_sqlite_errors(), self._lock:
+            rows = self._connection.execute(_FILED, (sop_instance_uid, limit)).fetchall()
+        return tuple(
+            FiledRow(
+                *(sop_class, ObjectState(state), SessionArea(area) if area else None),
+                *(folder or "", SessionStatus(status) if status else None, file),
+            )
+            for sop_class, state, area, folder, status, file in rows
+        )
 
     def first_of(self, sop_instance_uid: str, after: int) -> tuple[int, str, str] | None:
         """Return row, state and reason of the first object of a UID behind a row.

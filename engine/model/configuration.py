@@ -15,6 +15,7 @@ from engine.errors import (
     Problem,
     TooFewDescriptors,
 )
+from engine.model.known_peer import KnownPeer, parse_known_peer, peer_named
 from engine.model.processor import ProcessorRules, parse_processor
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import ReceiverRules, parse_receiver, tls_conflicts
@@ -44,6 +45,8 @@ class Configuration:
     """In the order of the file."""
     processors: tuple[Processor, ...] = ()
     """In the order of the file, which is not that in which they act."""
+    peers: tuple[KnownPeer, ...] = ()
+    """The AEs that may be called, each with another AE title; in the order of the file."""
     changed_by: str = ""
     changed_at: datetime | None = None
 
@@ -80,6 +83,17 @@ class Configuration:
         named = (receiver for receiver in self.receivers if receiver.label == label)
         receiver = next(named, None)
         return receiver.direct_merge(self.site) if receiver is not None else None
+
+    def peer(self, ae_title: str) -> KnownPeer:
+        """Return the peer with this AE title.
+
+        Raises:
+            NotFound: if there is none.
+        """
+        peer = peer_named(self.peers, ae_title)
+        if peer is None:
+            raise NotFound(f"there is no peer {ae_title[:40]}", "list them with: peers list")
+        return peer
 
     def processors_of(self, receiver: Receiver) -> tuple[Processor, ...]:
         """Return the processors of a receiver, in the order in which they act (XNAT 10.2)."""
@@ -146,10 +160,18 @@ def parse_configuration(raw: Mapping[str, object], earlier: Parsed | None = None
     rules = ReceiverRules(site or SiteSettings(allow_low_ports=True), None)
     receivers = _parse_receivers(raw, rules, problems)
     processors = _parse_processors(raw, problems)
+    peers = _parse_peers(raw, problems)
     problems.extend(_tls_problems(receivers, rules.site))
     if problems or site is None:
         raise ConfigurationError(*problems)
-    return replace(meta, site=site, projects=registry, receivers=receivers, processors=processors)
+    return replace(
+        meta,
+        site=site,
+        projects=registry,
+        receivers=receivers,
+        processors=processors,
+        peers=peers,
+    )
 
 
 RESERVE = 150
@@ -370,6 +392,19 @@ def _parse_processors(raw: Mapping[str, object], problems: list[Problem]) -> tup
         if processor is not None:
             processors.append(processor)
     return tuple(processors)
+
+
+def _parse_peers(raw: Mapping[str, object], problems: list[Problem]) -> tuple[KnownPeer, ...]:
+    peers: list[KnownPeer] = []
+    for record_id, record in _records(raw, "peers", problems):
+        where = f"peers[{_shown(record.get('ae_title') or f'#{record_id}')}]"
+        peer = _parsed(where, parse_known_peer, record, problems)
+        if peer is not None and peer_named(peers, peer.ae_title) is not None:
+            remedy = "remove one of them"
+            problems.append(Problem(f"{where}.ae_title", peer.ae_title, "exists twice", remedy))
+        elif peer is not None:
+            peers.append(peer)
+    return tuple(peers)
 
 
 def _tls_problems(receivers: Sequence[Receiver], site: SiteSettings) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from engine.model.configuration import Configuration
+    from engine.model.known_peer import KnownPeer
     from engine.model.processor import Processor
     from engine.model.project import Project
     from engine.model.receiver import Receiver
@@ -30,7 +31,7 @@ class FieldDifference:
     """One difference: of a whole receiver, project or processor, or of one field."""
 
     subject: str
-    """Such as ``receiver XNAT:8104``, ``project NEURO-01``, ``processor Relabel`` or ``site``."""
+    """Such as ``receiver XNAT:8104``, ``project NEURO-01``, ``peer PACS`` or ``site``."""
     change: Change
     field: str = ""
     before: object = None
@@ -57,6 +58,7 @@ def differences(before: Configuration, after: Configuration) -> tuple[FieldDiffe
             lambda p: (p.id, p.id),
         ),
         *_records("processor", before.processors, after.processors, lambda p: (p.id, p.label)),
+        *_records("peer", before.peers, after.peers, lambda p: (p.ae_title, p.ae_title)),
         *_fields("site", _plain(before.site.to_record()), _plain(after.site.to_record())),
     )
 
@@ -88,7 +90,7 @@ def masked(made: Iterable[FieldDifference]) -> Iterator[FieldDifference]:
         yield replace(difference, before=before, after=after)
 
 
-R = TypeVar("R", "Receiver", "Project", "Processor")
+R = TypeVar("R", "Receiver", "Project", "Processor", "KnownPeer")
 
 
 def _records(

@@ -87,6 +87,8 @@ class Receiver:
     """For an object that is there already with other content; None leaves it to the site."""
     identifier_settings: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """The settings of the identifier for this receiver, by the names of its fields."""
+    storage_commitment: bool = True
+    """Whether requests for storage commitment are answered (PS3.4 annex J)."""
     tls_enabled: bool = False
     tls_certificate: str = ""
     tls_key: str = ""
@@ -243,6 +245,7 @@ _SWITCHES = {
     "whitelist_enabled": False,
     "routing_enabled": False,
     "direct_archive_append": False,
+    "storage_commitment": True,
     "tls_enabled": False,
 }
 

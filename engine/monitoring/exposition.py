@@ -214,6 +214,7 @@ def _of_index(counters: Counters) -> Iterator[Metric]:
     late = "How long the first of them has waited."
     yield _gauge("sessions_wait_seconds", late, counters.longest_session_wait_seconds)
     yield from _of_queues(counters.queues)
+    yield from _of_commitments(counters)
     waiting = "Objects that are stored and not in the index yet."
     yield _gauge("index_rows_waiting", waiting, counters.rows_waiting)
     lag = "How long the oldest of them has waited."
@@ -232,6 +233,21 @@ def _of_queues(queues: Iterable[QueueCounts]) -> Iterator[Metric]:
         failed.add_metric((queue.destination,), queue.given_up)
         sent.add_metric((queue.destination,), queue.sent)
     yield from (waiting, failed, sent)
+
+
+def _of_commitments(counters: Counters) -> Iterator[Metric]:
+    requests = "Answered requests for storage commitment."
+    yield CounterMetricFamily(
+        "dicomdock_commitment_requests", requests, value=counters.commitment_requests
+    )
+    objects = CounterMetricFamily(
+        "dicomdock_commitment_objects", "Objects that these requests name.", labels=("result",)
+    )
+    objects.add_metric(("committed",), counters.committed)
+    objects.add_metric(("failed",), counters.not_committed)
+    yield objects
+    waiting = "Requests for storage commitment whose result is not delivered yet."
+    yield _gauge("commitment_waiting", waiting, counters.commitments_waiting)
 
 
 _WHERE = ("receiver",)

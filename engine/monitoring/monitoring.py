@@ -99,6 +99,7 @@ class Monitoring:
         destinations: Callable[[], Sequence[DestinationStatus]],
         report: Callable[[Event], object],
         configuration: Callable[[], Configuration],
+        commitments_waiting: Callable[[], int] = lambda: 0,
     ) -> None:
         self._metrics = metrics
         self._index = index
@@ -109,6 +110,7 @@ class Monitoring:
         self._destinations = destinations
         self._report = report
         self._configuration = configuration
+        self._commitments_waiting = commitments_waiting
 
     def counters(self) -> Counters:
         """Return the counters since the engine started, and those of the index."""
@@ -118,6 +120,7 @@ class Monitoring:
             self._metrics.counters(),
             sessions=self._index.counts_by_status(),
             queues=self._queues(),
+            commitments_waiting=self._commitments(),
             rows_waiting=backlog.rows,
             rows_lost=backlog.lost,
             longest_wait_seconds=self._seconds_since(oldest),
@@ -143,6 +146,12 @@ class Monitoring:
                 QueueCounts(d.label, d.queued, d.failed, d.sent) for d in self._destinations()
             )
         return ()
+
+    def _commitments(self) -> int:
+        """Return the storage commitments that wait; 0 while they can't be read."""
+        with suppress(EngineError):
+            return self._commitments_waiting()
+        return 0
 
     def metrics(self) -> bytes:
         """Return everything as Prometheus text."""

@@ -24,13 +24,21 @@ from engine.dimse.acceptor import (
     AcceptorConnection,
     AssociateRequested,
     DataReceived,
+    NormalizedRequested,
     OtherRequestEnded,
     ProtocolError,
     ReleaseRequested,
+    ReportAnswered,
     StoreEnded,
     StoreStarted,
 )
-from engine.dimse.acse import INVALID_PARAMETER, UNSPECIFIED, encode_associate_rj, negotiate
+from engine.dimse.acse import (
+    INVALID_PARAMETER,
+    UNSPECIFIED,
+    Service,
+    encode_associate_rj,
+    negotiate,
+)
 from engine.dimse.commands import store_response
 from engine.model.limits import Limits
 from engine.net.admission import describe_end
@@ -53,9 +61,10 @@ if TYPE_CHECKING:
     from engine.model.whitelist import Address
     from engine.net.reactor import Reactor, Timer
     from engine.net.tls import PortTls, TlsRefused
+    from engine.reception.commitment_scp import CommitmentSCP
     from engine.reception.deadlines import Deadlines
     from engine.reception.dock import AssociationDock
-    from engine.reception.live_association import LiveAssociation
+    from engine.reception.live_association import LiveAssociation, Report
     from engine.reception.storage_scp import StorageSCP, StoreOperation
 
     Decision = tuple[LiveAssociation, Limits] | Rejection
@@ -119,6 +128,7 @@ class SharedServices:
     """All connections receive into this one buffer, so it stays in the processor's cache."""
     dock: AssociationDock
     storage: StorageSCP
+    commitment: CommitmentSCP
     deadlines: Deadlines
 
 
@@ -172,6 +182,8 @@ class IncomingAssociation:
         self._acceptor = AcceptorConnection(self.limits)
         self._operation: StoreOperation | None = None
         """The object that is arriving."""
+        self._reports: list[Report] = []
+        """Reports of storage commitment; the first one is sent if its answer is awaited."""
         self._is_paused = False
         """Whether it waits for a thread of the pool or for the engine; it is not read meanwhile."""
         self._is_unwanted = False
@@ -335,6 +347,8 @@ class IncomingAssociation:
                 break
         # A copy of what is left: the next connection uses the same buffer.
         self._rest = data.rest()
+        if self._reports:
+            self._send_report()
         self._times.note_served(self._reactor.now(), acceptor, has_rest=bool(self._rest))
         return not self._has_unread
 
@@ -361,7 +375,9 @@ class IncomingAssociation:
             return
         live, self.limits = decision
         self.live = live
-        negotiated = negotiate(proposal, self.limits.pdu_bytes)
+        commits = live.settings.storage_commitment
+        service = Service.COMMITMENT if commits else Service.STORAGE
+        negotiated = negotiate(proposal, self.limits.pdu_bytes, service)
         # Answered first, reported then: the peer waits for this PDU.
         self._stream.send(self._acceptor.accept(negotiated, self.limits))
         self._services.dock.established(
@@ -451,6 +467,46 @@ class IncomingAssociation:
     def _answer_other(self, event: OtherRequestEnded) -> None:
         if not self._is_too_old() and event.response:
             self._stream.send(event.response)
+
+    def _take_normalized(self, event: NormalizedRequested) -> None:
+        """Answer a request for storage commitment, on a thread of the pool: it is kept first."""
+        if self._is_too_old():
+            return
+        assert self.live is not None
+        self._pause()
+        act = partial(self._services.commitment.act, event, self.live)
+        self._reactor.run_in_pool(act, self._acted)
+
+    def _acted(self, response: bytes) -> None:
+        self._is_paused = False
+        if self._phase is Phase.CLOSED:
+            self._end_source()
+            return
+        self._guarded(partial(self._stream.send, response))
+        self._read_again()
+        self._send_report()
+
+    def report(self, report: Report) -> None:
+        """Send a report of storage commitment between two messages; on the loop's thread."""
+        self._reports.append(report)
+        self._send_report()
+
+    def _send_report(self) -> None:
+        """Send the next report, unless an answer is due or a message is arriving."""
+        acceptor = self._acceptor
+        is_free = self._phase is Phase.TALKING and not (self._is_paused or self._stream.unsent)
+        if not self._reports or not is_free:
+            return
+        if acceptor.awaits_report_answer or acceptor.inside_message:
+            return
+        _, context_id, event_type, data_set = self._reports[0]
+        pdus = acceptor.report(context_id, event_type, data_set)
+        self._guarded(partial(self._stream.send, pdus))
+
+    def _take_report_answer(self, event: ReportAnswered) -> None:
+        assert self.live is not None
+        report = self._reports.pop(0)
+        self._services.dock.reported(self.live, report.number, event.status)
 
     def _release(self, _: ReleaseRequested) -> None:
         response = self._acceptor.release()
@@ -591,6 +647,8 @@ _ACTIONS: dict[type, Callable[[IncomingAssociation, Any], None]] = {
     StoreStarted: IncomingAssociation._begin_object,
     DataReceived: IncomingAssociation._take_data,
     StoreEnded: IncomingAssociation._finish_object,
+    NormalizedRequested: IncomingAssociation._take_normalized,
+    ReportAnswered: IncomingAssociation._take_report_answer,
     OtherRequestEnded: IncomingAssociation._answer_other,
     ReleaseRequested: IncomingAssociation._release,
     Aborted: lambda association, _: association.close(),

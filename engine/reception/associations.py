@@ -6,11 +6,12 @@ import threading
 from collections import deque
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from engine.api import AssociationEnd, AssociationStatus
-from engine.dimse.contexts import named_contexts
-from engine.errors import NotFound
+from engine.commitment.service import ReportContext
+from engine.dimse.contexts import STORAGE_COMMITMENT, named_contexts
+from engine.errors import NotFound, OutOfResources
 from engine.events import (
     AssociationAbortAsked,
     AssociationAborted,
@@ -29,7 +30,8 @@ from engine.model.peer import origin_of
 from engine.model.session import ObjectState
 from engine.reception.acceptance import OpenAssociation
 from engine.reception.callers import KnownAddresses, SenderStatistics
-from engine.reception.live_association import LiveAssociation
+from engine.reception.live_association import LiveAssociation, Report
+from engine.state.commitments import NewCommitment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -70,6 +72,46 @@ class _EventFields(TypedDict):
     association: str
 
 
+class TakesCommitments(Protocol):
+    """Answers requests for storage commitment; for all threads."""
+
+    def take(self, new: NewCommitment) -> None:
+        """Keep a request; it is on the disk when this returns."""
+        ...
+
+    def answered(self, number: int, status: int) -> None:
+        """Take the answer to a report."""
+        ...
+
+    def opened(self, calling: str, receiver: str) -> None:
+        """Note that a caller has opened an association with a context for reports."""
+        ...
+
+    def closed(self, association: str) -> None:
+        """Note that an association is closed."""
+        ...
+
+
+class _NoCommitments:
+    """Refuses all requests, until there is something that answers them."""
+
+    def take(self, new: NewCommitment) -> None:
+        raise OutOfResources("nothing answers requests for storage commitment")
+
+    def answered(self, number: int, status: int) -> None: ...
+
+    def opened(self, calling: str, receiver: str) -> None: ...
+
+    def closed(self, association: str) -> None: ...
+
+
+def _commitment_context(live: LiveAssociation) -> ReportContext | None:
+    for context in live.accepted:
+        if context.sop_class == STORAGE_COMMITMENT:
+            return ReportContext(live.id, context.id, context.transfer_syntax)
+    return None
+
+
 class Associations:
     """Opens, counts and closes associations; for all threads unless a method says otherwise."""
 
@@ -108,6 +150,8 @@ class Associations:
         self._accepted: dict[str, tuple[AcceptedUIDs, ...]] = {}
         """The accepted contexts of the ended ones that are kept, by number."""
         self._known_addresses = KnownAddresses(known)
+        self.commitments: TakesCommitments = _NoCommitments()
+        """Takes requests for storage commitment."""
         self._opened = 0
         self._crowd_gone = crowd_gone
         self._crowd = 0
@@ -123,6 +167,7 @@ class Associations:
         request: AssociationRequest,
         address: str,
         abort: Callable[[], None],
+        report: Callable[[Report], None] = lambda _: None,
     ) -> LiveAssociation:
         """Register an accepted association, before it is negotiated."""
         with self._changed:
@@ -136,6 +181,7 @@ class Associations:
                 since=self._clock.now(),
                 peer=request.address,
                 abort=abort,
+                report=report,
             )
             self._live[live.id] = live
             self._crowd = max(self._crowd, len(self._live))
@@ -181,6 +227,8 @@ class Associations:
             self._count_use(WhitelistUse(live.receiver.label, live.whitelist_line, at))
         words = tuple(f"{context.sop_class}, {context.reason}" for context in refused)
         self._notes.record_opened(live, implementation_class_uid, words)
+        if _commitment_context(live) is not None:
+            self.commitments.opened(live.calling_ae_title, live.receiver.label)
         if refused:
             self._journal.record(ContextsRefused(**_about(live), contexts=words))
 
@@ -305,6 +353,55 @@ class Associations:
             live.unreported_objects += 1
         live.unreported_bytes += size_bytes
 
+    def commit(
+        self, live: LiveAssociation, transaction_uid: str, references: Sequence[tuple[str, str]]
+    ) -> None:
+        """Take a request for storage commitment; not on the loop's thread, as it may wait.
+
+        Raises:
+            EngineError: if it can't be kept.
+        """
+        self.commitments.take(
+            NewCommitment(
+                transaction_uid,
+                live.calling_ae_title,
+                str(live.receiver.ae_title),
+                live.receiver.label,
+                live.id,
+                tuple(references),
+            )
+        )
+
+    def reported(self, live: LiveAssociation, number: int, status: int) -> None:
+        """Take the answer to the report on a request for storage commitment."""
+        self.commitments.answered(number, status)
+
+    def commitment_context(self, association: str) -> ReportContext | None:
+        """Return the context for reports of an association; None if it has none or is closed."""
+        with self._changed:
+            live = self._live.get(association)
+        return _commitment_context(live) if live is not None else None
+
+    def commitment_context_of(self, calling: str, receiver: str) -> ReportContext | None:
+        """Return the context for reports of the newest association of a caller."""
+        for live in reversed(self.live()):
+            if (live.calling_ae_title, live.receiver.label) == (calling, receiver):
+                context = _commitment_context(live)
+                if context is not None:
+                    return context
+        return None
+
+    def send_report(
+        self, context: ReportContext, number: int, event_type: int, data_set: bytes
+    ) -> None:
+        """Send a report of storage commitment on an open association."""
+        with self._changed:
+            live = self._live.get(context.association)
+        if live is not None:
+            live.report(Report(number, context.id, event_type, data_set))
+        else:
+            self.commitments.closed(context.association)
+
     def close(
         self,
         live: LiveAssociation,
@@ -332,6 +429,7 @@ class Associations:
         self._report(live)
         self._notes.record_closed(live, aborted=end is AssociationEnd.ABORTED)
         self._journal.record(_ending(live, end, (now - live.since).total_seconds()))
+        self.commitments.closed(live.id)
         closed()
         if is_crowd_gone:
             self._crowd_gone()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from engine.api import AssociationEnd, RefusedContext
     from engine.dimse.contexts import AcceptedUIDs
@@ -35,6 +35,20 @@ class AssociationDock(Protocol):
         self, live: LiveAssociation, state: ObjectState, size_bytes: int, status: int, why: str
     ) -> None:
         """Count one object."""
+        ...
+
+    def commit(
+        self, live: LiveAssociation, transaction_uid: str, references: Sequence[tuple[str, str]]
+    ) -> None:
+        """Take a request for storage commitment; not on the loop's thread, as it may wait.
+
+        Raises:
+            EngineError: if it can't be kept.
+        """
+        ...
+
+    def reported(self, live: LiveAssociation, number: int, status: int) -> None:
+        """Take the answer to the report on a request for storage commitment."""
         ...
 
     def close(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from engine.reception.acceptance import EngineLoad
     from engine.reception.association import Decision, SharedServices
     from engine.reception.associations import Associations
+    from engine.reception.live_association import Report
 
 BACKLOG = 256
 EXHAUSTED_SECONDS = 0.1
@@ -61,6 +62,10 @@ class AcceptedConnection(PendingConnection, Protocol):
 
     def begin(self) -> None:
         """Let it be served, with the limits that are set now."""
+        ...
+
+    def report(self, report: Report) -> None:
+        """Send a report of storage commitment between two messages."""
         ...
 
     def abort(self) -> None:
@@ -259,7 +264,10 @@ class PortListener:
             decision = decide(request, self.port, self.receivers, load)
             if isinstance(decision, Acceptance):
                 abort = partial(self._reactor.call_soon, connection.abort)
-                live = associations.open(decision, request, connection.peer, abort)
+                live = associations.open(
+                    *(decision, request, connection.peer, abort),
+                    lambda one: self._reactor.call_soon(partial(connection.report, one)),
+                )
                 return live, decision.receiver.limits_within(load.site)
         # The titles of such requests may be guesses, each a different one: they get no row.
         if request.is_rate_limited:

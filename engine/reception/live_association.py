@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.api import AssociationStatus
 from engine.metrics import SecondsRing
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from engine.intake.object import AssociationContext
     from engine.model.receiver import Receiver
     from engine.model.whitelist import Address
+
+
+class Report(NamedTuple):
+    """A report of storage commitment, for an association that is open."""
+
+    number: int
+    """Of the request."""
+    context_id: int
+    event_type: int
+    """The Event Type ID (PS3.4 J.3.3.1.1)."""
+    data_set: bytes
 
 
 @dataclass(slots=True)
@@ -37,6 +48,8 @@ class LiveAssociation:
     peer: Address
     abort: Callable[[], None] = lambda: None
     """Aborts the association, without waiting."""
+    report: Callable[[Report], None] = lambda _: None
+    """Sends a report of storage commitment, without waiting."""
     why: str = ""
     """Why we aborted it; empty if we did not."""
     is_open: bool = True

@@ -43,6 +43,7 @@ from engine.service.queries import ViewGroups
 from engine.service.reception import (
     HeadersOfProcesses,
     associations_of,
+    commitments_of,
     processes_of,
     receivers_of,
 )
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from engine.api import EchoResult, PortStatus
+    from engine.api.commitments import CommitmentsView
     from engine.api.forwarding import ForwardingView
     from engine.api.history import HistoryView
     from engine.api.objects import ObjectsView
@@ -132,6 +134,8 @@ class Engine:
             self._follow_ups.recover()
             self._apply(self._configuration, at_start=True)
             self._follow_ups.start(resources)
+            self._commitment_service.start()
+            resources.callback(self._commitment_service.stop)
             self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
             self._watcher.start()
             resources.callback(self._watcher.stop)
@@ -368,13 +372,17 @@ class Engine:
             if recent is not None
             else None
         )
+        self._commitment_service = commitments_of(
+            *(settings, storage, self._intake.metrics, self._associations),
+            *(self._processes, clock, access.current, resources),
+        )
         self._receivers = self._build_receivers(storage, resources)
         self._states = ReceiverStates(
             self._receivers, self._intake.faults, self._metrics, self._index
         )
         self._watching = MonitoringService(
             *(settings, storage, self._intake, self._follow_ups, clock),
-            *(self.snapshot, self._dead, access.current),
+            *(self.snapshot, self._dead, access.current, self._commitment_service.waiting),
         )
         self.monitoring = self._watching.monitoring
         self._build_answers(storage, resources)
@@ -389,7 +397,7 @@ class Engine:
         """Connect what answers the console."""
         answers = ViewGroups(
             *(self._settings, storage, self._intake, self._session_service, self._associations),
-            *(self._clock, self._access, resources),
+            *(self._clock, self._access, self._commitment_service.notify, resources),
         )
         self.objects: ObjectsView = answers.objects
         self.scripts: ScriptsView = answers.scripts
@@ -397,6 +405,7 @@ class Engine:
         self.history: HistoryView = answers.history
         self.senders: SendersView = answers.senders
         self.study_routes: StudyRoutesView = answers.study_routes
+        self.commitments: CommitmentsView = answers.commitments
 
     @contextmanager
     def _changing(self) -> Iterator[ConfigurationStore]:
@@ -430,6 +439,8 @@ class Engine:
         self._receivers.apply(served, configuration.site)
         self._publish_states()
         self._follow_ups.apply(before, configuration)
+        if before is not None and _peers(before) != _peers(configuration):
+            self._commitment_service.apply()
         if before != configuration:
             self._journal.record(
                 ConfigurationApplied(
@@ -495,3 +506,8 @@ class Engine:
     def _publish_states(self) -> None:
         """Write the states of the receivers to the index, for `dicomdock status`."""
         self._states.publish(self._configuration.receivers)
+
+
+def _peers(configuration: Configuration) -> tuple[object, ...]:
+    """Return all that says whom the engine may call: a destination of copies is a peer too."""
+    return configuration.peers, configuration.processors

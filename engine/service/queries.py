@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.index.reader import IndexReader
+from engine.queries.commitments import CommitmentQueries
 from engine.queries.history import HistoryQueries
 from engine.queries.objects import ObjectQueries
 from engine.queries.scripts import ScriptQueries
@@ -13,6 +14,7 @@ from engine.queries.sessions import SessionQueries
 from engine.queries.study_routes import StudyRouteQueries
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import ExitStack
 
     from engine.host.clock import Clock
@@ -36,6 +38,7 @@ class ViewGroups:
         associations: Associations,
         clock: Clock,
         access: ConfigurationAccess,
+        notify_commitments: Callable[[], object],
         resources: ExitStack,
     ) -> None:
         """Build them; `resources` closes them."""
@@ -49,4 +52,7 @@ class ViewGroups:
         self.sessions = SessionQueries(session_service, reader, journal, current, intake.trace_key)
         self.history = HistoryQueries(storage.store, current, access.changing, access.apply)
         self.senders = SenderQueries(reader, associations, clock)
+        self.commitments = CommitmentQueries(
+            settings.state_file, clock, journal.record, notify_commitments
+        )
         self.study_routes = StudyRouteQueries(settings.state_file, current, clock, journal.record)

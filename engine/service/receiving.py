@@ -21,6 +21,7 @@ from engine.intake.label_processing import CustomProcessing
 from engine.net.reactor import Reactor
 from engine.plugins.loading import WARNING_SECONDS
 from engine.reception.association import SharedServices
+from engine.reception.commitment_scp import CommitmentSCP
 from engine.reception.deadlines import Deadlines
 from engine.reception.processes.link import Link
 from engine.reception.processes.receiver import ConnectionReceiver
@@ -89,6 +90,7 @@ def run(start: ProcessStart, link_socket: socket.socket, sockets: socket.socket)
             ReceiveBuffer(BUFFER_BYTES),
             dock,
             StorageSCP(path.pipeline, dock),
+            CommitmentSCP(dock, path.journal),
             Deadlines.of(start.settings),
         )
         receiver = ConnectionReceiver(link, sockets, services, dock, rules, path, path.clock)
@@ -143,7 +145,7 @@ class _ObjectPath:
         settings = start.settings
         self.clock = SystemClock()
         self.configuration = start.configuration
-        journal = Journal(self.clock, repeated=partial(link.tell, "record_repeated"))
+        journal = self.journal = Journal(self.clock, repeated=partial(link.tell, "record_repeated"))
         journal.follow(lambda recorded: self._report(link, recorded))
         resources.callback(JournalHandler(journal).attach())
         plugins = Plugins.load()

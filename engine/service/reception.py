@@ -6,12 +6,14 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from engine.commitment.service import CommitmentService
 from engine.dimse.pdata import BUFFER_BYTES, ReceiveBuffer
 from engine.identification.caches import RecentHeaders
 from engine.net.admission import PendingConnections
 from engine.net.reactor import POOL_THREADS, Reactor
 from engine.reception.association import SharedServices
 from engine.reception.associations import Associations
+from engine.reception.commitment_scp import CommitmentSCP
 from engine.reception.deadlines import Deadlines
 from engine.reception.listener import ListenerContext
 from engine.reception.processes.process import DockParts
@@ -19,6 +21,7 @@ from engine.reception.processes.processes import ReceivingProcesses
 from engine.reception.receivers import Receivers
 from engine.reception.storage_scp import StorageSCP
 from engine.service.receiving import ProcessStart, run
+from engine.sessions.service import areas_of
 from engine.workers.start import (
     RECEIVING,
     Start,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
     from engine.host.clock import Clock
     from engine.identification.caches import RecentHeader
+    from engine.metrics import Metrics
     from engine.model.configuration import Configuration
     from engine.net.ports import InheritedSockets
     from engine.reception.acceptance import EngineLoad
@@ -48,6 +52,27 @@ def associations_of(storage: Storage, intake: Intake, clock: Clock) -> Associati
     index = storage.index
     known = index.known_callers()
     return Associations(clock, storage.journal, index.record, intake.metrics, known)
+
+
+def commitments_of(
+    settings: EngineSettings,
+    storage: Storage,
+    metrics: Metrics,
+    associations: Associations,
+    processes: ReceivingProcesses | None,
+    clock: Clock,
+    configuration: Callable[[], Configuration],
+    resources: ExitStack,
+) -> CommitmentService:
+    """Return what answers requests for storage commitment; `resources` closes it."""
+    service = CommitmentService(
+        *(settings, storage.index, areas_of(settings), storage.journal, metrics, clock),
+        *(configuration, storage.expiry, associations),
+        settle=processes.settle if processes is not None else lambda: None,
+    )
+    resources.callback(service.close)
+    associations.commitments = service
+    return service
 
 
 def receivers_of(
@@ -81,6 +106,7 @@ def receivers_of(
         ReceiveBuffer(BUFFER_BYTES),
         associations,
         StorageSCP(intake.pipeline, associations),
+        CommitmentSCP(associations, storage.journal),
         Deadlines.of(settings),
     )
     pending = PendingConnections(

@@ -117,6 +117,7 @@ class MonitoringService:
         snapshot: Callable[[], EngineSnapshot],
         dead: Callable[[], tuple[str, ...]],
         configuration: Callable[[], Configuration],
+        commitments_waiting: Callable[[], int],
     ) -> None:
         """Build the parts; nothing runs yet."""
         self.monitoring = Monitoring(
@@ -129,6 +130,7 @@ class MonitoringService:
             follow_ups.forwarding.desk.destinations,
             storage.journal.record,
             configuration,
+            commitments_waiting,
         )
         silence = SilenceDetector(settings.sender_hours_file, storage.journal)
         self._watch = WatchThread(

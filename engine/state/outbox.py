@@ -53,13 +53,14 @@ class OutboxKind(StrEnum):
     FORWARD = "forward"
     COMMAND = "command"
     ALERT = "alert"
+    COMMITMENT = "commitment"
 
 
 class NewItem(NamedTuple):
     """What is to be done for one target."""
 
     target: int
-    """The number of a processor; 0 for alerts, whose targets have none."""
+    """The number of a processor; 0 for alerts and commitments, whose targets have none."""
     row: int | None
     """The row of the index that asks for it, if one does: then it is queued once."""
     row_at: str

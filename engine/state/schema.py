@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 UID_MAPS = """
 CREATE TABLE IF NOT EXISTS uid_maps (
     scope TEXT NOT NULL,
@@ -82,6 +82,30 @@ CREATE TABLE IF NOT EXISTS damages (
 """
 
 
+# Requests for storage commitment and their results as JSON; the outbox has when one is delivered.
+_STEPS = {
+    2: """
+        CREATE TABLE commitments (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            transaction_uid TEXT NOT NULL,
+            calling_ae_title TEXT NOT NULL,
+            called_ae_title TEXT NOT NULL,
+            receiver TEXT NOT NULL,
+            association TEXT NOT NULL,
+            asked_at TEXT NOT NULL,
+            objects INTEGER NOT NULL,
+            asked TEXT NOT NULL,
+            state TEXT NOT NULL DEFAULT 'asked',
+            failed INTEGER NOT NULL DEFAULT 0,
+            failures TEXT NOT NULL DEFAULT '[]',
+            changed_at TEXT NOT NULL
+        );
+        CREATE INDEX commitments_by_transaction ON commitments (calling_ae_title, transaction_uid);
+        CREATE INDEX commitments_by_state ON commitments (state, changed_at);
+    """,
+}
+
+
 class StateFile(PrivateFile):
     """`state.sqlite`; whoever opens it first takes over what earlier versions left beside it."""
 
@@ -108,6 +132,7 @@ _DEFINITION = (
     _SCHEMA,
     SCHEMA_VERSION,
     "check the disk, and keep the file: nothing else has what is in it",
+    _STEPS,
 )
 # A response to a sender, a row that the index forgets or a changed patient's UID relies on it. All
 # connections flush each transaction, also those of forward copies, which could be made again: the

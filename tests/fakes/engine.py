@@ -36,7 +36,12 @@ from engine.monitoring.exposition import render
 from engine.monitoring.monitoring import judge
 from tests.fakes.history import FakeHistory
 from tests.fakes.objects import FakeObjects
-from tests.fakes.processing import FakeForwarding, FakeProcessors, FakeScripts
+from tests.fakes.processing import (
+    FakeCommitments,
+    FakeForwarding,
+    FakeProcessors,
+    FakeScripts,
+)
 from tests.fakes.senders import FakeSenders
 from tests.fakes.sessions import FakeSessions
 from tests.fakes.values import NOW, make_snapshot, make_status
@@ -128,6 +133,7 @@ class FakeEngine:
         self.study_routes = FakeStudyRoutes(self._command)
 
     forwarding: FakeForwarding = field(default_factory=FakeForwarding)
+    commitments: FakeCommitments = field(default_factory=FakeCommitments)
     counted: Counters = field(default_factory=Counters)
     contexts: dict[str, tuple[AcceptedContext, ...]] = field(default_factory=dict)
 

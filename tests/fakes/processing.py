@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import builtins
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from engine.api.commitments import (
+    CommitmentDetail,
+    CommitmentState,
+    CommitmentStatus,
+    CommittedObject,
+)
 from engine.api.scripts import ScriptPreview, TrialOutcome
 from engine.errors import ChangedMeanwhile, EngineError, NotFound
 from engine.model.processing import ProcessorStatus, ProcessorTrial
@@ -115,6 +122,36 @@ class FakeForwarding:
     def _require(self, destination: int) -> None:
         if destination not in {status.id for status in self.known}:
             raise NotFound(f"there is no destination {destination}", "look at the list again")
+
+
+_ASKED_AT = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
+
+
+@dataclass
+class FakeCommitments:
+    """A `CommitmentsView` that answers from memory."""
+
+    known: tuple[CommitmentDetail, ...] = (
+        CommitmentDetail(
+            CommitmentStatus(
+                *(1, "1.2.9", "CT_SCANNER_1", "XNAT:8104", _ASKED_AT),
+                *(CommitmentState.DELIVERED, 1, 0, _ASKED_AT),
+            ),
+            (CommittedObject("1.2", "1.2.3", committed=True),),
+        ),
+    )
+
+    def list(self, limit: int = 100) -> tuple[CommitmentStatus, ...]:
+        return tuple(detail.status for detail in self.known)[:limit]
+
+    def show(self, number: int, limit: int = 1000) -> CommitmentDetail:
+        for detail in self.known:
+            if detail.status.id == number:
+                return detail
+        raise NotFound(f"there is no request {number}", "list them again")
+
+    def retry(self, number: int, actor: str) -> CommitmentStatus:
+        return self.show(number).status
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -13,6 +14,7 @@ from engine.model.project import Project
 from engine.model.study_route import StudyRoute
 from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
+from engine.state.commitments import NewCommitment
 from tests.fakes import NOW, FixedClock
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver
@@ -51,6 +53,11 @@ def engine_at_work(data: Path) -> Iterator[Engine]:
             assert [peer.send(ds) for ds in objects] == [0, 0, 0]
         engine.study_routes.save(StudyRoute("1.2.3", "NEURO-01"), "anna")
         assert engine._associations.wait_until_none(5)
+        engine._commitment_service.take(
+            NewCommitment("1.2.9", CALLER, "XNAT", receiver.label, "A-0001", (("1.2", "1.2.3"),))
+        )
+        while not engine.commitments.list()[0].reason:  # until nobody is found who could be told
+            threading.Event().wait(0.01)
         engine._index.flush()  # nothing is written any more that an answer could tell
         yield engine
     finally:

@@ -117,6 +117,8 @@ QUESTIONS: dict[str, Callable[[EngineView], Any]] = {
     "forwarding/destinations": lambda v: v.forwarding.destinations(),
     "forwarding/failed": lambda v: v.forwarding.failed(),
     "history/diff": lambda v: v.history.diff(1),
+    "commitments/list": lambda v: v.commitments.list(),
+    "commitments/show": lambda v: v.commitments.show(1),
     "history/revisions": lambda v: v.history.revisions(),
     "identifiers": identifiers,
     "monitoring/counters": lambda v: v.monitoring.counters(),

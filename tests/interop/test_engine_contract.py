@@ -495,6 +495,18 @@ def a_study_route_is_listed_until_it_is_deleted(view: EngineView) -> None:
     view.delete_project(project, WHO)
 
 
+@promise("commitments/list", "commitments/show", "commitments/retry")
+def a_request_for_commitment_is_listed_and_answered_again(view: EngineView) -> None:
+    (status,) = view.commitments.list()
+    assert view.commitments.list(0) == ()
+    shown = view.commitments.show(status.id)
+    assert (shown.status.transaction_uid, len(shown.objects)) == (status.transaction_uid, 1)
+    again = view.commitments.retry(status.id, WHO)
+    assert (again.id, again.objects) == (status.id, 1)
+    refused(NotFound, view.commitments.show, UNKNOWN)
+    refused(NotFound, view.commitments.retry, UNKNOWN, WHO)
+
+
 @pytest.mark.parametrize("kept", PROMISES, ids=lambda kept: kept.__name__)
 def test_a_promise_is_kept(kept: Promise, view: EngineView) -> None:
     kept(view)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from engine.processing.workers import RunsProcessors
     from engine.reception.associations import Associations
     from engine.reception.listener import PortListener
-    from engine.reception.live_association import LiveAssociation
+    from engine.reception.live_association import LiveAssociation, Report
     from engine.reception.processes.link import Link
     from engine.storage.quarantine import QuarantineRoom
     from engine.workers.scripts import RunsScripts
@@ -280,6 +280,15 @@ class ReceivingProcess:
         if live is not None:
             self._parts.associations.count_object(live, *counts)
 
+    def _commit(self, association: str, *about: Any) -> _Job:
+        live = self._lives[association]
+        return _Job(partial(self._parts.associations.commit, live, *about))
+
+    def _reported(self, association: str, number: int, status: int) -> None:
+        live = self._lives.get(association)
+        if live is not None:
+            self._parts.associations.reported(live, number, status)
+
     def _established(self, association: str, *about: Any) -> None:
         live = self._lives.get(association)
         if live is not None:
@@ -381,7 +390,7 @@ class _Job:
     """What takes a while, and the files that it needs until then."""
 
     work: Callable[[], object]
-    files: tuple[int, int]
+    files: tuple[int, ...] = ()
 
     def __call__(self) -> object:
         """Do it, and close the files."""
@@ -433,6 +442,10 @@ class HandedConnection:
         """Break the connection; returns at once."""
         self._process.tell("hang_up", self.number, self.why)
 
+    def report(self, report: Report) -> None:
+        """Send a report of storage commitment between two messages."""
+        self._process.tell("report", self.number, report)
+
     def abort(self) -> None:
         """Abort the association; an object that is being stored is answered first."""
         self._process.tell("abort", self.number, self.live.why if self.live else self.why)
@@ -454,6 +467,7 @@ _CALLS: dict[str, Callable[..., object]] = {
     "alive": lambda _: None,
     "archives_directly": lambda process, *about: process._parts.objects.archives_directly(*about),
     "close": ReceivingProcess._close,
+    "commit": ReceivingProcess._commit,
     "copies": lambda process, *about: process._parts.objects.copies(*about),
     "count_object": ReceivingProcess._count_object,
     "established": ReceivingProcess._established,
@@ -469,6 +483,7 @@ _CALLS: dict[str, Callable[..., object]] = {
     "record_repeated": lambda process, *about: process._parts.journal.record_repeated(*about),
     "refused": ReceivingProcess._refused,
     "release_room": lambda process, size_bytes: process._parts.room.release(size_bytes),
+    "reported": ReceivingProcess._reported,
     "reserve_room": lambda process, size_bytes: process._parts.room.reserve(size_bytes),
     "rule_failed": ReceivingProcess._rule_failed,
     "run_processor": ReceivingProcess._run_processor,

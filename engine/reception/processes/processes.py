@@ -203,6 +203,12 @@ class ReceivingProcesses:
             if one.process.hold_of(session_id):
                 one.process.tell("take_back", session_id)
 
+    def settle(self) -> None:
+        """Wait until the rows of all objects that were answered are on their way to the index."""
+        for one in tuple(self._running.values()):
+            with suppress(EngineError):
+                one.process.call("settle", seconds=CONFIGURE_SECONDS)
+
     def recent(self) -> list[Any]:
         """Return the latest headers of all processes."""
         headers: list[Any] = []

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from engine.model.tls import TlsSettings
     from engine.net.reactor import Reactor
     from engine.reception.association import SharedServices
+    from engine.reception.live_association import Report
     from engine.reception.processes.link import Link
     from engine.reception.processes.process import HandOver
     from engine.reception.processes.remote import RemoteDock, RemoteRuleFailures
@@ -107,6 +108,11 @@ class ConnectionReceiver:
                 self._dock.take_back(*arguments)
             elif name == "suspend":
                 self._rules.suspended = arguments[0]
+            elif name == "report":
+                self._reactor.call_soon(partial(self._report, *arguments))
+            elif name == "settle":
+                # On the loop's thread: the rows of all objects that it has answered are queued.
+                self._reactor.call_soon(partial(self._link.answer, question, None))
             elif name in self._work:
                 # Not here: this thread must never wait for the engine.
                 work = partial(self._work[name], *arguments)
@@ -164,6 +170,12 @@ class ConnectionReceiver:
         {"abort": connection.abort, "close": connection.close, "hang_up": connection.hang_up}[
             name
         ]()
+
+    def _report(self, number: int, report: Report) -> None:
+        connection = self._connections.get(number)
+        # A closed one is known to the engine by its end.
+        if connection is not None:
+            connection.report(report)
 
     def _configure(self, configuration: Configuration) -> Exception | None:
         try:

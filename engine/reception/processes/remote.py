@@ -16,7 +16,7 @@ from engine.reception.live_association import LiveAssociation
 from engine.reception.processes.link import LinkClosed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from engine.api import AssociationEnd, RefusedContext
     from engine.dimse.acse import AssociateRQ
@@ -160,6 +160,17 @@ class RemoteDock:
         """Count one object."""
         self._link.put("count_object", live.id, state, size_bytes, status, why)
         self._flush_soon()
+
+    def commit(
+        self, live: LiveAssociation, transaction_uid: str, references: Sequence[tuple[str, str]]
+    ) -> None:
+        """Take a request for storage commitment; not on the loop's thread, as it waits."""
+        # As plain tuples: they take half as long as their class, at both ends.
+        self._link.call("commit", live.id, transaction_uid, tuple(map(tuple, references)))
+
+    def reported(self, live: LiveAssociation, number: int, status: int) -> None:
+        """Take the answer to the report on a request for storage commitment."""
+        self._link.tell("reported", live.id, number, status)
 
     def close(
         self,

@@ -57,6 +57,7 @@ def test_receivers_are_listed_as_json(run: Run) -> None:
                 "subject_routing": "",
                 "session_routing": "",
                 "direct_archive_append": False,
+                "storage_commitment": True,
                 "bind_address": "",
                 "limits": {},
                 "identifier_settings": {},

@@ -340,9 +340,9 @@ class Work:
             self.decoded += which == "called"
             return titles(which, raw)
 
-        def answer_too(of: Any) -> object:
+        def answer_too(of: Any, *, commitment: bool) -> object:
             self.negotiated += 1
-            return answer_contexts(of)
+            return answer_contexts(of, commitment=commitment)
 
         monkeypatch.setattr(acse, "_ae_title", ae_title)
         monkeypatch.setattr(acse, "answer_contexts", answer_too)

@@ -30,6 +30,7 @@ USED = {
         "ImplementationClassUIDNotification",
         "ImplementationVersionNameNotification",
         "MaximumLengthNotification",
+        "SCP_SCU_RoleSelectionNegotiation",
     },
     "pynetdicom.presentation": {"PresentationContext"},
 }
