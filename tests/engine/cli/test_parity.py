@@ -74,13 +74,18 @@ COMMANDS = {
     "sessions/cancel": "sessions cancel",
     "sessions/delete": "sessions delete",
     "sessions/detail": "sessions show",
+    "sessions/edit": "sessions edit --project --subject --label",
     "sessions/list": "sessions list",
     "sessions/move": "sessions move --project",
     "sessions/objects": "sessions objects",
+    "sessions/past_actions": "sessions undo",
     "sessions/preview_archive": "sessions archive --dry-run",
+    "sessions/preview_edit": "sessions edit --dry-run",
     "sessions/rebuild": "sessions rebuild",
+    "sessions/remove_scans": "sessions scans remove",
     "sessions/restore": "sessions restore",
     "sessions/settled": "sessions archive --wait",
+    "sessions/undo": "sessions undo",
     "set_enabled": "receivers disable",
     "set_site": "site set",
     "shown_routing": "route --recent --show-values",
@@ -204,9 +209,11 @@ def test_all_but_the_engine_and_the_completion_speak_json() -> None:
 
 
 @pytest.mark.parametrize("words", sorted(KNOWN))
-def test_the_readme_has_every_command(words: tuple[str, ...]) -> None:
+def test_the_documentation_has_every_command(words: tuple[str, ...]) -> None:
     group, *verbs = words
-    text = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    top = Path(__file__).parents[3]
+    pages = (top / "README.md", *(top / "docs").glob("how-to/*.md"))
+    text = "\n".join(page.read_text("utf-8") for page in pages)
     lines = [line for line in text.splitlines() if re.search(rf"^dicomdock.* {group}\b", line)]
     assert lines
     assert all(any(re.search(rf"\b{verb}\b", line) for line in lines) for verb in verbs)
