@@ -159,6 +159,8 @@ class SessionDetail:
     """Oldest first; of the time before the engine's start only the main entries are known."""
     purged_at: datetime | None = None
     """For a session in the trash: when it will be deleted permanently."""
+    archives_itself: bool = False
+    """Whether its project archives it by itself as soon as it is built again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,40 @@ class ArchivePreview:
     """How many archived objects would move to the trash."""
     skipped: int = 0
     """How many objects would move to the trash, because the archive has the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class EditPreview:
+    """What another project or other labels of a session would come to."""
+
+    project: str | None
+    """The session's project then; None means Unassigned."""
+    subject: str | None
+    label: str
+    clashes: tuple[str, ...]
+    """Other sessions of this project and label, in words; they keep nothing from happening."""
+    consequences: tuple[str, ...]
+    """What happens then, in words: which script runs on what, and whether it is archived."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastAction:
+    """An action of a person on a session that was carried out."""
+
+    number: int
+    session: int
+    label: str
+    """Of the session, before the action."""
+    project: str | None
+    """The same; None means Unassigned."""
+    what: str
+    """In a few words, such as ``move, then archived``."""
+    by: str
+    at: datetime
+    why_not: str
+    """Why it can't be undone, in words; empty if it can."""
+    undone_by: str = ""
+    undone_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +359,55 @@ class SessionsView(Protocol):
 
         Raises:
             NotFound: if there is no such project.
+        """
+        ...
+
+    def preview_edit(
+        self, session_id: int, *, project: str = "", subject: str = "", label: str = ""
+    ) -> EditPreview:
+        """Return what `edit` would come to; changes nothing, and raises as `edit` does."""
+        ...
+
+    def edit(
+        self, session_id: int, actor: str, *, project: str = "", subject: str = "", label: str = ""
+    ) -> SessionOutcome:
+        """Ask for another project or other labels of a session in the prearchive.
+
+        Args:
+            session_id: the session; no object arrives for it just now.
+            actor: who asks.
+            project: the id of its project; empty leaves it.
+            subject: its subject; empty leaves it.
+            label: its label; empty leaves it.
+
+        Raises:
+            NotFound: if there is no such session or project.
+            TransitionNotAllowed: if that is not possible in its present state.
+            SessionError: if a text is no label, or nothing would change.
+        """
+        ...
+
+    def remove_scans(self, session_id: int, scans: tuple[str, ...], actor: str) -> SessionOutcome:
+        """Ask for scans to be moved to the trash, from where they can be restored.
+
+        They become a session of their own there. `restore` puts them back into this one, as long
+        as it is in the prearchive. Raises as `edit` does.
+        """
+        ...
+
+    def past_actions(self, *, limit: int = 10) -> tuple[PastAction, ...]:
+        """Return the last actions of everybody, the newest first; at most 100 are kept."""
+        ...
+
+    def undo(self, action: int, actor: str) -> SessionOutcome:
+        """Ask to undo an action of `past_actions`: the session goes back to where it was.
+
+        It waits for a person then, even if its project archives by itself.
+
+        Raises:
+            NotFound: if there is no such action (any more).
+            TransitionNotAllowed: if that is not possible in the session's present state.
+            SessionError: if it can't be undone; the error says why.
         """
         ...
 

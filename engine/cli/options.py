@@ -295,7 +295,12 @@ def _limit(text: str) -> tuple[str, object]:
 def _setting(text: str) -> tuple[str, object]:
     """Read NAME=VALUE, or NAME=@FILE for the text of a file."""
     name, value = _limit(text)
+    if isinstance(value, str) and value in _SWITCHES:
+        return name, _SWITCHES[value]
     return name, text_or_file(value) if isinstance(value, str) else value
+
+
+_SWITCHES = {"true": True, "false": False}
 
 
 _NOTHING = "nothing"

@@ -6,23 +6,23 @@ command does the work itself.
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine.cli.context import actor, attached, record, settings_of, store_of
+from engine.cli.context import actor, attached, record, settings_of
 from engine.cli.live import running_engine
-from engine.cli.options import add_verb, add_verbs, add_yes, seconds, set_run, whole_number
-from engine.errors import NotFound, SessionError
+from engine.cli.options import add_verb, add_verbs, add_yes, set_run, whole_number
+from engine.cli.session_edits import add_edits, require_project
+from engine.cli.session_requests import add_wait, ask_each
+from engine.errors import NotFound
 from engine.host import terminal
 from engine.host.clock import SystemClock
-from engine.host.lock import EngineLock
 from engine.model.identity import UNASSIGNED
 from engine.model.queries import SESSION_FIELDS, parse_query
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
 
     from engine.api.objects import TrailStep
     from engine.api.sessions import SessionDetail
@@ -31,12 +31,8 @@ if TYPE_CHECKING:
     from engine.sessions.ledger import SessionRepository
     from engine.settings import EngineSettings
 
-    Ask = Callable[[SessionRepository, int], None]
-
 
 _CONFLICT = 1
-_LONGEST_LOOK_SECONDS = 60.0
-"""The longest single wait that is asked of the engine."""
 
 
 def add_objects_verb(verbs: Commands) -> None:
@@ -116,23 +112,6 @@ def preview_archiving(arguments: argparse.Namespace) -> int:
     return _CONFLICT if any(preview.conflicts for preview in previews.values()) else 0
 
 
-def wait_until_settled(
-    arguments: argparse.Namespace, numbers: Iterable[int], seconds: float
-) -> bool:
-    """Wait until no request for the sessions is open; return False if time runs out."""
-    until = time.monotonic() + seconds
-    with running_engine(arguments) as engine:
-        for number in numbers:
-            settled = False
-            while not settled:
-                left = max(0.0, until - time.monotonic())
-                look = min(left, _LONGEST_LOOK_SECONDS)
-                settled = engine.sessions.settled(number, wait_seconds=look).settled
-                if not settled and not left:
-                    return False
-    return True
-
-
 HEADS = ("ID", "PROJECT", "SUBJECT", "SESSION", "STATUS", "MODALITY", "OBJECTS", "MB", "LAST")
 _SHOWN = 1000
 
@@ -168,8 +147,8 @@ def add_sessions(command: argparse.ArgumentParser) -> None:
     for parser in (archive, move, delete, restore, rebuild, cancel):
         _add_one(parser, "+")
     for parser in (archive, move, delete, restore, rebuild):
-        waits = "wait for the engine to finish, at most N seconds"
-        parser.add_argument("--wait", type=seconds, metavar="N", help=waits)
+        add_wait(parser)
+    add_edits(verbs)
 
 
 def _add_one(parser: argparse.ArgumentParser, count: str | None = None) -> None:
@@ -236,18 +215,15 @@ def _archive(arguments: argparse.Namespace) -> int:
     request = Request(
         OperationKind.ARCHIVE, actor(), merge=arguments.merge, overwrite=arguments.overwrite
     )
-    return _ask(arguments, lambda ledger, number: ledger.ask(number, request))
+    return ask_each(arguments, lambda ledger, number: ledger.ask(number, request))
 
 
 def _move(arguments: argparse.Namespace) -> int:
     from engine.index.operations import OperationKind, Request
 
-    known = {project.id for project in store_of(arguments).load().projects.projects}
-    if arguments.project not in known:
-        detail = f"there is no project {arguments.project[:80]!r}"
-        raise NotFound(detail, "add it with: projects add")
+    require_project(arguments)
     request = Request(OperationKind.MOVE, actor(), project=arguments.project)
-    return _ask(arguments, lambda ledger, number: ledger.ask(number, request))
+    return ask_each(arguments, lambda ledger, number: ledger.ask(number, request))
 
 
 def _delete(arguments: argparse.Namespace) -> int:
@@ -256,14 +232,14 @@ def _delete(arguments: argparse.Namespace) -> int:
     counted = terminal.counted(len(arguments.session), "session")
     terminal.confirm(f"Move {counted} to the trash?", already=arguments.yes)
     request = Request(OperationKind.DELETE, actor())
-    return _ask(arguments, lambda ledger, number: ledger.ask(number, request))
+    return ask_each(arguments, lambda ledger, number: ledger.ask(number, request))
 
 
 def _restore(arguments: argparse.Namespace) -> int:
     from engine.index.operations import OperationKind, Request
 
     request = Request(OperationKind.RESTORE, actor())
-    return _ask(arguments, lambda ledger, number: ledger.ask(number, request))
+    return ask_each(arguments, lambda ledger, number: ledger.ask(number, request))
 
 
 def _rebuild(arguments: argparse.Namespace) -> int:
@@ -271,12 +247,12 @@ def _rebuild(arguments: argparse.Namespace) -> int:
     from engine.sessions.context import project_of
 
     def rebuild(ledger: SessionRepository, number: int) -> None:
-        ledger.request_build(number)
+        ledger.request_build(number, actor())
         project = project_of(ledger.session(number))
         event = SessionRebuildAsked(session=number, project=project, by=actor())
         record(settings_of(arguments), event)
 
-    return _ask(arguments, rebuild)
+    return ask_each(arguments, rebuild)
 
 
 def _cancel(arguments: argparse.Namespace) -> int:
@@ -289,82 +265,7 @@ def _cancel(arguments: argparse.Namespace) -> int:
         event = SessionCancelled(session=number, project=project, by=actor())
         record(settings_of(arguments), event)
 
-    return _ask(arguments, cancel)
-
-
-def _ask(arguments: argparse.Namespace, request: Ask) -> int:
-    """Queue a request for each session; without an engine, carry it out at once."""
-    from engine.host.wakeup import notify
-    from engine.index.reader import IndexFile
-    from engine.sessions.ledger import SessionRepository
-
-    settings, clock = settings_of(arguments), SystemClock()
-    with IndexFile(settings.index_file) as index:
-        # A running engine does the work; the command only asks for it.
-        if EngineLock.holder(settings.lock_file):
-            ledger = SessionRepository(index, clock)
-            refused = _ask_each(arguments.session, ledger, request)
-            # Once all rows are there: a single look of the engine finds them.
-            notify(settings.wakeup_file)
-            late = not _waited(arguments, refused)
-            return _print_outcome(arguments, ledger, refused) or int(late)
-    from engine.sessions.service import sessions_without_engine
-
-    with sessions_without_engine(settings, clock) as session_service:
-        refused = _ask_each(arguments.session, session_service.ledger, request)
-        session_service.run_requests()
-        return _print_outcome(arguments, session_service.ledger, refused)
-
-
-def _waited(arguments: argparse.Namespace, refused: Iterable[int]) -> bool:
-    """Wait for the requests, if ``--wait`` is given; return whether all are done."""
-    wait = getattr(arguments, "wait", None)
-    if wait is None:
-        return True
-    asked = [number for number in arguments.session if number not in set(refused)]
-    if wait_until_settled(arguments, asked, wait):
-        return True
-    terminal.say(f"not all is done after {wait:g} s; see: sessions list")
-    return False
-
-
-def _ask_each(
-    numbers: list[int], ledger: SessionRepository, request: Ask
-) -> dict[int, SessionError | NotFound]:
-    """Queue the requests; return the sessions for which that is not possible."""
-    refused: dict[int, SessionError | NotFound] = {}
-    for number in numbers:
-        try:
-            request(ledger, number)
-        except (SessionError, NotFound) as error:
-            refused[number] = error
-    return refused
-
-
-def _print_outcome(
-    arguments: argparse.Namespace,
-    ledger: SessionRepository,
-    refused: dict[int, SessionError | NotFound],
-) -> int:
-    """Print the sessions and the requests that were rejected; return the exit code."""
-    rows = [(number, *_state(ledger, number)) for number in arguments.session]
-    if arguments.json:
-        keys = ("id", "status", "reason")
-        terminal.print_json({"sessions": [dict(zip(keys, r, strict=True)) for r in rows]})
-    else:
-        terminal.print_table(("ID", "STATUS", "REASON"), rows)
-    for number, error in refused.items():
-        terminal.say(f"session {number}: {error.detail}; {error.remedy}")
-    return max((error.exit_code for error in refused.values()), default=0)
-
-
-def _state(ledger: SessionRepository, number: int) -> tuple[str, str]:
-    """Return a session's status and reason; a merged one has no row any more."""
-    try:
-        session = ledger.session(number)
-    except NotFound:
-        return "GONE", "merged into another session, or removed"
-    return str(session.status), session.reason
+    return ask_each(arguments, cancel)
 
 
 _ARRIVAL_HEADS = ("RECEIVED", "RECEIVER", "CALLER", "STATE", "STATUS", "SESSION", "FILE", "REASON")

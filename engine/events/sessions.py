@@ -54,6 +54,43 @@ class SessionMoved(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRelabelled(
+    SessionEvent, template="session {self.session} in {self.project} relabelled by {self.by}"
+):
+    """A session got another label or subject."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScansRemoved(SessionEvent):
+    """Some scans of a session were moved to the trash."""
+
+    by: str
+    scans: int
+    removed: int
+    """The session in the trash that has them."""
+
+    def sentence(self) -> str:
+        """Return what happened, as a sentence."""
+        return (
+            f"session {self.session} in {self.project}: {counted(self.scans, 'scan')} moved to the"
+            f" trash by {self.by}, as session {self.removed}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionUndone(
+    SessionEvent,
+    template="session {self.session} in {self.project}: action {self.action} undone by {self.by}",
+):
+    """Somebody undid an action on a session."""
+
+    by: str
+    action: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSeparated(
     SessionEvent,
     template="session {self.session} in {self.project}: its PET scans are session {self.pet} now",

@@ -5,11 +5,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from engine.dicom.header import MODALITY, STUDY_INSTANCE_UID
-from engine.model.identity import DEFAULT_SESSION_LABEL, Attribute, Decision, Identity, to_label
+from engine.model.identity import (
+    DEFAULT_SESSION_LABEL,
+    LABEL_REMEDY,
+    Attribute,
+    Decision,
+    Identity,
+    is_label,
+    to_label,
+)
 from engine.model.plugins import DEFAULT_IDENTIFIERS, PROJECT_FIELD, IdentifierField, IdentifierInfo
 
 if TYPE_CHECKING:
@@ -41,17 +48,12 @@ NO_MODALITY = "OT"
 MODALITY_CHARACTERS = 16
 """The longest CS value (PS3.5 6.2)."""
 
-# The characters of a label (XNAT 5.4).
-_SUBJECT = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
 
 def _subject_fault(text: str) -> str:
-    return "" if _SUBJECT.fullmatch(text) else "is not a label"
+    return "" if is_label(text) else "is not a label"
 
 
-SUBJECT_FIELD = IdentifierField(
-    "subject", "Subject", "use 1 to 64 letters, digits, '_' or '-'", check=_subject_fault
-)
+SUBJECT_FIELD = IdentifierField("subject", "Subject", LABEL_REMEDY, check=_subject_fault)
 
 
 class FixedProjectSubject:

@@ -29,6 +29,10 @@ class OperationKind(StrEnum):
     """From the trash to the prearchive."""
     SEPARATE = "separate"
     """PET scans into a session of their own (XNAT 9.5)."""
+    REMOVE_SCANS = "remove scans"
+    """Some scans into the trash, as an entry of their own."""
+    UNDO = "undo"
+    """Back to where the session was before an action of a person."""
 
 
 QUEUED_STATUS: Mapping[OperationKind, SessionStatus] = {
@@ -36,6 +40,8 @@ QUEUED_STATUS: Mapping[OperationKind, SessionStatus] = {
     OperationKind.MOVE: SessionStatus.QUEUED_MOVING,
     OperationKind.DELETE: SessionStatus.QUEUED_DELETING,
     OperationKind.RESTORE: SessionStatus.QUEUED_MOVING,
+    OperationKind.REMOVE_SCANS: SessionStatus.QUEUED_MOVING,
+    OperationKind.UNDO: SessionStatus.QUEUED_MOVING,
 }
 WORKING_STATUS: Mapping[OperationKind, SessionStatus] = {
     OperationKind.ARCHIVE: SessionStatus.ARCHIVING,
@@ -44,6 +50,8 @@ WORKING_STATUS: Mapping[OperationKind, SessionStatus] = {
     OperationKind.FALL_BACK: SessionStatus.MOVING,
     OperationKind.RESTORE: SessionStatus.MOVING,
     OperationKind.SEPARATE: SessionStatus.SEPARATING,
+    OperationKind.REMOVE_SCANS: SessionStatus.SEPARATING,
+    OperationKind.UNDO: SessionStatus.MOVING,
 }
 
 
@@ -61,7 +69,15 @@ class Request:
     skip: bool = False
     """For the archive: merge, and skip objects that are there already, whatever they hold."""
     project: str = ""
-    """For a move: where to."""
+    """For a move: where to; empty leaves the session in its project."""
+    subject: str = ""
+    """For a move: the new subject; empty leaves it."""
+    label: str = ""
+    """For a move: the new label of the session; empty leaves it."""
+    scans: tuple[str, ...] = ()
+    """For `REMOVE_SCANS`: their ids."""
+    action: int = 0
+    """For `UNDO`: the number of the action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +112,14 @@ class Plan:
     """Objects, by inode, that are removed first."""
     leaves_rest: bool = False
     """For a merge: whether the objects that are not in `files` stay a session of their own."""
+    subject: str | None = None
+    """The session's subject afterwards, if it gets a `label`."""
+    label: str = ""
+    """The session's label afterwards; empty if labels stay."""
+    reruns_script: bool = False
+    """Whether objects that the project's script has changed are due for it again."""
+    waits: bool = False
+    """Whether the session waits for a person then, though its project archives by itself."""
     withdrawn: bool = False
     """The request was cancelled after it was begun: its steps are undone."""
 

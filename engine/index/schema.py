@@ -106,6 +106,26 @@ _STEPS = {
         CREATE TABLE thinned (before TEXT NOT NULL);
         INSERT INTO thinned VALUES ('');
     """,
+    # came_*: the names under which objects of a renamed session arrive; `engine.index.naming`.
+    9: """
+        ALTER TABLE sessions ADD COLUMN came_project TEXT;
+        ALTER TABLE sessions ADD COLUMN came_label TEXT;
+        ALTER TABLE sessions ADD COLUMN part_of INTEGER;
+        CREATE TABLE actions (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            session INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            asked_by TEXT NOT NULL,
+            at TEXT NOT NULL,
+            before TEXT NOT NULL,
+            removed INTEGER,
+            archived INTEGER NOT NULL DEFAULT 0,
+            final TEXT NOT NULL DEFAULT '',
+            undone_by TEXT NOT NULL DEFAULT '',
+            undone_at TEXT
+        );
+        CREATE INDEX actions_by_session ON actions (session, id);
+    """,
 }
 SCHEMA_VERSION = max(_STEPS)
 NEXT_SESSION = (

@@ -7,6 +7,7 @@ from json import loads
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from engine.errors import NotFound, SessionError
+from engine.index.actions import Action, action_row, newest_actions, why_not
 from engine.index.operations import (
     AUTO_ARCHIVE,
     QUEUED_STATUS,
@@ -18,6 +19,7 @@ from engine.index.operations import (
 )
 from engine.index.store import SESSION_COLUMNS, is_folder_in_use, session_of
 from engine.index.writer import REPLACES
+from engine.model.identity import LABEL_REMEDY, is_label
 from engine.model.session import (
     ObjectState,
     ProjectScript,
@@ -26,11 +28,14 @@ from engine.model.session import (
     SessionStatus,
     require_request,
 )
+from engine.storage.scans import natural_order
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Mapping
     from contextlib import AbstractContextManager
+
+    from engine.api.sessions import PastAction
 
 _OPERATION_COLUMNS = "session, kind, previous, asked_by, arguments, plan"
 # The target of a merge that is not complete must stay as it is.
@@ -114,6 +119,16 @@ class SessionReader:
         with self._index.reading() as connection:
             return tuple(map(session_of, connection.execute(query, statuses)))
 
+    def former_names(self, *statuses: SessionStatus) -> tuple[tuple[int, str | None, str], ...]:
+        """Return number, project and label under which objects of renamed sessions come."""
+        marks = ", ".join("?" * len(statuses))
+        query = (
+            "SELECT id, came_project, came_label FROM sessions"
+            f" WHERE status IN ({marks}) AND came_label IS NOT NULL"
+        )
+        with self._index.reading() as connection:
+            return tuple(connection.execute(query, statuses).fetchall())
+
     def receiving(self) -> tuple[tuple[int, str], ...]:
         """Return the sessions being received, each with the time of its last object."""
         query = "SELECT id, last_object_at FROM sessions WHERE status = ?"
@@ -159,6 +174,15 @@ class SessionReader:
         with self._index.reading() as connection:
             row = connection.execute(query, (project, label, SessionArea.ARCHIVE)).fetchone()
         return session_of(row) if row else None
+
+    def named(self, project: str | None, label: str) -> tuple[Session, ...]:
+        """Return the sessions of a project and label in all areas, the newest first."""
+        query = (
+            f"SELECT {SESSION_COLUMNS} FROM sessions"
+            " WHERE project IS ? AND label = ? ORDER BY id DESC LIMIT 50"
+        )
+        with self._index.reading() as connection:
+            return tuple(map(session_of, connection.execute(query, (project, label)).fetchall()))
 
     def is_folder_in_use(self, folder: str) -> bool:
         """Tell whether a folder is a session's, or will be."""
@@ -229,6 +253,37 @@ class SessionReader:
             rows = connection.execute(query).fetchall()
         # Outside of the lock: a plan may name a hundred thousand files.
         return tuple(map(_operation_of, rows))
+
+    def action(self, number: int) -> Action:
+        """Return an action of a person; raises as `action_row` does."""
+        with self._index.reading() as connection:
+            return action_row(connection, number)
+
+    def request_of_undo(self, number: int, by: str) -> tuple[int, Request]:
+        """Return which session is to be asked for what, so that an action is undone.
+
+        Raises:
+            NotFound: if there is no such action (any more).
+            SessionError: if it can't be undone.
+        """
+        with self._index.reading() as connection:
+            action = action_row(connection, number)
+            _require_undoable(connection, action)
+        if action.removed is not None:
+            return action.removed, Request(OperationKind.RESTORE, by)
+        return action.session, Request(OperationKind.UNDO, by, action=number)
+
+    def newest_actions(self, limit: int = 10) -> tuple[PastAction, ...]:
+        """Return the last actions of everybody, the newest first."""
+        with self._index.reading() as connection:
+            return newest_actions(connection, limit)
+
+    def part_of(self, session_id: int) -> int | None:
+        """Return the session that removed scans are of; None if these are none."""
+        query = "SELECT part_of FROM sessions WHERE id = ?"
+        with self._index.reading() as connection:
+            row = connection.execute(query, (session_id,)).fetchone()
+        return row[0] if row else None
 
     def next_request(self, *, automatic: bool, but_not: Collection[int] = ()) -> Operation | None:
         """Return the oldest request that can be begun; None if there is none.
@@ -319,7 +374,10 @@ def in_trash(connection: sqlite3.Connection, entry: str) -> list[tuple[int, str]
 
 def _operation_of(row: tuple[object, ...]) -> Operation:
     session_id, kind, previous, _, arguments, plan = row
-    request = Request(**loads(str(arguments)) | {"kind": OperationKind(str(kind))})
+    raw = loads(str(arguments))
+    request = Request(
+        **raw | {"kind": OperationKind(str(kind)), "scans": tuple(raw.get("scans", ()))}
+    )
     assert isinstance(session_id, int)
     return Operation(
         session_id,
@@ -332,17 +390,69 @@ def _operation_of(row: tuple[object, ...]) -> Operation:
 def possible_session(connection: sqlite3.Connection, session_id: int, request: Request) -> Session:
     """Return a session for which a request may be made; raises as `SessionRepository.ask` does."""
     session = session_row(connection, session_id)
-    _require_sense(session, request)
+    _require_sense(connection, session, request)
     require_request(session.status, QUEUED_STATUS[request.kind])
     return session
 
 
-def _require_sense(session: Session, request: Request) -> None:
-    if request.kind is OperationKind.ARCHIVE and session.project is None:
+_SCANS = (
+    "SELECT DISTINCT substr(file, 7, instr(substr(file, 7), '/') - 1) FROM objects"
+    f" WHERE session = ? AND state = '{ObjectState.STORED}' AND file <> ''"
+)
+
+
+def _require_sense(connection: sqlite3.Connection, session: Session, request: Request) -> None:
+    kind, area = request.kind, session.area
+    if kind is OperationKind.ARCHIVE and session.project is None:
         raise SessionError("a session without a project can't be archived", "move it to one first")
-    if request.kind is OperationKind.MOVE and session.area is SessionArea.TRASH:
-        raise SessionError("the session is in the trash", "restore it, and move it then")
-    if request.kind is OperationKind.RESTORE and session.area is not SessionArea.TRASH:
+    if kind in _PREARCHIVE_ONLY and area is SessionArea.TRASH:
+        raise SessionError("the session is in the trash", "restore it first")
+    if kind in _PREARCHIVE_ONLY and area is SessionArea.ARCHIVE:
+        raise SessionError("the session is archived", "undo that first; see: sessions undo")
+    if kind is OperationKind.RESTORE and area is not SessionArea.TRASH:
         raise SessionError("the session is not in the trash", "there is nothing to restore")
-    if request.kind is OperationKind.MOVE and session.project == request.project:
+    if kind is OperationKind.MOVE:
+        _require_new_names(session, request)
+    if kind is OperationKind.REMOVE_SCANS:
+        _require_scans(connection, session, request)
+    if kind is OperationKind.UNDO:
+        # Asked again here, where no other request can come between.
+        _require_undoable(connection, action_row(connection, request.action))
+
+
+def _require_undoable(connection: sqlite3.Connection, action: Action) -> None:
+    reason = why_not(connection, action)
+    if reason:
+        detail = f"action {action.id} ({action.kind}) can't be undone: {reason}"
+        raise SessionError(detail, "see: sessions undo")
+
+
+_PREARCHIVE_ONLY = frozenset((OperationKind.MOVE, OperationKind.REMOVE_SCANS))
+
+
+def _require_new_names(session: Session, request: Request) -> None:
+    for name, text in (("subject", request.subject), ("session label", request.label)):
+        # The text comes from a client: quoted, and cut.
+        if text and not is_label(text):
+            raise SessionError(f"{name} {text[:80]!r} is no label", LABEL_REMEDY)
+    before = (session.project, session.subject, session.label)
+    after = (
+        request.project or session.project,
+        request.subject or session.subject,
+        request.label or session.label,
+    )
+    if before != after:
+        return
+    if request.project and not (request.subject or request.label):
         raise SessionError(f"the session is in {request.project} already", "name another project")
+    raise SessionError("the session has these names already", "name what is to be changed")
+
+
+def _require_scans(connection: sqlite3.Connection, session: Session, request: Request) -> None:
+    known = {str(scan) for (scan,) in connection.execute(_SCANS, (session.id,))}
+    missing = [scan for scan in request.scans if scan not in known]
+    if missing or not request.scans:
+        detail = f"there is no scan {missing[0][:64]!r}" if missing else "no scan is named"
+        raise SessionError(detail, f"use {', '.join(sorted(known, key=natural_order)[:50])}")
+    if known <= set(request.scans):
+        raise SessionError("these are all scans of the session", "delete the session instead")

@@ -30,6 +30,7 @@ from engine.model.session import (
     status_on_arrival,
 )
 from engine.state.database import open_to_read, stamp
+from engine.storage.placement import session_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -65,16 +66,31 @@ _LEAVING = frozenset(
         *(SessionStatus.QUEUED_DELETING, SessionStatus.DELETING, SessionStatus.DELETED),
     )
 )
+
+
+def named_as(table: str = "") -> str:
+    """Return the condition for the sessions of a key, by `SessionKey.values`.
+
+    A session that was renamed has the key under which its objects come, too.
+    """
+    return (
+        f"{table}study_instance_uid = :study AND (({table}label = :label AND {table}project IS"
+        f" :project) OR ({table}came_label = :label AND {table}came_project IS :project))"
+    )
+
+
 _COPIES = (
     "SELECT s.id, s.area, s.folder, o.file, o.project_script, s.status FROM objects AS o"
     " JOIN sessions AS s ON s.id = o.session"
-    f" WHERE o.sop_instance_uid = ? AND o.state = '{ObjectState.STORED}' AND o.file <> ''"
-    # IS: an unassigned session has no project.
-    " AND s.study_instance_uid = ? AND s.label = ? AND s.project IS ?"
-    " GROUP BY s.id, o.file ORDER BY MIN(o.sequence)"
+    f" WHERE o.sop_instance_uid = :instance AND o.state = '{ObjectState.STORED}' AND o.file <> ''"
+    # With IS: an unassigned session has no project.
+    f" AND {named_as('s.')} GROUP BY s.id, o.file ORDER BY MIN(o.sequence)"
 )
-_SAME_KEY = (
-    "SELECT 1 FROM sessions WHERE project IS ? AND study_instance_uid = ? AND label = ? LIMIT 1"
+_SAME_KEY = f"SELECT 1 FROM sessions WHERE {named_as()} LIMIT 1"
+_RENAMED = (
+    "SELECT project, subject, label FROM sessions WHERE study_instance_uid = :study"
+    " AND came_label = :label AND came_project IS :project"
+    f" AND +area <> '{SessionArea.TRASH}' ORDER BY id DESC LIMIT 1"
 )
 
 _logger = logging.getLogger(__name__)
@@ -89,6 +105,10 @@ class SessionKey(NamedTuple):
     study_instance_uid: str
     label: str
     area: SessionArea = SessionArea.PREARCHIVE
+
+    def values(self) -> dict[str, object]:
+        """Return the values that `named_as` asks for."""
+        return {"study": self.study_instance_uid, "label": self.label, "project": self.project}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +164,8 @@ class SessionIndex:
         self._places_lock = threading.Lock()
         """Guards the places. Apart, so that an object of a known session waits for no batch."""
         self._places: dict[SessionKey, SessionPlace] = {}
-        self._keys: dict[int, SessionKey] = {}
-        """The key of each session in `_places`."""
+        self._keys: dict[int, set[SessionKey]] = {}
+        """The keys of each session in `_places`: a renamed one may have two."""
         self.session_writers = SessionWriters()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self.forgotten: Callable[[int], object] = lambda _: None
@@ -206,7 +226,7 @@ class SessionIndex:
             with self._places_lock:
                 # The next object finds the session and not a new one.
                 self._places[key] = replace(place, is_new=False)
-                self._keys[place.id] = key
+                self._keys.setdefault(place.id, set()).add(key)
                 self.session_writers.acquire(place.id)
             return place
 
@@ -221,7 +241,7 @@ class SessionIndex:
         try:
             with self._lock:
                 rows = self._connection.execute(
-                    _COPIES, (sop_instance_uid, key.study_instance_uid, key.label, key.project)
+                    _COPIES, {**key.values(), "instance": sop_instance_uid}
                 ).fetchall()
         except sqlite3.Error as error:
             raise OutOfResources(f"session index: {error}") from error
@@ -262,8 +282,7 @@ class SessionIndex:
 
     def _forget(self, session_id: int) -> None:
         with self._places_lock:
-            key = self._keys.pop(session_id, None)
-            if key is not None:
+            for key in self._keys.pop(session_id, ()):
                 del self._places[key]
 
     def flush(self, seconds: float | None = None) -> bool:
@@ -414,9 +433,9 @@ class SessionIndex:
         The last value is the status after an object has joined; None if none may join.
         """
         rows = self._connection.execute(
-            "SELECT id, folder, status FROM sessions WHERE study_instance_uid = ? AND label = ?"
-            " AND project IS ? AND area = ? ORDER BY id DESC",
-            (key.study_instance_uid, key.label, key.project, key.area),
+            f"SELECT id, folder, status FROM sessions WHERE {named_as()}"
+            " AND +area = :area ORDER BY id DESC",
+            {**key.values(), "area": key.area},
         ).fetchall()
         return [(*row, status_on_arrival(SessionStatus(row[2]))) for row in rows]
 
@@ -449,18 +468,26 @@ class SessionIndex:
     ) -> SessionPlace:
         # Asked before the row is inserted, which has this key itself. Any area: an archived session
         # may have the same objects.
-        has_history = self._connection.execute(_SAME_KEY, key[:3]).fetchone() is not None
-        folder, at = self._free_folder(make_folder, origin.at), stamp(origin.at)
+        has_history = self._connection.execute(_SAME_KEY, key.values()).fetchone() is not None
+        named = self._renamed(key) if key.area is SessionArea.PREARCHIVE else None
+        project, subject, label = named or (key.project, origin.subject, key.label)
+        came_as = (key.project, key.label) if named else (None, None)
+
+        def make_named_folder(at: datetime) -> tuple[str, ...]:
+            folder = make_folder(at)
+            return session_folder(project, folder[-2], label) if named else folder
+
+        folder, at = self._free_folder(make_named_folder, origin.at), stamp(origin.at)
         with self._connection:
             cursor = self._connection.execute(
                 "INSERT INTO sessions (id, project, subject, label, study_instance_uid, folder,"
                 " status, receiver, calling_ae_title, auto_archive, first_object_at,"
-                " last_object_at, area)"
-                f" VALUES ({NEXT_SESSION}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " last_object_at, area, came_project, came_label)"
+                f" VALUES ({NEXT_SESSION}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    key.project,
-                    origin.subject,
-                    key.label,
+                    project,
+                    subject,
+                    label,
                     key.study_instance_uid,
                     "/".join(folder),
                     SessionStatus.RECEIVING,
@@ -470,11 +497,24 @@ class SessionIndex:
                     at,
                     at,
                     key.area,
+                    *came_as,
                 ),
             )
         number = cursor.lastrowid
         assert number is not None
         return SessionPlace(number, folder, key.area, number, is_new=True, has_history=has_history)
+
+    def is_renamed(self, key: SessionKey) -> bool:
+        """Tell whether objects of this key belong to a session that has other names now."""
+        with self._lock:
+            return self._renamed(key) is not None
+
+    def _renamed(self, key: SessionKey) -> tuple[str | None, str | None, str] | None:
+        """Return project, subject and label of a key's study if it was given others."""
+        found: tuple[str | None, str | None, str] | None = self._connection.execute(
+            _RENAMED, key.values()
+        ).fetchone()
+        return found
 
     def _free_folder(
         self, make_folder: Callable[[datetime], tuple[str, ...]], at: datetime

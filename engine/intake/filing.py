@@ -66,8 +66,9 @@ class Filing:
         if not receiver.direct_archive or key.project is None:
             return False
         # A session that receives already made the folder itself: that is no conflict.
-        joins = self._index.is_open(key._replace(area=SessionArea.ARCHIVE))
-        return joins or not self._is_archived(key.project, key.label)
+        if self._index.is_open(key._replace(area=SessionArea.ARCHIVE)):
+            return True
+        return not (self._index.is_renamed(key) or self._is_archived(key.project, key.label))
 
     def file(self, key: SessionKey, origin: SessionOrigin, *, directly: bool) -> SessionPlace:
         """Find or create the session of an object and hold it.
@@ -82,7 +83,8 @@ class Filing:
             OutOfResources: if the row can't be written, the trees can't be read, or no folder
                 name is free.
         """
-        if directly and key.project is not None:
+        # A study that a person has renamed goes by its names, in the prearchive.
+        if directly and key.project is not None and not self._index.is_renamed(key):
             with suppress(_NameTaken):
                 return self._directly(key, origin)
         # The archive has the session already: `Lifecycle` adds the new one to it when it is built,

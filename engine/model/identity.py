@@ -264,6 +264,9 @@ UNASSIGNED = "Unassigned"
 DEFAULT_SESSION_LABEL = "dicom_upload"
 
 _NOT_LABEL = re.compile(r"[^A-Za-z0-9_-]")
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LABEL_REMEDY: Final = "use 1 to 64 letters, digits, '_' or '-'"
+"""For a text that is no label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +337,11 @@ class Identification:
 def to_label(text: str) -> str:
     """Replace every character outside ``[A-Za-z0-9_-]`` by ``_`` (XNAT 5.4)."""
     return _NOT_LABEL.sub("_", text)
+
+
+def is_label(text: str) -> bool:
+    """Tell whether a text may be the label of a subject or session as it is."""
+    return _LABEL.fullmatch(text) is not None
 
 
 # No dot in front (`..`, hidden files) or at the end (Windows drops it), no hyphen (an option).

@@ -33,9 +33,9 @@ class SessionStatus(StrEnum):
     ARCHIVING = "ARCHIVING"
     QUEUED_MOVING = "QUEUED_MOVING"
     MOVING = "MOVING"
-    """On its way to another project, or out of the trash."""
+    """On its way to another project or label, or back from the archive or the trash."""
     SEPARATING = "SEPARATING"
-    """Its PET scans become a session of their own."""
+    """Some of its scans become a session of their own, or go to the trash."""
     QUEUED_DELETING = "QUEUED_DELETING"
     DELETING = "DELETING"
     ARCHIVED = "ARCHIVED"
@@ -62,15 +62,18 @@ TRANSITIONS: Mapping[SessionStatus, frozenset[SessionStatus]] = {
         _S.ERROR: (_S.QUEUED_MOVING, *_FREE),
         _S.QUEUED_ARCHIVING: (_S.ARCHIVING, _S.CONFLICT, _S.ERROR, _S.READY),
         _S.ARCHIVING: (_S.ARCHIVED, _S.ERROR, _S.READY, _S.CONFLICT),
-        _S.QUEUED_MOVING: (_S.MOVING, _S.READY, _S.CONFLICT, _S.ERROR, _S.DELETED),
-        _S.MOVING: (_S.QUEUED_BUILDING, _S.ERROR),
-        _S.SEPARATING: (_S.QUEUED_BUILDING, _S.ERROR),
+        _S.QUEUED_MOVING: (
+            *(_S.MOVING, _S.SEPARATING),
+            *(_S.READY, _S.CONFLICT, _S.ERROR, _S.ARCHIVED, _S.DELETED),
+        ),
+        _S.MOVING: (_S.QUEUED_BUILDING, _S.ARCHIVED, _S.ERROR),
+        _S.SEPARATING: (_S.QUEUED_BUILDING, _S.READY, _S.CONFLICT, _S.ERROR),
         _S.QUEUED_DELETING: (
             *(_S.DELETING, _S.RECEIVING),
             *(_S.READY, _S.CONFLICT, _S.ERROR, _S.ARCHIVED),
         ),
         _S.DELETING: (_S.DELETED, _S.ERROR),
-        _S.ARCHIVED: (_S.QUEUED_DELETING,),
+        _S.ARCHIVED: (_S.QUEUED_DELETING, _S.QUEUED_MOVING),
         _S.DELETED: (_S.QUEUED_MOVING,),
     }.items()
 }
@@ -200,10 +203,14 @@ class SessionAction(StrEnum):
 
     ARCHIVE = "archive"
     MOVE = "move"
+    EDIT = "edit"
+    """Other labels or another project, or scans removed."""
     DELETE = "delete"
     REBUILD = "rebuild"
     CANCEL = "cancel"
     RESTORE = "restore"
+    UNDO = "undo"
+    """Of an action; which one can be undone depends on all that was done."""
 
 
 _ACTIONS = {
@@ -222,7 +229,12 @@ def possible_actions(session: Session) -> tuple[SessionAction, ...]:
     if session.area is SessionArea.TRASH:
         return (SessionAction.RESTORE,) if requestable(session.status) else ()
     possible = {_ACTIONS[status] for status in requestable(session.status)}
+    if SessionAction.MOVE in possible:
+        possible.add(SessionAction.EDIT)
     # XNAT 9.5: unassigned sessions are never archived.
     if session.project is None:
         possible.discard(SessionAction.ARCHIVE)
+    # From the archive QUEUED_MOVING means to undo.
+    if session.area is SessionArea.ARCHIVE:
+        possible -= {SessionAction.MOVE, SessionAction.EDIT}
     return tuple(action for action in SessionAction if action in possible)

@@ -65,6 +65,9 @@ class SessionSettings:
     """Which objects are not stored (XNAT 11.2); empty for no filter."""
     pet_mr: PetMr = PetMr.PETMR
     """The treatment of studies with PET and MR, if their project has no setting (XNAT 9.5)."""
+    rerun_script_on_rename: bool = False
+    """Whether a project's script runs once more on objects that it has changed, if their session
+    gets another label (XNAT's ``rerunProjectAnonOnRename``)."""
     index_days: int = 730
     """How long the index keeps rows of objects that no session has; 0 for ever."""
 
@@ -133,6 +136,11 @@ def _number_faults(name: str, value: object) -> Iterator[Problem]:
         yield Problem(f"sessions.{name}", str(value)[:40], message, remedy)
 
 
+def _switch_faults(name: str, value: object) -> Iterator[Problem]:
+    if not isinstance(value, bool):
+        yield Problem(f"sessions.{name}", str(value)[:40], "is no switch", "use true or false")
+
+
 def _policy_faults(value: object) -> Iterator[Problem]:
     fault = duplicates_fault(value)
     if fault:
@@ -162,6 +170,7 @@ _CHECKS: Mapping[str, Callable[[object], Iterable[Problem]]] = {
     "duplicates": _policy_faults,
     "file_name_template": _template_faults,
     "pet_mr": partial(pet_mr_problems, "sessions.pet_mr"),
+    "rerun_script_on_rename": partial(_switch_faults, "rerun_script_on_rename"),
     "series_filter": partial(filter_problems, "sessions.series_filter"),
 }
 

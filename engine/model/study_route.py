@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidStudyRoute, Problem
+from engine.model.identity import LABEL_REMEDY, is_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,6 @@ MAX_UID_CHARACTERS = 64
 """PS3.5 9.1."""
 
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
-_LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ def _faults(values: Mapping[str, str], projects: ProjectRegistry) -> Iterator[Pr
         remedy = "name one of those that `dicomdock projects list` shows, or add it first"
         yield Problem("project", project[:80], "names no project", remedy)
     for name in ("subject", "session"):
-        if values[name] and not _LABEL.fullmatch(values[name]):
-            remedy = "use 1 to 64 letters, digits, '_' or '-', or nothing"
+        if values[name] and not is_label(values[name]):
+            remedy = f"{LABEL_REMEDY}, or nothing"
             yield Problem(name, values[name][:80], "is not a label", remedy)
 
 

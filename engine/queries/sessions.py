@@ -14,7 +14,7 @@ from engine.api.sessions import (
     SessionOutcome,
     WaitingRequest,
 )
-from engine.errors import NotFound, UnreadableObject
+from engine.errors import UnreadableObject
 from engine.events.sessions import SessionCancelled, SessionRebuildAsked
 from engine.index import contents
 from engine.index.database import translate_sqlite_errors
@@ -22,6 +22,7 @@ from engine.index.finding import find
 from engine.index.listing import session_page
 from engine.index.operations import OperationKind, Plan, Request
 from engine.model.session import UNFINISHED, ObjectState, SessionAction, possible_actions
+from engine.queries.session_edits import archives_itself, preview_edit, require_project
 from engine.sessions.context import project_of
 from engine.sessions.folders.stored_objects import scripts_of
 from engine.sessions.trash import put_into_trash_at
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from engine.api.sessions import Found, ScanObjectPage, SessionPage
+    from engine.api.sessions import EditPreview, Found, PastAction, ScanObjectPage, SessionPage
     from engine.events.journal import Journal
     from engine.index.contents import ScanRow
     from engine.index.reader import IndexReader
@@ -47,6 +48,7 @@ LONGEST_WAIT_SECONDS = 60.0
 _MOST_SCANS_READ = 200
 """One object of each scan is read for its description, of so many scans at most."""
 _MOST_EVENTS = 5_000
+_ACTIONS = {OperationKind.REMOVE_SCANS: SessionAction.EDIT}
 _AUTOMATIC_EVENTS = (OperationKind.FALL_BACK, OperationKind.SEPARATE)
 
 
@@ -112,6 +114,7 @@ class SessionQueries:
             actions=possible_actions(session),
             history=self._history(session),
             purged_at=self._purged_at(session),
+            archives_itself=archives_itself(self._configuration(), session, session.project),
         )
 
     def objects(
@@ -148,11 +151,40 @@ class SessionQueries:
 
     def move(self, session_id: int, project: str, actor: str) -> SessionOutcome:
         """Ask for a session to be moved to another project."""
-        known = {known.id for known in self._configuration().projects.projects}
-        if project not in known:
-            # The name comes from a client: quoted, and cut.
-            raise NotFound(f"there is no project {project[:80]!r}", "add it first")
+        require_project(self._configuration(), project)
         return self._ask(session_id, Request(OperationKind.MOVE, actor, project=project))
+
+    @translate_sqlite_errors()
+    def preview_edit(
+        self, session_id: int, *, project: str = "", subject: str = "", label: str = ""
+    ) -> EditPreview:
+        """Return what another project or other labels would come to; changes nothing."""
+        request = Request(OperationKind.MOVE, "", project=project, subject=subject, label=label)
+        ledger, configuration = self._session_service.ledger, self._configuration()
+        return preview_edit(ledger, configuration, session_id, request)
+
+    def edit(
+        self, session_id: int, actor: str, *, project: str = "", subject: str = "", label: str = ""
+    ) -> SessionOutcome:
+        """Ask for another project or other labels of a session in the prearchive."""
+        if project:
+            require_project(self._configuration(), project)
+        request = Request(OperationKind.MOVE, actor, project=project, subject=subject, label=label)
+        return self._ask(session_id, request)
+
+    def remove_scans(self, session_id: int, scans: tuple[str, ...], actor: str) -> SessionOutcome:
+        """Ask for scans to be moved to the trash, from where they can be restored."""
+        return self._ask(session_id, Request(OperationKind.REMOVE_SCANS, actor, scans=scans))
+
+    @translate_sqlite_errors()
+    def past_actions(self, *, limit: int = 10) -> tuple[PastAction, ...]:
+        """Return the last actions of everybody, the newest first."""
+        return self._session_service.ledger.newest_actions(limit)
+
+    @translate_sqlite_errors()
+    def undo(self, action: int, actor: str) -> SessionOutcome:
+        """Ask to undo an action."""
+        return self._ask(*self._session_service.ledger.request_of_undo(action, actor))
 
     def delete(self, session_id: int, actor: str) -> SessionOutcome:
         """Ask for a session to be moved to the trash."""
@@ -165,7 +197,7 @@ class SessionQueries:
     @translate_sqlite_errors()
     def rebuild(self, session_id: int, actor: str) -> SessionOutcome:
         """Ask to build a session's scans and documents again."""
-        self._session_service.ledger.request_build(session_id)
+        self._session_service.ledger.request_build(session_id, actor)
         session = self._session_service.ledger.session(session_id)
         self._journal.record(
             SessionRebuildAsked(session=session_id, project=project_of(session), by=actor)
@@ -249,7 +281,7 @@ def _request(asked: AskedOperation) -> WaitingRequest | None:
     if operation.request.kind in _AUTOMATIC_EVENTS:
         return None
     return WaitingRequest(
-        SessionAction(operation.request.kind),
+        _ACTIONS.get(operation.request.kind) or SessionAction(operation.request.kind),
         operation.request.by,
         asked.asked_at,
         begun=operation.plan is not None,

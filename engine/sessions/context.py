@@ -50,6 +50,8 @@ class SessionContext:
     """Whether two files hold the same data set."""
     pet_mr: Callable[[str | None], PetMr] = lambda _: PetMr.PETMR
     """The setting of a project for sessions with PET and MR."""
+    reruns_script: Callable[[], bool] = lambda: False
+    """Whether the project's script runs again on objects of a renamed session (XNAT's setting)."""
 
     def wait_for_writers(self, session_id: int) -> bool:
         """Return whether all objects that were on their way have their file and their row."""

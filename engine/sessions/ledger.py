@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING
 
 from engine.errors import NotFound, SessionConflict, SessionError
 from engine.host.wakeup import ChangeSignal
+from engine.index.actions import note_action, note_rebuild
 from engine.index.arrivals import note_finished
-from engine.index.operations import QUEUED_STATUS, WORKING_STATUS, Plan, Request
+from engine.index.operations import (
+    QUEUED_STATUS,
+    WORKING_STATUS,
+    OperationKind,
+    Plan,
+    Request,
+)
 from engine.index.session_reader import (
     Connection,
     SessionReader,
@@ -28,6 +35,7 @@ from engine.model.session import (
     UNFINISHED,
     ProjectScript,
     Session,
+    SessionArea,
     SessionStatus,
     require_request,
     require_transition,
@@ -39,6 +47,7 @@ from engine.sessions.object_changes import (
     note_anonymization,
     note_duplicate,
     rename,
+    rename_session,
 )
 from engine.sessions.separation import close_second, note_separation, open_second
 from engine.state.database import stamp
@@ -146,8 +155,8 @@ class SessionRepository(SessionReader):
         self._index.notify_finished()
         return status
 
-    def request_build(self, session_id: int) -> None:
-        """Queue a rebuild of a session.
+    def request_build(self, session_id: int, by: str) -> None:
+        """Queue a rebuild of a session, which somebody asks for.
 
         Raises:
             TransitionNotAllowed: if it can't be built in its present state.
@@ -155,6 +164,7 @@ class SessionRepository(SessionReader):
         with self._changing() as connection:
             session = session_row(connection, session_id)
             require_request(session.status, SessionStatus.QUEUED_BUILDING)
+            note_rebuild(connection, session, by, stamp(self._clock.now()))
             self._set_status(connection, session_id, SessionStatus.QUEUED_BUILDING, "")
 
     def ask(self, session_id: int, request: Request) -> None:
@@ -227,6 +237,7 @@ class SessionRepository(SessionReader):
         with self._changing() as connection:
             operation = operation_row(connection, session_id)
             before = operation.previous if operation else SessionStatus.READY
+            close_second(connection, session_id)
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
             self._set_status(connection, session_id, before, "")
 
@@ -284,33 +295,53 @@ class SessionRepository(SessionReader):
     def finish(self, session_id: int, plan: Plan) -> None:
         """Note that all steps of a plan are made, and remove the operation."""
         with self._changing() as connection:
+            session = session_row(connection, session_id)
+            operation = operation_row(connection, session_id)
+            assert operation is not None
+            at = stamp(self._clock.now())
+            note_action(connection, session, operation.request, plan, at)
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
             if plan.into is None:
-                self._finish_move(connection, session_row(connection, session_id), plan)
+                self._finish_move(connection, session, plan)
+                # An undo is no new end: what was to follow the first one has followed.
+                if operation.request.kind is not OperationKind.UNDO:
+                    note_finished(connection, session_id, plan.status, at)
             elif plan.leaves_rest:
-                for each in (session_id, plan.into):
-                    self._set_status(connection, each, plan.status, plan.reason)
+                self._set_status(connection, session_id, plan.status, plan.reason)
+                in_trash = plan.area is SessionArea.TRASH
+                status = SessionStatus.DELETED if in_trash else plan.status
+                self._set_status(connection, plan.into, status, plan.reason)
+                recount(connection, plan.into)
             else:
-                self._finish_merge(connection, session_id, plan.into)
+                self._finish_merge(connection, session_id, plan, plan.into)
         self._index.notify_finished()
 
     def _finish_move(self, connection: sqlite3.Connection, session: Session, plan: Plan) -> None:
+        rename_session(connection, session, plan)
         connection.execute(
-            "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
-            (plan.area, plan.folder, plan.project, session.id),
+            "UPDATE sessions SET area = ?, folder = ? WHERE id = ?",
+            (plan.area, plan.folder, session.id),
         )
-        if plan.project != session.project:  # anonymized for the old project, not for the new one
+        if plan.waits:
+            connection.execute("UPDATE sessions SET auto_archive = 0 WHERE id = ?", (session.id,))
+        # Anonymized for the old project or label, not for the new one.
+        if plan.project != session.project or plan.reruns_script:
             connection.execute(
                 "UPDATE objects SET project_script = ? WHERE session = ? AND project_script = ?",
                 (ProjectScript.DUE, session.id, ProjectScript.DONE),
             )
         self._set_status(connection, session.id, plan.status, plan.reason)
-        note_finished(connection, session.id, plan.status, stamp(self._clock.now()))
 
-    def _finish_merge(self, connection: sqlite3.Connection, session_id: int, into: int) -> None:
+    def _finish_merge(
+        self, connection: sqlite3.Connection, session_id: int, plan: Plan, into: int
+    ) -> None:
         connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
         self._index.forget_place(session_id)
-        note_finished(connection, into, SessionStatus.ARCHIVED, stamp(self._clock.now()))
+        if plan.area is SessionArea.ARCHIVE:
+            note_finished(connection, into, SessionStatus.ARCHIVED, stamp(self._clock.now()))
+        # One that objects join meanwhile is built when they end.
+        elif session_row(connection, into).status is not SessionStatus.RECEIVING:
+            self._set_status(connection, into, plan.status, plan.reason)
 
     def note_anonymized(self, session_id: int, plan: Plan, *, lost: Collection[str] = ()) -> None:
         """Note what became of objects by their project's script; again has no effect."""

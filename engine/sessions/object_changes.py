@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from engine.index.operations import Plan
+    from engine.model.session import Session
     from engine.sessions.folders.building import Moved
 
 ALREADY_HERE = "already here"
@@ -65,6 +66,30 @@ def rename(
         "UPDATE objects SET file = ? WHERE session = ? AND file = ?"
         " AND sequence <= COALESCE(?, sequence)",
         [(m.after, session_id, m.before, up_to) for m in moved],
+    )
+
+
+def rename_session(connection: sqlite3.Connection, session: Session, plan: Plan) -> None:
+    """Give a session the project and labels of a plan; later objects of its study find it."""
+    subject, label = session.subject, session.label
+    if plan.label:
+        subject, label = plan.subject, plan.label
+    names = (plan.project, label)
+    if names == (session.project, session.label) and subject == session.subject:
+        return
+    connection.execute(
+        "UPDATE sessions SET came_project = project, came_label = label"
+        " WHERE id = ? AND came_label IS NULL",
+        (session.id,),
+    )
+    connection.execute(
+        "UPDATE sessions SET project = ?, subject = ?, label = ? WHERE id = ?",
+        (plan.project, subject, label, session.id),
+    )
+    connection.execute(
+        "UPDATE sessions SET came_project = NULL, came_label = NULL"
+        " WHERE id = ? AND came_project IS project AND came_label = label",
+        (session.id,),
     )
 
 

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from engine.errors import SessionConflict, SessionError
+from engine.errors import NotFound, SessionConflict, SessionError
 from engine.index.operations import OperationKind, Plan
 from engine.model.identity import safe_part, timestamp
-from engine.model.session import SessionArea, SessionStatus
+from engine.model.session import UNFINISHED, SessionArea, SessionStatus
 from engine.sessions.folders.documents import BuiltSession
 from engine.sessions.folders.transfer import with_free_names
 from engine.sessions.separation import pet_label, pet_scans
@@ -19,6 +19,7 @@ from engine.storage.scans import SCANS, free_name, free_scan_id, scans_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from engine.index.actions import Whereabouts
     from engine.index.operations import Request
     from engine.model.session import Session
     from engine.sessions.context import SessionContext
@@ -217,6 +218,10 @@ class Planner:
             return Plan(SessionArea.TRASH, folder, SessionStatus.DELETED, session.project)
         if request.kind is OperationKind.RESTORE:
             return self._restore(session)
+        if request.kind is OperationKind.UNDO:
+            return self._undo(session, self._context.ledger.action(request.action).before)
+        if request.kind is OperationKind.REMOVE_SCANS:
+            return self._removal(session, request)
         if request.kind is OperationKind.SEPARATE:
             return self._separation(session)
         return self._to_prearchive(session, request)
@@ -333,16 +338,70 @@ class Planner:
         return self._context.same(folder / file, self._context.areas.folder(existing) / of)
 
     def _to_prearchive(self, session: Session, request: Request) -> Plan:
-        """Plan a move to another project, or out of the archive after a failure there."""
-        falls_back = request.kind is OperationKind.FALL_BACK
-        project = session.project if falls_back else request.project
-        assert project is not None
-        *_, stamp, label = session.folder.split("/")
-        if falls_back:
-            stamp = self._stamp()
-        status = SessionStatus.ERROR if falls_back else SessionStatus.QUEUED_BUILDING
-        folder = self._free_folder(safe_part(project), stamp, label, "DA" if falls_back else "")
-        return Plan(SessionArea.PREARCHIVE, folder, status, project)
+        """Plan a move to another project or label, or out of the archive after a failure there."""
+        *_, stamp, part = session.folder.split("/")
+        if request.kind is OperationKind.FALL_BACK:
+            assert session.project is not None
+            folder = self._free_folder(safe_part(session.project), self._stamp(), part, "DA")
+            return Plan(SessionArea.PREARCHIVE, folder, SessionStatus.ERROR, session.project)
+        project = request.project or session.project
+        subject = request.subject or session.subject
+        label = request.label or session.label
+        if label != session.label:
+            part = safe_part(label)
+        return self._renamed(session, (project, subject, label), stamp, part)
+
+    def _renamed(
+        self,
+        session: Session,
+        names: tuple[str | None, str | None, str],
+        stamp: str,
+        part: str,
+    ) -> Plan:
+        project, subject, label = names
+        parent = safe_part(project) if project is not None else ""
+        folder = "/".join(filter(None, (parent, stamp, part)))
+        if session.area is not SessionArea.PREARCHIVE or folder != session.folder:
+            folder = self._free_folder(parent, stamp, part, "")
+        before = (session.project, session.subject, session.label)
+        return Plan(
+            SessionArea.PREARCHIVE,
+            folder,
+            SessionStatus.QUEUED_BUILDING,
+            project,
+            subject=subject,
+            label=label,
+            reruns_script=names != before and self._context.reruns_script(),
+        )
+
+    def _undo(self, session: Session, before: Whereabouts) -> Plan:
+        """Plan the way back to where a session was, under the names that it had there."""
+        names = (before.project, before.subject, before.label)
+        if before.area is SessionArea.ARCHIVE:
+            # The folder is a row's no more (`why_not`), but anything may be on the disk.
+            if self._context.areas.path(SessionArea.ARCHIVE, before.folder).exists():
+                raise SessionError("the archive has a folder of this name", "restore it instead")
+            project, subject, label = names
+            return Plan(
+                *(SessionArea.ARCHIVE, before.folder, SessionStatus.ARCHIVED, project),
+                subject=subject,
+                label=label,
+            )
+        *_, stamp, part = before.folder.split("/")
+        return replace(self._renamed(session, names, stamp, part), waits=True)
+
+    def _removal(self, session: Session, request: Request) -> Plan:
+        """Plan the way of some scans into the trash, as an entry of its own."""
+        leaving = tuple(f"{SCANS}/{scan}/" for scan in request.scans)
+        files = self._context.ledger.stored_files(session.id)
+        return Plan(
+            SessionArea.TRASH,
+            f"{self._trash(session)}/{session.folder.rpartition('/')[2]}",
+            SessionStatus.QUEUED_BUILDING,
+            session.project,
+            files={file: file for file in files if file.startswith(leaving)},
+            leaves_rest=True,
+        )
 
     def _separation(self, session: Session) -> Plan:
         """Plan the way of the PET scans into a session of their own, beside this one."""
@@ -360,11 +419,36 @@ class Planner:
         )
 
     def _restore(self, session: Session) -> Plan:
-        """Plan the way out of the trash, as if the session had been received just now."""
+        """Plan the way out of the trash, as if the session had been received just now.
+
+        Removed scans go back into their session, if that is still in the prearchive.
+        """
+        whole = self._session_of_scans(session)
+        if whole is not None:
+            files = self._context.ledger.stored_files(session.id)
+            plan = Plan(
+                *(SessionArea.PREARCHIVE, whole.folder, SessionStatus.QUEUED_BUILDING),
+                whole.project,
+                into=whole.id,
+                files={file: file for file in files},
+            )
+            return with_free_names(self._context.areas, session, plan)
         project = safe_part(session.project) if session.project is not None else ""
         label = session.folder.rpartition("/")[2]
         folder = self._free_folder(project, self._stamp(), label, "")
         return Plan(SessionArea.PREARCHIVE, folder, SessionStatus.QUEUED_BUILDING, session.project)
+
+    def _session_of_scans(self, session: Session) -> Session | None:
+        number = self._context.ledger.part_of(session.id)
+        try:
+            whole = self._context.ledger.session(number) if number is not None else None
+        except NotFound:
+            return None
+        if whole is None or whole.area is not SessionArea.PREARCHIVE:
+            return None
+        if whole.status in UNFINISHED:
+            raise SessionError(f"its session is {whole.status} just now", "restore it after that")
+        return whole
 
     def _free_folder(self, project: str, stamp: str, label: str, mark: str) -> str:
         """Return a free folder name of the prearchive (XNAT 9.7: ``_DA`` if taken)."""

@@ -52,8 +52,11 @@ class Recovery:
         self._context = session_context
         self._changed = threading.Condition()
         """Guards what is below; told when a session is no longer worked on."""
-        self._pending: dict[int, tuple[str | None, str, str]] = {}
-        """Project, study and label of each session that is still to be recovered."""
+        self._pending: dict[int, tuple[tuple[str | None, str, str], ...]] = {}
+        """Project, study and label of each session that is still to be recovered.
+
+        A renamed session has two: its objects come under its old names.
+        """
         self._worked_on: set[int] = set()
         self._reported: set[int] = set()
         """Sessions whose failure is in the log."""
@@ -69,8 +72,14 @@ class Recovery:
         """
         statuses = _BUILD_CUT_SHORT if clean else (*_BUILD_CUT_SHORT, *_MAY_LACK_ROWS)
         sessions = self._context.ledger.in_status(*statuses)
+        names = {s.id: [(s.project, s.label)] for s in sessions}
+        for number, project, label in self._context.ledger.former_names(*statuses):
+            names[number].append((project, label))
         with self._changed:
-            self._pending = {s.id: (s.project, s.study_instance_uid, s.label) for s in sessions}
+            self._pending = {
+                s.id: tuple((p, s.study_instance_uid, label) for p, label in names[s.id])
+                for s in sessions
+            }
             self._sessions = len(sessions)
             self.is_going_on = bool(sessions)
         self._end_if_done()
@@ -129,7 +138,7 @@ class Recovery:
         if not self.is_going_on:
             return
         with self._changed:
-            same = [number for number, its_key in self._pending.items() if its_key == key[:3]]
+            same = [number for number, its_keys in self._pending.items() if key[:3] in its_keys]
         for session_id in same:
             try:
                 with self._alone(session_id) as is_pending:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 from engine.errors import EngineError, SessionConflict, SessionError, TransitionNotAllowed
 from engine.events import counted
 from engine.events.sessions import (
+    ScansRemoved,
     SessionArchived,
     SessionConflicts,
     SessionDeleted,
     SessionFailed,
     SessionMoved,
+    SessionRelabelled,
     SessionRestored,
     SessionSeparated,
+    SessionUndone,
 )
 from engine.index.operations import OperationKind
 from engine.model.session import SessionArea, SessionStatus
@@ -112,7 +115,8 @@ class OperationRunner:
         carry_out(self._context.areas, session, free)
         if free.into is not None:
             self._context.ledger.note_merge(session.id, free)
-            if not free.leaves_rest:
+            # Sessions of the prearchive are built when the plan is complete.
+            if free.area is SessionArea.ARCHIVE:
                 self._rebuild(free.into)
         return free
 
@@ -132,7 +136,7 @@ class OperationRunner:
         except EngineError as error:
             self._refuse(session, error)
             return True
-        if plan.leaves_rest:
+        if plan.leaves_rest and plan.area is not SessionArea.TRASH:
             self._context.ledger.refuse(session.id, SessionStatus.ERROR, NOT_SEPARATED)
         else:
             self._context.ledger.return_to_queue(session.id)
@@ -309,8 +313,15 @@ def _event(session: Session, request: Request, plan: Plan) -> SessionEvent:
     number, project, by = session.id, plan.project or project_of(session), request.by
     if request.kind is OperationKind.ARCHIVE:
         return SessionArchived(session=number, project=project, by=by, into=plan.into)
+    if request.kind is OperationKind.UNDO:
+        return SessionUndone(session=number, project=project, by=by, action=request.action)
+    if request.kind is OperationKind.REMOVE_SCANS:
+        scans, removed = len(request.scans), plan.into or number
+        return ScansRemoved(session=number, project=project, by=by, scans=scans, removed=removed)
     if request.kind is OperationKind.SEPARATE:
         return SessionSeparated(session=number, project=project, pet=plan.into or number)
+    if request.kind is OperationKind.MOVE and plan.project == session.project:
+        return SessionRelabelled(session=number, project=project, by=by)
     if request.kind is OperationKind.MOVE:
         return SessionMoved(session=number, project=project, by=by)
     if request.kind is OperationKind.DELETE:

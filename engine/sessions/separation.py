@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.index.schema import NEXT_SESSION
-from engine.model.session import SessionStatus
+from engine.model.session import SessionArea, SessionStatus
 from engine.storage.scans import MR, PET, PET_MR
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _TAKEN_OVER = (
     "project, subject, study_instance_uid, receiver, calling_ae_title, auto_archive,"
-    " first_object_at, last_object_at, area"
+    " first_object_at, last_object_at"
 )
 
 
@@ -40,11 +40,14 @@ def pet_scans(scans: Sequence[Scan]) -> tuple[Scan, ...]:
 
 
 def open_second(connection: sqlite3.Connection, session: Session, plan: Plan) -> Plan:
-    """Make the row of the session that gets the PET scans; return the plan that names it."""
+    """Make the row of the session that gets some scans; return the plan that names it."""
+    is_removal = plan.area is SessionArea.TRASH
+    label = session.label if is_removal else pet_label(session.label)
+    part_of = session.id if is_removal else None
     cursor = connection.execute(
-        f"INSERT INTO sessions (id, label, folder, status, {_TAKEN_OVER})"
-        f" SELECT {NEXT_SESSION}, ?, ?, ?, {_TAKEN_OVER} FROM sessions WHERE id = ?",
-        (pet_label(session.label), plan.folder, SessionStatus.SEPARATING, session.id),
+        f"INSERT INTO sessions (id, label, folder, area, part_of, status, {_TAKEN_OVER})"
+        f" SELECT {NEXT_SESSION}, ?, ?, ?, ?, ?, {_TAKEN_OVER} FROM sessions WHERE id = ?",
+        (label, plan.folder, plan.area, part_of, SessionStatus.SEPARATING, session.id),
     )
     return replace(plan, into=cursor.lastrowid)
 
@@ -59,7 +62,7 @@ def close_second(connection: sqlite3.Connection, session_id: int) -> None:
 
 
 def note_separation(connection: sqlite3.Connection, session_id: int, plan: Plan) -> None:
-    """Give the rows of the PET objects to their new session; again has no effect."""
+    """Give the rows of the objects that leave to their new session; again has no effect."""
     connection.executemany(
         "UPDATE objects SET session = ?, file = ? WHERE session = ? AND file = ?",
         [(plan.into, after, session_id, before) for before, after in plan.files.items()],

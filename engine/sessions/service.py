@@ -116,6 +116,7 @@ class SessionService:
             lambda project: configuration().projects.archive_folder(project),
             same_data_set,
             lambda project: configuration().pet_mr(project),
+            lambda: configuration().site.sessions.rerun_script_on_rename,
         )
         stopping = threading.Event()
         pace = Pace(clock, index.recorded, stopping.wait)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError
 from engine.model.project import Project
+from engine.model.queries import SessionQuery
 from engine.model.session import SessionArea, SessionStatus
 from tests.crash.dock import A_DAY, BEFORE_ARCHIVE, ON_RECEIPT, make
 from tests.crash.scenarios import SITE, processors, state, store_all
@@ -153,6 +154,36 @@ def moved(dock: Dock) -> None:
     )
 
 
+def reviewed(dock: Dock) -> None:
+    """Rename a session, archive it, and undo both."""
+    sessions, number = dock.engine.sessions, dock.session("E1").id
+    sessions.edit(number, "test", label="E2")
+    dock.look()
+    sessions.archive(number, "test")
+    dock.look()
+    for action in sessions.past_actions():
+        sessions.undo(action.number, "test")
+        dock.look()
+
+
+def review_again(dock: Dock) -> None:
+    """Go on where it stopped, until the session is under its own name again."""
+    for _ in range(TRIES):
+        dock.pass_time(10)
+        dock.look()
+        (session,) = dock.engine.sessions.list(SessionQuery()).sessions
+        open_actions = [one for one in dock.engine.sessions.past_actions() if not one.why_not]
+        if session.status in {S.ERROR, S.CONFLICT}:
+            dock.engine.sessions.rebuild(session.id, "test")
+        elif session.status is S.RECEIVING:
+            dock.fall_silent()
+        elif open_actions:
+            dock.engine.sessions.undo(open_actions[0].number, "test")
+        elif session.label == "E1" and session.status is S.READY:
+            return
+    raise NotDone("the session does not come back to its own name")
+
+
 def restored(dock: Dock) -> None:
     bring(
         dock,
@@ -264,6 +295,7 @@ OPERATIONS = {
         ),
         moved,
     ),
+    "review": Operation(built(make(1)), reviewed, review_again),
     "delete": Operation(
         built(make(1), make(2, sr=True)),
         ask_and_look(lambda dock: dock.engine.sessions.delete(dock.session("E1").id, "test")),

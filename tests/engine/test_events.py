@@ -10,7 +10,13 @@ import pytest
 
 from engine import events
 from engine.events import Event, counted
-from engine.events.sessions import RowsThinned, SessionArchived
+from engine.events.sessions import (
+    RowsThinned,
+    ScansRemoved,
+    SessionArchived,
+    SessionRelabelled,
+    SessionUndone,
+)
 from engine.index.operations import AUTO_ARCHIVE
 from engine.sessions.builder import DIRECT_ARCHIVE, PET_MR_RULE
 
@@ -219,6 +225,18 @@ EXAMPLES: list[tuple[Event, str]] = [
         "it took longer than 10 ms; the rule is suspended until the configuration changes",
     ),
     (events.SessionOpened(session=12, project="NEURO-01"), "session 12 opened in NEURO-01"),
+    (
+        SessionRelabelled(session=12, project="NEURO-01", by="anna"),
+        "session 12 in NEURO-01 relabelled by anna",
+    ),
+    (
+        ScansRemoved(session=12, project="NEURO-01", by="anna", scans=2, removed=15),
+        "session 12 in NEURO-01: 2 scans moved to the trash by anna, as session 15",
+    ),
+    (
+        SessionUndone(session=12, project="NEURO-01", by="anna", action=3),
+        "session 12 in NEURO-01: action 3 undone by anna",
+    ),
     (events.LeftoversSwept(files=2), "2 half-received objects of an earlier run removed"),
     (
         events.ObjectsAdopted(objects=1, sessions=1),
@@ -294,6 +312,9 @@ def test_what_people_did_is_audited_and_what_other_machines_did_is_not() -> None
         events.ReceiverRetryAsked,
         events.SecretsShown,
         events.StudyRouteChanged,
+        ScansRemoved,
+        SessionRelabelled,
+        SessionUndone,
     }
 
 

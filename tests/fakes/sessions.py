@@ -12,9 +12,11 @@ from engine.api.sessions import (
     Amount,
     ArchivePreview,
     AreaCounts,
+    EditPreview,
     Found,
     FoundBy,
     FoundSession,
+    PastAction,
     ScanObject,
     ScanObjectPage,
     ScanSummary,
@@ -30,7 +32,7 @@ from engine.api.sessions import (
     WaitingRequest,
 )
 from engine.errors import NotFound, SessionError, TransitionNotAllowed
-from engine.model.identity import UNASSIGNED
+from engine.model.identity import LABEL_REMEDY, UNASSIGNED, is_label
 from engine.model.session import (
     UNFINISHED,
     Session,
@@ -199,6 +201,9 @@ class FakeSessions:
     """Counts to show instead of those of the known sessions."""
     archive_conflicts: tuple[str, ...] = ()
     """What `preview_archive` says, and why archiving fails."""
+    edit_clashes: tuple[str, ...] = ()
+    done: tuple[PastAction, ...] = ()
+    """What people did, the newest first."""
 
     def list(
         self,
@@ -296,6 +301,41 @@ class FakeSessions:
         self.command("sessions.move", session_id, project, actor)
         self._possible(session_id, SessionAction.MOVE)
         return self._become(session_id, status=S.READY, project=project)
+
+    def preview_edit(
+        self, session_id: int, *, project: str = "", subject: str = "", label: str = ""
+    ) -> EditPreview:
+        session = self._possible(session_id, SessionAction.EDIT)
+        for name, text in (("subject", subject), ("session label", label)):
+            if text and not is_label(text):
+                raise SessionError(f"{name} {text!r} is no label", LABEL_REMEDY)
+        names = (project or session.project, subject or session.subject, label or session.label)
+        if names == (session.project, session.subject, session.label):
+            raise SessionError("the session has these names already", "name what is to be changed")
+        return EditPreview(*names, self.edit_clashes, ("it is built again and waits",))
+
+    def edit(
+        self, session_id: int, actor: str, *, project: str = "", subject: str = "", label: str = ""
+    ) -> SessionOutcome:
+        self.command("sessions.edit", session_id, actor, project, subject, label)
+        after = self.preview_edit(session_id, project=project, subject=subject, label=label)
+        names = {"project": after.project, "subject": after.subject, "label": after.label}
+        return self._become(session_id, status=S.READY, **names)
+
+    def remove_scans(self, session_id: int, scans: tuple[str, ...], actor: str) -> SessionOutcome:
+        self.command("sessions.remove_scans", session_id, scans, actor)
+        self._possible(session_id, SessionAction.EDIT)
+        return self._become(session_id, status=S.READY)
+
+    def past_actions(self, *, limit: int = 10) -> tuple[PastAction, ...]:
+        return self.done[:limit]
+
+    def undo(self, action: int, actor: str) -> SessionOutcome:
+        self.command("sessions.undo", action, actor)
+        for one in self.done:
+            if one.number == action:
+                return _outcome(self._session(one.session))
+        raise NotFound(f"there is no action {action}", "list them with: sessions undo")
 
     def delete(self, session_id: int, actor: str) -> SessionOutcome:
         self.command("sessions.delete", session_id, actor)

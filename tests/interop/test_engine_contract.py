@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -460,7 +461,9 @@ def sessions_are_listed_and_told(view: EngineView) -> None:
 
 
 @promise("sessions/preview_archive", "sessions/archive", "sessions/move", "sessions/delete",
-         "sessions/rebuild", "sessions/restore", "sessions/cancel")  # fmt: skip
+         "sessions/rebuild", "sessions/restore", "sessions/cancel", "sessions/edit",
+         "sessions/preview_edit", "sessions/remove_scans", "sessions/undo",
+         "sessions/past_actions")  # fmt: skip
 def what_is_impossible_for_a_session_is_refused_and_changes_nothing(view: EngineView) -> None:
     sessions, before = view.sessions, receiving(view)
     refused(SessionError, sessions.preview_archive, before.id)
@@ -474,6 +477,14 @@ def what_is_impossible_for_a_session_is_refused_and_changes_nothing(view: Engine
         refused(NotFound, ask, UNKNOWN, WHO)
     refused(NotFound, sessions.move, UNKNOWN, "NEURO-01", WHO)
     refused(EngineError, sessions.move, before.id, "NO-SUCH-PROJECT", WHO)
+    refused(SessionError, sessions.remove_scans, before.id, ("1",), WHO)
+    for label in ("E2", "no label"):
+        refused(SessionError, partial(sessions.preview_edit, label=label), before.id)
+        refused(SessionError, partial(sessions.edit, label=label), before.id, WHO)
+    refused(NotFound, partial(sessions.edit, label="E2"), UNKNOWN, WHO)
+    refused(NotFound, sessions.remove_scans, UNKNOWN, ("1",), WHO)
+    assert sessions.past_actions() == ()
+    refused(NotFound, sessions.undo, UNKNOWN, WHO)
 
 
 @promise("study_routes/list", "study_routes/save", "study_routes/delete")

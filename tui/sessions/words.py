@@ -36,10 +36,12 @@ EMPTY = {
 VERBS = {
     SessionAction.ARCHIVE: ("archive", "archived"),
     SessionAction.MOVE: ("move", "moved"),
+    SessionAction.EDIT: ("edit", "changed"),
     SessionAction.DELETE: ("delete", "in the trash"),
     SessionAction.REBUILD: ("rebuild", "rebuilt"),
     SessionAction.CANCEL: ("cancel the request for", "taken back"),
     SessionAction.RESTORE: ("restore", "back in the prearchive"),
+    SessionAction.UNDO: ("undo an action on", "back where it was"),
 }
 _SUMMARY_LINES = 4
 _FAILED = frozenset((SessionStatus.CONFLICT, SessionStatus.ERROR))

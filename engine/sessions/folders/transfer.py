@@ -156,6 +156,8 @@ def remove_time_stamp(areas: Areas, session: Session) -> None:
 
 
 def _move_whole(areas: Areas, source: Path, target: Path, plan: Plan) -> None:
+    if source == target:  # only names that are in no folder's name change
+        return
     if plan.status is SessionStatus.DELETED and not (source.exists() or target.exists()):
         # A session whose first object was never stored has no folder.
         make_folder(source, roots=areas.roots)

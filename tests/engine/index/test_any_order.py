@@ -88,7 +88,7 @@ class Sessions(RuleBasedStateMachine):
     @rule(session=SESSIONS)
     def rebuild(self, session: int) -> None:
         with suppress(SessionError, NotFound):
-            self.depot.ledger.request_build(session)
+            self.depot.ledger.request_build(session, "admin")
 
     @rule(session=SESSIONS)
     def cancel(self, session: int) -> None:

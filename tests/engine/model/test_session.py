@@ -25,7 +25,7 @@ S = SessionStatus
         (S.READY, {"ARCHIVING", "MOVING", "DELETING", "BUILDING"}),
         (S.CONFLICT, {"ARCHIVING", "MOVING", "DELETING", "BUILDING"}),
         (S.ERROR, {"MOVING", "DELETING", "BUILDING"}),
-        (S.ARCHIVED, {"DELETING"}),
+        (S.ARCHIVED, {"DELETING", "MOVING"}),
         (S.BUILDING, set()),
         (S.ARCHIVING, set()),
         (S.MOVING, set()),

@@ -438,7 +438,7 @@ def test_a_storage_that_fails_before_anything_happened_makes_an_error(
     row = depot.session(session)
     assert (row.status, row.reason) == (S.ERROR, "the storage failed: Permission denied")
     monkeypatch.undo()
-    depot.ledger.request_build(session)
+    depot.ledger.request_build(session, "admin")
     depot.lifecycle.run_requests()
     ask(depot, session, OperationKind.ARCHIVE)
     assert depot.session(session).status is S.ARCHIVED
@@ -698,7 +698,7 @@ def test_a_storage_that_fails_at_any_step_loses_nothing_and_can_be_gone_on_with(
     depot.fall_silent()
     for session in depot.ledger.in_status(S.ERROR):
         assert session.reason == f"the storage failed: {os.strerror(code)}"
-        depot.ledger.request_build(session.id)
+        depot.ledger.request_build(session.id, "admin")
     depot.lifecycle.run_requests()
     depot.fall_silent()
     depot.index.flush()

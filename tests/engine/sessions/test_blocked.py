@@ -48,7 +48,7 @@ def unreadable(depot: Depot) -> int:
 
 
 def rebuild(depot: Depot, session: int) -> None:
-    depot.ledger.request_build(session)
+    depot.ledger.request_build(session, "admin")
     depot.lifecycle.run_requests()
 
 

@@ -105,7 +105,7 @@ def test_a_session_is_not_forgotten_if_its_folder_can_not_be_listed(
         depot.fall_silent()
     failed = depot.session(session)
     assert (failed.status, failed.reason) == (S.ERROR, "the storage failed: Input/output error")
-    depot.ledger.request_build(session)
+    depot.ledger.request_build(session, "admin")
     depot.lifecycle.run_requests()
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
 
@@ -238,7 +238,7 @@ def test_a_session_with_a_file_that_can_not_be_read_is_not_built_without_it(
         assert failed.status is S.ERROR
         assert differences_of(depot.session_context, failed).unreadable == ("SCANS/4/DICOM/b.dcm",)
         assert differences_of(depot.session_context, failed).missing == ()
-    depot.ledger.request_build(session)
+    depot.ledger.request_build(session, "admin")
     depot.lifecycle.run_requests()
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 2)
 
@@ -273,7 +273,7 @@ def test_a_session_whose_only_file_can_not_be_read_is_not_forgotten(
     assert failed.reason == (
         "1 file in its folder can't be read; check disk and permissions, then rebuild the session"
     )
-    depot.ledger.request_build(session)
+    depot.ledger.request_build(session, "admin")
     depot.lifecycle.run_requests()
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
 

@@ -62,7 +62,7 @@ def test_a_separation_that_does_not_end_is_cancelled_on_either_session(
     assert depot.session(both[0]).reason == NOT_SEPARATED
     assert depot.ledger.operations() == ()
     assert len(list((depot.areas.prearchive / "NEURO-01").iterdir())) == 1
-    depot.ledger.request_build(both[0])
+    depot.ledger.request_build(both[0], "admin")
     depot.lifecycle.run_requests()
     assert told_of(depot) == {"E1": ("READY", "MR", ["2"]), "E1_PET": ("READY", "PT", ["1", "1"])}
 
@@ -141,7 +141,7 @@ def test_a_separation_before_a_link_names_it_and_can_be_cancelled(
     assert depot.session(session).reason == NOT_SEPARATED
     assert folder.is_symlink()
     assert list(outside.iterdir()) == []
-    depot.ledger.request_build(session)
+    depot.ledger.request_build(session, "admin")
     depot.lifecycle.run_requests()
     assert told_of(depot) == {"E1": ("READY", "MR", ["2"]), "E1_PET": ("READY", "PT", ["1", "1"])}
 

@@ -114,7 +114,7 @@ def test_an_object_that_was_moved_is_found_after_a_fault_that_nobody_foresaw(
         patched.setattr("engine.sessions.folders.building.catalog", broken)
         depot.fall_silent()
     assert depot.session(session).status is S.ERROR
-    depot.ledger.request_build(session)
+    depot.ledger.request_build(session, "admin")
     depot.lifecycle.run_requests()
     assert depot.session(session).status is S.READY
     assert depot.ledger.stored_files(session) == ("SCANS/4/secondary/1.dcm",)

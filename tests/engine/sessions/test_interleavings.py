@@ -248,7 +248,7 @@ class Interleaved(RuleBasedStateMachine):
         if action is SessionAction.CANCEL:
             ledger.cancel(session.id)
         elif action is SessionAction.REBUILD:
-            ledger.request_build(session.id)
+            ledger.request_build(session.id, "admin")
         else:
             other = PROJECTS[(PROJECTS.index(session.project or "AUTO") + 1) % len(PROJECTS)]
             kind = OperationKind(action)

@@ -152,7 +152,7 @@ def test_a_damaged_object_makes_an_error_that_says_why_and_can_be_built_again(
     assert failed.reason.startswith("an object of scan 4 can't be read")
     assert depot.told(SessionFailed) == [f"session {session} in NEURO-01 failed: {failed.reason}"]
     file.write_bytes(content)
-    depot.ledger.request_build(session)
+    depot.ledger.request_build(session, "admin")
     depot.lifecycle.run_requests()
     assert (depot.session(session).status, depot.session(session).reason) == (S.READY, "")
 
@@ -361,7 +361,7 @@ def test_work_that_waits_is_counted_from_the_time_on_when_it_could_begin(depot: 
     assert waiting() == (1, silent)
     depot.fall_silent()
     assert waiting() == (0, None)
-    depot.ledger.request_build(session)
+    depot.ledger.request_build(session, "admin")
     assert waiting() == (1, None)
     depot.lifecycle.run_due()
     asked = depot.clock.now()

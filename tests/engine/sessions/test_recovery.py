@@ -57,7 +57,7 @@ def recover(depot: Depot) -> None:
 
 
 def rebuild(depot: Depot, session: int) -> None:
-    depot.ledger.request_build(session)
+    depot.ledger.request_build(session, "admin")
 
 
 def delete(depot: Depot, session: int) -> None:

@@ -297,7 +297,7 @@ def test_copies_that_somebody_removed_are_an_error_and_no_way_around(
         assert (row.status, row.area) == (S.ERROR, SessionArea.PREARCHIVE)
         assert row.reason == "anonymized copies are gone (1); rebuild the session"
         assert depot.objects() == []
-        depot.ledger.request_build(session)
+        depot.ledger.request_build(session, "admin")
         depot.lifecycle.run_requests()
         ask(depot, session, ARCHIVE)
         assert names(depot) == {"NEURO-01/S1/E1": 2}
