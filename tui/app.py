@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ from tui.theme import DARK, QUIET, THEMES, OnceParsed, palette_of, user_theme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from rich.console import RenderableType
@@ -138,6 +140,8 @@ class CommandApp(EngineApp):
 
 
 REDRAW_SECONDS = 0.2
+REST = timedelta(seconds=5)
+"""A screen behind a dialog is drawn so often."""
 
 
 class ConsoleApp(CommandApp):
@@ -196,6 +200,8 @@ class ConsoleApp(CommandApp):
         self.stylesheet = OnceParsed(variables=self.get_css_variables())
         self._settings_path = settings_path
         self._was_silent = False
+        self._shown_at: datetime | None = None
+        """When the snapshot was taken that was shown last."""
         self._refresh_hz = refresh_hz
         self._on_start = on_start
         self._on_quit = on_quit
@@ -290,12 +296,19 @@ class ConsoleApp(CommandApp):
     # Looking at the engine
 
     def looked(self) -> None:
-        """Show what changed."""
-        self._show_reading()
+        """Show what changed; a screen behind a dialog rests, as drawing it costs most then."""
         was_silent, self._was_silent = self._was_silent, self.engine_state.silent
+        if self.screen is self._seen() or self._was_silent != was_silent or self._has_rested():
+            self._show_reading()
         if self.engine_state.silent != was_silent and self.screen is not self._seen():
             # What changes behind a dialog is not always drawn, and no other change follows.
             self.set_timer(REDRAW_SECONDS, self._redraw)
+
+    def _has_rested(self) -> bool:
+        snapshot = self.engine_state.snapshot
+        if snapshot is None or self._shown_at is None:
+            return True
+        return abs(snapshot.taken_at - self._shown_at) >= REST
 
     def _redraw(self) -> None:
         self.screen.refresh()
@@ -304,6 +317,8 @@ class ConsoleApp(CommandApp):
         screen = self._seen()
         if screen is None:
             return
+        snapshot = self.engine_state.snapshot
+        self._shown_at = snapshot.taken_at if snapshot is not None else None
         with self.batch_update():
             screen.paint(palette_of(self.current_theme))
             screen.show(self.engine_state)

@@ -45,7 +45,10 @@ class ThroughputChart(Widget, can_focus=True):
         self.refresh()
 
     def show(self, snapshot: EngineSnapshot) -> None:
-        """Show a new snapshot."""
+        """Show a new snapshot, once a second: bars are seconds, and rates are means of several."""
+        second = snapshot.taken_at.replace(microsecond=0)
+        if self._snapshot is not None and second == self._snapshot.taken_at.replace(microsecond=0):
+            return
         self._snapshot = snapshot
         shown = (
             snapshot.throughput,

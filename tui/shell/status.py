@@ -20,11 +20,13 @@ from tui.theme import DARK, RECEIVER_STYLES, Palette, Tone, palette_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from textual.app import ComposeResult
     from textual.screen import Screen
 
     from engine.api import EngineSnapshot
+    from engine.metrics import Throughput
     from tui.engine_client import EngineState
 
 
@@ -58,6 +60,7 @@ class StatusLine(Widget):
         self._read_only = read_only
         self._demo = demo
         self._engine_state: EngineState | None = None
+        self._rate: Throughput | None = None
         self._palette = palette_of(DARK)
         self._stopping = ""
         self._shown: tuple[object, ...] = ()
@@ -68,7 +71,12 @@ class StatusLine(Widget):
         self.refresh()
 
     def show(self, engine_state: EngineState) -> None:
-        """Show a new reading."""
+        """Show a new reading; of the rates, one for each second."""
+        snapshot, before = engine_state.snapshot, self._engine_state
+        if snapshot is not None and (
+            before is None or _second(snapshot) != _second(before.snapshot)
+        ):
+            self._rate = snapshot.throughput
         self._engine_state = engine_state
         shown = (*self._items(), self._right(short=False))
         if shown != self._shown:
@@ -129,7 +137,8 @@ class StatusLine(Widget):
             words = f"✗ engine does not answer since {clock(engine_state.silent_since)}"
             yield Item(f"{words}, last known:", words, Tone.ERROR)
         greyed = engine_state.silent
-        for item in (*_states(engine_state.snapshot), *_load(engine_state.snapshot)):
+        load = _load(engine_state.snapshot, self._rate or engine_state.snapshot.throughput)
+        for item in (*_states(engine_state.snapshot), *load):
             yield item._replace(tone=Tone.MUTED, rank=item.rank or 1) if greyed else item
 
 
@@ -145,12 +154,15 @@ def _states(snapshot: EngineSnapshot) -> Iterator[Item]:
             yield Item(long, f"{look.glyph}{number}", look.tone)
 
 
-def _load(snapshot: EngineSnapshot) -> Iterator[Item]:
+def _second(snapshot: EngineSnapshot | None) -> datetime | None:
+    return snapshot.taken_at.replace(microsecond=0) if snapshot is not None else None
+
+
+def _load(snapshot: EngineSnapshot, rate: Throughput) -> Iterator[Item]:
     open_now, most = len(snapshot.associations), snapshot.maximum_associations
     full = open_now >= most
     associations = f"{'▲ ' if full else ''}assoc {open_now}/{most}"
     yield Item(associations, associations, Tone.WARNING if full else Tone.PLAIN, rank=2)
-    rate = snapshot.throughput
     speed = f"{megabytes(rate.bytes_rate)} MB/s"
     yield Item(speed, speed, rank=1)
     objects = f"{rate.objects_rate:,.0f} obj/s"

@@ -6,10 +6,13 @@ from datetime import timedelta
 from statistics import median
 
 import pytest
+from rich.text import Text
 
 from engine.events import ObjectsStored
 from tests.fakes import NOW, FakeEngine, busy, make_throughput
 from tui.app import ConsoleApp
+from tui.dashboard.panels import ThroughputChart
+from tui.shell.status import StatusLine
 from tui.widgets.table import Table
 
 LOOKS = 15
@@ -85,3 +88,43 @@ async def test_a_look_that_brings_only_another_time_asks_for_no_key(
         await app.look()
         await pilot.pause()
         assert asked
+
+
+async def test_charts_and_rates_are_drawn_once_a_second_and_nothing_behind_a_dialog(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = busy()
+    app = ConsoleApp(engine, refresh_hz=0, blink=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        drawn: list[str] = []
+        rates: list[str] = []
+        render = ThroughputChart.render
+
+        def draw(chart: ThroughputChart) -> Text:
+            drawn.append("chart")
+            return render(chart)
+
+        monkeypatch.setattr(ThroughputChart, "render", draw)
+
+        async def look(quarter: int) -> None:
+            change_everything(engine, quarter)
+            at = NOW + timedelta(seconds=quarter / 4)
+            engine.current = replace(engine.current, taken_at=at)
+            await app.look()
+            await pilot.pause()
+            rates.append(str(app.query_one(StatusLine).render()).partition("obj/s")[0])
+
+        for quarter in range(4, 12):
+            await look(quarter)
+        assert drawn == ["chart", "chart"]
+        assert len(set(rates)) == 2
+        await pilot.press("question_mark")
+        for quarter in range(12, 31):
+            await look(quarter)
+        assert len(drawn) == 2, "five seconds are not over"
+        await look(31)
+        assert len(drawn) == 3
+        await pilot.press("escape")
+        await look(32)
+        assert len(drawn) == 4
