@@ -99,12 +99,13 @@ class TerminalPicture:
             screen: on top of the others.
             update: made by Textual's compositor; anything else is returned as it is.
         """
-        if update is None or not self._usable or not _is_written(app):
+        if update is None or not self._usable:
             return update
         try:
-            return self._shortened(app, screen, update)
+            return self._shortened(app, screen, update) if _is_written(app) else update
         except Exception:  # another Textual: whatever it is, the console must be seen
             self._usable = False
+            screen.refresh()  # this update may be a part of what was to be written
             return update
 
     def _shortened(
@@ -122,7 +123,8 @@ class TerminalPicture:
         writing = _Writing(size.width)
         system = _color_system(app.console)
         for y, x, strips in _parts(update):
-            if y < len(self._rows):
+            # While the terminal gets smaller, an update may still be for its old size.
+            if y < size.height and x < size.width:
                 cells = [cell for strip in strips for cell in _cells(strip, system)]
                 self._write(writing, y, x, cells)
         text, cursor = writing.end(), size.clamp_offset(app.cursor_position)

@@ -142,6 +142,10 @@ class Written:
         self._compositor = SimpleNamespace(render_full_update=canvas.full)
         self.picture = TerminalPicture()
         self.itself: Any = self
+        self.refreshed = 0
+
+    def refresh(self) -> None:
+        self.refreshed += 1
 
     @property
     def outer_size(self) -> Size:
@@ -226,6 +230,21 @@ def test_another_textual_writes_by_itself() -> None:
     for another in (update, canvas.partial()):
         assert app.picture.shortened(app.itself, app.itself, another) is another
     assert not app.picture.usable
+    assert app.refreshed == 1, "then all is written anew"
+    app = Written(canvas)
+    del app._batch_count
+    assert app.picture.shortened(app.itself, app.itself, update) is update
+
+
+def test_an_update_for_a_larger_terminal_is_cut() -> None:
+    app = Written(canvas := Canvas(Random(0)))
+    larger = canvas.partial(), canvas.full()
+    wanted = app.repainted().seen()
+    canvas.size = Size(4, 2)
+    terminal = Emulator(4, 2)
+    for update in larger:
+        terminal.feed(app.written(update))
+    assert terminal.seen() == [line[:4] for line in wanted[:2]]
 
 
 LOOKS_PER_SECOND = 4
@@ -345,12 +364,12 @@ async def test_a_busy_console_writes_few_bytes_and_an_idle_one_none(line: StartL
     engine = busy()
     async with line(engine, 120, 40) as wire:
         await wire.press("ctrl+l")
-        assert await wire.bytes_of(12, engine) / 3 < 6_000
+        assert await wire.bytes_of(8, engine) / 2 < 6_000
         assert await wire.bytes_of(4, engine) / 4 < 1_500, "one second passes between two looks"
         await wire.press("n")
-        assert await wire.bytes_of(12, engine) / 3 < 3_000
+        assert await wire.bytes_of(8, engine) / 2 < 3_000
         await wire.press("escape", "question_mark")
-        assert await wire.bytes_of(12, engine) / 3 < 3_000
+        assert await wire.bytes_of(8, engine) / 2 < 3_000
         wire.written.clear()
         await wire.app.look()
         wire.app.screen.refresh()
