@@ -30,6 +30,7 @@ DRAWN: dict[str, Callable[..., str]] = {
         conformance.storage_classes,
         conformance.transfer_syntaxes,
         conformance.verification,
+        contents.decisions,
         contents.pages,
         interfaces.dialog_keys,
         interfaces.keys,

@@ -116,7 +116,23 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the error and exit with code 2."""
         # argparse quotes what was given, control characters included.
-        super().error(terminal.visible(message))
+        super().error(terminal.visible(f"{message}{_hint(message)}"))
+
+
+_UNKNOWN_WORD = re.compile(r"invalid choice: '([^']+)' \(choose from (.*)\)")
+
+
+def _hint(message: str) -> str:
+    """Return what to do about an error of argparse; empty if its words say enough."""
+    if "unrecognized arguments: --data" in message:
+        return "; --data stands before the command: dicomdock --data DIR COMMAND"
+    # Only for an error: no command should wait for it.
+    import difflib
+
+    unknown = _UNKNOWN_WORD.search(message)
+    known = re.findall(r"[\w-]+", unknown[2]) if unknown else []
+    similar = difflib.get_close_matches(unknown[1], known, n=1) if unknown else []
+    return f"; did you mean {similar[0]}?" if similar else ""
 
 
 class ShowVersion(argparse.Action):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import os
 import socket
 import time
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ValidationError as Refused
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -29,6 +27,7 @@ from engine.host import terminal
 from engine.remote.callers import actor_of, admitted, authorized, origin_of_request
 from engine.remote.failures import ReadOnly, dump_error, status_of
 from engine.remote.logins import Logins
+from engine.remote.openapi import describe
 from engine.remote.protocol import (
     ACTOR,
     BEAT,
@@ -39,10 +38,9 @@ from engine.remote.protocol import (
     VERSION_HEADER,
     fingerprint,
     methods,
-    served_methods,
     written,
 )
-from engine.remote.schema import Schemas, describe_problems
+from engine.remote.schema import describe_problems
 from engine.remote.snapshot_changes import SnapshotChangesView, SnapshotTracker
 
 if TYPE_CHECKING:
@@ -55,80 +53,6 @@ if TYPE_CHECKING:
     from engine.api import EngineView
     from engine.events import Event, RecordedEvent
     from engine.remote.protocol import Method
-
-
-_REFERENCE = "#/components/schemas/{model}"
-_ERROR: dict[str, Any] = {
-    "type": "object",
-    "required": ["error", "title", "detail", "remedy", "exit_code"],
-    "properties": {
-        "error": {"type": "string", "description": "The class of the error."},
-        "title": {"type": "string"},
-        "detail": {"type": "string"},
-        "remedy": {"type": "string"},
-        "exit_code": {"type": "integer"},
-        "carries": {"type": "object"},
-    },
-}
-_REFUSED = {
-    "description": "It was not done; says why, and what helps.",
-    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-}
-
-
-@cache
-def describe() -> dict[str, Any]:
-    """Return the OpenAPI 3.1 description of every method."""
-    schemas, inputs = Schemas(), []
-    for path, method in served_methods().items():
-        inputs.append((path, "validation", method.described_arguments(schemas)))
-        inputs.append((path, "serialization", method.described_result(schemas)))
-    complete: Any = [(path, mode, schemas.complete(schema)) for path, mode, schema in inputs]
-    found, definitions = _Generator(ref_template=_REFERENCE).generate_definitions(complete)
-    made: dict[Any, Any] = dict(found)
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "dicomdock control API", "version": __version__},
-        "paths": {
-            f"/v1/{path}": _described(method, made) for path, method in served_methods().items()
-        },
-        "components": {"schemas": {**definitions, "Error": _ERROR}},
-    }
-
-
-def _described(method: Method, made: dict[Any, Any]) -> dict[str, Any]:
-    result = made[method.path, "serialization"]
-    operation = {
-        "summary": (inspect.getdoc(method.function) or "").partition("\n")[0],
-        "responses": {
-            "200": {"description": "Done.", "content": {"application/json": {"schema": result}}},
-            "default": _REFUSED,
-        },
-    }
-    arguments = {"application/json": {"schema": made[method.path, "validation"]}}
-    name = method.path.replace("/", ".")
-    body = {"required": bool(method.signature.parameters), "content": arguments}
-    verbs = {"post": {**operation, "operationId": name, "requestBody": body}}
-    if not method.signature.parameters:
-        verbs["get"] = {**operation, "operationId": f"get.{name}"}
-    return verbs
-
-
-class _Generator(GenerateJsonSchema):
-    """Writes only JSON Schema that all tools understand; defaults of fields are left out."""
-
-    def tuple_schema(self, schema: Any) -> dict[str, Any]:
-        """Describe a tuple without ``prefixItems``, which some tools do not know."""
-        if schema.get("variadic_item_index") is not None:
-            return super().tuple_schema(schema)
-        kinds = [self.generate_inner(item) for item in schema["items_schema"]]
-        different = [kind for n, kind in enumerate(kinds) if kind not in kinds[:n]]
-        items = different[0] if len(different) == 1 else {"anyOf": different}
-        return {"type": "array", "items": items, "minItems": len(kinds), "maxItems": len(kinds)}
-
-    def default_schema(self, schema: Any) -> dict[str, Any]:
-        """Describe an optional field."""
-        return self.generate_inner(schema["schema"])
 
 
 REFUSALS_PER_HOUR = 20

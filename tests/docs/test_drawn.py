@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.model.session import QUEUED, TRANSITIONS, SessionStatus
 from tests.interop.test_files_made import MODES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -28,6 +29,21 @@ def test_the_page_of_files_has_each_file_of_the_data_directory_with_its_mode() -
     assert {_example(path): mode for path, mode in listed if _mode(path) not in (None, mode)} == {}
     kinds = {kind for kind, _ in MODES if any(re.fullmatch(kind, _example(p)) for p, _ in listed)}
     assert kinds == {kind for kind, _ in MODES}
+
+
+def test_the_picture_of_the_life_cycle_shows_changes_that_there_are() -> None:
+    page = (DOCS / "explanation" / "session-life-cycle.md").read_text()
+    arrows = re.findall(r"^    ([A-Z]+) --> ([A-Z]+)", page, re.MULTILINE)
+    assert len(arrows) >= 20
+    wrong = [(a, b) for a, b in arrows if SessionStatus(b) not in _next(SessionStatus(a))]
+    assert wrong == []
+
+
+def _next(status: SessionStatus) -> set[SessionStatus]:
+    """Return the states that follow; the picture has none in which a request waits."""
+    passed = {SessionStatus.RECEIVING_INTERRUPT, *QUEUED}
+    following = TRANSITIONS[status]
+    return set(following).union(*(TRANSITIONS[waiting] for waiting in following & passed))
 
 
 def _mode(path: str) -> int | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pydicom.uid import UID_dictionary
+import re
+from pathlib import Path
 
+from pydicom._uid_dict import UID_dictionary
+
+from engine import reception
 from engine.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from engine.dimse.contexts import TRANSFER_SYNTAXES, VERIFICATION, is_storage, name_of
 from engine.errors import IntakeError
 from engine.model.limits import Limits
-from engine.monitoring.exposition import _REJECTED_BECAUSE
 from tables.markdown import code, table
 
 
@@ -44,7 +47,8 @@ def verification() -> str:
 def statuses() -> str:
     """Return the statuses of C-STORE responses."""
     found: dict[int, list[str]] = {0x0000: ["stored, or not wanted by a rule, script or processor"]}
-    for cls in (IntakeError, *IntakeError.__subclasses__()):
+    classes: list[type[IntakeError]] = [IntakeError, *IntakeError.__subclasses__()]
+    for cls in classes:
         if cls.__module__ == IntakeError.__module__:
             found.setdefault(cls.status, []).append(
                 (cls.__doc__ or "").partition("\n")[0].rstrip(".")
@@ -53,7 +57,26 @@ def statuses() -> str:
     return table(("status", "meaning"), rows)
 
 
+_REJECTIONS = {
+    (1, 1, 2): ("application context name not supported", "another application context"),
+    (1, 1, 3): ("calling AE title not recognized", "no line of the whitelist admits the caller"),
+    (1, 1, 7): ("called AE title not recognized", "no enabled receiver has it on this port"),
+    (1, 2, 1): ("no reason given", "plain DICOM on a port with TLS"),
+    (1, 2, 2): ("protocol version not supported", "another protocol version"),
+    (2, 1, 1): ("no reason given", "a fault of the receiver"),
+    (2, 3, 1): ("temporary congestion", "too many associations a second, or the engine stops"),
+    (2, 3, 2): ("local limit exceeded", "too many open associations, or the storage takes nothing"),
+}
+"""Words of PS3.8 table 9-21, and when the receiver sends them."""
+_SENT = re.compile(r"(?:Rejection|_UNIDENTIFIED_REJECTION =) ?\(\s*(\d),\s*(\d),\s*(\d)")
+
+
 def rejections() -> str:
-    """Return the codes of A-ASSOCIATE-RJ."""
-    rows = [("/".join(map(str, key)), words) for key, words in sorted(_REJECTED_BECAUSE.items())]
-    return table(("result/source/reason", "words of PS3.8 table 9-21"), rows)
+    """Return the codes of A-ASSOCIATE-RJ; fails if the receiver sends another one."""
+    folder = Path(reception.__path__[0])
+    texts = [path.read_text("utf-8") for path in sorted(folder.rglob("*.py"))]
+    sent = {tuple(map(int, code)) for text in texts for code in _SENT.findall(text)}
+    if sent != set(_REJECTIONS):
+        raise ValueError(f"explain these rejections, or remove them: {sent ^ set(_REJECTIONS)}")
+    rows = [("/".join(map(str, key)), *words) for key, words in sorted(_REJECTIONS.items())]
+    return table(("result/source/reason", "words of PS3.8 table 9-21", "when"), rows)

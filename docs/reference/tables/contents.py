@@ -19,6 +19,16 @@ def pages(folder: str) -> str:
     return table(("page", "it begins"), sorted(rows))
 
 
+def decisions() -> str:
+    """Return the records of decisions, by number and title."""
+    rows = []
+    for path in sorted((DOCS / "adr").glob("*.md")):
+        title = path.read_text("utf-8").partition("\n")[0]
+        number, _, words = title.lstrip("# ").partition(". ")
+        rows.append((f"[{number}](adr/{path.name})", words))
+    return table(("number", "decision"), rows)
+
+
 def _begin(paragraphs: list[str]) -> str:
     prose = " ".join(re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", paragraphs[0]).split())
     if prose.startswith(("|", "-", "#", "<", "```")):

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from textual.binding import Binding
 
-from engine.remote.routes import describe
+from engine.remote.openapi import describe
 from tables.markdown import code, table
 from tui.keys import KEYS, Scope
 from tui.shell.form_dialog import form_bindings

@@ -10,7 +10,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import engine.events
 from engine.errors import EngineError
@@ -23,6 +23,8 @@ from tables.markdown import code, field_texts, sentence, table
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from enum import Enum
+
+T = TypeVar("T")
 
 _OF_ALL = {field.name for field in fields(Event)}
 _OURS = ("engine", "tui")
@@ -45,7 +47,8 @@ def events() -> str:
 
 def _severity(kind: type[Event]) -> str:
     # A kind whose events have a severity each has a slot in its place.
-    return str(kind.severity) if isinstance(kind.severity, Severity) else "any"
+    severity: object = kind.severity
+    return str(severity) if isinstance(severity, Severity) else "any"
 
 
 def _own_fields(kind: type[Event]) -> str:
@@ -71,7 +74,7 @@ def _status(cls: type) -> str:
     return code(f"0x{status:04X}") if isinstance(status, int) else ""
 
 
-def _below(cls: type) -> Iterator[type]:
+def _below(cls: type[T]) -> Iterator[type[T]]:
     for each in cls.__subclasses__():
         # A dataclass with slots is made twice; the first one has no fields of its own.
         if inspect.getmodule(each) is not None and _is_current(each):
@@ -86,7 +89,7 @@ def _is_current(cls: type) -> bool:
 def metrics() -> str:
     """Return all metrics."""
     storage = SimpleNamespace(total_bytes=0, free_bytes=0)
-    snapshot = SimpleNamespace(
+    snapshot: Any = SimpleNamespace(
         version="",
         durability="",
         started_at=datetime(2026, 1, 1, tzinfo=UTC),

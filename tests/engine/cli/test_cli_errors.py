@@ -44,6 +44,22 @@ def test_every_problem_of_a_receiver_is_told_as_json(run: Run) -> None:
     assert problem["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("receivers", "list", "--data", "/srv"), "--data stands before the command"),
+        (("recievers",), "did you mean receivers?"),
+        (("receivers", "lst"), "did you mean list?"),
+        (("zzz",), "invalid choice: 'zzz'"),
+    ],
+)
+def test_a_mistyped_command_line_gets_a_hint(run: Run, words: tuple[str, ...], hint: str) -> None:
+    outcome = run(*words)
+    assert outcome.code == 2
+    assert hint in outcome.err
+    assert ("did you mean" in outcome.err) == ("did you mean" in hint)
+
+
 def test_an_error_without_problems_has_the_same_shape(run: Run) -> None:
     error = run("receivers", "enable", "NOPE", "--json").error
     assert set(error) == {"title", "detail", "remedy", "problems"}

@@ -12,8 +12,9 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from engine.remote.callers import ApiCaller
+from engine.remote.openapi import describe
 from engine.remote.protocol import ACTOR, served_methods
-from engine.remote.routes import application, describe
+from engine.remote.routes import application
 from engine.remote.schema import hints_of
 from tests.samples import sample
 
@@ -32,6 +33,12 @@ def test_every_method_is_described_with_its_arguments_and_the_references_lead_so
         assert set(arguments["properties"]) == set(method.signature.parameters)
         assert ACTOR not in arguments.get("required", ())
         assert description["paths"][f"/v1/{path}"]["post"]["summary"]
+    tags = {tag for verbs in description["paths"].values() for tag in verbs["post"]["tags"]}
+    assert [{"name": tag} for tag in sorted(tags)] == description["tags"]
+    # Without credentials on the socket, with the token on TCP.
+    assert description["security"] == [{}, {"token": []}]
+    assert description["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert description["servers"][0]["url"] == "http://localhost"
     text = json.dumps(description)
     named = {part.partition('"')[0] for part in text.split('"#/components/schemas/')[1:]}
     assert named <= set(description["components"]["schemas"])
