@@ -109,6 +109,10 @@ def _import(arguments: argparse.Namespace) -> int:
             _send(arguments, sources, call, tally)
         except AssociationRefused as error:
             raise _explained(error, arguments, receiver) from error
+        except (PeerError, KeyboardInterrupt):
+            if report is not None:
+                tally.hint = f"go on with: --report {arguments.report} --resume"
+            raise
         finally:
             tally.end()
             note(tally.to_counts())
@@ -199,6 +203,8 @@ class _Tally:
         self.failures: list[Result] = []
         """The first ones."""
         self.failed = 0
+        self.hint = ""
+        """What to do next, if it did not come to its end."""
 
     @contextmanager
     def counting(self) -> Iterator[None]:
@@ -249,7 +255,9 @@ class _Tally:
 
     def _words(self) -> str:
         seconds = max(self._line.seconds, 0.001)
-        words = f"{self.files:,} files, {self._sent_bytes / 1e6 / seconds:.1f} MB/s"
+        words = (
+            f"{terminal.counted(self.files, 'file')}, {self._sent_bytes / 1e6 / seconds:.1f} MB/s"
+        )
         if self.failed:
             words += f", {self.failed:,} failed"
         # Not of what is passed over: it would count as the fastest work.
@@ -294,6 +302,8 @@ def _print(arguments: argparse.Namespace, receiver: Receiver, tally: _Tally) -> 
         rows.append(("stored before", f"{tally.passed_over:,}"))
     if rows:
         terminal.print_table(("OUTCOME", "FILES"), rows)
+    if tally.hint:
+        terminal.say(tally.hint)
 
 
 def _rehearse(arguments: argparse.Namespace, sources: Sources) -> int:
