@@ -162,7 +162,8 @@ def test_whitelists_and_tls_are_asked_as_for_any_caller(
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("none", "--receiver", "XNAT"), 2, "none does not exist"),
+        (("none", "--receiver", "XNAT"), 2, "none: No such file or directory"),
+        (("x" * 300, "--receiver", "XNAT"), 2, "File name too long"),
         ((".", "--receiver", "OTHER"), 4, "no receiver 'OTHER'"),
         ((".", "--receiver", "OFF"), 9, "receivers enable OFF:"),
         ((".", "--receiver", "XNAT", "--as", "A\\B"), 2, "contains a backslash"),
