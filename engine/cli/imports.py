@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import threading
 from collections import Counter
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,8 +86,7 @@ def _import(arguments: argparse.Namespace) -> int:
     if arguments.resume and arguments.report is None:
         raise FileRefused("--resume needs the report of the import to go on with", "add --report")
     for path in arguments.paths:
-        if not path.exists():
-            raise FileRefused(f"{path} does not exist", "name a file or a folder")
+        _require(path)
     receiver = receiver_named(store_of(arguments).load().receivers, arguments.receiver)
     paths = tuple(path.absolute() for path in arguments.paths)
     sources = Sources(paths, arguments.follow_links)
@@ -109,13 +108,28 @@ def _import(arguments: argparse.Namespace) -> int:
             _send(arguments, sources, call, tally)
         except AssociationRefused as error:
             raise _explained(error, arguments, receiver) from error
+        except (PeerError, KeyboardInterrupt):
+            if report is not None:
+                tally.hint = f"go on with: --report {arguments.report} --resume"
+            raise
         finally:
             tally.end()
-            note(tally.to_counts())
             _print(arguments, receiver, tally)
+            # The engine may be gone: then its journal has the end of the associations.
+            with suppress(EngineError):
+                note(tally.to_counts())
     if not tally.files:
         raise FileRefused("there is no DICOM file", "name files, or folders that hold some")
     return NOT_ACCEPTED if tally.failed else 0
+
+
+def _require(path: Path) -> None:
+    """Refuse a name that leads nowhere, before anything is sent."""
+    try:
+        path.stat()
+    except OSError as error:
+        remedy = "name a file or a folder that the owner of the data directory may read"
+        raise FileRefused(f"{path}: {error.strerror}", remedy) from error
 
 
 def _send(
@@ -199,6 +213,8 @@ class _Tally:
         self.failures: list[Result] = []
         """The first ones."""
         self.failed = 0
+        self.hint = ""
+        """What to do next, if it did not come to its end."""
 
     @contextmanager
     def counting(self) -> Iterator[None]:
@@ -249,7 +265,9 @@ class _Tally:
 
     def _words(self) -> str:
         seconds = max(self._line.seconds, 0.001)
-        words = f"{self.files:,} files, {self._sent_bytes / 1e6 / seconds:.1f} MB/s"
+        words = (
+            f"{terminal.counted(self.files, 'file')}, {self._sent_bytes / 1e6 / seconds:.1f} MB/s"
+        )
         if self.failed:
             words += f", {self.failed:,} failed"
         # Not of what is passed over: it would count as the fastest work.
@@ -294,6 +312,8 @@ def _print(arguments: argparse.Namespace, receiver: Receiver, tally: _Tally) -> 
         rows.append(("stored before", f"{tally.passed_over:,}"))
     if rows:
         terminal.print_table(("OUTCOME", "FILES"), rows)
+    if tally.hint:
+        terminal.say(tally.hint)
 
 
 def _rehearse(arguments: argparse.Namespace, sources: Sources) -> int:
@@ -357,4 +377,6 @@ def _print_destination(arguments: argparse.Namespace, name: Name, outcome: str, 
         record = {"source": name.source, "member": name.member}
         terminal.print_line({**record, "outcome": outcome, "where": where})
     elif outcome != Outcome.NOT_DICOM:
-        terminal.print_text(f"{name}\t{where if outcome == 'would go' else f'{outcome}: {where}'}")
+        # A member of an archive may have any name.
+        shown = terminal.visible(str(name))
+        terminal.print_text(f"{shown}\t{where if outcome == 'would go' else f'{outcome}: {where}'}")

@@ -10,6 +10,7 @@ import bz2
 import gzip
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -40,7 +41,7 @@ _ZIP_METHODS = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 _ENCRYPTED = 0x1
 _FAULTS = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError),
-    *(RuntimeError, ValueError, tarfile.TarError),
+    *(RuntimeError, ValueError, LookupError, OverflowError, struct.error, tarfile.TarError),
 )
 """What the libraries raise for a broken archive, besides `OSError`."""
 
@@ -121,7 +122,7 @@ def _in_zip(path: Path) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
         places = Counter(info.header_offset for info in archive.infolist())
         for info in archive.infolist():
-            if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16):
+            if info.filename.endswith("/") or stat.S_ISLNK(info.external_attr >> 16):
                 continue
             yield Member(
                 *(info.filename, info.file_size, info.compress_size),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from engine.errors import UnreadableObject
@@ -64,7 +65,8 @@ def locate(medium: Path, reference: tuple[str, ...]) -> Path | None:
     """
     for names in (reference, tuple(map(str.lower, reference))):
         path = medium.joinpath(*names)
-        # Not by a link out of the medium.
-        if path.is_file() and path.resolve().is_relative_to(medium.resolve()):
-            return path
+        with suppress(OSError):  # such as for a component that is too long for a file name
+            # Not by a link out of the medium.
+            if path.is_file() and path.resolve().is_relative_to(medium.resolve()):
+                return path
     return None

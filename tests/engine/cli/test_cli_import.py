@@ -90,7 +90,9 @@ def test_a_medium_with_archives_and_junk_goes_the_way_of_every_object_and_may_be
     with monkeypatch.context() as patched:
         add = Report.add
         patched.setattr(Report, "add", interrupted)
-        assert run(*words).code == 130
+        stopped = run(*words)
+    assert stopped.code == 130
+    assert stopped.err.endswith(f"go on with: --report {report} --resume\n")
     outcome = run(*words, "--resume")
     assert outcome.code == 9
     assert "cut.dcm: quarantined: (7FE0,0010) runs 5 bytes past the end" in outcome.err
@@ -160,7 +162,8 @@ def test_whitelists_and_tls_are_asked_as_for_any_caller(
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("none", "--receiver", "XNAT"), 2, "none does not exist"),
+        (("none", "--receiver", "XNAT"), 2, "none: No such file or directory"),
+        (("x" * 300, "--receiver", "XNAT"), 2, "File name too long"),
         ((".", "--receiver", "OTHER"), 4, "no receiver 'OTHER'"),
         ((".", "--receiver", "OFF"), 9, "receivers enable OFF:"),
         ((".", "--receiver", "XNAT", "--as", "A\\B"), 2, "contains a backslash"),
