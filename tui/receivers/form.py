@@ -73,7 +73,7 @@ def project_choices(projects: ProjectRegistry | None, chosen: str) -> tuple[tupl
 
 
 LIMIT_FIELDS = RECEIVER_LIMITS
-ADVANCED_FIELDS = ("bind_address", "duplicates", *LIMIT_FIELDS, "tls_enabled")
+ADVANCED_FIELDS = ("bind_address", "duplicates", *LIMIT_FIELDS, "storage_commitment", "tls_enabled")
 TLS_DETAILS = (*TLS_FILES, "tls_client")
 """What there is to say about TLS while it is on."""
 OPENED_FIELDS = (*ADVANCED_FIELDS, *TLS_DETAILS)
@@ -95,6 +95,7 @@ SWITCH_FIELDS = (
     *PROCESSING_FIELDS,
     "whitelist_enabled",
     "routing_enabled",
+    "storage_commitment",
     "tls_enabled",
     "tls_client",
 )
@@ -269,7 +270,8 @@ class ReceiverForm:
     def advanced_in_words(self) -> str:
         """Say which advanced values this receiver has of its own."""
         names = [name for name in self.field_order if name in (*ADVANCED_FIELDS, "file_namer")]
-        labels = [LABELS[name] for name in names if self._values[name]]
+        usual = {"storage_commitment": True}  # all others are empty, or off
+        labels = [LABELS[n] for n in names if bool(self._values[n]) is not usual.get(n, False)]
         own = [label if label[:2].isupper() else label.casefold() for label in labels]
         return f"its own: {', '.join(own)}" if own else "as the site says"
 
@@ -506,7 +508,8 @@ def _initial_values(rules: ReceiverRules) -> dict[str, str | bool]:
     first = next((known.id for known in rules.identifiers or ()), DEFAULT_IDENTIFIER)
     values: dict[str, str | bool] = dict.fromkeys((*TEXT_FIELDS, *LIMIT_FIELDS), "")
     values.update(dict.fromkeys(SWITCH_FIELDS, False))
-    return values | {"identifier": default or first, "anonymization": True, "tls_client": True}
+    on = dict.fromkeys(("anonymization", "storage_commitment", "tls_client"), True)
+    return values | {"identifier": default or first} | on
 
 
 def _suggested_port(others: Sequence[Receiver]) -> int:

@@ -42,6 +42,7 @@ class SelfTestStep(StrEnum):
     STORE = "C-STORE"
     ROUTE = "route"
     DISK = "disk"
+    COMMITMENT = "commitment"
     REMOVAL = "removal"
 
 
