@@ -152,7 +152,7 @@ class ReceiverForm:
         self._values = dict(values) | self._setting_values(original)
         self._start = dict(self._values)
         self._caller = dict.fromkeys(CALLER_FIELDS, "")
-        self._opened = any(values[name] for name in (*ADVANCED_FIELDS, *namer))
+        self._opened = any(_is_own(name, values) for name in (*ADVANCED_FIELDS, *namer))
         self._found: tuple[Problem, ...] | None = None
         self.rules = rules
         self.original = original
@@ -270,8 +270,7 @@ class ReceiverForm:
     def advanced_in_words(self) -> str:
         """Say which advanced values this receiver has of its own."""
         names = [name for name in self.field_order if name in (*ADVANCED_FIELDS, "file_namer")]
-        usual = {"storage_commitment": True}  # all others are empty, or off
-        labels = [LABELS[n] for n in names if bool(self._values[n]) is not usual.get(n, False)]
+        labels = [LABELS[name] for name in names if _is_own(name, self._values)]
         own = [label if label[:2].isupper() else label.casefold() for label in labels]
         return f"its own: {', '.join(own)}" if own else "as the site says"
 
@@ -492,6 +491,12 @@ def _line_verdicts(text: str) -> tuple[LineVerdict, ...]:
 def _number(text: str) -> int | str:
     digits = text.strip()
     return int(digits) if digits.isascii() and digits.isdecimal() else digits
+
+
+def _is_own(name: str, values: Mapping[str, str | bool]) -> bool:
+    """Tell whether an advanced field has another value than most receivers."""
+    # The others are empty, or off.
+    return bool(values[name]) is not (name == "storage_commitment")
 
 
 def _values_of(receiver: Receiver) -> dict[str, str | bool]:
