@@ -155,6 +155,8 @@ class CommitmentService:
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="commitment")
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="commitment")
+        # One thread: the answer to a report comes before the end of its association.
+        self._notes = ThreadPoolExecutor(1, thread_name_prefix="commitment-notes")
         # What is open is closed again if a later step fails.
         with ExitStack() as resources:
             self._table = Commitments(settings.state_file)
@@ -182,6 +184,7 @@ class CommitmentService:
         if self._thread.is_alive():
             self._thread.join()
         self._pool.shutdown(cancel_futures=True)
+        self._notes.shutdown()
 
     def close(self) -> None:
         """Close table and index."""
@@ -248,7 +251,7 @@ class CommitmentService:
             self._wake.set()
 
         with suppress(RuntimeError):  # the engine stops
-            self._pool.submit(do)
+            self._notes.submit(do)
 
     def _take_answer(self, number: int, status: int) -> None:
         if retry_decision(status) is RetryDecision.DONE:

@@ -113,7 +113,8 @@ class OutgoingAssociation:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
+        # A context that was not accepted: nothing was sent, and the association is in order.
+        if kind is None or issubclass(kind, ContextRefused):
             self.release()
         self._abort()
 

@@ -80,7 +80,7 @@ def project_choices(projects: ProjectRegistry | None, chosen: str) -> tuple[tupl
 
 
 LIMIT_FIELDS = RECEIVER_LIMITS
-ADVANCED_FIELDS = ("bind_address", "duplicates", *LIMIT_FIELDS, "tls_enabled")
+ADVANCED_FIELDS = ("bind_address", "duplicates", *LIMIT_FIELDS, "storage_commitment", "tls_enabled")
 TLS_DETAILS = (*TLS_FILES, "tls_client")
 """What there is to say about TLS while it is on."""
 OPENED_FIELDS = (*ADVANCED_FIELDS, *TLS_DETAILS)
@@ -102,6 +102,7 @@ SWITCH_FIELDS = (
     *PROCESSING_FIELDS,
     "whitelist_enabled",
     "routing_enabled",
+    "storage_commitment",
     "tls_enabled",
     "tls_client",
 )
@@ -158,7 +159,7 @@ class ReceiverForm:
         self._values = dict(values) | self._setting_values(original)
         self._start = dict(self._values)
         self._caller = dict.fromkeys(CALLER_FIELDS, "")
-        self._opened = any(values[name] for name in (*ADVANCED_FIELDS, *namer))
+        self._opened = any(_is_own(name, values) for name in (*ADVANCED_FIELDS, *namer))
         self._found: tuple[Problem, ...] | None = None
         self.rules = rules
         self.original = original
@@ -279,7 +280,7 @@ class ReceiverForm:
     def advanced_in_words(self) -> str:
         """Say which advanced values this receiver has of its own."""
         names = [name for name in self.field_order if name in (*ADVANCED_FIELDS, "file_namer")]
-        labels = [LABELS[name] for name in names if self._values[name]]
+        labels = [LABELS[name] for name in names if _is_own(name, self._values)]
         own = [label if label[:2].isupper() else label.casefold() for label in labels]
         return f"its own: {', '.join(own)}" if own else "as the site says"
 
@@ -504,6 +505,12 @@ def _number(text: str) -> int | str:
     return int(digits) if digits.isascii() and digits.isdecimal() else digits
 
 
+def _is_own(name: str, values: Mapping[str, str | bool]) -> bool:
+    """Tell whether an advanced field has another value than most receivers."""
+    # The others are empty, or off.
+    return bool(values[name]) is not (name == "storage_commitment")
+
+
 def _values_of(receiver: Receiver) -> dict[str, str | bool]:
     record, limits = receiver.to_record(), dict(receiver.limits)
     values: dict[str, str | bool] = {name: str(record[name] or "") for name in TEXT_FIELDS}
@@ -518,7 +525,8 @@ def _initial_values(rules: ReceiverRules) -> dict[str, str | bool]:
     first = next((known.id for known in rules.identifiers or ()), DEFAULT_IDENTIFIER)
     values: dict[str, str | bool] = dict.fromkeys((*TEXT_FIELDS, *LIMIT_FIELDS), "")
     values.update(dict.fromkeys(SWITCH_FIELDS, False))
-    return values | {"identifier": default or first, "anonymization": True, "tls_client": True}
+    on = dict.fromkeys(("anonymization", "storage_commitment", "tls_client"), True)
+    return values | {"identifier": default or first} | on
 
 
 def _suggested_port(others: Sequence[Receiver]) -> int:

@@ -26,6 +26,10 @@ MEANINGS = {
         "off: the identifier decides",
         "on: tried before the identifier",
     ),
+    "storage_commitment": (
+        "off: senders are not told what is safe",
+        "on: senders may ask what is safe here",
+    ),
     "tls_enabled": (
         "off: callers connect without encryption",
         "on: callers must speak TLS 1.2 or newer",
@@ -63,6 +67,7 @@ LABELS = {
     "advanced": "Advanced",
     "bind_address": "Bind address",
     "duplicates": "Duplicates",
+    "storage_commitment": "Commitment",
     "tls_enabled": "TLS",
     "tls_certificate": "Certificate",
     "tls_key": "Private key",
@@ -195,6 +200,11 @@ other content. An identical one is never stored twice.
   replace   the newcomer takes its place, as long as the
             session is being received
   reject    the newcomer is refused with 0x0111""",
+    "storage_commitment": """On: senders may ask for storage commitment (PS3.4
+annex J) and delete what the receiver has committed to.
+
+A sender that closes its association after the request must
+be a known peer: dicomdock peers add""",
     "tls_enabled": """On: callers must speak TLS 1.2 or 1.3, with the cipher
 suites of BCP 195; a usual port is 2762.
 

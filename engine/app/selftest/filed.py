@@ -46,6 +46,7 @@ class SelfTestStep(StrEnum):
     AGAIN = "sent again"
     PREVIEW = "preview"
     XNAT = "XNAT"
+    COMMITMENT = "commitment"
     REMOVAL = "removal"
 
 

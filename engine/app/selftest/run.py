@@ -26,7 +26,14 @@ from engine.app.selftest.promises import preview, sent_again, stranger, xnat_int
 from engine.certificates.tls_context import own_caller, read_certificate
 from engine.dicom.part10 import open_sendable
 from engine.dimse.commands import SUCCESS, status_in_words
-from engine.dimse.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION
+from engine.dimse.commitment import Reference
+from engine.dimse.commitment_scu import ask
+from engine.dimse.contexts import (
+    COMMITMENT_CONTEXTS,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    VERIFICATION,
+)
 from engine.dimse.scu import call, store_one
 from engine.errors import PeerError
 from engine.host.lock import EngineLock
@@ -82,6 +89,8 @@ def marked_object(now: datetime) -> tuple[str, bytes]:
 
 
 NOT_ACCEPTED = 9
+COMMITMENT_SECONDS = 10.0
+"""How long the report may take."""
 _COMPRESSED = (
     "1.2.840.10008.1.2.4.50",  # JPEG Baseline
     "1.2.840.10008.1.2.4.70",  # JPEG Lossless
@@ -91,6 +100,7 @@ _COMPRESSED = (
 )
 _CONTEXTS = (
     (str(VERIFICATION), IMPLICIT_LITTLE),
+    *COMMITMENT_CONTEXTS,
     *((SOP_CLASS_UID, syntax) for syntax in (EXPLICIT_LITTLE, IMPLICIT_LITTLE, *_COMPRESSED)),
 )
 
@@ -182,13 +192,30 @@ class SelfTest:
                 status, detail = _stored(association, content)
                 # Answered once more: whether it is stored twice shows in its row.
                 again, _ = _stored(association, content) if status == SUCCESS else (status, "")
+                # On the association of the object: no peer has to be known for the report.
+                commitment = self._committed(association, uid) if status == SUCCESS else None
             if status != SUCCESS:
                 yield _bad(SelfTestStep.STORE, detail, "see the engine's events", NOT_ACCEPTED)
                 return
             yield _good(SelfTestStep.STORE, "answered with success")
             if again != SUCCESS:
                 yield _answered(SelfTestStep.AGAIN, again)
-            yield from self._followed(arrivals, before, uid, content)
+            yield from self._followed(arrivals, before, uid, content, commitment)
+
+    def _committed(self, association: OutgoingAssociation, uid: str) -> StepResult:
+        """Ask the receiver for storage commitment of the object."""
+        step = SelfTestStep.COMMITMENT
+        if not self._receiver.storage_commitment:
+            return _good(step, "is off: senders can't learn whether their objects are safe")
+        reference = Reference(SOP_CLASS_UID, uid)
+        try:
+            result = ask(association, [reference], COMMITMENT_SECONDS)
+        except PeerError as error:
+            return _bad(step, error.detail, error.remedy, error.exit_code)
+        why = result.why_not(reference)
+        if why:
+            return _bad(step, f"not committed: {why}", "see: commitments list", NOT_ACCEPTED)
+        return _good(step, "the receiver reports the object as committed")
 
     def _tls(self) -> SSLContext | None:
         return own_caller(self._receiver.tls) if self._receiver.tls else None
@@ -205,7 +232,12 @@ class SelfTest:
         return _good(SelfTestStep.TLS, f"is spoken; the certificate is valid for {days} more days")
 
     def _followed(
-        self, arrivals: Arrivals, before: int, uid: str, content: bytes
+        self,
+        arrivals: Arrivals,
+        before: int,
+        uid: str,
+        content: bytes,
+        commitment: StepResult | None,
     ) -> Iterator[StepResult]:
         """Find the object, compare it, and remove it."""
         found = find_filed(self._settings, arrivals, before, uid, self._clock)
@@ -216,6 +248,9 @@ class SelfTest:
         yield on_disk(self._settings, found, content)
         yield sent_again(arrivals, before, uid)
         yield from self._asked(uid, found)
+        # Only now: of an object that a filter has dropped, the step of the route says so.
+        if commitment is not None:
+            yield commitment
         yield remove(self._settings, found, self._peer.calling_ae_title, self._clock)
 
     def _asked(self, uid: str, found: FiledObject) -> Iterator[StepResult]:
@@ -227,7 +262,7 @@ class SelfTest:
 
 def _accepted(association: OutgoingAssociation) -> StepResult:
     taken = [syntax for uid, syntax in association.contexts if uid == SOP_CLASS_UID]
-    offered = len(_CONTEXTS) - 1
+    offered = sum(uid == SOP_CLASS_UID for uid, _ in _CONTEXTS)
     if TRANSFER_SYNTAX_UID not in taken:
         detail = "Secondary Capture in Explicit VR Little Endian is refused"
         return _bad(SelfTestStep.CONTEXTS, detail, "see the engine's events", NOT_ACCEPTED)
