@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 SCRIPT = 'version "6.1"\n(0010,0010) := "Nobody"\n'
 SITE = SiteSettings(
-    bind_address="127.0.0.1", script=SiteScript(True, SCRIPT), limits=Limits(reserve_bytes=0)
+    bind_address="127.0.0.1",
+    script=SiteScript(True, SCRIPT),
+    limits=Limits(reserve_bytes=0),
+    direct_archive_append=True,
 )
 PROJECTS = (
     Project("NEURO", auto_archive=AutoArchive.MANUAL),
@@ -53,7 +56,7 @@ PROJECTS = (
 RECEIVERS: dict[str, dict[str, Any]] = {
     "RAW": {"anonymization": False},
     "SITE": {},
-    "DIRECT": {"anonymization": False, "direct_archive": True},
+    "DIRECT": {"anonymization": False, "direct_archive": True, "direct_archive_append": True},
     "LATEST": {"anonymization": False, "duplicates": DuplicatePolicy.REPLACE},
 }
 
@@ -117,14 +120,16 @@ def building(dock: Dock) -> None:
 
 
 def archiving(dock: Dock) -> None:
-    """Sessions that are archived, directly or not, merged into others, and replace objects."""
+    """Sessions that are archived, directly or not, and merged; objects replaced and skipped."""
     study: dict[str, Any] = {"StudyDescription": "CARDIO", "PatientID": "C1"}
     store_all(dock, make(1, **study), make(2, **study), make(3, sr=True, **study))
     direct: dict[str, Any] = {"PatientID": "D1", "StudyInstanceUID": "1.3"}
     store_all(dock, make(11, "DIRECT", **direct), make(12, "DIRECT", sr=True, **direct))
     dock.fall_silent()
     store_all(dock, make(4, **study), make(2, content=1, **study))
+    store_all(dock, make(11, "DIRECT", content=1, **direct), make(13, "DIRECT", **direct))
     dock.fall_silent()
+    assert len(list(dock.data.glob("trash/*/skipped/**/*.dcm"))) == 1
     store_all(dock, make(5, SeriesNumber="8", SeriesInstanceUID="1.8", **study))
     dock.fall_silent()
     store_all(dock, make(6), make(7))

@@ -136,8 +136,8 @@ def undo_move(areas: Areas, session: Session, plan: Plan) -> None:
         remove_empty_folder(target, roots=areas.roots)
         remove_empty_folder(target.parent, roots=areas.roots)
     if plan.trash:
-        for folder in (trash, skipped):
-            remove_empty_folders(folder, itself=True, roots=areas.roots)
+        for aside in (trash, skipped):
+            remove_empty_folders(aside, itself=True, roots=areas.roots)
         remove_empty_folder(trash.parent, roots=areas.roots)
 
 

@@ -161,7 +161,7 @@ def test_a_direct_receiver_adds_later_objects_in_its_own_mode_whatever_their_pro
     depot: Depot, code: AutoArchive, merge: DirectMerge
 ) -> None:
     depot.codes["NEURO-01"], depot.direct_merge = code, merge
-    again = {"SOPInstanceUID": "1.2.3.900", "name": "a.dcm"}
+    again: dict[str, Any] = {"SOPInstanceUID": "1.2.3.900", "name": "a.dcm"}
     first = ready(depot, direct=True, SeriesDescription="old", **again)
     ready(depot, direct=True, label="E2", StudyInstanceUID="1.9")
     depot.receive(SeriesDescription="new", **again)
@@ -491,6 +491,7 @@ def half_merged(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int
 def test_a_merge_that_is_cancelled_takes_back_what_it_replaced_and_skipped(
     depot: Depot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    session, before = 0, list[Path]()
     for description in ("old", "new"):
         depot.receive(SOPInstanceUID="1.2.3.900", name="a.dcm", SeriesDescription=description)
         depot.receive(SOPInstanceUID="1.2.3.901", name="b.dcm")
