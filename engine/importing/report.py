@@ -19,7 +19,7 @@ from engine.importing.found import FoundObject
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
-    from typing import Self, TextIO
+    from typing import IO, Self
 
     from engine.importing.found import Found, Name
     from engine.importing.outcomes import Result
@@ -70,7 +70,7 @@ class Report:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def _opened(self, *, resume: bool) -> TextIO:
+    def _opened(self, *, resume: bool) -> IO[str]:
         try:
             mode = "a+" if resume else "x+"
             file = open(self._path, mode, encoding="ascii", errors="replace", opener=_private)  # noqa: SIM115
