@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from engine.importing.found import FoundObject
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
-    from typing import Self, TextIO
+    from typing import IO, Self
 
     from engine.importing.found import Found, Name
     from engine.importing.outcomes import Result
@@ -69,9 +70,10 @@ class Report:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def _opened(self, *, resume: bool) -> TextIO:
+    def _opened(self, *, resume: bool) -> IO[str]:
         try:
-            file = self._path.open("a+" if resume else "x+", encoding="ascii", errors="replace")
+            mode = "a+" if resume else "x+"
+            file = open(self._path, mode, encoding="ascii", errors="replace", opener=_private)  # noqa: SIM115
         except FileExistsError:
             remedy = "go on with --resume, or name another file"
             raise ReportUnusable(f"{self._path} is there already", remedy) from None
@@ -145,6 +147,11 @@ class Report:
         # ASCII: a name that is no UTF-8 is written, and read, as escapes.
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
+
+
+def _private(path: str, flags: int) -> int:
+    # Names of files may name patients.
+    return os.open(path, flags, 0o600)
 
 
 def _record_in(line: str) -> dict[str, object]:

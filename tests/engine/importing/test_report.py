@@ -52,6 +52,7 @@ def test_what_was_answered_with_success_is_passed_over(tmp_path: Path) -> None:
     (folder / "b").write_bytes(dicom_file("1.2.98", pixels=bytes(64)))
     with Report(path, HEADING, resume=True) as report:
         assert left(report, folder) == ["b", "c"]
+    assert path.stat().st_mode & 0o777 == 0o600
     lines = path.read_text("ascii").splitlines()
     assert json.loads(lines[0]) == {"import": HEADING}
     assert json.loads(lines[-1])["sop_instance_uid"] == "1.2.3"
