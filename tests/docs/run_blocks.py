@@ -55,6 +55,7 @@ def commands(block: str) -> Iterator[str]:
 
 def failure(command: str) -> str:
     """Run one command; return what it printed if it failed, else nothing."""
+    command = command.replace("$PWD", str(Path.cwd()))
     words = shlex.split(command.replace("\\\n", " "), comments=True)
     without_texts = re.sub(r"'[^']*'|#.*", "", command)
     if words[0] != "dicomdock" or _FOR_THE_SHELL.search(without_texts):
