@@ -48,7 +48,9 @@ def stranger(receiver: Receiver, peer: Peer, tls: SSLContext | None) -> StepResu
     except AssociationRefused as error:
         found = (error.result, error.source, error.reason)
         detail = f"{name}, which no line admits, is rejected {'/'.join(map(str, found))}"
-        return StepResult(step, found == _NOT_RECOGNIZED, detail)
+        if found == _NOT_RECOGNIZED:
+            return StepResult(step, True, detail)
+        return StepResult(step, False, detail, error.remedy, error.exit_code)
 
 
 def sent_again(arrivals: Arrivals, before: int, uid: str) -> StepResult:
