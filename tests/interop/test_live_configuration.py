@@ -348,6 +348,7 @@ def _eager_watcher(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.config.watcher._STEP_MS", 10)
 
 
+@pytest.mark.no_cover  # as of all random tests
 @pytest.mark.timeout(400)  # the time to find the shortest sequence, should one fail
 @pytest.mark.usefixtures("_eager_watcher")
 def test_whatever_is_changed_the_ports_answer_as_configured_and_no_other_association_breaks() -> (
