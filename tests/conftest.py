@@ -64,6 +64,14 @@ def in_utc() -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let coverage not depend on luck, nor on the longest loops, which it makes twice as long."""
+    for item in items:
+        if item.get_closest_marker("hypothesis"):
+            item.add_marker(pytest.mark.no_cover)
+
+
 def pytest_collection_finish() -> None:
     """Keep the tests themselves, which last until the end, out of every search for garbage."""
     gc.collect()

@@ -53,6 +53,8 @@ STEADY, ALONE, STRANGER, CHECKER = "STEADY", "ALONE", "STRANGER", "CHECKER"
 TITLES = ("ALPHA", "BETA", "GAMMA")
 WHITELISTS = ((), (CHECKER,), ("SOMEBODY",), (f"{CHECKER}@{LOOPBACK}", "SOMEBODY"))
 IDLE_STATES = {ReceiverState.DISABLED, ReceiverState.DRAINING}
+PATIENCE = 120
+"""Seconds after which a sender is stuck, however busy the machine."""
 
 
 def small_image(number: int) -> Dataset:
@@ -79,14 +81,14 @@ class Sender:
 
     def stop(self) -> None:
         self._stopping = True
-        self._thread.join(30)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
     def require_progress(self) -> None:
         """Wait for another object to be answered with success."""
         with self._progress:
             before = self.sent
-            moved = self._progress.wait_for(lambda: self.sent > before or self.failures, 30)
+            moved = self._progress.wait_for(lambda: self.sent > before or self.failures, PATIENCE)
         assert not self.failures, self.failures
         assert moved, "the sender is stuck"
 
@@ -97,7 +99,9 @@ class Sender:
                 self._associate(ds)
 
     def _associate(self, ds: Dataset) -> None:
-        with SendingAssociation(self._to, [CTImageStorage]) as association:
+        with SendingAssociation(
+            self._to, [CTImageStorage], timeout_seconds=PATIENCE
+        ) as association:
             if not association.is_established:
                 self._fail("no association")
                 return
@@ -153,12 +157,13 @@ class LiveConfiguration(RuleBasedStateMachine):
         if not self.allowed:
             self.returning.may_associate.release()
             self.returning.failures.append("the test is over")
-        aborted = [event.receiver for event in self.engine.told(AssociationAborted)]
+        aborted = self.engine.told(AssociationAborted)
         for sender in (self.lasting, self.returning):
             sender.stop()
         self.engine.stop(drain_seconds=0)
         shutil.rmtree(self.folder)
-        assert not {receiver.label for receiver in self.untouched} & set(aborted)
+        labels = {receiver.label for receiver in self.untouched}
+        assert not [event for event in aborted if event.receiver in labels]
 
     # What is expected
 
@@ -343,6 +348,7 @@ def _eager_watcher(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.config.watcher._STEP_MS", 10)
 
 
+@pytest.mark.no_cover  # as of all random tests
 @pytest.mark.timeout(400)  # the time to find the shortest sequence, should one fail
 @pytest.mark.usefixtures("_eager_watcher")
 def test_whatever_is_changed_the_ports_answer_as_configured_and_no_other_association_breaks() -> (

@@ -301,8 +301,10 @@ def test_a_process_that_is_told_to_stop_ends_whatever_its_peers_are_stuck_in(
 
 
 def test_an_engine_that_was_suspended_goes_on_and_ends_what_was_stuck(tmp_path: Path) -> None:
-    with DockProcess(tmp_path / "data", DEADLINES) as dock, dock.unharmed(says="aborted"):
-        stuck, idle = dock.associate().send(STORE[:-10]), dock.associate()
+    own = {"pdu_seconds": PDU_SECONDS}  # on a busy machine half a second is little to negotiate in
+    with DockProcess(tmp_path / "data", own) as dock, dock.unharmed(says="aborted"):
+        idle, stuck = dock.associate(), dock.associate()
+        stuck.send(STORE[:-10])  # nothing between this and the suspension: its deadline runs
         dock.process.send_signal(signal.SIGSTOP)
         waiting = dock.call().request()
         assert not stuck.stall(PDU_SECONDS + 0.2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from textual.css.stylesheet import Stylesheet
 
 from tests.serving import served
 from tests.tui.idle_loop import IdleLoop, run_in_idle_loop, until_idle
-from tests.tui.reaching import Stage, through
+from tests.tui.reaching import ATTACHED, Stage, picture_name, through
 from tui.places import SCREEN_SPECS
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
     from textual.css.model import RuleSet
 
-ATTACHED = "attached"
-"""Ends the name of a test whose picture is drawn once more, by a console far from its engine."""
 NEW_OBJECTS_BEFORE_A_SEARCH = 100_000
 """Over a hundred times the usual: the searches took a quarter of the time of these tests."""
 
@@ -37,7 +34,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Draw each picture twice; only what is drawn beside the engine makes a new one."""
+    """Offer two ways to draw each picture; only what is drawn beside the engine makes a new one."""
     if "snap_compare" in metafunc.fixturenames:
         near, far = pytest.param(False, id=pytest.HIDDEN_PARAM), pytest.param(True, id=ATTACHED)
         ways = [near] if metafunc.config.getoption("update_snapshots") else [near, far]
@@ -45,24 +42,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Draw each state from afar at one size only: the size makes no difference to the engine.
+    """Draw each picture once, the last one of a test from afar; a test with a single one, twice.
 
-    What is drawn again runs the same code, so its coverage is not measured, which takes as long as
-    drawing.
+    The size makes no difference to the engine. What is drawn after the first picture runs the same
+    code, so its coverage is not measured, which takes as long as drawing.
     """
-    drawn: set[tuple[Path, str, bool]] = set()
-    kept = []
+    pictures: dict[tuple[Path, str], list[pytest.Function]] = {}
     for item in items:
         if isinstance(item, pytest.Function) and "snap_compare" in item.fixturenames:
-            from_afar = item.name.endswith(f"{ATTACHED}]")
-            state = (item.path, item.originalname, from_afar)
-            if from_afar and state in drawn:
-                continue
-            if from_afar or state in drawn:
-                item.add_marker(pytest.mark.no_cover)
-            drawn.add(state)
-        kept.append(item)
-    items[:] = kept
+            pictures.setdefault((item.path, item.originalname), []).append(item)
+    left_out: set[pytest.Item] = set()
+    for of_a_test in pictures.values():
+        near = {picture_name(i.name): i for i in of_a_test if not is_far(i)}
+        far = {picture_name(i.name): i for i in of_a_test if is_far(i)}
+        for item in of_a_test[1:]:
+            item.add_marker(pytest.mark.no_cover)
+        left_out.update(list(far.values())[:-1])
+        if len(near) > 1:
+            left_out.update(near[name] for name in list(far)[-1:] if name in near)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def is_far(item: pytest.Function) -> bool:
+    return item.name.endswith(f"{ATTACHED}]")
 
 
 _PARSE_RULES = Stylesheet._parse_rules
@@ -90,9 +92,7 @@ def snapshot(
         yield snapshot
         return
     location = snapshot.test_location
-    location.testname = re.sub(rf"[-[]{ATTACHED}]$", "", location.testname)
-    if "[" in location.testname:
-        location.testname += "]"
+    location.testname = picture_name(location.testname)
     with through(*request.getfixturevalue("stage")):
         yield snapshot
 

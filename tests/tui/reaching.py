@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,9 @@ from tests.serving import remote
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+ATTACHED = "attached"
+"""Ends the name of a test whose picture is drawn by a console far from its engine."""
 
 
 class Stage:
@@ -44,6 +48,12 @@ def through(stage: Stage, socket_file: Path) -> Iterator[None]:
         finally:
             _way.reset(token)
     assert stage.engine is not None, "no engine was reached, so this picture proves nothing"
+
+
+def picture_name(test: str) -> str:
+    """Return the name of the picture that a test is compared with, wherever it is drawn."""
+    name = re.sub(rf"[-[]{ATTACHED}\]$", "", test)
+    return name if name == test or "[" not in name else f"{name}]"
 
 
 def _itself(engine: Any) -> Any:

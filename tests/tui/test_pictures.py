@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.tui.reaching import picture_name
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -14,7 +16,7 @@ def test_every_picture_is_of_a_test() -> None:
     command += ["-p", "no:cacheprovider", "tests/tui"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     lines = [line.partition("::") for line in listed.stdout.splitlines() if "::" in line]
-    tests = {f"{Path(file).stem}::{name}" for file, _, name in lines}
+    tests = {f"{Path(file).stem}::{picture_name(name)}" for file, _, name in lines}
     pictures = [path.relative_to(ROOT) for path in (ROOT / "snapshots").glob("**/*.svg")]
     assert pictures
     of_tests = {f"{picture.parent.name}::{picture.stem}" for picture in pictures}

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -147,6 +148,7 @@ class Peers(RuleBasedStateMachine):
         return uid, data_set
 
 
+@pytest.mark.no_cover  # as of all random tests
 def test_no_sequence_of_events_harms_the_engine(tmp_path: Path) -> None:
     with Dock(tmp_path / "data", ROOM) as dock:
         run_state_machine_as_test(

@@ -167,10 +167,7 @@ async def test_a_typed_receiver_is_saved_and_returned() -> None:
     assert app.results == [saved]
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_tab_walks_through_the_visible_fields_in_order_and_then_the_buttons(
-    size: tuple[int, int],
-) -> None:
+async def test_tab_walks_through_the_visible_fields_in_order_and_then_the_buttons() -> None:
     receiver = routing_receiver(
         whitelist_enabled=True,
         whitelist=("CT1",),
@@ -179,7 +176,7 @@ async def test_tab_walks_through_the_visible_fields_in_order_and_then_the_button
         tls_enabled=True,
     )
     app = Host(edit_form(receiver), identifiers=SEVERAL)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:  # where most of them have to be scrolled to
         await settle(pilot)
         walked = []
         for _ in range(len(FIELD_ORDER) + 3):
