@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import pyte
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -64,6 +66,8 @@ class Terminal:
         )
         os.close(slave)
         self.output = b""
+        self._screen = pyte.Screen(COLUMNS, LINES)
+        self._emulator = pyte.ByteStream(self._screen)
 
     def __enter__(self) -> Self:
         return self
@@ -75,19 +79,39 @@ class Terminal:
             self.process.kill()
         self.process.wait()
 
-    def read_until(self, wanted: bytes, seconds: float = 30) -> bool:
-        """Read what is drawn until something appears; forget what was before it."""
+    def shows(self, words: str, seconds: float = 30, *, but_not: str = "\0") -> bool:
+        """Read what is drawn until some words are on the screen, and others are not."""
         end = time.monotonic() + seconds
-        while wanted not in self.output and time.monotonic() < end:
-            if not select.select([self._terminal], [], [], 0.2)[0]:
-                continue
-            try:
-                self.output += os.read(self._terminal, 65536)
-            except OSError:
-                break
+        while not self._is_shown(words) or self._is_shown(but_not):
+            if time.monotonic() >= end or not self._read():
+                return False
+        return True
+
+    def _is_shown(self, words: str) -> bool:
+        return any(words in line for line in self._screen.display)
+
+    def read_until(self, wanted: bytes, seconds: float = 30) -> bool:
+        """Read what is written until some bytes appear; forget what was before them.
+
+        Words are found by `shows` only: of them, too, no more is written than differs.
+        """
+        end = time.monotonic() + seconds
+        while wanted not in self.output and time.monotonic() < end and self._read():
+            pass
         before, found, after = self.output.partition(wanted)
         self.output = after if found else before
         return bool(found)
+
+    def _read(self) -> bool:
+        """Read what comes within a moment; tell whether the program may still write."""
+        if select.select([self._terminal], [], [], 0.2)[0]:
+            try:
+                part = os.read(self._terminal, 65536)
+            except OSError:
+                return False
+            self.output += part
+            self._emulator.feed(part)
+        return True
 
     def wait(self, seconds: float = 20) -> int:
         """Read on until the program has ended, and return its exit code."""

@@ -32,7 +32,7 @@ CROWD = 100
 """Live associations, of which four are busy."""
 LATE_BAR_MS, LOOK_BAR_MS, IDLE_BAR, PAINT_BAR = 50.0, 20.0, 0.02, 0.6
 _PDU_BYTES = 16_382
-_LAST_LINE = b"Quit"
+_LAST_LINE = "Quit"
 _STARTS = 5
 _IDLE_SECONDS = 60.0
 _SETTLED_SECONDS = 5.0
@@ -80,7 +80,7 @@ def _watched(bench: Bench, case: Case, screen: str, crowd: int) -> Watched:
     file.write_text(json.dumps(asdict(order)))
     arguments = ["-m", "tests.bench.watched_console", str(file)]
     with Terminal(arguments, folder) as terminal:
-        _wait_for(terminal, CALLED.encode())
+        _wait_for(terminal, CALLED)
         held = [Caller(port, tape.contexts) for _ in range(max(0, crowd - case.associations))]
         terminal.wait(_RUN_SECONDS)
         for caller in held:
@@ -100,7 +100,7 @@ def _first_paints(bench: Bench, starts: int) -> Iterator[str]:
     painted, filled, used = [], [], []
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(bench.fresh_folder())}
     with Terminal(*_console(bench), compiled) as terminal:
-        _wait_for(terminal, CALLED.encode())
+        _wait_for(terminal, CALLED)
     for _ in range(starts):
         arguments, folder = _console(bench)
         began = time.perf_counter()
@@ -108,7 +108,7 @@ def _first_paints(bench: Bench, starts: int) -> Iterator[str]:
             _wait_for(terminal, _LAST_LINE)
             painted.append(time.perf_counter() - began)
             used.append(processor_seconds(terminal.process.pid))
-            _wait_for(terminal, CALLED.encode())
+            _wait_for(terminal, CALLED)
             filled.append(time.perf_counter() - began)
     yield (
         f"first paint after {min(painted):.2f} s at best, median {median(painted):.2f} s, "
@@ -119,7 +119,7 @@ def _first_paints(bench: Bench, starts: int) -> Iterator[str]:
 
 def _idle(bench: Bench, seconds: float) -> str:
     with Terminal(*_console(bench)) as terminal:
-        _wait_for(terminal, CALLED.encode())
+        _wait_for(terminal, CALLED)
         terminal.read_until(b"\0", _SETTLED_SECONDS)
         before = processor_seconds(terminal.process.pid)
         terminal.read_until(b"\0", seconds)
@@ -135,6 +135,6 @@ def _console(bench: Bench) -> tuple[list[str], Path]:
     return ["-m", "tui", "--data", str(folder / "data")], folder
 
 
-def _wait_for(terminal: Terminal, drawn: bytes) -> None:
-    if not terminal.read_until(drawn, 60):
-        raise Failed(f"the console draws no {drawn.decode()!r}")
+def _wait_for(terminal: Terminal, words: str) -> None:
+    if not terminal.shows(words, 60):
+        raise Failed(f"the console draws no {words!r}")

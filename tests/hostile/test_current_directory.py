@@ -130,7 +130,7 @@ def test_a_console_runs_no_code_of_the_current_directory(
 ) -> None:
     arguments = (str(PROGRAM), "--data", str(place / "data"))
     with Terminal(arguments, tmp_path, folder=place / "traps") as terminal:
-        assert terminal.read_until(b"listening")
+        assert terminal.shows("listening")
         ds = next(study(CT_SCANNER, 1, "NEURO", datetime.now(UTC)))
         to = Destination(LOOPBACK, port, "XNAT", "CT")
         with SendingAssociation(to, [CT_SCANNER.sop_class_uid]) as peer:

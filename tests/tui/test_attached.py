@@ -65,20 +65,20 @@ def test_a_console_survives_its_engine_and_loses_nothing_that_was_typed(data: Pa
     first = EngineProcess(data, "--durability", "none")
     first.wait_until_listening(1)
     with console(data) as terminal:
-        assert terminal.read_until(b"1 listening")
+        assert terminal.shows("1 listening")
         terminal.type(b"n")
-        assert terminal.read_until(b"New DICOM receiver")
+        assert terminal.shows("New DICOM receiver")
         terminal.type(b"TYPED")
-        assert terminal.read_until(b"5/16")
+        assert terminal.shows("5/16")
         first.kill()
-        assert terminal.read_until(b"engine does not answer since")
+        assert terminal.shows("engine does not answer since")
         terminal.type(SAVE)
-        assert terminal.read_until(b"was not asked")
+        assert terminal.shows("was not asked")
         second = EngineProcess(data, "--durability", "none")
         second.wait_until_listening(1)
-        assert terminal.read_until(b"1 listening")
+        assert terminal.shows("1 listening", but_not="answer since")
         terminal.type(SAVE)
-        assert terminal.read_until(b":8104 saved")
+        assert terminal.shows(":8104 saved")
         terminal.type(QUIT)
         assert terminal.read_until(ALTERNATE_SCREEN_OFF)
         assert terminal.wait() == 0
@@ -94,7 +94,7 @@ def test_an_engine_of_another_version_is_shown_and_not_changed(data: Path) -> No
     try:
         engine.wait_until_listening(1)
         with console(data) as terminal:
-            assert terminal.read_until(b"the engine runs another version 9.9.9")
+            assert terminal.shows("the engine runs another version 9.9.9")
             terminal.type(QUIT)
             assert terminal.wait() == 0
     finally:
@@ -105,7 +105,7 @@ def test_signals_end_attached_consoles_and_not_their_engine(data: Path) -> None:
     with engine_process(data, 1, "--durability", "none") as engine:
         with console(data) as first, console(data) as second:
             for terminal, number in ((first, signal.SIGTERM), (second, signal.SIGHUP)):
-                assert terminal.read_until(b"1 listening")
+                assert terminal.shows("1 listening")
                 terminal.process.send_signal(number)
                 assert terminal.read_until(ALTERNATE_SCREEN_OFF)
                 assert terminal.wait() == 0
@@ -115,7 +115,7 @@ def test_signals_end_attached_consoles_and_not_their_engine(data: Path) -> None:
 
 def test_an_engine_ends_with_the_terminal_of_its_console_on_request(data: Path) -> None:
     with console(data, "--on-hangup", "stop") as terminal:
-        assert terminal.read_until(b"1 listening")
+        assert terminal.shows("1 listening")
         terminal.hang_up()
         assert terminal.process.wait(20) == 0
     assert not (data / "control.sock").exists()
@@ -124,13 +124,13 @@ def test_an_engine_ends_with_the_terminal_of_its_console_on_request(data: Path) 
 
 def test_an_engine_goes_on_without_the_terminal_of_its_console(data: Path) -> None:
     with console(data) as terminal:
-        assert terminal.read_until(b"1 listening")
+        assert terminal.shows("1 listening")
         engine = find_engine(EngineSettings(data))
         assert engine is not None
         used = processor_seconds(terminal.process.pid)
         terminal.hang_up()
         with console(data) as later:
-            assert later.read_until(b"1 listening")
+            assert later.shows("1 listening")
             used = processor_seconds(terminal.process.pid) - used
             assert used < processor_seconds(later.process.pid) / 3, "it is not idle"
             later.type(QUIT)

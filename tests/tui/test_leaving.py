@@ -120,7 +120,7 @@ def test_a_signal_stops_the_engine_and_restores_the_terminal(
 ) -> None:
     note = tmp_path / "note"
     with console(note) as terminal:
-        assert terminal.read_until(b"listening")
+        assert terminal.shows("listening")
         terminal.process.send_signal(signal_number)
         assert terminal.read_until(ALTERNATE_SCREEN_OFF)
         assert terminal.wait() == 0
@@ -131,7 +131,7 @@ def test_a_signal_stops_the_engine_and_restores_the_terminal(
 def test_a_terminal_that_vanishes_ends_the_console(signals: bool, tmp_path: Path) -> None:
     note = tmp_path / "note"
     with console(note, signals=signals) as terminal:
-        assert terminal.read_until(b"listening")
+        assert terminal.shows("listening")
         terminal.hang_up()
         assert terminal.process.wait(20) == 0
     assert note.read_text() == "engine stopped\n"
@@ -139,9 +139,9 @@ def test_a_terminal_that_vanishes_ends_the_console(signals: bool, tmp_path: Path
 
 def test_a_second_sigterm_exits_at_once_with_the_terminal_restored(tmp_path: Path) -> None:
     with console(tmp_path / "note", "slowly") as terminal:
-        assert terminal.read_until(b"listening")
+        assert terminal.shows("listening")
         terminal.process.send_signal(signal.SIGTERM)
-        assert terminal.read_until(b"stopping")
+        assert terminal.shows("stopping")
         terminal.process.send_signal(signal.SIGTERM)
         assert terminal.read_until(ALTERNATE_SCREEN_OFF)
         assert terminal.wait() == 128 + signal.SIGTERM
