@@ -171,6 +171,12 @@ class CommitmentService:
 
     def start(self) -> None:
         """Begin to answer."""
+        # All threads now: a process that may have no more of them fails at its start, not later.
+        for pool, size in ((self._pool, THREADS), (self._notes, 1)):
+            started = threading.Barrier(size + 1)
+            for _ in range(size):
+                pool.submit(started.wait)
+            started.wait()
         self._thread.start()
 
     def stop(self) -> None:

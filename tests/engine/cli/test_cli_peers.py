@@ -214,7 +214,7 @@ def test_a_selftest_goes_all_the_way_and_leaves_nothing(
     steps = {step["step"]: step["detail"] for step in outcome.data["steps"]}
     assert list(steps) == [
         *("engine", "receiver", "whitelist", "TLS", "association", "contexts"),
-        *("C-ECHO", "C-STORE", "route", "disk", "removal"),
+        *("C-ECHO", "C-STORE", "route", "disk", "commitment", "removal"),
     ]
     assert tls in steps["TLS"]
     assert "session DICOMDOCK-SELFTEST" in steps["route"]

@@ -137,7 +137,11 @@ def test_a_new_receiver_starts_as_xnat_does() -> None:
     assert form.value("ae_title") == ""
     assert form.value("port") == "8104"
     assert form.value("identifier") == DEFAULT.id
-    assert [name for name in SWITCH_FIELDS if form.value(name)] == ["anonymization", "storage_commitment", "tls_client"]
+    assert [name for name in SWITCH_FIELDS if form.value(name)] == [
+        "anonymization",
+        "storage_commitment",
+        "tls_client",
+    ]
     assert not form.is_dirty()
     form.set("ae_title", "XNAT")
     assert form.result() == make_receiver(id=0)
