@@ -195,6 +195,12 @@ def test_a_terminal_shows_the_progress(
     assert "2 of 3 stored, 1 not taken, " in outcome.err
 
 
+def test_a_send_asks_for_commitment_if_it_is_told_to(run: Run, site: Site, study: Path) -> None:
+    sent = run("send", str(study), site.peer(), "--commit", "--json")
+    assert (sent.code, sent.data["committed"], sent.data["not_committed"]) == (0, 3, [])
+    assert "'0' is no port" in run("send", str(study), site.peer(), "--commit-port", "0").err
+
+
 @pytest.mark.parametrize(
     ("receiver", "calling", "tls"),
     [
