@@ -26,7 +26,7 @@ _PREAMBLE_BYTES, _PREFIX = 128, b"DICM"  # PS3.10 7.1
 
 
 class SessionBusy(Exception):
-    """A file is not where it was: its session is being worked on, and it may be there soon."""
+    """It can't be known at this moment what is committed; the message says why."""
 
 
 class CommitmentLookup:
@@ -72,7 +72,7 @@ class CommitmentLookup:
         if self._any_there(again, sop_class_uid, folders):
             return 0
         if any(row.status in UNFINISHED for row in again) or again != rows:
-            raise SessionBusy
+            raise SessionBusy("a session is being worked on")
         return PROCESSING_FAILURE
 
     def _kept(self, sop_instance_uid: str) -> Sequence[FiledRow]:

@@ -69,6 +69,8 @@ GREETING_SECONDS = 1.0
 """How long a new association of a caller is left alone, which may begin to send at once."""
 BUSY_SECONDS = 2.0
 """Pause while a session is being worked on."""
+INDEX_SECONDS = 10.0
+"""How long the rows of objects that came before a request may take."""
 UNKNOWN_SECONDS = 3600.0
 """Pause while there is nobody to call; what may change that ends it."""
 STORAGE_SECONDS = 10.0
@@ -171,6 +173,12 @@ class CommitmentService:
 
     def start(self) -> None:
         """Begin to answer."""
+        # All threads now: a process that may have no more of them fails at its start, not later.
+        for pool, size in ((self._pool, THREADS), (self._notes, 1)):
+            started = threading.Barrier(size + 1)
+            for _ in range(size):
+                pool.submit(started.wait)
+            started.wait()
         self._thread.start()
 
     def stop(self) -> None:
@@ -337,15 +345,17 @@ class CommitmentService:
         if commitment.state is CommitmentState.ASKED:
             try:
                 commitment = self._looked_up(commitment)
-            except SessionBusy:
-                self._postpone(item, BUSY_SECONDS, "a session is being worked on")
+            except SessionBusy as error:
+                self._postpone(item, BUSY_SECONDS, str(error))
                 return
         self._deliver(commitment, item)
 
     def _looked_up(self, commitment: Commitment) -> Commitment:
         """Return the request with its result, which is noted."""
         self._settle()
-        self._index.flush()
+        # Not for ever: while the disk is full, the engine must be able to stop.
+        if not self._index.flush(INDEX_SECONDS):
+            raise SessionBusy("the index is behind")
         failures = self._lookup.failures(commitment.references)
         self._table.note_result(commitment.id, failures, self._clock.now())
         total = len(commitment.references)

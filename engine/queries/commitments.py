@@ -51,11 +51,15 @@ class CommitmentQueries:
 
     def list(self, limit: int = 100) -> tuple[CommitmentStatus, ...]:
         """Return the requests, newest first."""
+        # To open the table would make the file.
+        if not self._file.exists():
+            return ()
         with Commitments(self._file) as table:
             return tuple(map(_status, table.newest(limit)))
 
     def show(self, number: int, limit: int = 1000) -> CommitmentDetail:
         """Return one request, with at most so many of its SOP instances, failed ones first."""
+        self._require_file(number)
         with Commitments(self._file) as table:
             row, commitment = table.row(number), table.get(number)
         if row is None or commitment is None:
@@ -65,6 +69,7 @@ class CommitmentQueries:
 
     def retry(self, number: int, actor: str) -> CommitmentStatus:
         """Look the SOP instances up again, and deliver the result at once."""
+        self._require_file(number)
         with Commitments(self._file) as table:
             if table.row(number) is None:
                 raise _unknown(number)
@@ -74,6 +79,10 @@ class CommitmentQueries:
         self._report(CommitmentRetried(number=number, by=actor))
         self._notify()
         return _status(row)
+
+    def _require_file(self, number: int) -> None:
+        if not self._file.exists():
+            raise _unknown(number)
 
 
 def _unknown(number: int) -> NotFound:

@@ -33,7 +33,9 @@ from engine.model.site import SessionSettings, SiteSettings
 from engine.reception.processes.process import ReceivingProcess
 from tests.caller import call
 from tests.certificates import Authority
-from tests.dicom import image
+from tests.dicom import CT_IMAGE_STORAGE, image
+from tests.peers.committing import Reports, ask, request
+from tests.peers.committing import association as asking
 from tests.peers.dock import Dock, limited
 from tests.running import (
     LOOPBACK,
@@ -332,9 +334,18 @@ def test_refused_objects_are_kept_and_recorded_once_for_all_processes(dock: Dock
     assert kept == [f"{number:06d}.dcm" for number in range(1, 5)]
 
 
-def test_previews_know_the_objects_of_all_processes(dock: Dock) -> None:
-    for number in range(2):
-        store(dock.associate(), f"1.{number}")
+def test_previews_and_commitments_know_the_objects_of_all_processes(dock: Dock) -> None:
+    reports = Reports()
+    with asking(dock.port, "CT_1", reports) as requestor:
+        for number in range(2):
+            store(dock.associate(), f"1.{number}")
+        # At once: the rows are still on their way from both processes.
+        assert (
+            ask(requestor, request((CT_IMAGE_STORAGE, f"1.{number}") for number in range(3))) == 0
+        )
+        told = reports.next()
+        assert (told.committed, told.failed) == ({"1.0", "1.1"}, {"1.2": 0x0112})
+        assert ask(requestor, request([])) == 0x0115
     receiver = dock.engine.snapshot().receivers[0].receiver
     assert len(dock.engine.preview_routing(receiver)) == 2
 

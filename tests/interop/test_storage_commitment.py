@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -13,9 +14,18 @@ from engine import Engine, EngineSettings
 from engine.app.demo.sender import CT_SCANNER, study
 from engine.config.store import ConfigurationStore
 from engine.host.clock import SystemClock
+from engine.model.anonymization import SiteScript
 from engine.model.known_peer import parse_known_peer
 from tests.peers.committing import Reports, ask, association, listening, request
-from tests.running import configure, engine_process, free_port, make_receiver, stored_files
+from tests.running import (
+    LOOPBACK_SITE,
+    configure,
+    engine_process,
+    free_port,
+    make_receiver,
+    object_rows,
+    stored_files,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +49,10 @@ def names(*sent: Dataset) -> list[tuple[str, str]]:
 def running(tmp_path: Path) -> Iterator[tuple[Engine, int]]:
     data, port = tmp_path / "data", free_port()
     configure(data, make_receiver("XNAT", port))
+    # What is stored has another UID than what was sent.
+    script = SiteScript(True, 'version "6.1"\n(0008,0018) := hashUID[(0008,0018)]\n')
+    store = ConfigurationStore(data / "config.json", clock=SystemClock())
+    store.set_site(replace(LOOPBACK_SITE, script=script), "test")
     engine = Engine(EngineSettings(data))
     engine.start()
     try:
@@ -64,8 +78,12 @@ def test_a_requestor_is_told_what_is_here(running: tuple[Engine, int]) -> None:
         assert ask(peer, request(names(sent[0]), asked.TransactionUID)) == 0
         assert reports.next().failed == {sent[0].SOPInstanceUID: 0x0131}
         # What was never here, what is of another class, and what has gone.
-        by_uid = {str(dcmread(file).SOPInstanceUID): file for file in stored_files(data)}
-        by_uid[sent[2].SOPInstanceUID].unlink()
+        last = next(
+            row for row in object_rows(data) if row.sop_instance_uid == names(sent[2])[0][1]
+        )
+        gone = next(file for file in stored_files(data) if file.name in last.file)
+        assert dcmread(gone).SOPInstanceUID != sent[2].SOPInstanceUID
+        gone.unlink()
         other = [("1.2.3", "1.2.3.4"), (MR, str(sent[1].SOPInstanceUID))]
         assert ask(peer, request([*names(sent[0], sent[2]), *other])) == 0
         told = reports.next()

@@ -195,6 +195,12 @@ def test_a_terminal_shows_the_progress(
     assert "2 of 3 stored, 1 not taken, " in outcome.err
 
 
+def test_a_send_asks_for_commitment_if_it_is_told_to(run: Run, site: Site, study: Path) -> None:
+    sent = run("send", str(study), site.peer(), "--commit", "--json")
+    assert (sent.code, sent.data["committed"], sent.data["not_committed"]) == (0, 3, [])
+    assert "'0' is no port" in run("send", str(study), site.peer(), "--commit-port", "0").err
+
+
 @pytest.mark.parametrize(
     ("receiver", "calling", "tls"),
     [
@@ -215,7 +221,7 @@ def test_a_selftest_goes_all_the_way_and_leaves_nothing(
     guarded = ("stranger",) if receiver == "GUARDED" else ()
     assert list(steps) == [
         *("engine", "receiver", "whitelist", *guarded, "TLS", "association", "contexts"),
-        *("C-ECHO", "C-STORE", "route", "disk", "sent again", "removal"),
+        *("C-ECHO", "C-STORE", "route", "disk", "sent again", "commitment", "removal"),
     ]
     assert steps["sent again"] == "is a duplicate, and not stored twice"
     assert tls in steps["TLS"]

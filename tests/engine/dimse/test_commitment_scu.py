@@ -1,0 +1,40 @@
+"""A report on an association of its own reaches who listens for it."""
+
+from __future__ import annotations
+
+from engine.dimse.commands import N_EVENT_REPORT
+from engine.dimse.commitment import CommitmentReport, Reference, encode_report
+from engine.dimse.commitment_scu import CommitmentResult, ReportListener
+from engine.dimse.contexts import COMMITMENT_CONTEXTS, STORAGE_COMMITMENT
+from engine.dimse.scu import call
+from engine.model.peer import Peer, PeerDeadlines
+from tests.running import free_port
+
+REFERENCES = (Reference("1.2", "1.2.3"), Reference("1.2", "1.2.4"), Reference("1.2", "1.2.5"))
+REPORT = CommitmentReport("1.2.9", REFERENCES[:1], ((REFERENCES[1], 0x0112),))
+
+
+def test_a_report_comes_to_the_listener_of_its_requestor() -> None:
+    port = free_port()
+    peer, provided = Peer("127.0.0.1", port, "ME"), (str(STORAGE_COMMITMENT),)
+    with ReportListener(port) as listener:
+        with call(peer, COMMITMENT_CONTEXTS, PeerDeadlines(), provided=provided) as association:
+            # What is no report is refused, and costs the next one nothing.
+            refused = association.ask_commitment(N_EVENT_REPORT, 1, lambda _: b"\0" * 5)
+            answer = association.ask_commitment(
+                N_EVENT_REPORT, 2, lambda syntax: encode_report(REPORT, syntax)
+            )
+        assert (refused.status, answer.status) == (0x0115, 0x0000)
+        assert listener.report_of("1.2.8") is None
+        assert listener.report_of("1.2.9") == REPORT
+
+
+def test_a_result_says_of_each_object_why_it_is_not_committed() -> None:
+    result = CommitmentResult(REFERENCES, REPORT)
+    assert [result.why_not(one) for one in REFERENCES] == [
+        "",
+        "0x0112 (no such object instance)",
+        "the report does not name it",
+    ]
+    assert (result.committed, result.is_complete) == (1, False)
+    assert CommitmentResult(REFERENCES, None).why_not(REFERENCES[0]) == "no report has come"
