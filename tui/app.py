@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pkgutil
 from contextlib import suppress
 from dataclasses import replace
@@ -32,7 +33,7 @@ from tui.engine_client import (
 )
 from tui.keys import Scope, bindings
 from tui.places import HOME, SCREEN_SPECS, ScreenSpec
-from tui.shell.dialogs import TooSmallScreen, is_too_small
+from tui.shell.dialogs import QuestionDialog, TooSmallScreen, is_too_small
 from tui.shell.engine_app import EngineApp
 from tui.shell.palette import ConsoleCommands, ConsolePalette
 from tui.shell.screen import ConsoleScreen, ScreenContext
@@ -157,7 +158,10 @@ class ConsoleApp(CommandApp):
         on_start: Callable[[], None] | None = None,
         on_quit: Callable[[], None] | None = None,
         on_hangup: Callable[[], None] | None = None,
+        on_keep: Callable[[], None] | None = None,
         on_shown: Callable[[], None] | None = None,
+        hosting: bool | None = None,
+        service: Callable[[], str] = str,
         demo: bool = False,
         read_only: bool = False,
         settings_path: Path | None = None,
@@ -176,8 +180,12 @@ class ConsoleApp(CommandApp):
             on_quit: Stops the engine; called on a worker thread, may take seconds.
             on_hangup: Called on this thread when the terminal is gone, before the console ends
                 without `on_quit`; None quits then.
+            on_keep: Called on this thread before the console ends without `on_quit`, because the
+                user keeps the engine running; None never asks whether to.
             on_shown: Called on a worker thread when console and engine are there, for what may
                 take time.
+            hosting: Whether the engine runs in this process; None says nothing about it.
+            service: Names the service that is installed for the engine's data directory.
             demo: Whether to say that nothing here is real.
             read_only: Whether nothing that changes anything can be reached.
             settings_path: Where the user's settings are kept; None keeps none.
@@ -186,21 +194,23 @@ class ConsoleApp(CommandApp):
         """
         places = places or SCREEN_SPECS
         frame = ScreenContext(
-            blink=blink, demo=demo, read_only=read_only, places=places, actor=actor
+            blink=blink, demo=demo, read_only=read_only, hosting=hosting, places=places, actor=actor
         )
         super().__init__(engine, frame)
         self.stylesheet = OnceParsed(variables=self.get_css_variables())
         self._settings_path = settings_path
-        self._was_silent = False
+        self._was_silent = self._is_asked = False
         self._refresh_hz = refresh_hz
         self._on_start = on_start
         self._on_quit = on_quit
         self._on_hangup = on_hangup
+        self._on_keep = on_keep
+        self._service = service
         self._on_shown = on_shown
         self.start_failure: EngineError | None = None
         """Why the engine could not be started, which ended the console."""
-        self.hung_up = False
-        """Whether it ended because the terminal is gone, and left the engine running."""
+        self.goes_on = False
+        """Whether the console ended and left its engine running."""
         self._terminal_watch = TerminalWatch(self._hang_up, self._terminate)
         self._settings, self._settings_problem = self._load_settings()
         self.console_themes = (*THEMES, *self._user_themes())
@@ -437,8 +447,29 @@ class ConsoleApp(CommandApp):
     # Leaving
 
     async def action_quit(self) -> None:
-        """Stop the engine, if it is ours, then leave."""
-        self._leave()
+        """Leave; if the engine is ours, ask first what becomes of it."""
+        if isinstance(self.screen, QuestionDialog) and self._is_asked:
+            return  # it is on the screen, and says which keys answer it
+        if self._on_keep is None or self._stopping or self.engine_state.snapshot is None:
+            self._leave()
+        else:
+            self._is_asked = True
+            self._ask_and_leave(self._on_keep)
+
+    # In no group that `stop_work` or a screen ends.
+    @work(group="quit", description="quit")
+    async def _ask_and_leave(self, on_keep: Callable[[], None]) -> None:
+        from tui.shell.leaving import KEEP, leave_question
+
+        snapshot = self.engine_state.snapshot
+        assert snapshot is not None
+        service = await asyncio.to_thread(self._service)
+        answer = await self.push_screen_wait(leave_question(snapshot, service))
+        self._is_asked = False
+        if answer == KEEP:
+            self._go_on_without_console(on_keep)
+        elif answer is not None:
+            self._leave()
 
     def _leave(self) -> None:
         if self._stopping:
@@ -468,10 +499,13 @@ class ConsoleApp(CommandApp):
         if self._on_hangup is None or self._stopping:
             self._leave()
             return
-        self._stopping = self.hung_up = True
+        self._go_on_without_console(self._on_hangup)
+
+    def _go_on_without_console(self, prepare: Callable[[], None]) -> None:
+        self._stopping = self.goes_on = True
         self.stop_work()
         self._terminal_watch.release_signals()
-        self._on_hangup()
+        prepare()
         self.exit()
 
     def _terminate(self) -> None:

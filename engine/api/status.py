@@ -208,6 +208,8 @@ class EngineSnapshot:
     """Sessions that are to be built, or that a request waits for."""
     recovery: RecoveryStatus | None = None
     """None once all sessions are recovered."""
+    pid: int = 0
+    """The engine's process; 0 if there is none, as in a demonstration."""
 
 
 @dataclass(frozen=True, slots=True)

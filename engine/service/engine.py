@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import socket
 import threading
@@ -203,6 +204,7 @@ class Engine:
             processes=self._processes.statuses() if self._processes is not None else (),
             sessions_waiting=self.monitoring.work_waiting().sessions,
             recovery=self._session_service.recovery.status(),
+            pid=os.getpid(),
         )
 
     @property

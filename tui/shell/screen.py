@@ -61,6 +61,8 @@ class ScreenContext:
     blink: bool = True
     demo: bool = False
     read_only: bool = False
+    hosting: bool | None = None
+    """Whether the engine runs in this process; None says nothing about it."""
     places: tuple[ScreenSpec, ...] = SCREEN_SPECS
     actor: str = "console"
     """Who acts, for histories and the journal."""
@@ -180,7 +182,7 @@ class ConsoleScreen(EngineScreen[None]):
         """Build the frame and the body in it."""
         yield StatusLine(demo=self.frame.demo, read_only=self.frame.read_only)
         yield Banners(read_only=self.frame.read_only)
-        yield TabRow(self.frame.places, self.PLACE)
+        yield TabRow(self.frame.places, self.PLACE, hosting=self.frame.hosting)
         yield Breadcrumb()
         yield from self.compose_body()
         yield KeyLine()
@@ -213,6 +215,7 @@ class ConsoleScreen(EngineScreen[None]):
         snapshot = engine_state.snapshot
         if snapshot is not None:
             self.query_one(Banners).show(snapshot)
+            self.query_one(TabRow).show(snapshot)
             self.query_one(Breadcrumb).show(self.crumbs())
         if snapshot is not None and self._paused_reading is None:
             self.show_panels(engine_state, snapshot)
