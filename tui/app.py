@@ -33,7 +33,7 @@ from tui.engine_client import (
 )
 from tui.keys import Scope, bindings
 from tui.places import HOME, SCREEN_SPECS, ScreenSpec
-from tui.shell.dialogs import QuestionDialog, TooSmallScreen, is_too_small
+from tui.shell.dialogs import MessageDialog, QuestionDialog, TooSmallScreen, is_too_small
 from tui.shell.engine_app import EngineApp
 from tui.shell.palette import ConsoleCommands, ConsolePalette
 from tui.shell.screen import ConsoleScreen, ScreenContext
@@ -160,6 +160,7 @@ class ConsoleApp(CommandApp):
         on_hangup: Callable[[], None] | None = None,
         on_keep: Callable[[], None] | None = None,
         on_shown: Callable[[], None] | None = None,
+        obstacle: Callable[[], str] | None = None,
         hosting: bool | None = None,
         service: Callable[[], str] = str,
         demo: bool = False,
@@ -184,6 +185,8 @@ class ConsoleApp(CommandApp):
                 user keeps the engine running; None never asks whether to.
             on_shown: Called on a worker thread when console and engine are there, for what may
                 take time.
+            obstacle: Says on a worker thread why no engine can be started in place of one that
+                has ended; empty if one can. None offers no start.
             hosting: Whether the engine runs in this process; None says nothing about it.
             service: Names the service that is installed for the engine's data directory.
             demo: Whether to say that nothing here is real.
@@ -194,7 +197,13 @@ class ConsoleApp(CommandApp):
         """
         places = places or SCREEN_SPECS
         frame = ScreenContext(
-            blink=blink, demo=demo, read_only=read_only, hosting=hosting, places=places, actor=actor
+            blink=blink,
+            demo=demo,
+            read_only=read_only,
+            hosting=hosting,
+            restarts=obstacle is not None and not read_only,
+            places=places,
+            actor=actor,
         )
         super().__init__(engine, frame)
         self.stylesheet = OnceParsed(variables=self.get_css_variables())
@@ -205,6 +214,9 @@ class ConsoleApp(CommandApp):
         self._on_quit = on_quit
         self._on_hangup = on_hangup
         self._on_keep = on_keep
+        self._obstacle = obstacle
+        self.wants_engine = False
+        """Whether the console ended so that it can be opened again with an engine of its own."""
         self._service = service
         self._on_shown = on_shown
         self.start_failure: EngineError | None = None
@@ -375,10 +387,21 @@ class ConsoleApp(CommandApp):
         with suppress(ScreenStackError):
             super().clear_selection()
 
+    async def _check_bindings(self, key: str, priority: bool = False) -> bool:
+        # Textual has no public way to hear of a key that did nothing.
+        acts = await super()._check_bindings(key, priority)
+        if not acts and not priority and isinstance(self.screen, ConsoleScreen):
+            self.screen.explain_key(key)
+        return acts
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide keys of missing screens, and of changes in a read-only console."""
         if action == "undo":
-            return not (self.frame.read_only or self._stopping)
+            if self.frame.read_only or self._stopping:
+                return False
+            return None if self.engine_state.silent else True
+        if action == "start_engine":
+            return self.frame.restarts and self.engine_state.silent and not self._stopping
         if action == "go":
             return any(place.name == parameters[0] and place.screen for place in self.frame.places)
         return super().check_action(action, parameters)
@@ -395,6 +418,19 @@ class ConsoleApp(CommandApp):
     def action_undo(self) -> None:
         """Ask to take back the newest change of the configuration."""
         self.post_message(UndoRequested())
+
+    async def action_start_engine(self) -> None:
+        """Open the console again with an engine of its own, if nothing stands against it."""
+        if self._obstacle is not None:
+            self.carry_out(self._start_another, self._obstacle)
+
+    async def _start_another(self, obstacle: Callable[[], str]) -> None:
+        why = await asyncio.to_thread(obstacle)
+        if why:
+            self.push_screen(MessageDialog("No engine is started here", why))
+        elif self.engine_state.silent:
+            self.wants_engine = True
+            self._leave()
 
     def action_command_palette(self) -> None:
         """Open the palette."""
@@ -427,7 +463,6 @@ class ConsoleApp(CommandApp):
 
     def action_diagnostics(self) -> None:
         """Show versions, files, terminal and engine, for a report."""
-        from tui.shell.dialogs import MessageDialog
         from tui.shell.help import console_facts, diagnostics
 
         text = diagnostics(console_facts(self, self._settings_path), self.engine_state)

@@ -167,16 +167,40 @@ def _console(arguments: argparse.Namespace) -> int:
             found = find_engine(settings)
             if found is None:
                 raise
-    return _attach(found, arguments)
+    return _attach(found, settings, arguments)
 
 
-def _attach(engine: RemoteEngine, arguments: argparse.Namespace) -> int:
+def _attach(engine: RemoteEngine, settings: EngineSettings, arguments: argparse.Namespace) -> int:
     """Open the console on an engine in another process, which goes on when it is closed."""
     with ExitStack() as running:
         running.callback(engine.close)
         engine.meet()
         arguments.read_only = arguments.read_only or bool(engine.channel.counterpart.mismatch)
-        return _run(_app(engine.view, arguments, actor("console"), hosting=False), arguments)
+        app = _app(
+            engine.view,
+            arguments,
+            actor("console"),
+            hosting=False,
+            obstacle=partial(_obstacle, settings),
+        )
+        code = _run(app, arguments)
+    if app.wants_engine:
+        # A new program: this one has threads, and `stand_in_front` must come before the first.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    return code
+
+
+def _obstacle(settings: EngineSettings) -> str:
+    """Return why this console can't start an engine; empty if it can."""
+    from engine.host.lock import EngineLock
+
+    service, holder = _service(settings), EngineLock.holder(settings.lock_file)
+    if service:
+        command = f"systemctl start {service}"
+        return f"The service {service} is installed for this data directory. Run: {command}"
+    if holder is not None:
+        return f"{holder} holds the data directory but does not answer. Stop that process first."
+    return ""
 
 
 def _host(settings: EngineSettings, arguments: argparse.Namespace) -> int:
@@ -244,6 +268,7 @@ def _app(
     on_hangup: Callable[[], None] | None = None,
     on_keep: Callable[[], None] | None = None,
     on_shown: Callable[[], None] | None = None,
+    obstacle: Callable[[], str] | None = None,
     hosting: bool | None = None,
     service: Callable[[], str] = str,
 ) -> ConsoleApp:
@@ -268,6 +293,7 @@ def _app(
         on_hangup=on_hangup,
         on_keep=on_keep,
         on_shown=on_shown,
+        obstacle=obstacle,
         hosting=hosting,
         service=service,
     )

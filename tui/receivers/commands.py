@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from engine.api import EngineView, ReceiverStatus
     from engine.model.receiver import Receiver
+    from tui.keys import Key
     from tui.receivers.form import ReceiverForm
     from tui.shell.engine_app import EngineApp
 
@@ -241,6 +242,23 @@ class ReceiverActions(ConsoleScreen):
         if possible(name, self.selected):
             return True
         return None if self.has_content and name in ("edit", "delete", "echo") else False
+
+    def why_not(self, key: Key) -> str:
+        """Return why a key does nothing for the selected receiver; safe text."""
+        reason, status = super().why_not(key), self.selected
+        if key.scope is not Scope.RECEIVERS or self._engine_state.silent:
+            return reason
+        if self.frame.read_only and key.changes:
+            return reason
+        if status is None:
+            return "no receiver is selected"
+        name, word = name_of(status.receiver), RECEIVER_STYLES[status.state].word
+        if key.argument == "retry":
+            return f"{name} is {word}; only a receiver that failed to listen is retried"
+        if key.argument == "echo":
+            helps = "; s starts it" if not status.receiver.enabled else ""
+            return f"{name} is {word} and answers no C-ECHO{helps}"
+        return reason
 
     def action_receiver(self, name: str) -> None:
         """Ask for an action on the selected receiver."""

@@ -189,7 +189,8 @@ async def test_in_a_read_only_console_nothing_that_changes_anything_is_reachable
         await pilot.press("n", "e", "d", "s", "B", "r", "w")
         app.carry_out(app._history_commands.undo)
         await settle(app, pilot)
-        assert toasts(app) == ["this console is read-only: nothing is changed"]
+        assert len(toasts(app)) == 8
+        assert all("this console is read-only" in words for words in toasts(app))
         await settle(app, pilot)
         assert not [call for call in engine.calls if call[0] not in ("snapshot", "subscribe")]
 
