@@ -105,7 +105,7 @@ class CommandApp(EngineApp):
 
     @on(ReceiverCommand)
     def _command_receiver(self, command: ReceiverCommand) -> None:
-        if self.may(changing=command.action != "echo"):
+        if self.may(changing=command.action not in ("echo", "reach")):
             self.carry_out(self._receiver_commands.run, command.action, command.receiver_id)
 
     @on(AllowRequested)
