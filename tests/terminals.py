@@ -130,6 +130,11 @@ class Terminal:
         self._terminal = -1
 
 
+def child_of(pid: int) -> int:
+    """Return the child of a process: the console, if the process is the one in front of it."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
 def _take_terminal() -> None:
     """Make the terminal the one that controls the new session, as a login does."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

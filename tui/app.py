@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pkgutil
 from contextlib import suppress
 from dataclasses import replace
@@ -33,7 +34,7 @@ from tui.engine_client import (
 )
 from tui.keys import Scope, bindings
 from tui.places import HOME, SCREEN_SPECS, ScreenSpec
-from tui.shell.dialogs import TooSmallScreen, is_too_small
+from tui.shell.dialogs import MessageDialog, QuestionDialog, TooSmallScreen, is_too_small
 from tui.shell.engine_app import EngineApp
 from tui.shell.palette import ConsoleCommands, ConsolePalette
 from tui.shell.screen import ConsoleScreen, ScreenContext
@@ -110,7 +111,7 @@ class CommandApp(EngineApp):
 
     @on(ReceiverCommand)
     def _command_receiver(self, command: ReceiverCommand) -> None:
-        if self.may(changing=command.action != "echo"):
+        if self.may(changing=command.action not in ("echo", "reach")):
             self.carry_out(self._receiver_commands.run, command.action, command.receiver_id)
 
     @on(AllowRequested)
@@ -165,7 +166,11 @@ class ConsoleApp(CommandApp):
         on_start: Callable[[], None] | None = None,
         on_quit: Callable[[], None] | None = None,
         on_hangup: Callable[[], None] | None = None,
+        on_keep: Callable[[], None] | None = None,
         on_shown: Callable[[], None] | None = None,
+        obstacle: Callable[[], str] | None = None,
+        hosting: bool | None = None,
+        service: Callable[[], str] = str,
         demo: bool = False,
         read_only: bool = False,
         settings_path: Path | None = None,
@@ -184,8 +189,14 @@ class ConsoleApp(CommandApp):
             on_quit: Stops the engine; called on a worker thread, may take seconds.
             on_hangup: Called on this thread when the terminal is gone, before the console ends
                 without `on_quit`; None quits then.
+            on_keep: Called on this thread before the console ends without `on_quit`, because the
+                user keeps the engine running; None never asks whether to.
             on_shown: Called on a worker thread when console and engine are there, for what may
                 take time.
+            obstacle: Says on a worker thread why no engine can be started in place of one that
+                has ended; empty if one can. None offers no start.
+            hosting: Whether the engine runs in this process; None says nothing about it.
+            service: Names the service that is installed for the engine's data directory.
             demo: Whether to say that nothing here is real.
             read_only: Whether nothing that changes anything can be reached.
             settings_path: Where the user's settings are kept; None keeps none.
@@ -194,23 +205,34 @@ class ConsoleApp(CommandApp):
         """
         places = places or SCREEN_SPECS
         frame = ScreenContext(
-            blink=blink, demo=demo, read_only=read_only, places=places, actor=actor
+            blink=blink,
+            demo=demo,
+            read_only=read_only,
+            hosting=hosting,
+            restarts=obstacle is not None and not read_only,
+            places=places,
+            actor=actor,
         )
         super().__init__(engine, frame)
         self.stylesheet = OnceParsed(variables=self.get_css_variables())
         self._settings_path = settings_path
-        self._was_silent = False
+        self._was_silent = self._is_asked = False
         self._shown_at: datetime | None = None
         """When the snapshot was taken that was shown last."""
         self._refresh_hz = refresh_hz
         self._on_start = on_start
         self._on_quit = on_quit
         self._on_hangup = on_hangup
+        self._on_keep = on_keep
+        self._obstacle = obstacle
+        self.wants_engine = False
+        """Whether the console ended so that it can be opened again with an engine of its own."""
+        self._service = service
         self._on_shown = on_shown
         self.start_failure: EngineError | None = None
         """Why the engine could not be started, which ended the console."""
-        self.hung_up = False
-        """Whether it ended because the terminal is gone, and left the engine running."""
+        self.goes_on = False
+        """Whether the console ended and left its engine running."""
         self._terminal_watch = TerminalWatch(self._hang_up, self._terminate)
         self._picture = TerminalPicture()
         self._settings, self._settings_problem = self._load_settings()
@@ -385,10 +407,21 @@ class ConsoleApp(CommandApp):
         with suppress(ScreenStackError):
             super().clear_selection()
 
+    async def _check_bindings(self, key: str, priority: bool = False) -> bool:
+        # Textual has no public way to hear of a key that did nothing.
+        acts = await super()._check_bindings(key, priority)
+        if not acts and not priority and isinstance(self.screen, ConsoleScreen):
+            self.screen.explain_key(key)
+        return acts
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide keys of missing screens, and of changes in a read-only console."""
         if action == "undo":
-            return not (self.frame.read_only or self._stopping)
+            if self.frame.read_only or self._stopping:
+                return False
+            return None if self.engine_state.silent else True
+        if action == "start_engine":
+            return self.frame.restarts and self.engine_state.silent and not self._stopping
         if action == "go":
             return any(place.name == parameters[0] and place.screen for place in self.frame.places)
         return super().check_action(action, parameters)
@@ -405,6 +438,19 @@ class ConsoleApp(CommandApp):
     def action_undo(self) -> None:
         """Ask to take back the newest change of the configuration."""
         self.post_message(UndoRequested())
+
+    async def action_start_engine(self) -> None:
+        """Open the console again with an engine of its own, if nothing stands against it."""
+        if self._obstacle is not None:
+            self.carry_out(self._start_another, self._obstacle)
+
+    async def _start_another(self, obstacle: Callable[[], str]) -> None:
+        why = await asyncio.to_thread(obstacle)
+        if why:
+            self.push_screen(MessageDialog("No engine is started here", why))
+        elif self.engine_state.silent:
+            self.wants_engine = True
+            self._leave()
 
     def action_command_palette(self) -> None:
         """Open the palette."""
@@ -468,7 +514,6 @@ class ConsoleApp(CommandApp):
 
     def action_diagnostics(self) -> None:
         """Show versions, files, terminal and engine, for a report."""
-        from tui.shell.dialogs import MessageDialog
         from tui.shell.help import console_facts, diagnostics
 
         text = diagnostics(console_facts(self, self._settings_path), self.engine_state)
@@ -497,8 +542,29 @@ class ConsoleApp(CommandApp):
     # Leaving
 
     async def action_quit(self) -> None:
-        """Stop the engine, if it is ours, then leave."""
-        self._leave()
+        """Leave; if the engine is ours, ask first what becomes of it."""
+        if isinstance(self.screen, QuestionDialog) and self._is_asked:
+            return  # it is on the screen, and says which keys answer it
+        if self._on_keep is None or self._stopping or self.engine_state.snapshot is None:
+            self._leave()
+        else:
+            self._is_asked = True
+            self._ask_and_leave(self._on_keep)
+
+    # In no group that `stop_work` or a screen ends.
+    @work(group="quit", description="quit")
+    async def _ask_and_leave(self, on_keep: Callable[[], None]) -> None:
+        from tui.shell.leaving import KEEP, leave_question
+
+        snapshot = self.engine_state.snapshot
+        assert snapshot is not None
+        service = await asyncio.to_thread(self._service)
+        answer = await self.push_screen_wait(leave_question(snapshot, service))
+        self._is_asked = False
+        if answer == KEEP:
+            self._go_on_without_console(on_keep)
+        elif answer is not None:
+            self._leave()
 
     def _leave(self) -> None:
         if self._stopping:
@@ -528,10 +594,13 @@ class ConsoleApp(CommandApp):
         if self._on_hangup is None or self._stopping:
             self._leave()
             return
-        self._stopping = self.hung_up = True
+        self._go_on_without_console(self._on_hangup)
+
+    def _go_on_without_console(self, prepare: Callable[[], None]) -> None:
+        self._stopping = self.goes_on = True
         self.stop_work()
         self._terminal_watch.release_signals()
-        self._on_hangup()
+        prepare()
         self.exit()
 
     def _terminate(self) -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 from contextlib import ExitStack
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.cli import actor, add_engine_options, build_parser, run, settings_of
@@ -15,6 +16,7 @@ from engine.errors import AlreadyRunning, EngineError
 from engine.host import terminal
 from engine.remote.attach import find_engine
 from tui.console_settings import settings_path
+from tui.handover import stand_in_front
 from tui.late_engine import loading
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from engine.remote.client import RemoteEngine
     from engine.settings import EngineSettings
     from tui.app import ConsoleApp
+    from tui.handover import Front
 
 
 class OnHangup(StrEnum):
@@ -36,12 +39,15 @@ class OnHangup(StrEnum):
     STOP = "stop"
 
 
-def run_without_console(engine: Engine, signals: Signals, stop: Callable[[], None]) -> None:
+def run_without_console(
+    engine: Engine, signals: Signals, front: Front, stop: Callable[[], None]
+) -> None:
     """Keep an engine running until a signal ends it.
 
     Args:
         engine: it goes on.
-        signals: installed when the terminal was lost.
+        signals: installed when the console was left.
+        front: ends, so that the shell gives its prompt.
         stop: stops the engine, and what uses it before.
     """
     from engine.app.headless import run
@@ -51,16 +57,8 @@ def run_without_console(engine: Engine, signals: Signals, stop: Callable[[], Non
         f"the engine goes on without a console (pid {os.getpid()}); "
         "dicomdock attaches to it, SIGTERM stops it"
     )
-    _release_terminal()
+    front.let_go()
     run(engine, signals, Notifier(), terminal.say, stop)
-
-
-def _release_terminal() -> None:
-    sys.stdout.flush()
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
 
 
 DEFAULT_REFRESH_HZ = 4.0
@@ -77,6 +75,13 @@ class NoTerminal(EngineError):
 
     title = "The console needs a terminal"
     exit_code = 2
+
+
+class NoEngine(EngineError):
+    """A read-only console was asked for, and no engine runs."""
+
+    title = "No engine runs"
+    exit_code = 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -154,6 +159,11 @@ def _console(arguments: argparse.Namespace) -> int:
         )
     settings = settings_of(arguments)
     found = find_engine(settings)
+    if found is None and arguments.read_only:
+        raise NoEngine(
+            f"none runs on {settings.data_dir}, and a read-only console starts none",
+            "start one: dicomdock engine",
+        )
     if found is None:
         try:
             return _host(settings, arguments)
@@ -162,16 +172,40 @@ def _console(arguments: argparse.Namespace) -> int:
             found = find_engine(settings)
             if found is None:
                 raise
-    return _attach(found, arguments)
+    return _attach(found, settings, arguments)
 
 
-def _attach(engine: RemoteEngine, arguments: argparse.Namespace) -> int:
+def _attach(engine: RemoteEngine, settings: EngineSettings, arguments: argparse.Namespace) -> int:
     """Open the console on an engine in another process, which goes on when it is closed."""
     with ExitStack() as running:
         running.callback(engine.close)
         engine.meet()
         arguments.read_only = arguments.read_only or bool(engine.channel.counterpart.mismatch)
-        return _run(_app(engine.view, arguments, actor("console")), arguments)
+        app = _app(
+            engine.view,
+            arguments,
+            actor("console"),
+            hosting=False,
+            obstacle=partial(_obstacle, settings),
+        )
+        code = _run(app, arguments)
+    if app.wants_engine:
+        # A new program: this one has threads, and `stand_in_front` must come before the first.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    return code
+
+
+def _obstacle(settings: EngineSettings) -> str:
+    """Return why this console can't start an engine; empty if it can."""
+    from engine.host.lock import EngineLock
+
+    service, holder = _service(settings), EngineLock.holder(settings.lock_file)
+    if service:
+        command = f"systemctl start {service}"
+        return f"The service {service} is installed for this data directory. Run: {command}"
+    if holder is not None:
+        return f"{holder} holds the data directory but does not answer. Stop that process first."
+    return ""
 
 
 def _host(settings: EngineSettings, arguments: argparse.Namespace) -> int:
@@ -183,6 +217,7 @@ def _host(settings: EngineSettings, arguments: argparse.Namespace) -> int:
         from engine.remote.host import require_tls
 
         require_tls(settings)
+    front = stand_in_front()
     engine, signals = LazyEngine(settings), Signals()
     with ExitStack() as running:
         running.callback(engine.stop)
@@ -193,16 +228,26 @@ def _host(settings: EngineSettings, arguments: argparse.Namespace) -> int:
             on_start=engine.start,
             on_quit=engine.stop,
             on_hangup=signals.install if stays else None,
+            on_keep=signals.install,
             on_shown=engine.serve,
+            hosting=True,
+            service=partial(_service, settings),
         )
         code = _run(app, arguments)
         if app.start_failure is not None:
             raise app.start_failure
-        goes_on = engine.started() if app.hung_up else None
+        goes_on = engine.started() if app.goes_on else None
         if goes_on is not None:
             engine.serve()  # not done yet if the terminal went during the start
-            run_without_console(goes_on, signals, engine.stop)
+            run_without_console(goes_on, signals, front, engine.stop)
         return code
+
+
+def _service(settings: EngineSettings) -> str:
+    """Return the name of the service that is installed for the data directory, if there is one."""
+    from engine.app.systemd_units import installed_for
+
+    return installed_for(settings.data_dir)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -226,7 +271,11 @@ def _app(
     on_start: Callable[[], None] | None = None,
     on_quit: Callable[[], None] | None = None,
     on_hangup: Callable[[], None] | None = None,
+    on_keep: Callable[[], None] | None = None,
     on_shown: Callable[[], None] | None = None,
+    obstacle: Callable[[], str] | None = None,
+    hosting: bool | None = None,
+    service: Callable[[], str] = str,
 ) -> ConsoleApp:
     """Make a console as the command line says; `who` makes changes, the user by default."""
     if arguments.slow_link:
@@ -247,7 +296,11 @@ def _app(
         on_start=on_start,
         on_quit=on_quit,
         on_hangup=on_hangup,
+        on_keep=on_keep,
         on_shown=on_shown,
+        obstacle=obstacle,
+        hosting=hosting,
+        service=service,
     )
 
 

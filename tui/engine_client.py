@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class EngineState:
     """Newest first."""
     dropped: int = 0
     """Events that were gone before they could be read."""
+    silent_seconds: int = 0
+    """For how long the engine has not answered, by this process's clock."""
 
     @property
     def silent_since(self) -> datetime | None:
@@ -160,8 +163,11 @@ class EngineStopped(Message):
 class EngineLink:
     """Reads an engine for one console; `read` runs on one thread at a time, never the UI's."""
 
+    monotonic: Callable[[], float] = staticmethod(time.monotonic)
+
     def __init__(self, engine: EngineView, post: Callable[[Message], object]) -> None:
         self._engine = engine
+        self._answered_at = self.monotonic()
         self._post = post
         self._unsubscribe: Callable[[], None] | None = None
         self._snapshot: EngineSnapshot | None = None
@@ -189,7 +195,9 @@ class EngineLink:
         except EngineStarting:
             return EngineState()
         except Exception:  # whatever keeps it from answering, the screen must say so and go on
-            return EngineState(self._snapshot, True, tuple(self._events), self._dropped)
+            silent = int(self.monotonic() - self._answered_at)
+            return EngineState(self._snapshot, True, tuple(self._events), self._dropped, silent)
+        self._answered_at = self.monotonic()
         return EngineState(self._snapshot, False, tuple(self._events), self._dropped)
 
     def _take(self, snapshot: EngineSnapshot) -> None:

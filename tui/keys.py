@@ -74,6 +74,8 @@ class Key:
     priority: bool = False
     changes: bool = False
     """Whether it changes anything but the view; such keys are gone in a read-only console."""
+    asks: bool = False
+    """Whether it needs the engine though it changes nothing."""
 
     @property
     def action(self) -> str:
@@ -120,7 +122,9 @@ KEYS = (
     Key("receiver.duplicate", Scope.RECEIVERS, "c", "Duplicate", "a new one with the same settings",
         changes=True),
     Key("receiver.echo", Scope.RECEIVERS, "t", "Echo test", "send it a C-ECHO, as a peer would", 2,
-        short="Echo"),
+        short="Echo", asks=True),
+    Key("receiver.reach", Scope.RECEIVERS, "i", "Send to it",
+        "what to type at a scanner; lines for storescu, dcmsend and Orthanc"),
     Key("receiver.retry", Scope.RECEIVERS, "r", "Retry now",
         "a failed one: try to listen again at once", 1, short="Retry", changes=True),
     Key("association.allow", Scope.ASSOCIATIONS, "w", "Allow caller",
@@ -220,7 +224,7 @@ KEYS = (
         "a new one with the same settings", 3, short="Dup", changes=True),
     Key("processor.delete", Scope.PROCESSORS, "d", "Delete", "remove it (asks)", 2, changes=True),
     Key("processor.test", Scope.PROCESSORS, "t", "Try it",
-        "what it would make of the newest object; nothing is stored", 2, short="Try"),
+        "what it would make of the newest object; nothing is stored", 2, short="Try", asks=True),
     Key("processor.up", Scope.PROCESSORS, "K", "Move up",
         "let it act before the one above, at the same location", 3, short="Up", changes=True),
     Key("processor.down", Scope.PROCESSORS, "J", "Move down",
@@ -271,6 +275,8 @@ KEYS = (
         changes=True),
     Key("app.find", Scope.EVERYWHERE, "F", "Find",
         "find a study, patient, object or sender in all areas", 4, run="find"),
+    Key("app.start_engine", Scope.EVERYWHERE, "f5", "Start engine",
+        "start one in this console, if the engine has ended", 1, short="Start", run="start_engine"),
     Key("app.help", Scope.EVERYWHERE, "question_mark", "Help", "all keys and what states mean", 1,
         run="help"),
     Key("app.help_here", Scope.EVERYWHERE, "f1", "Help here", "help on the focused panel",
@@ -291,12 +297,22 @@ ORDER = {key.id: place for place, key in enumerate(KEYS)}
 
 
 CHANGING = frozenset(key.action for key in KEYS if key.changes)
+NEEDING = frozenset(key.action for key in KEYS if key.changes or key.asks)
 
 
 def changes(action: str, parameters: tuple[object, ...]) -> bool:
     """Tell whether a key's action changes anything but the view."""
+    return _written(action, parameters) in CHANGING
+
+
+def needs_engine(action: str, parameters: tuple[object, ...]) -> bool:
+    """Tell whether a key's action can do nothing while the engine does not answer."""
+    return _written(action, parameters) in NEEDING
+
+
+def _written(action: str, parameters: tuple[object, ...]) -> str:
     arguments = ", ".join(repr(parameter) for parameter in parameters)
-    return (f"{action}({arguments})" if parameters else action) in CHANGING
+    return f"{action}({arguments})" if parameters else action
 
 
 def bindings(*scopes: Scope) -> list[BindingType]:

@@ -53,6 +53,15 @@ RECEIVER_STYLES = {
     ReceiverState.NOT_ALLOWED: StateStyle("⊘", "BARRED", Tone.WARNING),
 }
 
+REJECTING = StateStyle("✗", "REJECTS", Tone.ERROR)
+"""A receiver that listens while every caller is rejected."""
+
+
+def receiver_style(state: ReceiverState, *, rejecting: bool) -> StateStyle:
+    """Return how a receiver's state is shown while every caller is rejected, or is not."""
+    return REJECTING if rejecting and state is ReceiverState.LISTENING else RECEIVER_STYLES[state]
+
+
 RECEIVER_FLAGS = (
     ("A", "anonymization", "anonymize"),
     ("W", "whitelist_enabled", "whitelist"),

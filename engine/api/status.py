@@ -135,13 +135,18 @@ class StorageStatus:
 
     path: str
     total_bytes: int
+    """Used and free space; without what the file system reserves for root, as in ``df``."""
     free_bytes: int
+    refusal: str = ""
+    """Why every caller is rejected and no object is stored; empty if objects are stored."""
+    reserve_bytes: int = 0
+    """With less free space than that every caller is rejected; 0 if that is not known yet."""
 
     @property
     def used_percent(self) -> int:
-        """Used space, rounded to whole percent."""
+        """Used space in whole percent, rounded up as in ``df``."""
         used = self.total_bytes - self.free_bytes
-        return round(100 * used / self.total_bytes) if self.total_bytes else 0
+        return -(-100 * used // self.total_bytes) if self.total_bytes else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +213,8 @@ class EngineSnapshot:
     """Sessions that are to be built, or that a request waits for."""
     recovery: RecoveryStatus | None = None
     """None once all sessions are recovered."""
+    pid: int = 0
+    """The engine's process; 0 if there is none, as in a demonstration."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,15 @@ def units(settings: ServiceSettings) -> tuple[Unit, ...]:
     )
 
 
+def installed_for(data_dir: Path, root: Path = Path("/")) -> str:
+    """Return the name of the service that is installed for a data directory; empty if none is."""
+    try:
+        unit = (root / f"etc/systemd/system/{NAME}.service").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    return NAME if f" --data {_word(str(data_dir))} engine " in unit else ""
+
+
 def service_unit(settings: ServiceSettings) -> str:
     """Return the text of the service unit."""
     drain = f"{settings.drain_seconds:g}"

@@ -48,11 +48,16 @@ class ObjectsStored(Event, topic="c-store"):
 
     def sentence(self) -> str:
         """Return what happened, as a sentence."""
-        again = f", {self.duplicates} already here" if self.duplicates else ""
-        dropped = f", {self.filtered} filtered" if self.filtered else ""
         small = 0 < self.bytes < _SMALL
         size = f"{self.bytes / 1e3:.0f} kB" if small else f"{self.bytes / 1e6:.1f} MB"
-        return f"stored {counted(self.objects, 'object')} ({size}){again}{dropped}"
+        numbers = ((self.duplicates, "already here"), (self.filtered, "filtered"))
+        others = [(number, what) for number, what in numbers if number]
+        if self.objects or not others:
+            first = f"stored {counted(self.objects, 'object')} ({size})"
+        else:
+            number, what = others.pop(0)
+            first = f"{counted(number, 'object')} {what} ({size})"
+        return ", ".join((first, *(f"{number} {what}" for number, what in others)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,30 +39,25 @@ LAG_SECONDS = 30.0
 """The index lags if an object's row has waited for longer."""
 
 
-def judge(
-    snapshot: EngineSnapshot, counters: Counters, dead: Sequence[str], storage_refusal: str
-) -> Health:
+def judge(snapshot: EngineSnapshot, counters: Counters, dead: Sequence[str]) -> Health:
     """Return the engine's health.
 
     Args:
         snapshot: what the console sees.
         counters: the counters, for the lag of the index.
         dead: the parts that should run and do not.
-        storage_refusal: why objects are refused; empty if they are accepted.
     """
     enabled = [status for status in snapshot.receivers if status.receiver.enabled]
     listening = sum(status.state is ReceiverState.LISTENING for status in enabled)
-    problems = tuple(_problems(snapshot, counters, dead, storage_refusal))
+    problems = tuple(_problems(snapshot, counters, dead))
     notes = () if snapshot.recovery is None else (str(snapshot.recovery),)
     return Health(not dead, listening, len(enabled), problems, notes)
 
 
-def _problems(
-    snapshot: EngineSnapshot, counters: Counters, dead: Sequence[str], storage_refusal: str
-) -> Iterator[str]:
+def _problems(snapshot: EngineSnapshot, counters: Counters, dead: Sequence[str]) -> Iterator[str]:
     yield from (f"{part} does not run" for part in dead)
-    if storage_refusal:
-        yield f"nothing is taken in: {storage_refusal}"
+    if snapshot.storage.refusal:
+        yield f"every caller is rejected: {snapshot.storage.refusal}"
     if snapshot.configuration_problem:
         yield "the configuration file is refused, the last good settings are in force"
     for status in snapshot.receivers:
@@ -95,7 +90,6 @@ class Monitoring:
         clock: Clock,
         snapshot: Callable[[], EngineSnapshot],
         dead: Callable[[], tuple[str, ...]],
-        storage_refusal: Callable[[], str],
         destinations: Callable[[], Sequence[DestinationStatus]],
         report: Callable[[Event], object],
         configuration: Callable[[], Configuration],
@@ -106,7 +100,6 @@ class Monitoring:
         self._clock = clock
         self._snapshot = snapshot
         self._dead = dead
-        self._storage_refusal = storage_refusal
         self._destinations = destinations
         self._report = report
         self._configuration = configuration
@@ -159,7 +152,7 @@ class Monitoring:
 
     def health(self) -> Health:
         """Return the health, with all problems."""
-        return judge(self._snapshot(), self.counters(), self._dead(), self._storage_refusal())
+        return judge(self._snapshot(), self.counters(), self._dead())
 
     def try_alert(self, target: AlertTarget, actor: str) -> None:
         """Send a test alert to a target, and record who did; masks stand for its secrets."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import socket
 import threading
@@ -184,7 +185,6 @@ class Engine:
         associations = self._associations.statuses()
         open_by_receiver = Counter(association.receiver for association in associations)
         configuration = self._configuration
-        usage = shutil.disk_usage(self._settings.data_dir)
         return EngineSnapshot(
             taken_at=self._clock.now(),
             started_at=self._started_at,
@@ -200,13 +200,24 @@ class Engine:
             throughput=self._metrics.throughput(),
             totals=self._metrics.totals(),
             latency=self._metrics.latency(),
-            storage=StorageStatus(str(self._settings.data_dir), usage.total, usage.free),
+            storage=self._storage(),
             sessions_receiving=self._index.receiving(),
             has_anonymization=configuration.has_anonymization,
             configuration_problem=self._configuration_problem,
             processes=self._processes.statuses() if self._processes is not None else (),
             sessions_waiting=self.monitoring.work_waiting().sessions,
             recovery=self._session_service.recovery.status(),
+            pid=os.getpid(),
+        )
+
+    def _storage(self) -> StorageStatus:
+        usage = shutil.disk_usage(self._settings.data_dir)
+        return StorageStatus(
+            str(self._settings.data_dir),
+            usage.used + usage.free,
+            usage.free,
+            self._guard.refusal(),
+            self._guard.reserve_bytes,
         )
 
     @property

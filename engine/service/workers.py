@@ -126,7 +126,6 @@ class MonitoringService:
             clock,
             snapshot,
             dead,
-            intake.guard.refusal,
             follow_ups.forwarding.desk.destinations,
             storage.journal.record,
             configuration,

@@ -81,6 +81,11 @@ class StorageGuard:
         """The last answer of `refusal`, valid until `next_check_at`."""
         self.next_check_at = 0.0
 
+    @property
+    def reserve_bytes(self) -> int:
+        """Less free space than that is refused; 0 before the first look."""
+        return self._known[2].reserve_bytes
+
     def refusal(self) -> str:
         """Return why no object can be stored now; empty if objects can be stored."""
         now = self._clock.monotonic()
@@ -105,7 +110,8 @@ class StorageGuard:
     def _judge(self, space: FreeSpace) -> str:
         thresholds = self._thresholds(space)
         if space.free_bytes < thresholds.reserve_bytes:
-            why = f"only {space.free_bytes // 1_000_000} MB free on the storage"
+            free, wanted = (n // 1_000_000 for n in (space.free_bytes, thresholds.reserve_bytes))
+            why = f"only {free:,} MB free on the storage, {wanted:,} MB required"
             self._report(StorageRefuses(reason=why))
             return why
         if space.free_bytes < thresholds.low_bytes:

@@ -17,7 +17,7 @@ from tests.bench.tape import CALLED
 from tests.bench.watched_console import RECEIVER, Order, Watched
 from tests.bench.workloads import WORKLOADS
 from tests.running import free_port
-from tests.terminals import Terminal, processor_seconds
+from tests.terminals import Terminal, child_of, processor_seconds
 from tui.places import HOME
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _first_paints(bench: Bench, starts: int) -> Iterator[str]:
         with Terminal(arguments, folder, compiled) as terminal:
             _wait_for(terminal, _LAST_LINE)
             painted.append(time.perf_counter() - began)
-            used.append(processor_seconds(terminal.process.pid))
+            used.append(processor_seconds(child_of(terminal.process.pid)))
             _wait_for(terminal, CALLED)
             filled.append(time.perf_counter() - began)
     yield (
@@ -121,9 +121,9 @@ def _idle(bench: Bench, seconds: float) -> str:
     with Terminal(*_console(bench)) as terminal:
         _wait_for(terminal, CALLED)
         terminal.read_until(b"\0", _SETTLED_SECONDS)
-        before = processor_seconds(terminal.process.pid)
+        before = processor_seconds(child_of(terminal.process.pid))
         terminal.read_until(b"\0", seconds)
-        used = processor_seconds(terminal.process.pid) - before
+        used = processor_seconds(child_of(terminal.process.pid)) - before
     return f"idle console and engine: {used / seconds:.1%} of a core (bar < {IDLE_BAR:.0%})"
 
 

@@ -179,7 +179,7 @@ EXAMPLES: list[tuple[Event, str]] = [
     ),
     (
         events.ObjectsStored(objects=0, duplicates=0, bytes=0, filtered=3),
-        "stored 0 objects (0.0 MB), 3 filtered",
+        "3 objects filtered (0.0 MB)",
     ),
     (
         events.ObjectRefused(status=0xA700, why="disk full"),

@@ -90,7 +90,7 @@ class FakeMonitoring:
         AlertSettings.parse({"targets": [target.to_record()]})
 
     def health(self) -> Health:
-        return judge(self.engine.current, self.engine.counted, (), "")
+        return judge(self.engine.current, self.engine.counted, ())
 
 
 @dataclass

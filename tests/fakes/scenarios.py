@@ -123,7 +123,8 @@ def barred() -> FakeEngine:
 def disk_full() -> FakeEngine:
     """Objects are refused because the disk is below its reserve."""
     engine = busy()
-    storage = StorageStatus("/var/lib/dicomdock", 4_600 * GIB, 150 * 1024**2)
+    why = "only 157 MB free on the storage, 268 MB required"
+    storage = StorageStatus("/var/lib/dicomdock", 4_600 * GIB, 150 * 1024**2, why, 256 * 1024**2)
     engine.current = replace(engine.current, storage=storage)
     engine.record(
         ObjectRefused(

@@ -163,7 +163,7 @@ def test_what_a_script_rejects_is_a_success_for_its_sender(
     assert (totals.received, totals.stored, totals.filtered) == (1, 0, 1)
     assert engine._associations.wait_until_none(10)
     sentences = [event.sentence() for event in engine.told(ObjectsStored)]
-    assert sentences == ["stored 0 objects (0.0 MB), 1 filtered"]
+    assert sentences == ["1 object filtered (0.0 MB)"]
     assert engine.snapshot().receivers[0].failed_today == 0
     assert (stored_files(tmp_path / "data"), traces(tmp_path / "data")) == ([], [])
 

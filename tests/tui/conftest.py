@@ -103,6 +103,12 @@ def _in_utc(in_utc: None) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _silence_has_just_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pictures say the same on a slow machine."""
+    monkeypatch.setattr("tui.engine_client.EngineLink.monotonic", staticmethod(lambda: 0.0))
+
+
+@pytest.fixture(autouse=True)
 def _fewer_searches_for_garbage() -> Iterator[None]:
     usual = gc.get_threshold()
     gc.set_threshold(NEW_OBJECTS_BEFORE_A_SEARCH, *usual[1:])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.host.lock import EngineLock
 from engine.remote import routes
 from engine.remote.attach import find_engine
 from engine.settings import EngineSettings
@@ -23,6 +26,7 @@ from tests.running import (
 from tests.serving import attached
 from tests.terminals import ALTERNATE_SCREEN_OFF, Terminal, processor_seconds
 from tui.app import ConsoleApp
+from tui.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,24 +126,42 @@ def test_an_engine_ends_with_the_terminal_of_its_console_on_request(data: Path) 
     assert find_engine(EngineSettings(data), wait_seconds=0) is None
 
 
-def test_an_engine_goes_on_without_the_terminal_of_its_console(data: Path) -> None:
+@pytest.mark.parametrize("keys", [b"", b"\x11k"], ids=["hang-up", "keep receiving"])
+def test_an_engine_goes_on_without_its_console(data: Path, keys: bytes) -> None:
     with console(data) as terminal:
         assert terminal.shows("1 listening")
+        assert terminal.shows("engine: in this console")
         engine = find_engine(EngineSettings(data))
         assert engine is not None
-        used = processor_seconds(terminal.process.pid)
+        pid = engine.view.snapshot().pid
+        if keys:
+            terminal.type(keys)
+            assert terminal.read_until(b"goes on without a console")
         terminal.hang_up()
+        assert terminal.process.wait(20) == 0, "the shell would not get its prompt back"
+        assert os.getsid(pid) == pid, "it would end with the login"
+        used = processor_seconds(pid)
         with console(data) as later:
             assert later.shows("1 listening")
-            used = processor_seconds(terminal.process.pid) - used
+            assert later.shows(f"attached to pid {pid}")
+            used = processor_seconds(pid) - used
             assert used < processor_seconds(later.process.pid) / 3, "it is not idle"
             later.type(QUIT)
             assert later.wait() == 0
-        assert terminal.process.poll() is None
         assert len(engine.view.snapshot().receivers) == 1
         engine.close()
-        terminal.process.send_signal(signal.SIGHUP)
-        terminal.process.send_signal(signal.SIGTERM)
-        assert terminal.process.wait(20) == 0
+        os.kill(pid, signal.SIGHUP)
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + 20
+        while EngineLock.holder(EngineSettings(data).lock_file) and time.monotonic() < deadline:
+            time.sleep(0.02)
     assert not (data / "control.sock").exists()
     assert find_engine(EngineSettings(data), wait_seconds=0) is None
+
+
+def test_a_read_only_console_starts_no_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tui.cli._has_terminal", lambda: True)
+    assert main(["--data", str(tmp_path), "--read-only"]) == 4
+    assert "a read-only console starts none" in capsys.readouterr().err

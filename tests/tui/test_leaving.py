@@ -7,11 +7,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from textual.widgets import Static
 from textual.worker import WorkerCancelled, WorkerFailed
 
 from tests.fakes import busy
 from tests.terminals import ALTERNATE_SCREEN_OFF, Terminal
 from tui.app import ConsoleApp
+from tui.shell.dialogs import QuestionDialog
 from tui.shell.status import StatusLine
 
 CONSOLE = """
@@ -92,6 +94,56 @@ async def test_without_an_engine_of_its_own_the_console_just_closes() -> None:
     async with app.run_test() as pilot:
         await pilot.press("ctrl+q")
     assert app.return_code == 0
+
+
+async def test_quitting_asks_first_what_becomes_of_an_engine_that_runs_in_the_console() -> None:
+    ways: list[str] = []
+    app = ConsoleApp(
+        busy(),
+        refresh_hz=0,
+        blink=False,
+        on_keep=lambda: ways.append("kept"),
+        on_quit=lambda: ways.append("stopped"),
+        service=lambda: "dicomdock",
+    )
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await pilot.press("ctrl+q", "ctrl+q")
+        await pilot.pause()
+        assert isinstance(app.screen, QuestionDialog)
+        words = str(app.screen.query_one(".sentence", Static).content)
+        assert "4 associations open" in words
+        assert "they are aborted" in words
+        assert "systemctl start dicomdock" in words
+        assert app.focused is not None
+        assert app.focused.id == "keep"
+        await pilot.press("escape")
+        assert not ways
+        await pilot.press("ctrl+q")
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+    assert ways == ["kept"]
+    assert app.goes_on
+
+
+async def test_the_engine_of_the_console_is_stopped_on_request() -> None:
+    ways: list[str] = []
+    app = ConsoleApp(
+        busy(),
+        refresh_hz=0,
+        blink=False,
+        on_keep=lambda: ways.append("kept"),
+        on_quit=lambda: ways.append("stopped"),
+    )
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await pilot.press("ctrl+q")
+        await pilot.pause()
+        await pilot.press("s")
+        await left(app)
+    assert ways == ["stopped"]
+    assert not app.goes_on
 
 
 async def test_a_terminal_that_is_gone_ends_the_console(monkeypatch: pytest.MonkeyPatch) -> None:

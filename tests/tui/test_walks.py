@@ -465,6 +465,8 @@ async def test_an_attached_console_sees_the_same_and_leaves_the_engine_running(
             await walk.press("1")
             await walk.sees("[1 Dashboard]")
             await walk.press("s")
+            await walk.sees("rejects every new caller from now on")
+            await walk.press("y")
             await walk.until(lambda: not receiver_of(engine).enabled, "the stop")
             await walk.sees("○ 1 stopped", "○ STOPPED WALK")
             await walk.press("8")

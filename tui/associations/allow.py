@@ -30,6 +30,7 @@ from tui.associations.table import when_rejected
 from tui.engine_client import receiver_now
 from tui.shell.engine_app import EngineScreen
 from tui.shell.form_dialog import refusal_words
+from tui.shell.health import rejection_words
 from tui.text import counted, fit, host_of, safe
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ _LIMIT_ADVICE = (
 _ADVICE_BY_ENDING = (
     ("no more are allowed", _LIMIT_ADVICE),
     ("the engine is stopping", "the caller may try again once the engine runs again"),
+    ("MB required", "there is enough free space again: the caller may send now"),
+    ("its marker file is missing", "the storage is mounted again: the caller may send now"),
     ("is not DICOM's", "the caller is no DICOM application, or speaks another version"),
 )
 """How reasons that have nothing to do with a receiver's settings end, and what helps then."""
@@ -128,6 +131,8 @@ def allow_form(association: AssociationStatus, snapshot: EngineSnapshot) -> Allo
     status = _called(association, snapshot)
     if status is None or status.state is ReceiverState.NOT_ALLOWED:
         return None
+    if snapshot.storage.refusal:  # a line changes nothing: every caller is rejected
+        return None
     address = _address(association)
     if address is None or not line_helps(association, status.receiver):
         return None
@@ -148,6 +153,9 @@ def line_helps(association: AssociationStatus, receiver: Receiver) -> bool:
 
 def advice(association: AssociationStatus, snapshot: EngineSnapshot) -> str:
     """Say what helps a rejected caller."""
+    every = rejection_words(snapshot)
+    if every:
+        return every.removeprefix("✗ ")
     if allow_form(association, snapshot) is not None:
         return "w on its row offers whitelist lines that let it in"
     status = _called(association, snapshot)
@@ -162,8 +170,8 @@ def advice(association: AssociationStatus, snapshot: EngineSnapshot) -> str:
         if association.why.endswith(ending):
             return helps
     if not status.receiver.whitelist_enabled:
-        return f"the whitelist of {name} is off now: every caller is accepted, it may try again"
-    return f"{name} would let it in now; it may try again"
+        return f"the whitelist of {name} is off now: every caller is accepted and may send now"
+    return f"{name} would accept the caller now; it may send again"
 
 
 def sent_as(calling_ae_title: str) -> str:

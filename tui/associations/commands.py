@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from engine.api import AssociationEnd
 from tui.associations.table import repeated, row_key, when_rejected
 from tui.engine_client import AllowRequested
+from tui.keys import Key, Scope
 from tui.shell.dialogs import MessageDialog, QuestionDialog, WorkStep
 from tui.shell.screen import ConsoleScreen, PaletteEntry
 from tui.text import clock, counted, host_of, safe
@@ -46,7 +47,7 @@ class AssociationCommands:
             self._app.show_saved(f"{safe(receiver.label)} lets {caller} in now, by line {line}")
 
     def _explain(self, association: AssociationStatus, snapshot: EngineSnapshot) -> None:
-        title = f"{association.calling_ae_title} can't be allowed by a whitelist line"
+        title = f"Why {association.calling_ae_title} was rejected"
         detail = f"rejected {when_rejected(association)}: {association.why}"
         from tui.associations.allow import advice
 
@@ -114,6 +115,15 @@ class AssociationActions(ConsoleScreen):
         if action == "abort":
             return bool(self._live_ones())
         return super().check_own(action, parameters)
+
+    def why_not(self, key: Key) -> str:
+        """Return why a key does nothing for the associations under the cursor; safe text."""
+        reason = super().why_not(key)
+        if key.scope is not Scope.ASSOCIATIONS or self.frame.read_only or self._engine_state.silent:
+            return reason
+        if key.id == "association.allow":
+            return "choose one rejected association first (tab goes to their panel)"
+        return "choose a live association first (tab goes to their panel)"
 
     def _live_ones(self) -> tuple[AssociationStatus, ...]:
         return tuple(a for a in self.associations_here() if a.end is None)

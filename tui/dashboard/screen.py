@@ -31,8 +31,8 @@ from tui.receivers.table import (
     receiver_details,
     receiver_title,
 )
+from tui.shell.health import is_barred
 from tui.shell.palette import site_entries
-from tui.shell.status import is_barred
 from tui.theme import FLAGS_LEGEND
 from tui.widgets.filter import FilterBar
 from tui.widgets.live_table import LiveTable
@@ -167,7 +167,7 @@ class DashboardScreen(ReceiverActions, AssociationActions):
             free = self._free_ports.near(status, snapshot)
             self.query_one(FailurePanel).show(status, snapshot, free)
         self.query_one(ReceiverFacts).show(status, snapshot)
-        title = receiver_title(status) if status is not None else ""
+        title = receiver_title(status, snapshot) if status is not None else ""
         self.panel("selected").describe(title)
 
     def _at_receivers(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.events import (
@@ -31,6 +31,7 @@ from engine.events import (
 )
 from engine.events.monitoring import ClockStepped
 from engine.events.sessions import SessionConflicts, SessionFailed
+from tui.log.folding import folded_events
 from tui.shell.details import Details, in_lines
 from tui.text import clock, counted, moment, safe, sentence_case
 from tui.theme import SEVERITY_STYLES, Tone
@@ -58,7 +59,9 @@ class EventsTable(LiveTable):
     HELP_TITLE = "Events"
     HELP = (
         "The latest events, newest first. While the cursor is on the first row the "
-        "panel follows; move down to hold your place. enter shows the whole sentence."
+        "panel follows; move down to hold your place. enter shows the whole sentence. "
+        "The objects of an association are one row, which stands where they began to arrive; "
+        "screen 4 has each second."
     )
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("at", "Time", 8),
@@ -75,7 +78,7 @@ class EventsTable(LiveTable):
 
     def show_events(self, events: Iterable[RecordedEvent], empty: str = "") -> None:
         """Show the newest events, which come newest first; without any, say why (safe text)."""
-        self.show(self._memory.rows(islice(events, SHOWN)), empty)
+        self.show(self._memory.rows(folded_events(events)[:SHOWN]), empty)
 
 
 class ReceiverEventsTable(EventsTable):
@@ -160,7 +163,8 @@ def what_to_do(event: Event) -> str:
 def event_row_details(engine_state: EngineState, chosen: str | None) -> Details | None:
     """Return what is known about the event with this row key, if it is (still) there."""
     snapshot = engine_state.snapshot
-    found = next((r for r in engine_state.events if event_key(r) == chosen), None)
+    events = (*folded_events(engine_state.events), *engine_state.events)
+    found = next((recorded for recorded in events if event_key(recorded) == chosen), None)
     return event_details(found, snapshot.taken_at) if found and snapshot else None
 
 

@@ -36,7 +36,9 @@ class TimeFormat(StrEnum):
 
 
 WIDE = 99
-"""From this width on there is room for all columns."""
+"""From this width on there is room for longer columns."""
+WIDER = 140
+"""From this width on there is room for all columns: before, the sentences need it."""
 SHORT_OR_LONG = (Column("at", "Time", 12, at_least=WIDE), Column("at", "Time", 8, at_most=WIDE - 1))
 TIMES = {
     TimeFormat.CLOCK: SHORT_OR_LONG,
@@ -65,8 +67,8 @@ class LogView(Table):
         Column("ae_title", "Receiver", 11, at_most=WIDE - 1),
         Column("caller", "Calling AE", 16, at_least=WIDE),
         Column("caller", "Calling AE", 12, at_most=WIDE - 1),
-        Column("association", "Number", 7, at_least=WIDE),
-        Column("topic", "What", 9, at_least=WIDE),
+        Column("association", "Number", 7, at_least=WIDER),
+        Column("topic", "What", 9, at_least=WIDER),
         Column(MESSAGE, "What happened", 10, flexible=True),
     )
     SORTS = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from engine.api import ReceiverState
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from engine.api import EngineView, ReceiverStatus
     from engine.model.receiver import Receiver
+    from tui.keys import Key
     from tui.receivers.form import ReceiverForm
     from tui.shell.engine_app import EngineApp
 
@@ -61,6 +63,8 @@ class ReceiverCommands:
                 await self._retry(status)
             case "echo":
                 await self._echo(status)
+            case "reach":
+                await self._reach(status)
             case _:
                 raise ValueError(action)
 
@@ -68,17 +72,23 @@ class ReceiverCommands:
         # Loaded when a dialog is opened: the first picture does without it.
         from engine.model.project import ProjectRegistry
         from tui.receivers.dialog import ReceiverDialog
+        from tui.receivers.failure import usable_port
+        from tui.receivers.form import suggested_port
+
+        snapshot = self._app.engine_state.snapshot
+        known = tuple(status.receiver for status in snapshot.receivers) if snapshot else ()
 
         def settings(engine: EngineView) -> tuple[Any, ...]:
             processors = tuple(status.processor for status in engine.processors.list())
             projects = ProjectRegistry(engine.projects())
             installed = engine.identifiers(), engine.file_namers()
-            return *installed, engine.site(), projects, processors
+            port = usable_port(suggested_port(known), engine) if receiver is None else None
+            return *installed, engine.site(), projects, processors, port
 
         receiver_id = receiver.id if receiver and not is_new else 0
         what = f"open the dialog of {name_of(receiver)}" if receiver else "open the dialog"
         found = await self._app.engine.call(what, settings, about=receiver_id)
-        form = self._form(receiver, *found, is_new=is_new)
+        form = self._form(receiver, known, *found, is_new=is_new)
         saved = await self._app.push_screen_wait(ReceiverDialog(form))
         if saved is not None:
             await self.saved(saved)
@@ -86,24 +96,24 @@ class ReceiverCommands:
     def _form(
         self,
         receiver: Receiver | None,
+        known: tuple[Receiver, ...],
         identifiers: Any,
         file_namers: Any,
         site: Any,
         projects: Any,
         processors: Any,
+        port: int | None,
         *,
         is_new: bool,
     ) -> ReceiverForm:
         from engine.model.receiver import ReceiverRules
         from tui.receivers.form import ReceiverForm
 
-        snapshot = self._app.engine_state.snapshot
-        known = [status.receiver for status in snapshot.receivers] if snapshot else []
         edited = receiver.id if receiver and not is_new else None
         others = tuple(other for other in known if other.id != edited)
         rules = ReceiverRules(site, identifiers, others, projects, file_namers)
         if receiver is None:
-            form = ReceiverForm.new(rules)
+            form = ReceiverForm.new(rules, port)
         else:
             form = (ReceiverForm.duplicate if is_new else ReceiverForm.edit)(receiver, rules)
         form.processors = processors
@@ -125,14 +135,13 @@ class ReceiverCommands:
             self._app.show_toast(f"{name}: {note}", "warning", NOTE_SECONDS)
 
     async def _stop(self, status: ReceiverStatus) -> None:
-        open_now = status.open_associations
-        name = name_of(status.receiver)
-        sentence = (
-            f"{name} takes no new associations any more. "
-            f"{counted(open_now, 'open association')} may finish."
-        )
+        name, open_now = name_of(status.receiver), status.open_associations
+        finish = f" {counted(open_now, 'open association')} may finish." if open_now else ""
+        sentence = f"{name} rejects every new caller from now on.{finish} s starts it again."
         question = QuestionDialog.confirm(f"Stop {name}?", sentence, "Stop it")
-        if open_now and not await self._app.push_screen_wait(question):
+        # A receiver that does not listen loses nothing.
+        listens = status.state is ReceiverState.LISTENING or open_now
+        if listens and not await self._app.push_screen_wait(question):
             return
         await self._enable(status, enabled=False)
 
@@ -144,7 +153,7 @@ class ReceiverCommands:
             about=receiver_id,
         )
         await self._app.look()
-        self._show_outcome(receiver_id, name)
+        self._show_outcome(receiver_id, name, saved=True)
 
     async def _delete(self, status: ReceiverStatus) -> None:
         receiver_id, name = status.receiver.id, name_of(status.receiver)
@@ -181,6 +190,24 @@ class ReceiverCommands:
             self._app.show_toast(f"✓ {detail}")
         else:
             self._app.show_toast(f"✗ {detail}", "error")
+
+    async def _reach(self, status: ReceiverStatus) -> None:
+        from tui.receivers.reach import host_addresses, reach_text
+
+        snapshot = self._app.engine_state.snapshot
+        if snapshot is None:
+            return
+        text = reach_text(status, snapshot, await asyncio.to_thread(host_addresses))
+        answers = (("copy", "Copy"), ("test", "Test with a C-ECHO"))
+        title = f"Send to {name_of(status.receiver)}"
+        answer = await self._app.push_screen_wait(
+            QuestionDialog(title, text, answers, cancel="Close")
+        )
+        if answer == "copy":
+            self._app.copy_to_clipboard(text)
+            self._app.show_toast("copied")
+        elif answer == "test":
+            await self._echo(status)
 
     def _show_outcome(self, receiver_id: int, beginning: str, *, saved: bool = False) -> None:
         """Say what became of the receiver, as the newest look has it."""
@@ -241,6 +268,23 @@ class ReceiverActions(ConsoleScreen):
         if possible(name, self.selected):
             return True
         return None if self.has_content and name in ("edit", "delete", "echo") else False
+
+    def why_not(self, key: Key) -> str:
+        """Return why a key does nothing for the selected receiver; safe text."""
+        reason, status = super().why_not(key), self.selected
+        if key.scope is not Scope.RECEIVERS or self._engine_state.silent:
+            return reason
+        if self.frame.read_only and key.changes:
+            return reason
+        if status is None:
+            return "no receiver is selected"
+        name, word = name_of(status.receiver), RECEIVER_STYLES[status.state].word
+        if key.argument == "retry":
+            return f"{name} is {word}; only a receiver that failed to listen is retried"
+        if key.argument == "echo":
+            helps = "; s starts it" if not status.receiver.enabled else ""
+            return f"{name} is {word} and answers no C-ECHO{helps}"
+        return reason
 
     def action_receiver(self, name: str) -> None:
         """Ask for an action on the selected receiver."""

@@ -201,6 +201,16 @@ class FreePorts:
         return (self._fetch.answer or ()) if is_known else ()
 
 
+def usable_port(port: int, engine: EngineView) -> int:
+    """Return the port if a receiver could listen there, else a free one above it, if there is one.
+
+    Runs on a worker thread.
+    """
+    if engine.port_status(port).state in (PortState.FREE, PortState.OURS):
+        return port
+    return next(iter(_free(port, frozenset(), engine)), port)
+
+
 def _free(port: int, taken: frozenset[int], engine: EngineView) -> tuple[int, ...]:
     allowed = engine.site().ports
     found = _probed(range(port + 1, port + 1 + LOOKED_AT), allowed, taken, engine)

@@ -130,6 +130,8 @@ LINES_HINT = "one per line: AE title, address, network or AE@address"
 class ReceiverFields(FormFields):
     """The scrolling body of the dialog."""
 
+    REVEALED = "Field, CallerTester, RoutingPreviewPanel"
+
     def __init__(self, form: ReceiverForm, blink: bool, *, previews: bool) -> None:
         super().__init__(blink)
         self.form: ReceiverForm = form

@@ -168,7 +168,7 @@ class ReceiverForm:
     @classmethod
     def new(cls, rules: ReceiverRules, port: int | None = None) -> ReceiverForm:
         """Return the form of a new receiver, with a port suggested unless one is given."""
-        chosen = port or _suggested_port(rules.others)
+        chosen = port or suggested_port(rules.others)
         return cls(_initial_values(rules) | {"port": str(chosen)}, rules, None)
 
     @classmethod
@@ -529,7 +529,7 @@ def _initial_values(rules: ReceiverRules) -> dict[str, str | bool]:
     return values | {"identifier": default or first} | on
 
 
-def _suggested_port(others: Sequence[Receiver]) -> int:
+def suggested_port(others: Sequence[Receiver]) -> int:
     """Prefer the usual port; where it is in use, ports are shared as a rule."""
     ports = Counter(other.port for other in others)
     return DEFAULT_PORT if DEFAULT_PORT not in ports else ports.most_common(1)[0][0]

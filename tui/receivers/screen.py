@@ -33,7 +33,7 @@ from tui.receivers.failure import FailurePanel, FreePorts
 from tui.receivers.table import Fact, receiver_details, receiver_facts
 from tui.shell.details import Details, in_lines
 from tui.text import clock, fit, megabytes, moment, safe, size, sparkrows
-from tui.theme import DARK, RECEIVER_STYLES, Palette, StateStyle, Tone, palette_of
+from tui.theme import DARK, Palette, StateStyle, Tone, palette_of, receiver_style
 from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Facts, Panel
 from tui.widgets.table import Cell, Column, TableRow
@@ -409,4 +409,5 @@ def object_details(one: RecentObject) -> Details:
 
 def state_title(status: ReceiverStatus, snapshot: EngineSnapshot) -> str:
     """Return the state in a word, and since when."""
-    return f"{RECEIVER_STYLES[status.state]} since {moment(status.since, snapshot.taken_at)}"
+    look = receiver_style(status.state, rejecting=bool(snapshot.storage.refusal))
+    return f"{look} since {moment(status.since, snapshot.taken_at)}"

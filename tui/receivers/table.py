@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -17,10 +18,10 @@ from tui.theme import (
     AS_RECEIVED,
     DARK,
     RECEIVER_FLAGS,
-    RECEIVER_STYLES,
     Palette,
     Tone,
     palette_of,
+    receiver_style,
 )
 from tui.widgets.filter import NO_FILTER, folded
 from tui.widgets.live_table import LiveTable
@@ -70,16 +71,17 @@ class ReceiversTable(LiveTable):
 
 
 class ReceiverRows:
-    """Rows of receivers; one is made anew only if its status, the day or anonymization changed."""
+    """Rows of receivers; one is made anew only if its status or what concerns all has changed."""
 
     def __init__(self) -> None:
-        self._made: dict[int, tuple[ReceiverStatus, tuple[date, bool], TableRow]] = {}
+        self._made: dict[int, tuple[ReceiverStatus, tuple[date, bool, bool], TableRow]] = {}
         """By receiver."""
 
     def of(self, snapshot: EngineSnapshot, wanted: RowFilter = NO_FILTER) -> list[TableRow]:
         """Return the rows of all receivers that match the filter."""
         # Times of another day are shown as days.
-        same = snapshot.taken_at.astimezone().date(), snapshot.has_anonymization
+        rejecting = bool(snapshot.storage.refusal)
+        same = snapshot.taken_at.astimezone().date(), snapshot.has_anonymization, rejecting
         before, self._made = self._made, {}
         for status in snapshot.receivers:
             number = status.receiver.id
@@ -90,15 +92,18 @@ class ReceiverRows:
                 known = (status, same, _row(status, snapshot))
             self._made[number] = known
         made = self._made.values()
-        return [row for s, _, row in made if not wanted or wanted.matches(receiver_fields(s))]
+        if not wanted:
+            return [row for _, _, row in made]
+        fields = partial(receiver_fields, rejecting=rejecting)
+        return [row for status, _, row in made if wanted.matches(fields(status))]
 
 
-def receiver_fields(status: ReceiverStatus) -> dict[str, str]:
+def receiver_fields(status: ReceiverStatus, *, rejecting: bool = False) -> dict[str, str]:
     """Return the values that a filter searches, by field."""
     receiver = status.receiver
     return folded(
         receiver=receiver.label,
-        state=RECEIVER_STYLES[status.state].word,
+        state=receiver_style(status.state, rejecting=rejecting).word,
         port=receiver.port,
         identifier=receiver.identifier,
         to=_destination(receiver),
@@ -109,7 +114,7 @@ def _row(status: ReceiverStatus, snapshot: EngineSnapshot) -> TableRow:
     receiver, now = status.receiver, snapshot.taken_at
     in_force = snapshot.has_anonymization
     as_received = stored_as_received(wanted=receiver.anonymization, in_force=in_force)
-    look = RECEIVER_STYLES[status.state]
+    look = receiver_style(status.state, rejecting=bool(snapshot.storage.refusal))
     cells = {
         "state": Cell(str(look), look.tone),
         "ae_title": Cell(safe(receiver.ae_title), Tone.STRONG),
@@ -255,6 +260,8 @@ def state_words(status: ReceiverStatus, snapshot: EngineSnapshot) -> str:
         case ReceiverState.LISTENING:
             where = f"{safe(status.address)}{' with TLS' if status.certificate else ''}"
             words = f"listening on {where} since {since}{_shared(status, snapshot)}"
+            if snapshot.storage.refusal:
+                return f"rejects every caller: {safe(snapshot.storage.refusal)}; {words}"
             return words + certificate_words(status, now)
         case ReceiverState.DISABLED:
             return f"stopped since {since}; s starts it"
@@ -295,9 +302,9 @@ def _shared(status: ReceiverStatus, snapshot: EngineSnapshot) -> str:
     return f", shared with {', '.join(others)}" if others else ""
 
 
-def receiver_title(status: ReceiverStatus) -> str:
+def receiver_title(status: ReceiverStatus, snapshot: EngineSnapshot) -> str:
     """Return glyph, AE title and port."""
-    look = RECEIVER_STYLES[status.state]
+    look = receiver_style(status.state, rejecting=bool(snapshot.storage.refusal))
     return f"{look.glyph} {safe(status.receiver.ae_title)} · {status.receiver.port}"
 
 
@@ -322,4 +329,4 @@ def receiver_details(status: ReceiverStatus, snapshot: EngineSnapshot) -> Detail
         "bytes_today": status.bytes_today,
         "failed_today": status.failed_today,
     }
-    return Details(receiver_title(status), report or text, record)
+    return Details(receiver_title(status, snapshot), report or text, record)

@@ -36,9 +36,9 @@ from tui.settings.tables import (
     target_rows,
 )
 from tui.shell.details import Details
+from tui.shell.health import is_barred
 from tui.shell.palette import site_entries
 from tui.shell.screen import ConsoleScreen, PaletteEntry
-from tui.shell.status import is_barred
 from tui.text import counted, safe
 from tui.widgets.filter import FilterBar
 from tui.widgets.live_table import LiveTable

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Button, Input, Static
+from textual.widgets import Button, Footer, Input, Static
 
 from tui.text import safe
 from tui.widgets.panel import HangingText
@@ -82,14 +82,19 @@ class MessageDialog(ModalScreen[None]):
 
 CANCEL = "cancel"
 CONFIRM = "confirm"
+CONFIRM_KEY = "y"
+"""Not the letter of what was asked for: that key may still be held down."""
 
 
 class QuestionDialog(ModalScreen[str]):
-    """Asks one question; returns the id of the answer, and None for Cancel or escape."""
+    """Asks one question; returns the id of the answer, and None for Cancel or escape.
 
-    AUTO_FOCUS = f"#{CANCEL}"  # an enter that comes too early changes nothing
+    The safe answer comes first and has the focus: an enter that comes too early changes nothing.
+    """
+
+    AUTO_FOCUS = "Button"
     BINDINGS = [
-        Binding("escape,f1", "dismiss", "Cancel"),
+        Binding("escape,f1", "dismiss", "Cancel", key_display="esc"),
         Binding("left,up", "app.focus_previous", "Previous", show=False),
         Binding("right,down", "app.focus_next", "Next", show=False),
     ]
@@ -100,7 +105,8 @@ class QuestionDialog(ModalScreen[str]):
         text: str,
         answers: Sequence[tuple[str, str]],
         *,
-        cancel: str = "Cancel  esc",
+        cancel: str = "Cancel",
+        first: str = CANCEL,
         danger: bool = False,
         over_form: bool = False,
     ) -> None:
@@ -111,16 +117,17 @@ class QuestionDialog(ModalScreen[str]):
             text: what each answer means.
             answers: all but the one that does nothing.
             cancel: words of that one.
+            first: the safe answer, if doing nothing is not.
             danger: whether the answers do what can't be undone without effort.
-            over_form: whether it is shown small, as on top of a form; Cancel is the last button.
+            over_form: whether it is shown small, as on top of a form.
         """
         super().__init__(classes="-over-form" if over_form else "")
         self._question = title
         self._text = text
-        self._answers = tuple(answers)
-        self._cancel = cancel
+        both = (*answers, (CANCEL, cancel))
+        self._answers = tuple(sorted(both, key=lambda answer: answer[0] != first))
+        self._keys = answer_keys(answers)
         self._danger = danger
-        self._over_form = over_form
 
     @classmethod
     def confirm(cls, title: str, consequence: str, verb: str) -> QuestionDialog:
@@ -138,29 +145,43 @@ class QuestionDialog(ModalScreen[str]):
         return cls(title, text, (), cancel="Close", over_form=True)
 
     def compose(self) -> ComposeResult:
-        """Build the box."""
+        """Build the box; the footer hides the keys of the screen below, which do nothing now."""
         with Vertical(classes="box -danger" if self._danger else "box") as box:
             box.border_title = Content(self._question)
             with VerticalScroll(can_focus=False, classes="scroll"):
                 yield Static(self._text, markup=False, classes="sentence")
             with Horizontal(classes="buttons"):
-                yield from self._buttons()
+                yield from map(self._button, self._answers)
+        yield Footer(show_command_palette=False, compact=True)
 
-    def _buttons(self) -> ComposeResult:
-        if self._over_form:
-            for name, words in self._answers:
-                yield Button(Content(words), id=name, compact=True)
-            yield Button(Content(self._cancel), id=CANCEL, variant="primary", compact=True)
-            return
-        yield Button(Content(self._cancel), id=CANCEL)
-        for name, words in self._answers:
-            variant: ButtonVariant = "error" if self._danger else "primary"
-            yield Button(Content(words), id=name, variant=variant)
+    def _button(self, answer: tuple[str, str]) -> Button:
+        name, words = answer
+        key = self._keys.get(name, "esc")
+        variant: ButtonVariant = "error" if self._danger and name != CANCEL else "default"
+        return Button(Content(f"{words}  {key}"), id=name, variant=variant, compact=True)
+
+    def on_key(self, event: Key) -> None:
+        """Answer by a letter."""
+        for name, key in self._keys.items():
+            if event.character == key:
+                event.stop()
+                self.dismiss(name)
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
         event.stop()
         self.dismiss(None if event.button.id == CANCEL else event.button.id)
+
+
+def answer_keys(answers: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return the key of each answer: a single one has a fixed key, several a letter of theirs."""
+    if len(answers) == 1:
+        return {answers[0][0]: CONFIRM_KEY}
+    keys: dict[str, str] = {}
+    for name, words in answers:
+        letters = (letter for letter in words.casefold() if letter.isalpha())
+        keys[name] = next((one for one in letters if one not in keys.values()), "")
+    return keys
 
 
 class PromptDialog(ModalScreen[str]):

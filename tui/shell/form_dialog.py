@@ -12,11 +12,17 @@ from textual.events import ScreenResume
 from textual.screen import ModalScreen
 from textual.widgets import Button, Footer, Input, Static, Switch, TextArea
 
-from engine.errors import ChangedMeanwhile, ConfigurationError, EngineError, NotFound
+from engine.errors import (
+    ChangedMeanwhile,
+    ConfigurationError,
+    CorruptConfiguration,
+    EngineError,
+    NotFound,
+)
 from tui.shell.dialogs import QuestionDialog
 from tui.shell.engine_app import EngineScreen
 from tui.text import counted, safe
-from tui.widgets.form import FormFields
+from tui.widgets.form import Entry, FormFields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,6 +211,15 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
         value = event.text_area.text if isinstance(event, TextArea.Changed) else event.value
         self.take(name, value)
 
+    @on(Entry.Refused)
+    def say_refused(self, event: Entry.Refused) -> None:
+        """Say that a character, or all that was pasted, was not taken, and what would be."""
+        event.stop()
+        label = self.form.label(event.name).strip(" *")
+        allowed = self.body.hint(event.name) or "see f1"
+        self.app.clear_notifications()  # held down, a key would fill the screen with them
+        self.console.show_toast(f"{label}: that was not inserted. Allowed: {allowed}", "warning")
+
     def take(self, name: str, value: str | bool) -> None:
         """Take over a value, unless it is the form's already."""
         if self.form.value(name) == value:
@@ -317,7 +332,8 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
 
     def show_refusal(self, error: EngineError) -> None:
         """Show why the engine refused, at the fields concerned."""
-        if isinstance(error, ConfigurationError):
+        # A file that can't be read is no fault of a field: the foot alone says so.
+        if isinstance(error, ConfigurationError) and not isinstance(error, CorruptConfiguration):
             self._refused = self.refused(error.problems)
             self._tried = True
         self._changed_meanwhile = isinstance(error, ChangedMeanwhile)

@@ -24,6 +24,7 @@ from tui.theme import (
     ASSOCIATION_STYLES,
     FLAGS_LEGEND,
     RECEIVER_STYLES,
+    REJECTING,
     Palette,
     Tone,
 )
@@ -159,6 +160,8 @@ def _append_states(page: Text, palette: Palette) -> None:
     for state, look in RECEIVER_STYLES.items():
         page.append("  " + fit(str(look), 11), palette.style(look.tone))
         page.append(f"{STATE_MEANINGS[state]}\n")
+    page.append("  " + fit(str(REJECTING), 11), palette.style(REJECTING.tone))
+    page.append("listens, but rejects every caller: the line above the screen says why\n")
     page.append("\nAssociations\n", "bold")
     looks = "   ".join(str(look) for look in ASSOCIATION_STYLES.values())
     page.append(f"  {looks}\n\nFlags\n")

@@ -11,8 +11,8 @@ from textual.widgets import Input
 
 from tui.engine_client import GoRequested, ReceiverWanted, SwitchRequested
 from tui.keys import BY_ID
+from tui.shell.health import is_barred
 from tui.shell.screen import ConsoleScreen, PaletteEntry
-from tui.shell.status import is_barred
 from tui.text import safe
 from tui.widgets.filter import term
 

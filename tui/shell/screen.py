@@ -24,11 +24,12 @@ from tui.engine_client import (
     EngineState,
     RefreshRequested,
 )
-from tui.keys import KEYS, Scope, bindings, changes
+from tui.keys import KEYS, Key, Scope, bindings, changes, needs_engine
 from tui.places import HOME, SCREEN_SPECS, ScreenSpec
 from tui.shell.dialogs import MessageDialog
 from tui.shell.engine_app import EngineScreen
-from tui.shell.status import STATUS, Banners, KeyLine, StatusLine, stopping_sentence
+from tui.shell.health import Banners
+from tui.shell.status import STATUS, KeyLine, StatusLine, stopping_sentence
 from tui.shell.tabs import Breadcrumb, TabRow
 from tui.text import clock, counted, cut, safe
 from tui.theme import palette_of
@@ -54,6 +55,13 @@ _DECIDING = ("receivers", "associations", "ended_associations", "read_only")
 """What of a snapshot decides which keys there are."""
 
 
+VIEW_REASONS = {
+    "view.filter": "this screen has no filter, or no rows yet",
+    "view.sort": "this panel has no table to sort",
+}
+"""Why a key of every screen does nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScreenContext:
     """What all screens of one console have in common."""
@@ -61,6 +69,10 @@ class ScreenContext:
     blink: bool = True
     demo: bool = False
     read_only: bool = False
+    hosting: bool | None = None
+    """Whether the engine runs in this process; None says nothing about it."""
+    restarts: bool = False
+    """Whether a key starts an engine in place of one that has ended."""
     places: tuple[ScreenSpec, ...] = SCREEN_SPECS
     actor: str = "console"
     """Who acts, for histories and the journal."""
@@ -179,8 +191,8 @@ class ConsoleScreen(EngineScreen[None]):
     def compose(self) -> ComposeResult:
         """Build the frame and the body in it."""
         yield StatusLine(demo=self.frame.demo, read_only=self.frame.read_only)
-        yield Banners(read_only=self.frame.read_only)
-        yield TabRow(self.frame.places, self.PLACE)
+        yield Banners(read_only=self.frame.read_only, restarts=self.frame.restarts)
+        yield TabRow(self.frame.places, self.PLACE, hosting=self.frame.hosting)
         yield Breadcrumb()
         yield from self.compose_body()
         yield KeyLine()
@@ -212,7 +224,8 @@ class ConsoleScreen(EngineScreen[None]):
             self.paint(self._painted[0])
         snapshot = engine_state.snapshot
         if snapshot is not None:
-            self.query_one(Banners).show(snapshot)
+            self.query_one(Banners).show(engine_state)
+            self.query_one(TabRow).show(snapshot)
             self.query_one(Breadcrumb).show(self.crumbs())
         if snapshot is not None and self._paused_reading is None:
             self.show_panels(engine_state, snapshot)
@@ -313,7 +326,32 @@ class ConsoleScreen(EngineScreen[None]):
         if action == "filter":
             bar = self.filter_bar()
             return bar is not None and not bar.has_focus and self.has_content
-        return self.check_own(action, parameters)
+        own = self.check_own(action, parameters)
+        if own and self._engine_state.silent and needs_engine(action, parameters):
+            return None
+        return own
+
+    def explain_key(self, pressed: str) -> None:
+        """Say why a key of this screen, which was pressed, does nothing now."""
+        scopes = (*self.SCOPES, Scope.VIEW, Scope.EVERYWHERE)
+        keys = [key for key in KEYS if key.scope in scopes and pressed == key.keys]
+        if keys and keys[0].id != "view.back" and not self._stopping:
+            words = f"{keys[0].shown} ({keys[0].label}): {self.why_not(keys[0])}"
+            self.console.show_toast(words, "warning")
+
+    def why_not(self, key: Key) -> str:
+        """Return why a key does nothing now; safe text."""
+        if self.frame.read_only and key.changes:
+            return "this console is read-only"
+        if self._engine_state.silent and (key.changes or key.asks):
+            return "the engine does not answer"
+        if self._engine_state.snapshot is None:
+            return "the engine is being started"
+        if key.id == "app.start_engine":
+            return "only in place of an engine that has ended, and not in every console"
+        if key.scope is Scope.VIEW:
+            return VIEW_REASONS.get(key.id, "there is nothing here to do that with")
+        return "not possible with what is selected now"
 
     def _can_go_back(self) -> bool:
         bar = self.filter_bar()

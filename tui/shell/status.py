@@ -1,4 +1,4 @@
-"""The status line at the top, and the banners that concern the whole installation."""
+"""The status line at the top, and the line of keys at the bottom."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.cells import cell_len
 from rich.text import Text
-from textual.containers import Vertical
 from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
-from textual.widgets import Static
 
 from engine.api import ReceiverState
 from tui.keys import BY_ID, ORDER, Key, Scope
-from tui.text import clock, counted, megabytes, safe
-from tui.theme import DARK, RECEIVER_STYLES, Palette, Tone, palette_of
+from tui.text import clock, counted, duration, megabytes, safe
+from tui.theme import (
+    DARK,
+    RECEIVER_STYLES,
+    REJECTING,
+    Palette,
+    Tone,
+    palette_of,
+    receiver_style,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from textual.app import ComposeResult
     from textual.screen import Screen
 
     from engine.api import EngineSnapshot
@@ -115,8 +120,11 @@ class StatusLine(Widget):
         snapshot = self._engine_state.snapshot if self._engine_state else None
         if snapshot is None:
             return ""
+        host = safe(snapshot.host, 24)
+        if self._engine_state is not None and self._engine_state.silent:
+            return "" if short else host  # a clock that stands still would look like one that goes
         at = clock(snapshot.taken_at)
-        return at if short else f"{safe(snapshot.host, 24)}  {at}"
+        return at if short else f"{host}  {at}"
 
     def _items(self) -> Iterator[Item]:
         yield Item("dicomdock", "dicomdock", Tone.STRONG)
@@ -135,7 +143,8 @@ class StatusLine(Widget):
             return
         if engine_state.silent_since is not None:
             words = f"✗ engine does not answer since {clock(engine_state.silent_since)}"
-            yield Item(f"{words}, last known:", words, Tone.ERROR)
+            lasts = duration(engine_state.silent_seconds)
+            yield Item(f"{words}, for {lasts}, last known:", f"{words}, {lasts}", Tone.ERROR)
         greyed = engine_state.silent
         load = _load(engine_state.snapshot, self._rate or engine_state.snapshot.throughput)
         for item in (*_states(engine_state.snapshot), *load):
@@ -147,11 +156,12 @@ def _states(snapshot: EngineSnapshot) -> Iterator[Item]:
         yield Item("no receivers yet", "no receivers yet", Tone.MUTED)
         return
     states = Counter(status.state for status in snapshot.receivers)
-    for state, look in RECEIVER_STYLES.items():
-        number = states[state]
+    rejecting = bool(snapshot.storage.refusal)
+    for state in RECEIVER_STYLES:
+        number, look = states[state], receiver_style(state, rejecting=rejecting)
         if number:
-            long = f"{look.glyph} {number} {_STATE_WORDS[state]}"
-            yield Item(long, f"{look.glyph}{number}", look.tone)
+            word = "rejecting" if look is REJECTING else _STATE_WORDS[state]
+            yield Item(f"{look.glyph} {number} {word}", f"{look.glyph}{number}", look.tone)
 
 
 def _second(snapshot: EngineSnapshot | None) -> datetime | None:
@@ -178,6 +188,8 @@ def _disk(snapshot: EngineSnapshot) -> Item:
     text = f"disk {percent}%"
     if percent >= DISK_ERROR_PERCENT:
         return Item(f"✗ {text} full", f"✗ {text}", Tone.ERROR)
+    if snapshot.storage.refusal:
+        return Item(f"✗ {text}", f"✗ {text}", Tone.ERROR)
     if percent >= DISK_WARNING_PERCENT:
         return Item(f"▲ {text} full", f"▲ {text}", Tone.WARNING)
     return Item(text, text, rank=3)
@@ -195,65 +207,6 @@ def stopping_sentence(snapshot: EngineSnapshot | None) -> str:
     if not open_now:
         return "stopping"
     return f"stopping, {counted(open_now, 'association')} may finish"
-
-
-class Banners(Vertical):
-    """One line for each such thing, and no room for those that are in order."""
-
-    def __init__(self, *, read_only: bool = False) -> None:
-        super().__init__()
-        self._read_only = read_only
-
-    def compose(self) -> ComposeResult:
-        """Prepare all of them."""
-        yield Static("", id="banner", markup=False)
-        yield Static("", id="read-only", markup=False)
-        yield Static("", id="barred", markup=False)
-
-    def show(self, snapshot: EngineSnapshot) -> None:
-        """Show what concerns the installation now."""
-        self._say("#banner", configuration_words(snapshot))
-        self._say("#read-only", read_only_words(snapshot))
-        self._say("#barred", barred_words(snapshot, read_only=self._read_only))
-
-    def _say(self, selector: str, words: str) -> None:
-        banner = self.query_one(selector, Static)
-        banner.display = bool(words)
-        if words and words != str(banner.content):
-            banner.update(words)
-
-
-def configuration_words(snapshot: EngineSnapshot) -> str:
-    """Say that the configuration file is refused, if it is."""
-    if not snapshot.configuration_problem:
-        return ""
-    kept = f"revision {snapshot.revision}, the last good one, stays in force"
-    return f"✗ The configuration file is refused; {kept}: {safe(snapshot.configuration_problem)}"
-
-
-def read_only_words(snapshot: EngineSnapshot) -> str:
-    """Say why nothing can be changed from here, if so."""
-    if not snapshot.read_only:
-        return ""
-    return f"⊘ Nothing can be changed from here: {safe(snapshot.read_only)}"
-
-
-def barred_words(snapshot: EngineSnapshot, *, read_only: bool = False) -> str:
-    """Say that the site allows no receivers, if that keeps some from listening."""
-    barred = sum(s.state is ReceiverState.NOT_ALLOWED for s in snapshot.receivers)
-    if not barred:
-        return ""
-    kept = counted(barred, "enabled receiver")
-    verb = "does" if barred == 1 else "do"
-    site = "⊘ DICOM receivers are not allowed on this site"
-    remedy = "" if read_only else " B allows them again"
-    return f"{site}: {kept} {verb} not listen.{remedy}"
-
-
-def is_barred(snapshot: EngineSnapshot | None) -> bool:
-    """Tell whether receivers are seen that the site does not allow."""
-    receivers = snapshot.receivers if snapshot is not None else ()
-    return any(status.state is ReceiverState.NOT_ALLOWED for status in receivers)
 
 
 QUIT = "app.quit"

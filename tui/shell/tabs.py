@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
@@ -9,11 +10,12 @@ from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
 
-from tui.text import cut
+from tui.text import cut, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from engine.api import EngineSnapshot
     from tui.places import ScreenSpec
 
 BACK = "esc back"
@@ -56,17 +58,35 @@ class TabRow(Widget):
     """Shows the screens there are; each is also a mouse target."""
 
     auto_links = False
-    COMPONENT_CLASSES = {"tab-row--key", "tab-row--present"}
+    COMPONENT_CLASSES = {"tab-row--key", "tab-row--present", "tab-row--where"}
 
-    def __init__(self, places: Sequence[ScreenSpec], present: str) -> None:
+    def __init__(
+        self, places: Sequence[ScreenSpec], present: str, *, hosting: bool | None = None
+    ) -> None:
+        """Take the screens, the one that it stands on, and whether this process has the engine."""
         super().__init__(id="tabs")
         self._places = tuple(place for place in places if place.screen)
         self._present = present
+        self._hosting = hosting
+        self._where: tuple[str, ...] = ()
+
+    def show(self, snapshot: EngineSnapshot) -> None:
+        """Say where the engine runs."""
+        where = engine_place(snapshot, hosting=self._hosting)
+        if where != self._where:
+            self._where = where
+            self.refresh()
 
     def render(self) -> Content:
         """Return the longest form that fits."""
-        tabs = arranged(self._places, self._present, self.size.width - 1)
-        return Content.assemble(" ", *(self._drawn(tab) for tab in tabs))
+        width = self.size.width - 1
+        tabs, where = arranged(self._places, self._present, width, self._where or ("",))
+        row = Content.assemble(" ", *(self._drawn(tab) for tab in tabs))
+        if not where:
+            return row
+        gap = " " * (width - row.cell_length - cell_len(where))
+        quiet = self.get_visual_style("tab-row--where", partial=True)
+        return Content.assemble(row, gap, (where, quiet))
 
     def _drawn(self, tab: Tab) -> Content:
         if tab.present:
@@ -77,16 +97,36 @@ class TabRow(Widget):
         return Content(tab.text).stylize(key, at, at + 1).stylize(target)
 
 
-def arranged(places: Sequence[ScreenSpec], present: str, width: int) -> list[Tab]:
-    """Return the tabs in the longest form that fits: whole names, short ones, numbers."""
+def engine_place(snapshot: EngineSnapshot, *, hosting: bool | None) -> tuple[str, ...]:
+    """Say where the engine runs, in a long and a short form; nothing if that is not known."""
+    if hosting is None:
+        return ()
+    if hosting:
+        return "engine: in this console", "engine: here"
+    since = moment(snapshot.started_at, snapshot.taken_at)
+    return f"attached to pid {snapshot.pid} since {since}", f"pid {snapshot.pid}"
+
+
+def arranged(
+    places: Sequence[ScreenSpec], present: str, width: int, wheres: Sequence[str] = ("",)
+) -> tuple[list[Tab], str]:
+    """Return the tabs and what stands at the right, in the longest forms that fit together.
+
+    The tabs are whole names, short ones or numbers. Words at the right, of which the first that
+    fits is taken, come before whole names.
+    """
     forms = (
         [f"{place.number} {place.label}" for place in places],
         [f"{place.number} {place.short}" for place in places],
         [f"{p.number} {p.short}" if p.name == present else p.number for p in places],
     )
     rows = [[_tab(p, words, present) for p, words in zip(places, f, strict=True)] for f in forms]
-    fitting = (tabs for tabs in rows if sum(cell_len(tab.text) for tab in tabs) <= width)
-    return next(fitting, rows[-1])
+    *named, numbers = rows
+    for where, tabs in (*product(wheres, named), *product(wheres, [numbers])):
+        used = sum(cell_len(tab.text) for tab in tabs)
+        if used + (cell_len(where) + 2 if where else 0) <= width:
+            return tabs, where
+    return numbers, ""
 
 
 def _tab(place: ScreenSpec, word: str, present: str) -> Tab:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
+from textual import on
 from textual.containers import VerticalScroll
+from textual.events import DescendantFocus
+from textual.geometry import Region
+from textual.message import Message
 from textual.widgets import Input, Select, Switch, TextArea
 
 from tui.text import safe
@@ -99,9 +103,28 @@ class Form(Protocol[T]):
 LABEL_WIDTH = 18
 
 
+class Entry(Input):
+    """A control of one line that says when what was typed or pasted is not taken."""
+
+    class Refused(Message):
+        """Something was not taken: a character that is not allowed here, or one too many."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+            """The name of the field."""
+
+    def restricted(self) -> None:
+        """Tell the dialog, besides the bell."""
+        super().restricted()
+        self.post_message(self.Refused(self.id or ""))
+
+
 class FormFields(VerticalScroll, can_focus=False):
     """Draws one form; subclasses give the controls and their notes."""
 
+    REVEALED: ClassVar[str] = "Field"
+    """Selects what a switch may reveal: it is scrolled into view then."""
     form: Form[Any]
 
     def __init__(self, blink: bool) -> None:
@@ -111,6 +134,7 @@ class FormFields(VerticalScroll, can_focus=False):
     def show(self, problems: Mapping[str, Iterable[Problem]]) -> None:
         """Make every field show what the form says, with the given problems."""
         visible = self.form.visible_fields()
+        before = {widget for widget in self.query(self.REVEALED) if widget.display}
         for field in self.query(Field):
             name = field.name or ""
             field.show(name in visible)
@@ -125,6 +149,30 @@ class FormFields(VerticalScroll, can_focus=False):
         hidden = self.focused_field()
         if hidden is not None and hidden not in visible:
             self.focus_field(self.hidden_by(hidden, visible))
+        revealed = [w for w in self.query(self.REVEALED) if w.display and w not in before]
+        if revealed and self.screen.focused is not None:
+            # Fields that are made now have their height only after a second layout.
+            seen = (self._see, self.screen.focused, *revealed)
+            self.call_after_refresh(self.call_after_refresh, *seen)
+
+    @on(DescendantFocus)
+    def _focus_moved(self, event: DescendantFocus) -> None:
+        # Textual scrolls to the control alone, and leaves what is wrong with it out of view.
+        field = next((w for w in event.widget.ancestors_with_self if isinstance(w, Field)), None)
+        # In a field that is higher than the body, the line with the cursor counts.
+        if field is not None and field.size.height <= self.scrollable_content_region.height:
+            self.call_after_refresh(self._see, field)
+
+    def _see(self, *widgets: Widget) -> None:
+        """Scroll so that all of them are in view, or as many as there is room for."""
+        regions = [w.region for w in widgets if w.display and w.region]
+        if not regions:
+            return
+        origin = self.scroll_offset - self.region.offset
+        wanted = Region.from_union(regions).translate(origin)
+        room = self.scrollable_content_region.height
+        wanted = Region(wanted.x, wanted.y, wanted.width, min(wanted.height, room))
+        self.scroll_to_region(wanted, animate=False, force=True, immediate=True, y_axis=True)
 
     def hint(self, name: str) -> str:
         """Return the hint below a field; safe text."""
@@ -178,9 +226,9 @@ class FormFields(VerticalScroll, can_focus=False):
         area.cursor_blink = self._blink
         return area
 
-    def entry(self, name: str, **how: Any) -> Input:
+    def entry(self, name: str, **how: Any) -> Entry:
         """Return a control of one line with the form's text in it."""
-        entry = Input(self.form.text(name), id=name, select_on_focus=False, **how)
+        entry = Entry(self.form.text(name), id=name, select_on_focus=False, **how)
         entry.cursor_blink = self._blink
         return entry
 

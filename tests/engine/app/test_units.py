@@ -22,7 +22,14 @@ from engine.app.systemd_install import (
     uninstall,
     unreachable,
 )
-from engine.app.systemd_units import ListenPlace, ServiceSettings, service_unit, socket_unit, units
+from engine.app.systemd_units import (
+    ListenPlace,
+    ServiceSettings,
+    installed_for,
+    service_unit,
+    socket_unit,
+    units,
+)
 from engine.errors import ConfigurationError
 from engine.host.owner import Owner
 
@@ -41,6 +48,17 @@ def test_a_service_of_its_own_sees_its_state_directory_alone() -> None:
                 "ProtectSystem=strict", "KillMode=mixed", "TimeoutStopSec=90",
                 "NoNewPrivileges=yes", "User=dicomdock"}  # fmt: skip
     assert expected <= set(unit)
+
+
+def test_an_installed_unit_tells_which_data_directory_it_serves(tmp_path: Path) -> None:
+    data = Path("/srv/a dock")
+    assert installed_for(data, tmp_path) == ""
+    unit = units(ServiceSettings(PROGRAM, data_dir=data))[0]
+    file = tmp_path / unit.path.relative_to("/")
+    file.parent.mkdir(parents=True)
+    file.write_text(unit.text)
+    assert installed_for(data, tmp_path) == "dicomdock"
+    assert installed_for(Path("/srv/a"), tmp_path) == ""
 
 
 def test_only_a_low_port_brings_the_capability_to_bind_it() -> None:

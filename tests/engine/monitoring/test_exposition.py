@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.api import ProcessStatus, ReceiverState, RecoveryStatus
+from engine.api import ProcessStatus, ReceiverState, RecoveryStatus, StorageStatus
 from engine.metrics import (
     ANSWER_BOUNDS_MS,
     Counters,
@@ -125,59 +125,60 @@ def test_an_engine_without_complaint_is_well() -> None:
             make_status(make_receiver(2, "OFF", enabled=False), ReceiverState.DISABLED),
         )
     )
-    health = judge(snapshot, COUNTERS, (), "")
+    health = judge(snapshot, COUNTERS, ())
     assert (health.ok, health.alive, health.listening, health.enabled) == (True, True, 1, 1)
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "counters", "dead", "refusal", "problem"),
+    ("snapshot", "counters", "dead", "problem"),
     [
-        (make_snapshot(), COUNTERS, ("the index",), "", "the index does not run"),
-        (make_snapshot(), COUNTERS, (), "disk full", "nothing is taken in: disk full"),
+        (make_snapshot(), COUNTERS, ("the index",), "the index does not run"),
+        (
+            make_snapshot(storage=StorageStatus("/", 9, 1, "disk full", 2)),
+            COUNTERS,
+            (),
+            "every caller is rejected: disk full",
+        ),
         (
             make_snapshot(configuration_problem="line 3"),
             COUNTERS,
             (),
-            "",
             "the configuration file is refused, the last good settings are in force",
         ),
         (
             make_snapshot(),
             replace(COUNTERS, longest_wait_seconds=99.0),
             (),
-            "",
             "the index is 99 s behind",
         ),
         (
             make_snapshot(),
             replace(COUNTERS, longest_session_wait_seconds=1200.0),
             (),
-            "",
             "3 sessions wait to be worked on, the first for 20 min",
         ),
         (
             make_snapshot(),
             replace(COUNTERS, rows_lost=1_200),
             (),
-            "",
             "1,200 rows of the index are lost; stop the engine and run: dicomdock check --adopt",
         ),
     ],
 )
 def test_what_is_wrong_is_said(
-    snapshot: EngineSnapshot, counters: Counters, dead: tuple[str, ...], refusal: str, problem: str
+    snapshot: EngineSnapshot, counters: Counters, dead: tuple[str, ...], problem: str
 ) -> None:
-    health = judge(snapshot, counters, dead, refusal)
+    health = judge(snapshot, counters, dead)
     assert (health.problems, health.ok, health.alive) == ((problem,), False, not dead)
 
 
 def test_a_recovery_is_no_problem_but_said() -> None:
     snapshot = make_snapshot(recovery=RecoveryStatus(recovered=12, sessions=300))
-    health = judge(snapshot, COUNTERS, (), "")
+    health = judge(snapshot, COUNTERS, ())
     assert (health.ok, health.notes) == (True, ("recovering 12 of 300 sessions",))
 
 
 def test_a_receiver_that_cannot_listen_is_a_problem_by_name() -> None:
-    health = judge(port_in_use().current, COUNTERS, (), "")
+    health = judge(port_in_use().current, COUNTERS, ())
     assert health.alive
     assert any("can't listen: " in problem for problem in health.problems)

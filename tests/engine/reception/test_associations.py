@@ -131,9 +131,7 @@ def test_stored_objects_are_told_once_a_second_not_once_an_object(setting: Setti
     (event,) = setting.events(ObjectsStored)
     assert event.sentence() == "stored 118 objects (59.0 MB)"
     setting.associations.close(live, AssociationEnd.RELEASED)
-    assert setting.events(ObjectsStored)[1].sentence() == (
-        "stored 0 objects (0.5 MB), 1 already here"
-    )
+    assert setting.events(ObjectsStored)[1].sentence() == ("1 object already here (0.5 MB)")
 
 
 def test_a_refused_object_is_told_at_once_with_status_and_reason(setting: Setting) -> None:

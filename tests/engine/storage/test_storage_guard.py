@@ -84,12 +84,12 @@ def test_below_the_reserve_nothing_is_taken_in_until_there_is_space_again(
     storage: Storage,
 ) -> None:
     storage.free_bytes = 500_000_000
-    assert storage.refusal() == "only 500 MB free on the storage"
-    assert storage.guard.refused == "only 500 MB free on the storage"
+    assert storage.refusal() == "only 500 MB free on the storage, 1,000 MB required"
+    assert storage.guard.refused == "only 500 MB free on the storage, 1,000 MB required"
     storage.free_bytes = 50 * GB
     assert storage.refusal() == ""
     assert storage.told() == [
-        "objects are rejected: only 500 MB free on the storage",
+        "objects are rejected: only 500 MB free on the storage, 1,000 MB required",
         "enough space on the storage again: 50.0 GB free",
     ]
 
@@ -146,4 +146,4 @@ def test_the_storage_is_looked_at_ten_times_a_second_not_for_each_object(storage
     storage.free_bytes = 0
     assert storage.guard.refusal() == ""
     storage.clock.advance(0.1)
-    assert storage.guard.refusal() == "only 0 MB free on the storage"
+    assert storage.guard.refusal() == "only 0 MB free on the storage, 1,000 MB required"

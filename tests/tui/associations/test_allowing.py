@@ -266,7 +266,12 @@ LIMIT = "50 associations of CT_INTAKE are open, and no more are allowed"
         ({"whitelist_enabled": False}, "listening", "x", "off now: every caller is accepted"),
         ({"enabled": False}, "disabled", "x", "CT_INTAKE:8104 is stopped; s on its row starts"),
         ({}, "not allowed", "x", "not allowed on this site now; B allows them again"),
-        ({"whitelist": ("OLD_WS",)}, "listening", "x", "would let it in now; it may try again"),
+        (
+            {"whitelist": ("OLD_WS",)},
+            "listening",
+            "x",
+            "would accept the caller now; it may send again",
+        ),
         ({}, "listening", LIMIT, "raise the limit: e edits the receiver"),
         ({}, "listening", "the engine is stopping", "once the engine runs again"),
         ({"port": 8105}, "listening", "x", "no receiver CT_INTAKE:8104 is configured: n creates"),

@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
 
-from engine.api import EchoResult, RecoveryStatus
+from engine.api import EchoResult, PortState, PortStatus, RecoveryStatus
 from engine.errors import ListenError
 from engine.events import ReceiverFailed
 from engine.metrics import Totals
@@ -289,16 +289,21 @@ async def test_stop_asks_when_associations_are_open_and_names_how_many() -> None
         await pilot.press("tab", "enter")
         await settle(app, pilot)
         assert engine.named("set_enabled") == [(1, False, "console")]
-        assert "XNAT:8104, takes no new associations; 3 open associations may finish" in toasts(app)
+        said = "XNAT:8104, takes no new associations; 3 open associations may finish"
+        assert f"{said}   Z undoes it" in toasts(app)
 
 
-async def test_stop_does_not_ask_when_nothing_is_open() -> None:
+async def test_stop_says_what_happens_and_how_to_undo_it_also_when_nothing_is_open() -> None:
     engine = busy()
     async with running(engine, actor="anna") as (app, pilot):
         await pilot.press("j", "j", "s")
+        await pilot.pause()
+        sentence = str(app.screen.query_one(".sentence", Static).content)
+        assert "rejects every new caller from now on. s starts it again." in sentence
+        await pilot.press("y")
         await settle(app, pilot)
         assert engine.named("set_enabled") == [(3, False, "anna")]
-        assert "MR_RESEARCH:11112, stopped" in toasts(app)
+        assert "MR_RESEARCH:11112, stopped   Z undoes it" in toasts(app)
 
 
 async def test_start_listens_again_and_says_where() -> None:
@@ -373,6 +378,8 @@ async def test_a_refusal_is_shown_with_title_detail_and_remedy() -> None:
     engine.error = ListenError("0.0.0.0", 8104, "the port is privileged", "use another port")
     async with running(engine) as (app, pilot):
         await pilot.press("j", "j", "s")
+        await pilot.pause()
+        await pilot.press("y")
         await settle(app, pilot)
         assert isinstance(app.screen, MessageDialog)
         plain = app.screen._plain()
@@ -395,10 +402,12 @@ async def test_keys_that_do_not_apply_are_greyed_and_do_nothing() -> None:
 
 async def test_new_and_edit_open_the_dialog() -> None:
     engine = busy()
+    engine.ports[8104] = PortStatus(PortState.TAKEN, "held by another program")
     async with running(engine) as (app, pilot):
         await pilot.press("n")
         await settle(app, pilot)
         assert type(app.screen).__name__ == "ReceiverDialog"
+        assert app.screen.query_one("#port", Input).value == "8105", "a new form begins with a ✗"
         await pilot.press("escape")
         await pilot.press("e")
         await settle(app, pilot)

@@ -85,17 +85,6 @@ def test_barred(snap_compare: Compare, size: tuple[int, int]) -> None:
 
 
 @both_sizes
-def test_confirm_barring(snap_compare: Compare, size: tuple[int, int]) -> None:
-    """Switching all receivers off names what that means."""
-
-    async def press(pilot: Pilot[Any]) -> None:
-        await pilot.press("B")
-        await settled(pilot)
-
-    assert snap_compare(console(busy()), terminal_size=size, run_before=press)
-
-
-@both_sizes
 def test_whitelist_rejections(snap_compare: Compare, size: tuple[int, int]) -> None:
     """Rejected callers are rows with a count and the reason in words; the focus is there."""
     app = console(whitelist_rejections())

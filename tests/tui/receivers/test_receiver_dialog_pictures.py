@@ -196,14 +196,6 @@ def test_duplicate(snap_compare: Any, size: tuple[int, int]) -> None:
 
 
 @at_both_sizes
-def test_discard_changes(snap_compare: Any, size: tuple[int, int]) -> None:
-    """Escape asks before anything is lost."""
-    app = edit(research())
-    keys = ("space", "escape")
-    assert snap_compare(app, terminal_size=size, run_before=pressing(*keys, focus="direct_archive"))
-
-
-@at_both_sizes
 def test_unsupported_routing(snap_compare: Any, size: tuple[int, int]) -> None:
     """Choosing an identifier that can't route asks before routing is switched off."""
     keys = ("enter", "down", "down", "enter")

@@ -65,6 +65,8 @@ async def test_the_receivers_keys_work_on_it() -> None:
         screen = await opened(app, pilot, "j", "j")
         await pilot.press("s")
         await pilot.pause()
+        await pilot.press("y")
+        await pilot.pause()
         await pilot.pause()
         assert engine.named("set_enabled") == [(3, False, "console")]
         assert dict(screen.query_one(Facts).facts)["state"].startswith("stopped")

@@ -23,8 +23,8 @@ from tui.app import ConsoleApp
 from tui.keys import possible
 from tui.receivers.table import ReceiversTable
 from tui.shell.dialogs import QuestionDialog
+from tui.shell.health import Banners
 from tui.shell.palette import ConsoleCommands
-from tui.shell.status import Banners
 
 
 def banner(app: ConsoleApp) -> str:

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from textual.widgets import Input
 from engine.api import EngineSnapshot, EngineView
 from engine.errors import EngineError
 from tests.fakes import FakeEngine, barred, busy, empty, port_in_use
+from tests.fakes.values import make_snapshot
 from tests.tui.shell.second_screen import DeepScreen, Numbers, SecondScreen
 from tui.app import ConsoleApp
 from tui.dashboard.screen import DashboardScreen
@@ -33,7 +35,7 @@ from tui.shell.help import all_keys
 from tui.shell.palette import ConsoleCommands
 from tui.shell.screen import ConsoleScreen
 from tui.shell.status import StatusLine, active_hints
-from tui.shell.tabs import TabRow, arranged
+from tui.shell.tabs import TabRow, arranged, engine_place
 from tui.theme import DARK, palette_of
 from tui.widgets.filter import FilterBar
 
@@ -143,10 +145,21 @@ async def test_escape_and_the_number_lead_back_from_a_deeper_screen() -> None:
     [(120, " 6 Site & projects "), (80, " 6 Site "), (40, " 6 ")],
 )
 def test_names_of_screens_get_shorter_with_the_terminal(width: int, expected: str) -> None:
-    tabs = arranged(SCREEN_SPECS, "log", width)
+    tabs, _ = arranged(SCREEN_SPECS, "log", width)
     assert tabs[5].text == expected
     assert [tab.text for tab in tabs if tab.present] == ["[4 Log]"]
     assert sum(len(tab.text) for tab in tabs) < width
+
+
+def test_where_the_engine_runs_is_said_at_every_usual_width() -> None:
+    snapshot = replace(make_snapshot(), pid=4127)
+    here = engine_place(snapshot, hosting=True)
+    elsewhere = engine_place(snapshot, hosting=False)
+    assert engine_place(snapshot, hosting=None) == ()
+    assert elsewhere[0] == "attached to pid 4127 since 06:00:10"
+    said = {width: arranged(SCREEN_SPECS, "log", width, here)[1] for width in (119, 79)}
+    assert said == {119: "engine: in this console", 79: "engine: here"}
+    assert arranged(SCREEN_SPECS, "log", 79, elsewhere)[1] == "pid 4127"
 
 
 async def test_all_rows_are_marked_and_a_filtered_one_is_not_any_more() -> None:
@@ -176,7 +189,8 @@ async def test_in_a_read_only_console_nothing_that_changes_anything_is_reachable
         await pilot.press("n", "e", "d", "s", "B", "r", "w")
         app.carry_out(app._history_commands.undo)
         await settle(app, pilot)
-        assert toasts(app) == ["this console is read-only: nothing is changed"]
+        assert len(toasts(app)) == 8
+        assert all("this console is read-only" in words for words in toasts(app))
         await settle(app, pilot)
         assert not [call for call in engine.calls if call[0] not in ("snapshot", "subscribe")]
 

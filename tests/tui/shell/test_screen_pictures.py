@@ -94,12 +94,6 @@ def test_associations_hostile(snap_compare: Compare, size: tuple[int, int]) -> N
     assert snap_compare(console(hostile_names()), terminal_size=size, run_before=before)
 
 
-@small_only
-def test_abort_is_asked(snap_compare: Compare, size: tuple[int, int]) -> None:
-    """Before an abort: whose, what it means, how many objects stay; Cancel is focused."""
-    assert snap_compare(console(busy()), terminal_size=size, run_before=pressing("2", "x"))
-
-
 # Log
 
 
