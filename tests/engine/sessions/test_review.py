@@ -163,6 +163,7 @@ def test_the_project_script_runs_again_after_a_rename_if_the_site_says_so(
 def test_removed_scans_are_an_entry_of_the_trash_and_go_back_into_their_session(
     depot: Depot,
 ) -> None:
+    """The session waits for a person meanwhile, though its project archives by itself."""
     session = depot.receive(SeriesNumber="4", SeriesInstanceUID="1.4")
     depot.receive(SeriesNumber="5", SeriesInstanceUID="1.5")
     depot.receive(SeriesNumber="6", SeriesInstanceUID="1.6")
