@@ -40,6 +40,7 @@ from engine.model.session import (
     require_request,
     require_transition,
 )
+from engine.sessions.folders.patients import conflicting_patients
 from engine.sessions.object_changes import (
     has_rows,
     insert_missing_rows,
@@ -459,6 +460,9 @@ def _forget(connection: sqlite3.Connection, session_id: int) -> None:
 
 def _set_size(connection: sqlite3.Connection, session_id: int, built: BuiltSession) -> None:
     connection.execute(
-        "UPDATE sessions SET modality = ?, objects = ?, bytes = ? WHERE id = ?",
-        (built.modality, built.objects, built.bytes, session_id),
+        "UPDATE sessions SET modality = ?, objects = ?, bytes = ?, patients = ? WHERE id = ?",
+        (
+            *(built.modality, built.objects, built.bytes),
+            *(conflicting_patients(built.scans), session_id),
+        ),
     )

@@ -78,6 +78,7 @@ def session_facts(detail: SessionDetail, now: datetime) -> list[Fact]:
     session = detail.session
     facts = [
         ("why", safe(session.reason)),
+        *(("patients", safe(words)) for words in detail.patients),
         ("waits", request_words(detail, now)),
         ("project", project_of(session)),
         ("subject", safe(session.subject or "–")),

@@ -337,3 +337,27 @@ def test_after_a_crash_at_any_step_of_a_review_nothing_is_lost(
         assert again.ledger.in_status(S.CONFLICT, S.ERROR) == ()
     finally:
         again.index.close()
+
+
+def test_two_patients_in_one_study_are_told_without_their_names(depot: Depot) -> None:
+    anna: dict[str, Any] = {"PatientID": "A1", "PatientName": "Miller^Anna"}
+    session = depot.receive(SeriesNumber="4", SeriesInstanceUID="1.4", **anna)
+    # Only another spelling, and a value that is missing.
+    depot.receive(SeriesNumber="5", SeriesInstanceUID="1.5", PatientID=" a1",
+                  PatientName="MILLER, ANNA")  # fmt: skip
+    depot.receive(SeriesNumber="6", SeriesInstanceUID="1.6", PatientID="", PatientName="")
+    depot.fall_silent()
+    assert depot.session(session).patients == ""
+    depot.receive(SeriesNumber="9", SeriesInstanceUID="1.9", PatientID="B2",
+                  PatientName="Smith^Bob")  # fmt: skip
+    depot.fall_silent()
+    assert depot.session(session).patients == (
+        "two patients in one study: 2 Patient IDs and 2 names; most objects are of one of them,"
+        " others are in scan 9"
+    )
+    ask(depot, session, REMOVE, scans=("9",))
+    assert depot.session(session).patients == ""
+    # Another session of the study, under another subject.
+    other = depot.receive(label="E7", subject="S7", SeriesNumber="12", SeriesInstanceUID="1.12")
+    assert depot.ledger.of_other_subjects(depot.session(session)) == (other,)
+    assert depot.ledger.of_other_subjects(depot.session(other)) == (session,)
