@@ -15,6 +15,7 @@ from engine.events.sessions import ScansRemoved, SessionRelabelled, SessionUndon
 from engine.index.operations import OperationKind, Request
 from engine.model.project import AutoArchive
 from engine.model.session import ProjectScript, SessionArea, SessionStatus
+from engine.sessions import runner
 from engine.sessions.worker import Lifecycle
 from tests.engine.index.depot import Depot, depot_in, open_depot
 from tests.engine.sessions.test_archive import Crash, _assert_consistent, _crashing
@@ -361,3 +362,24 @@ def test_two_patients_in_one_study_are_told_without_their_names(depot: Depot) ->
     other = depot.receive(label="E7", subject="S7", SeriesNumber="12", SeriesInstanceUID="1.12")
     assert depot.ledger.of_other_subjects(depot.session(session)) == (other,)
     assert depot.ledger.of_other_subjects(depot.session(other)) == (session,)
+
+
+def test_a_removal_of_scans_that_is_cancelled_half_way_is_undone(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = depot.receive(SeriesNumber="4", SeriesInstanceUID="1.4")
+    depot.receive(SeriesNumber="5", SeriesInstanceUID="1.5")
+    depot.fall_silent()
+    real = runner.carry_out
+
+    def carry_out(*arguments: Any) -> None:
+        real(*arguments)
+        depot.ledger.cancel(session)
+
+    monkeypatch.setattr(runner, "carry_out", carry_out)
+    ask(depot, session, REMOVE, scans=("4",))
+    received = {row.sop_instance_uid for row in depot.index.objects()}
+    _assert_consistent(depot, received)
+    assert [s.id for s in depot.index.sessions()] == [session]
+    assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 2)
+    assert (depot.objects(TRASH), actions(depot)) == ([], [])
