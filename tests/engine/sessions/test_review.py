@@ -15,7 +15,7 @@ from engine.events.sessions import ScansRemoved, SessionRelabelled, SessionUndon
 from engine.index.operations import OperationKind, Request
 from engine.model.project import AutoArchive
 from engine.model.session import ProjectScript, SessionArea, SessionStatus
-from engine.sessions import runner
+from engine.sessions.folders import transfer
 from engine.sessions.worker import Lifecycle
 from tests.engine.index.depot import Depot, depot_in, open_depot
 from tests.engine.sessions.test_archive import Crash, _assert_consistent, _crashing
@@ -370,13 +370,13 @@ def test_a_removal_of_scans_that_is_cancelled_half_way_is_undone(
     session = depot.receive(SeriesNumber="4", SeriesInstanceUID="1.4")
     depot.receive(SeriesNumber="5", SeriesInstanceUID="1.5")
     depot.fall_silent()
-    real = runner.carry_out
+    real = transfer.carry_out
 
     def carry_out(*arguments: Any) -> None:
         real(*arguments)
         depot.ledger.cancel(session)
 
-    monkeypatch.setattr(runner, "carry_out", carry_out)
+    monkeypatch.setattr("engine.sessions.runner.carry_out", carry_out)
     ask(depot, session, REMOVE, scans=("4",))
     received = {row.sop_instance_uid for row in depot.index.objects()}
     _assert_consistent(depot, received)
