@@ -159,6 +159,8 @@ class SessionDetail:
     """Oldest first; of the time before the engine's start only the main entries are known."""
     purged_at: datetime | None = None
     """For a session in the trash: when it will be deleted permanently."""
+    patients: tuple[str, ...] = ()
+    """In words, without their names: several patients in this study, in one session or more."""
     archives_itself: bool = False
     """Whether its project archives it by itself as soon as it is built again."""
 

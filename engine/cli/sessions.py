@@ -82,6 +82,7 @@ def print_detail(detail: SessionDetail) -> None:
 
 
 def _remarks(detail: SessionDetail) -> Iterator[str]:
+    yield from detail.patients
     for warning in detail.warnings:
         yield f"{warning.reason} ({terminal.counted(warning.objects, 'object')})"
     if detail.request is not None:

@@ -111,6 +111,7 @@ _STEPS = {
         ALTER TABLE sessions ADD COLUMN came_project TEXT;
         ALTER TABLE sessions ADD COLUMN came_label TEXT;
         ALTER TABLE sessions ADD COLUMN part_of INTEGER;
+        ALTER TABLE sessions ADD COLUMN patients TEXT NOT NULL DEFAULT '';
         CREATE TABLE actions (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             session INTEGER NOT NULL,

@@ -184,6 +184,19 @@ class SessionReader:
         with self._index.reading() as connection:
             return tuple(map(session_of, connection.execute(query, (project, label)).fetchall()))
 
+    def of_other_subjects(self, session: Session) -> tuple[int, ...]:
+        """Return other sessions of a study that have another subject; ten at most."""
+        query = (
+            "SELECT id FROM sessions WHERE study_instance_uid = ? AND id <> ?"
+            " AND +area <> ? AND COALESCE(subject, '') <> ? ORDER BY id LIMIT 10"
+        )
+        subject = session.subject or ""
+        values = (session.study_instance_uid, session.id, SessionArea.TRASH, subject)
+        if not session.study_instance_uid or session.area is SessionArea.TRASH:
+            return ()
+        with self._index.reading() as connection:
+            return tuple(number for (number,) in connection.execute(query, values))
+
     def is_folder_in_use(self, folder: str) -> bool:
         """Tell whether a folder is a session's, or will be."""
         with self._index.reading() as connection:

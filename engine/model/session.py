@@ -196,6 +196,8 @@ class Session:
     """Why it is in conflict or failed, in words."""
     changed_at: datetime | None = None
     """When its status changed last; None if it never did."""
+    patients: str = ""
+    """In words, if its objects name several patients; known once it was built."""
 
 
 class SessionAction(StrEnum):

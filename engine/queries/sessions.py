@@ -28,7 +28,7 @@ from engine.sessions.folders.stored_objects import scripts_of
 from engine.sessions.trash import put_into_trash_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -101,6 +101,7 @@ class SessionQueries:
         # The connection is given back before files are read, which takes longer.
         folder = self._session_service.folder(session)
         asked = self._session_service.ledger.operation(session_id)
+        others = self._session_service.ledger.of_other_subjects(session)
         return SessionDetail(
             session=session,
             folder=folder,
@@ -114,6 +115,7 @@ class SessionQueries:
             actions=possible_actions(session),
             history=self._history(session),
             purged_at=self._purged_at(session),
+            patients=tuple(filter(None, (session.patients, *_other_subjects(others)))),
             archives_itself=archives_itself(self._configuration(), session, session.project),
         )
 
@@ -286,6 +288,12 @@ def _request(asked: AskedOperation) -> WaitingRequest | None:
         asked.asked_at,
         begun=operation.plan is not None,
     )
+
+
+def _other_subjects(others: tuple[int, ...]) -> Iterator[str]:
+    if others:
+        numbers = ", ".join(map(str, others))
+        yield f"two subjects in one study: it is in session {numbers} too, with another subject"
 
 
 def _outcome(session: Session | None) -> SessionOutcome:

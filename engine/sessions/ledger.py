@@ -40,6 +40,7 @@ from engine.model.session import (
     require_request,
     require_transition,
 )
+from engine.sessions.folders.patients import conflicting_patients
 from engine.sessions.object_changes import (
     has_rows,
     insert_missing_rows,
@@ -301,6 +302,10 @@ class SessionRepository(SessionReader):
             at = stamp(self._clock.now())
             note_action(connection, session, operation.request, plan, at)
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
+            if plan.waits:
+                connection.execute(
+                    "UPDATE sessions SET auto_archive = 0 WHERE id = ?", (session_id,)
+                )
             if plan.into is None:
                 self._finish_move(connection, session, plan)
                 # An undo is no new end: what was to follow the first one has followed.
@@ -317,13 +322,12 @@ class SessionRepository(SessionReader):
         self._index.notify_finished()
 
     def _finish_move(self, connection: sqlite3.Connection, session: Session, plan: Plan) -> None:
-        rename_session(connection, session, plan)
+        if plan.label or plan.project != session.project:
+            rename_session(connection, session, plan)
         connection.execute(
             "UPDATE sessions SET area = ?, folder = ? WHERE id = ?",
             (plan.area, plan.folder, session.id),
         )
-        if plan.waits:
-            connection.execute("UPDATE sessions SET auto_archive = 0 WHERE id = ?", (session.id,))
         # Anonymized for the old project or label, not for the new one.
         if plan.project != session.project or plan.reruns_script:
             connection.execute(
@@ -456,6 +460,9 @@ def _forget(connection: sqlite3.Connection, session_id: int) -> None:
 
 def _set_size(connection: sqlite3.Connection, session_id: int, built: BuiltSession) -> None:
     connection.execute(
-        "UPDATE sessions SET modality = ?, objects = ?, bytes = ? WHERE id = ?",
-        (built.modality, built.objects, built.bytes, session_id),
+        "UPDATE sessions SET modality = ?, objects = ?, bytes = ?, patients = ? WHERE id = ?",
+        (
+            *(built.modality, built.objects, built.bytes),
+            *(conflicting_patients(built.scans), session_id),
+        ),
     )

@@ -401,6 +401,8 @@ class Planner:
             session.project,
             files={file: file for file in files if file.startswith(leaving)},
             leaves_rest=True,
+            # Whoever removes scans is not done: the rest may need another label.
+            waits=True,
         )
 
     def _separation(self, session: Session) -> Plan:

@@ -142,6 +142,8 @@ class StoredObject:
     frames: int = 1
     study_date: str = ""
     study_time: str = ""
+    patient_id: str = ""
+    patient_name: str = ""
 
     @property
     def is_primary(self) -> bool:

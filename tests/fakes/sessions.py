@@ -471,3 +471,14 @@ def _outcome(session: Session | None) -> SessionOutcome:
     words = str(session.status).lower().replace("_", " ")
     text = f"{words}: {session.reason}" if session.reason else words
     return SessionOutcome(session, session.status not in UNFINISHED, text)
+
+
+def past_actions() -> tuple[PastAction, ...]:
+    """Return what people did with sessions, the newest first."""
+    later = "the session was changed again since; undo the later action first"
+    hour = timedelta(hours=1)
+    return (
+        PastAction(9, 416, "S0041_CT_01", "NEURO-01", "rebuild, then archived", "anna", NOW, ""),
+        PastAction(8, 416, "S41[b]", None, "edit", "bert", NOW - hour, later),
+        PastAction(7, 417, "S0041_MR_01", "NEURO-01", "remove scans", "bert", NOW - 2 * hour, ""),
+    )

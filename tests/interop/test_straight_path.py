@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MOST_FILES = 20
 MOST_FILES_OF_A_SAVE = 40
 """Of these, 14 check the values of the whole file, which is valid or not written."""
-MOST_FILES_OF_AN_ARCHIVING = 41
+MOST_FILES_OF_AN_ARCHIVING = 42
 """Of these, 5 read the objects once more: what is archived must be readable."""
 ROOT = Path(engine.__file__).parent
 

@@ -546,16 +546,16 @@ def test_p14_a_project_has_a_prearchive_code(script: Script) -> None:
     assert answers == [200, 400, 200]  # XNAT takes 11 too, which means nothing
 
 
-def test_p15_a_session_is_archived_under_its_own_labels_only(script: Script) -> None:
-    """XNAT takes other labels here; dicomdock refuses them, and leaves the session as it is."""
-    label = new_label()
+def test_p15_a_session_is_archived_under_the_labels_of_its_destination(script: Script) -> None:
+    label, other = new_label(), new_label()
     assert script.send(*study(label, MANUAL)) == [0]
     script.complete(label)
     (row,) = script.waiting(label)
-    own = f"/archive/projects/{MANUAL}/subjects/S{label}/experiments"
-    for name, status in (("OTHER", 400), (label, 200)):
+    own = f"/data/archive/projects/{MANUAL}/subjects/S{other}/experiments"
+    for name, status in (("no label", 409), (other, 200)):
         data = {"src": row["url"], "dest": f"{own}/{name}"}
         assert script.http.post("/data/services/archive", data=data).status_code == status
+    assert len(script.stored(other)) == 1
 
 
 @pytest.mark.parametrize("direct", [False, True], ids=["C5", "C6"])

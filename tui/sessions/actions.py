@@ -16,7 +16,9 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from engine.errors import SessionError
-from engine.model.session import SessionAction, possible_actions
+from engine.model.session import SessionAction, SessionArea, possible_actions
+from tui.sessions.review import Review, ReviewDialog
+from tui.sessions.undo import UndoDialog
 from tui.sessions.words import (
     VERBS,
     action_title,
@@ -27,10 +29,11 @@ from tui.sessions.words import (
     failure,
     matching_projects,
     name_of,
+    rebuild_question,
 )
 from tui.shell.dialogs import QuestionDialog, WorkStep
 from tui.shell.screen import ConsoleScreen
-from tui.text import counted, safe
+from tui.text import counted, safe, sentence_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from engine.api import EngineView
-    from engine.api.sessions import ArchivePreview, SessionOutcome
+    from engine.api.sessions import ArchivePreview, EditPreview, PastAction, SessionOutcome
     from engine.model.project import Project
     from engine.model.session import Session
 
@@ -174,6 +177,10 @@ class SessionActions(ConsoleScreen):
                 self.ask(self._archive, sessions)
             case SessionAction.MOVE:
                 self.ask(self._move, sessions)
+            case SessionAction.EDIT:
+                self.ask(self._review, sessions[0])
+            case SessionAction.REBUILD:
+                self.ask(self._rebuild, sessions)
             case SessionAction.DELETE:
                 self.ask(self._delete, sessions)
             case _:
@@ -209,6 +216,75 @@ class SessionActions(ConsoleScreen):
         if project:
             ask = partial(_moved, self.frame.actor, project)
             await self._work(SessionAction.MOVE, sessions, ask)
+
+    async def _review(self, session: Session) -> None:
+        detail = await self._look(
+            f"look at {name_of(session)}", lambda engine: engine.sessions.detail(session.id)
+        )
+        projects = await self._look("list the projects", lambda engine: engine.projects())
+        dialog = ReviewDialog(
+            detail,
+            [project.id for project in projects],
+            partial(self._preview, session.id),
+            blink=self.frame.blink,
+        )
+        review = await self.app.push_screen_wait(dialog)
+        if review is None:
+            return
+        what = f"review {name_of(session)}"
+        step = WorkStep(what, partial(_reviewed, session.id, review, self.frame.actor))
+        outcome = await self.console.work_through(sentence_case(what), [step])
+        self.sessions_changed()
+        if outcome.done:
+            past = "archived" if review.archive else "changed"
+            words = f"{safe(review.label) or name_of(session)} {past}   Z undoes it"
+            self.app.notify(words, markup=False, timeout=5)
+
+    async def _preview(self, session_id: int, review: Review) -> EditPreview:
+        names = {"project": review.project, "subject": review.subject, "label": review.label}
+        return await self.engine.call(
+            "look at what other names mean",
+            lambda engine: engine.sessions.preview_edit(session_id, **names),
+            about="session-preview",
+            changes=False,
+            latest=True,
+        )
+
+    async def _rebuild(self, sessions: tuple[Session, ...]) -> None:
+        """Build again; where that leads to the archive, ask before."""
+        if len(sessions) == 1:
+            session = sessions[0]
+            detail = await self._look(
+                f"look at {name_of(session)}", lambda engine: engine.sessions.detail(session.id)
+            )
+            title = f"{action_title(SessionAction.REBUILD, sessions)}?"
+            question = QuestionDialog(title, rebuild_question(session), [("rebuild", "Rebuild")])
+            if detail.archives_itself and not await self.app.push_screen_wait(question):
+                return
+        ask = partial(_plainly, SessionAction.REBUILD, self.frame.actor)
+        await self._work(SessionAction.REBUILD, sessions, ask)
+
+    def action_undo_session(self) -> None:
+        """Ask which of the last actions of everybody is to be undone."""
+        self.ask(self._undo)
+
+    async def _undo(self) -> None:
+        actions = await self._look(
+            "list the last actions", lambda engine: engine.sessions.past_actions()
+        )
+        snapshot = self._engine_state.snapshot
+        if snapshot is None:
+            return
+        action = await self.app.push_screen_wait(UndoDialog(actions, snapshot.taken_at))
+        if action is None:
+            return
+        what = f"undo {safe(action.what)} of {safe(action.label, 60)}"
+        step = WorkStep(what, partial(_undone, action, self.frame.actor))
+        outcome = await self.console.work_through(sentence_case(what), [step])
+        self.sessions_changed()
+        if outcome.done:
+            words = f"{safe(action.label, 60)} {VERBS[SessionAction.UNDO][1]}"
+            self.app.notify(words, markup=False, timeout=5)
 
     async def _delete(self, sessions: tuple[Session, ...]) -> None:
         title = f"{action_title(SessionAction.DELETE, sessions)}?"
@@ -301,6 +377,43 @@ def _carried_out(
     if reason:
         raise SessionError(reason, "enter shows the session; then choose what suits it")
     return outcome
+
+
+def _reviewed(session_id: int, review: Review, actor: str, engine: EngineView) -> SessionOutcome:
+    """Do what was decided: scans first, for other names may lead to the archive.
+
+    Raises:
+        SessionError: if a step failed, or is not done yet.
+    """
+    sessions = engine.sessions
+    outcome = sessions.settled(session_id, wait_seconds=0)
+    if review.removed:
+        outcome = _carried_out(
+            SessionAction.EDIT,
+            session_id,
+            lambda _, number: sessions.remove_scans(number, review.removed, actor),
+            engine,
+        )
+    if review.renames:
+        names = {"project": review.project, "subject": review.subject, "label": review.label}
+        outcome = _carried_out(
+            SessionAction.EDIT,
+            session_id,
+            lambda _, number: sessions.edit(number, actor, **names),
+            engine,
+        )
+    is_there = outcome.session is not None and outcome.session.area is SessionArea.PREARCHIVE
+    if review.archive and is_there:
+        ask = partial(_archived, actor, "archive")
+        outcome = _carried_out(SessionAction.ARCHIVE, session_id, ask, engine)
+    return outcome
+
+
+def _undone(action: PastAction, actor: str, engine: EngineView) -> SessionOutcome:
+    asked = engine.sessions.undo(action.number, actor)
+    # Scans come out of the trash: it is their session there that is worked on.
+    number = asked.session.id if asked.session is not None else action.session
+    return _carried_out(SessionAction.UNDO, number, lambda _engine, _number: asked, engine)
 
 
 TOPICS = frozenset({"session", "c-store"})

@@ -113,10 +113,12 @@ _SORTABLE = frozenset(SessionOrder)
 
 
 def session_style(session: Session) -> StateStyle:
-    """Return the style of a session's status; with ▲ if there is a reason why it waits."""
+    """Return the style of a session's status; with ▲ if something about it needs a person."""
     look = SESSION_STYLES[session.status]
     if session.reason and session.status in _GOING_ON:
         return StateStyle("▲", look.word, Tone.WARNING)
+    if session.patients and session.status is SessionStatus.READY:
+        return StateStyle("▲", "patients?", Tone.WARNING)
     return look
 
 

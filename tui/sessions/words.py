@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from engine.api.sessions import ArchivePreview, SessionDetail, SessionOutcome, SessionSource
+    from engine.api.sessions import (
+        ArchivePreview,
+        EditPreview,
+        PastAction,
+        ScanSummary,
+        SessionDetail,
+        SessionOutcome,
+        SessionSource,
+    )
     from engine.model.project import Project
     from engine.model.session import Session
 
@@ -70,6 +78,7 @@ def session_facts(detail: SessionDetail, now: datetime) -> list[Fact]:
     session = detail.session
     facts = [
         ("why", safe(session.reason)),
+        *(("patients", safe(words)) for words in detail.patients),
         ("waits", request_words(detail, now)),
         ("project", project_of(session)),
         ("subject", safe(session.subject or "–")),
@@ -261,6 +270,65 @@ def archive_question_many(sessions: Sequence[Session]) -> str:
         "Merge adds to archived sessions of the same label. Overwrite also replaces the objects "
         "that are there already; the old ones go to the trash."
     )
+
+
+def rebuild_question(session: Session) -> str:
+    """Say what building again leads to, where that is the archive."""
+    return (
+        f"It is built again with {amount(session)}. "
+        f"{project_of(session)} archives it by itself then.\n\nZ undoes it."
+    )
+
+
+def scan_words(scan: ScanSummary) -> str:
+    """Describe a scan in one line."""
+    what = " ".join(filter(None, (safe(scan.modality, 8), safe(scan.description, 26))))
+    return f"{safe(scan.id, 20):<6} {what:<30} {counted(scan.objects, 'object')}"
+
+
+def edit_words(
+    detail: SessionDetail, said: EditPreview | str | None, removed: Sequence[str], *, renames: bool
+) -> str:
+    """Say what other names and fewer scans come to, in lines."""
+    lines = []
+    if removed:
+        gone = [scan for scan in detail.scans if scan.id in set(removed)]
+        objects = sum(scan.objects for scan in gone)
+        lines.append(
+            f"▲ {counted(len(gone), 'scan')} with {counted(objects, 'object')} to the trash, from"
+            " where they can be restored"
+        )
+    if isinstance(said, str):
+        lines.append(f"✗ {said}")
+    elif said is not None and renames:
+        lines += [f"▲ {safe(clash)}" for clash in said.clashes]
+        lines += [sentence_case(safe(words)) for words in said.consequences]
+    elif renames:
+        lines.append("looking …")
+    return "\n".join(lines) or "Nothing changes yet."
+
+
+def action_line(action: PastAction, now: datetime) -> str:
+    """Describe what somebody did in one line."""
+    where = f"{safe(action.label, 24)} in {safe(action.project or UNASSIGNED, 20)}"
+    mark = "–" if action.why_not else "●"
+    when = _when(action.at, now)
+    return f"{mark} {when:<11} {safe(action.by, 14):<14} {safe(action.what):<22} {where}"
+
+
+def undo_words(action: PastAction) -> str:
+    """Say whether an action can be undone, and what stays."""
+    if action.why_not:
+        return f"It can't be undone: {safe(action.why_not)}."
+    stays = " What a script has changed stays so, and what was forwarded." * (
+        "archive" in action.what
+    )
+    back = (
+        "The scans go back into the session"
+        if action.what == "remove scans"
+        else ("The session goes back to where it was, with its labels of then, and waits for you")
+    )
+    return f"{back}.{stays}"
 
 
 def matching_projects(projects: Sequence[Project], typed: str) -> list[Project]:

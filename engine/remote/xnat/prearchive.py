@@ -94,19 +94,38 @@ def _moved(response: Response) -> Response:
 
 
 def _archive_source(call: Call) -> Response:
+    """Archive a session; under other labels or in another project if ``dest`` says so."""
     (session,) = _sources(call, most=1)
-    _require_same_labels(session, _field(call, "dest"))
-    return finished(call, session, _archive)
+    names = _new_names(session, _field(call, "dest"))
+    if not names:
+        return finished(call, session, _archive)
+    # Refused here, before anything has changed.
+    call.engine.sessions.preview_edit(session.id, **names)
+    renamed = finished(
+        call, session, lambda call, one: call.engine.sessions.edit(one.id, call.actor, **names)
+    )
+    now = call.engine.sessions.settled(session.id, wait_seconds=0).session
+    # Its project may have archived it by itself.
+    if renamed.status_code != _DONE or now is None or now.area is SessionArea.ARCHIVE:
+        return renamed
+    return finished(call, now, _archive)
 
 
-def _require_same_labels(session: Session, target: str) -> None:
-    """Refuse a destination with other labels than the session has: nothing is relabelled here."""
-    parts = [unquote(part) for part in target.strip("/").split("/")] if target else []
-    kinds = {"projects": session.project, "subjects": session.subject, "experiments": session.label}
+def _new_names(session: Session, target: str) -> dict[str, str]:
+    """Return what a destination names otherwise than the session, as `edit` takes it."""
+    path = target.strip("/").removeprefix("data/")
+    parts = [unquote(part) for part in path.split("/")] if path else []
+    kinds = {
+        "projects": ("project", session.project),
+        "subjects": ("subject", session.subject),
+        "experiments": ("label", session.label),
+    }
+    names = {}
     for kind, wanted in zip(parts[1::2], parts[2::2], strict=False):
-        if kind in kinds and wanted != kinds[kind]:
-            message = f"dest names {wanted[:64]!r} of {kind}, the session is {kinds[kind]!r}"
-            raise InvalidCall(message, "archive it without dest, or move it first")
+        name, known = kinds.get(kind, ("", wanted))
+        if wanted != known:
+            names[name] = wanted
+    return names
 
 
 def _move_sources(call: Call) -> Response:

@@ -31,6 +31,7 @@ MAX_TEXT_CHARACTERS = 256
 _NUMBER_OF_FRAMES = 0x00280008
 _SERIES_DESCRIPTION = 0x0008103E
 _METHOD_CODES = 0x00120064
+_PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _STUDY_DATE, _STUDY_TIME = 0x00080020, 0x00080030
 _COMPARED_BYTES = 256 * 1024
 _BEFORE_META = 128 + 4 + 12  # PS3.10 7.1: preamble, DICM, and the group length itself
@@ -138,4 +139,6 @@ def _stored(file: str, size_bytes: int, header: HeaderView) -> StoredObject:
         frames=int(frames) if frames.isdecimal() and frames.isascii() else 1,
         study_date=text(_STUDY_DATE),
         study_time=text(_STUDY_TIME),
+        patient_id=text(_PATIENT_ID),
+        patient_name=text(_PATIENT_NAME),
     )

@@ -164,3 +164,28 @@ def test_a_trace_tells_what_became_of_an_object_or_a_study(run: Run) -> None:
     assert table[1].split()[3:6] == ["stored", "0x0000", "2"]
     assert "E3" in run("trace", "1.2.8").out
     assert run("trace", "P-0001").code == 4
+
+
+def test_a_session_is_renamed_and_that_is_listed_and_undone(run: Run, data: Path) -> None:
+    outcome = run("sessions", "edit", "2", "--project", "NEURO-02", "--label", "E9", "--json")
+    assert outcome.data == {"sessions": [{"id": 2, "status": "READY", "reason": ""}]}
+    (folder,) = (data / "prearchive/NEURO-02").glob("*/E9")
+    for options, words in (
+        (("--label", "E 9\x1b"), "is no label; use 1 to 64 letters"),
+        (("--label", "E9"), "has these names already"),
+        (("--project", "NOWHERE"), "there is no project 'NOWHERE'"),
+    ):
+        refused = run("sessions", "edit", "2", *options)
+        assert refused.code
+        assert words in refused.err
+        assert "\x1b" not in refused.err
+    refused = run("sessions", "scans", "remove", "2", "4", "--yes")
+    assert "these are all scans of the session" in refused.err
+    (action,) = run("sessions", "undo", "--json").data["actions"]
+    assert (action["number"], action["what"], action["why_not"]) == (1, "edit", "")
+    assert run("sessions", "undo").out.splitlines()[1].endswith("yes")
+    assert run("sessions", "undo", "1", "--json").data["sessions"][0]["status"] == "READY"
+    assert not folder.exists()
+    again = run("sessions", "undo", "1")
+    assert again.code == 7
+    assert "can't be undone: undone by" in again.err

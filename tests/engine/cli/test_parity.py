@@ -115,6 +115,8 @@ ACTIONS = {
     "site.allow": "set_site",
     "session.archive": "sessions/archive",
     "session.move": "sessions/move",
+    "session.edit": "sessions/edit",
+    "session.undo": "sessions/undo",
     "session.delete": "sessions/delete",
     "session.rebuild": "sessions/rebuild",
     "session.restore": "sessions/restore",

@@ -249,6 +249,10 @@ class Interleaved(RuleBasedStateMachine):
             ledger.cancel(session.id)
         elif action is SessionAction.REBUILD:
             ledger.request_build(session.id, "admin")
+        elif action is SessionAction.EDIT:
+            files = ledger.stored_files(session.id)
+            scans = tuple({file.split("/")[1] for file in files[:1]})
+            ledger.ask(session.id, Request(OperationKind.REMOVE_SCANS, "test", scans=scans))
         else:
             other = PROJECTS[(PROJECTS.index(session.project or "AUTO") + 1) % len(PROJECTS)]
             kind = OperationKind(action)

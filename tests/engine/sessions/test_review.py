@@ -15,6 +15,7 @@ from engine.events.sessions import ScansRemoved, SessionRelabelled, SessionUndon
 from engine.index.operations import OperationKind, Request
 from engine.model.project import AutoArchive
 from engine.model.session import ProjectScript, SessionArea, SessionStatus
+from engine.sessions.folders import transfer
 from engine.sessions.worker import Lifecycle
 from tests.engine.index.depot import Depot, depot_in, open_depot
 from tests.engine.sessions.test_archive import Crash, _assert_consistent, _crashing
@@ -163,6 +164,7 @@ def test_the_project_script_runs_again_after_a_rename_if_the_site_says_so(
 def test_removed_scans_are_an_entry_of_the_trash_and_go_back_into_their_session(
     depot: Depot,
 ) -> None:
+    """The session waits for a person meanwhile, though its project archives by itself."""
     session = depot.receive(SeriesNumber="4", SeriesInstanceUID="1.4")
     depot.receive(SeriesNumber="5", SeriesInstanceUID="1.5")
     depot.receive(SeriesNumber="6", SeriesInstanceUID="1.6")
@@ -336,3 +338,48 @@ def test_after_a_crash_at_any_step_of_a_review_nothing_is_lost(
         assert again.ledger.in_status(S.CONFLICT, S.ERROR) == ()
     finally:
         again.index.close()
+
+
+def test_two_patients_in_one_study_are_told_without_their_names(depot: Depot) -> None:
+    anna: dict[str, Any] = {"PatientID": "A1", "PatientName": "Miller^Anna"}
+    session = depot.receive(SeriesNumber="4", SeriesInstanceUID="1.4", **anna)
+    # Only another spelling, and a value that is missing.
+    depot.receive(SeriesNumber="5", SeriesInstanceUID="1.5", PatientID=" a1",
+                  PatientName="MILLER, ANNA")  # fmt: skip
+    depot.receive(SeriesNumber="6", SeriesInstanceUID="1.6", PatientID="", PatientName="")
+    depot.fall_silent()
+    assert depot.session(session).patients == ""
+    depot.receive(SeriesNumber="9", SeriesInstanceUID="1.9", PatientID="B2",
+                  PatientName="Smith^Bob")  # fmt: skip
+    depot.fall_silent()
+    assert depot.session(session).patients == (
+        "two patients in one study: 2 Patient IDs and 2 names; most objects are of one of them,"
+        " others are in scan 9"
+    )
+    ask(depot, session, REMOVE, scans=("9",))
+    assert depot.session(session).patients == ""
+    # Another session of the study, under another subject.
+    other = depot.receive(label="E7", subject="S7", SeriesNumber="12", SeriesInstanceUID="1.12")
+    assert depot.ledger.of_other_subjects(depot.session(session)) == (other,)
+    assert depot.ledger.of_other_subjects(depot.session(other)) == (session,)
+
+
+def test_a_removal_of_scans_that_is_cancelled_half_way_is_undone(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = depot.receive(SeriesNumber="4", SeriesInstanceUID="1.4")
+    depot.receive(SeriesNumber="5", SeriesInstanceUID="1.5")
+    depot.fall_silent()
+    real = transfer.carry_out
+
+    def carry_out(*arguments: Any) -> None:
+        real(*arguments)
+        depot.ledger.cancel(session)
+
+    monkeypatch.setattr("engine.sessions.runner.carry_out", carry_out)
+    ask(depot, session, REMOVE, scans=("4",))
+    received = {row.sop_instance_uid for row in depot.index.objects()}
+    _assert_consistent(depot, received)
+    assert [s.id for s in depot.index.sessions()] == [session]
+    assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 2)
+    assert (depot.objects(TRASH), actions(depot)) == ([], [])

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from engine.api.objects import Thumbnail
 from engine.errors import NotFound
 from engine.model.project import Project
 from tests.fakes import HOSTILE_NAMES, FakeEngine, busy
-from tests.fakes.sessions import hostile_sessions
+from tests.fakes.sessions import hostile_sessions, past_actions
 from tests.tui.shell.test_screen_pictures import (
     Compare,
     both_sizes,
@@ -141,3 +143,24 @@ def hostile_object() -> FakeEngine:
         remedy="use a viewer",
     )
     return engine
+
+
+@pytest.mark.usefixtures("no_delays")
+@both_sizes
+def test_review(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """A session gets another label, one scan goes; what happens then, and a clash, in words."""
+    engine = busy()
+    engine.sessions.edit_clashes = (
+        "the archive has this session already (session 3): archiving merges the two, or ends in a"
+        " conflict",
+    )
+    before = pressing("3", *["j"] * 5, "e", "end", "b", "tab", "space")
+    assert snap_compare(console(engine), terminal_size=size, run_before=before)
+
+
+@large_only
+def test_actions_to_undo(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """The last actions of everybody; why the chosen one can't be undone."""
+    engine = busy()
+    engine.sessions.done = past_actions()
+    assert snap_compare(console(engine), terminal_size=size, run_before=pressing("3", "Z", "down"))

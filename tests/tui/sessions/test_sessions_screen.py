@@ -3,28 +3,32 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.pilot import Pilot
-from textual.widgets import Button, Input
+from textual.widgets import Button, Input, Static
 
 from engine.errors import NotFound
 from engine.events.sessions import SessionDeleted
 from engine.model.project import Project
 from engine.model.session import SessionArea, SessionStatus
 from tests.fakes import FakeEngine, busy
-from tests.fakes.sessions import make_session
+from tests.fakes.sessions import make_session, past_actions
 from tui.app import ConsoleApp
 from tui.engine_client import GoRequested
 from tui.sessions.actions import ProjectDialog
 from tui.sessions.list import SessionsScreen
 from tui.sessions.session import SessionScreen
 from tui.sessions.tables import ObjectsTable, SessionsTable
+from tui.sessions.undo import UndoDialog
 from tui.shell.dialogs import ProgressDialog, QuestionDialog
 from tui.shell.status import active_hints
 from tui.widgets.filter import FilterBar
 from tui.widgets.paged_table import PagedTable
 from tui.widgets.panel import Facts
+
+if TYPE_CHECKING:
+    from tui.sessions.review import ReviewDialog
 
 TOLD: list[str] = []
 """What the console of this test told, however soon that is gone from the screen."""
@@ -320,3 +324,50 @@ async def test_a_click_chooses_a_session_sorts_by_a_head_or_shows_an_area() -> N
         await pilot.click("#areas", offset=(20, 0))
         await settle(app, pilot)
         assert "Archive   40" in title(app)
+
+
+async def test_a_review_removes_scans_first_then_renames_then_archives() -> None:
+    engine = busy()
+    async with running(engine, "j", "j", "j", "j", "e") as (app, screen, pilot):
+        dialog = cast("ReviewDialog", app.screen)
+        chosen = screen.sessions_here()[0].id
+        for text, words in (("a b", "✗ use 1 to 64"), ("E9", "● changed")):
+            dialog.query_one("#label", Input).value = text
+            await settle(app, pilot)
+            assert str(dialog.query_one("#label-verdict", Static).content).startswith(words)
+        dialog.query_one("#project", Input).value = "NOWHERE"
+        await press(app, pilot, "ctrl+a")
+        assert app.screen is dialog  # there is no such project
+        dialog.query_one("#project", Input).value = "NEURO-01"
+        await press(app, pilot, "tab", "space", "ctrl+a")
+        asked = [call for call in engine.calls if call[0].startswith("sessions.")]
+        assert [call[:3] for call in asked if call[0] != "sessions.settled"] == [
+            ("sessions.remove_scans", chosen, ("1",)),
+            ("sessions.edit", chosen, "console"),
+            ("sessions.archive", chosen, "console"),
+        ]
+        assert TOLD[-1] == "E9 archived   Z undoes it"
+
+
+async def test_an_action_is_chosen_and_undone_and_one_that_can_not_be_is_not() -> None:
+    engine = busy()
+    engine.sessions.done = past_actions()
+    async with running(engine, "Z", "down", "enter") as (app, _, pilot):
+        assert isinstance(app.screen, UndoDialog)
+        await press(app, pilot, "up", "enter")
+        assert ("sessions.undo", 9, "console") in engine.calls
+        assert TOLD[-1] == "S0041_CT_01 back where it was"
+
+
+async def test_a_rebuild_that_archives_says_so_before() -> None:
+    engine = busy()
+    plain = engine.sessions.detail
+    engine.sessions.detail = (  # type: ignore[method-assign]
+        lambda session_id: replace(plain(session_id), archives_itself=True)
+    )
+    async with running(engine, "j", "j", "j", "j", "r") as (app, _, pilot):
+        assert isinstance(app.screen, QuestionDialog)
+        await press(app, pilot, "escape")
+        assert not [call for call in engine.calls if call[0] == "sessions.rebuild"]
+        await press(app, pilot, "r", "right", "enter")
+        assert [call for call in engine.calls if call[0] == "sessions.rebuild"]
