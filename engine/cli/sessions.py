@@ -106,10 +106,14 @@ def preview_archiving(arguments: argparse.Namespace) -> int:
         terminal.print_json({"sessions": records})
     else:
         rows = [
-            (number, p.into.id if p.into else "", p.added, p.replaced, "; ".join(p.conflicts))
+            (
+                *(number, p.into.id if p.into else "", p.added, p.replaced, p.skipped),
+                "; ".join(p.conflicts),
+            )
             for number, p in previews.items()
         ]
-        terminal.print_table(("ID", "INTO", "ADDED", "REPLACED", "CONFLICTS"), rows)
+        heads = ("ID", "INTO", "ADDED", "REPLACED", "SKIPPED", "CONFLICTS")
+        terminal.print_table(heads, rows)
     return _CONFLICT if any(preview.conflicts for preview in previews.values()) else 0
 
 

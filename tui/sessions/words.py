@@ -258,6 +258,8 @@ def _consequence(preview: ArchivePreview) -> str:
     words = f"{counted(preview.added, 'object')} come into {target}"
     if preview.replaced:
         words += f"; {counted(preview.replaced, 'object')} there go to the trash"
+    if preview.skipped:
+        words += f"; {counted(preview.skipped, 'object')} that are there already are skipped"
     return f"{words}."
 
 

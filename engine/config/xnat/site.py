@@ -78,6 +78,11 @@ _MEMBERS: Mapping[str, _Member] = {
     "enableDirectArchiveAppend": _Member(
         lambda site: site.direct_archive_append, _set("direct_archive_append"), bool
     ),
+    "rerunProjectAnonOnRename": _Member(
+        lambda site: site.sessions.rerun_script_on_rename,
+        _set("rerun_script_on_rename", part="sessions"),
+        bool,
+    ),
     # In XNAT minutes; rounded up, so that no session is taken for complete too early.
     "sessionXmlRebuilderInterval": _Member(
         lambda site: -(-site.sessions.idle_seconds // _SECONDS_PER_MINUTE), _set_minutes, int

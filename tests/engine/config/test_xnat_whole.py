@@ -32,6 +32,7 @@ SITE_AS_XNAT_SEEDS_IT = {
     "siteUrl": "https://xnat.example.org",
     "enableDicomReceiver": True,
     "enableDirectArchiveAppend": True,
+    "rerunProjectAnonOnRename": True,
     "preventCrossModalityMerge": False,
     "enableSitewideAnonymizationScript": True,
     "sessionXmlRebuilderInterval": 5,
@@ -80,6 +81,7 @@ def test_an_xnat_as_it_is_installed_is_imported(rules: ProcessorRules) -> None:
         ("processor", "Site Anonymization", "left out"),
         ("processor", "Remapping", "left out"),
     ]
+    assert planned.after.site.sessions.rerun_script_on_rename
     assert planned.items[1].problems[0].field == "preventCrossModalityMerge"
     assert planned.after.site.direct_archive_append
     assert (planned.after.site.script.enabled, planned.after.site.script.text) == (True, SCRIPT)
