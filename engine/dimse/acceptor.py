@@ -21,10 +21,12 @@ from engine.dimse.acse import (
     UNRECOGNIZED_PDU,
 )
 from engine.dimse.commands import (
+    CLASS_NOT_SUPPORTED,
     N_EVENT_REPORT,
     NormalizedRequest,
     normalized_request,
     read_command,
+    store_response,
 )
 from engine.dimse.contexts import COMMITMENT_INSTANCE, STORAGE_COMMITMENT
 from engine.dimse.pdata import (
@@ -293,6 +295,9 @@ class AcceptorConnection:
         except UnreadableObject as error:
             raise ProtocolViolation(error.detail) from error
         store, self._response, self._size_bytes = command.store, command.answer, 0
+        if store is not None and found.context_id in self._commitment_ids:
+            # That context is for other requests: an object that came on it would be stored as one.
+            store, self._response = None, store_response(store, CLASS_NOT_SUPPORTED)
         self._store = store
         self._parser.expects_data = command.has_data_set
         if store is None:

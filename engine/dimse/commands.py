@@ -29,6 +29,8 @@ _RESPONSE = 0x8000
 # PS3.7 annex E: any other value means that a data set follows.
 _NO_DATA_SET = 0x0101
 _SUCCESS, _UNRECOGNIZED_OPERATION = 0x0000, 0x0211  # PS3.7 annex C
+CLASS_NOT_SUPPORTED = 0x0122
+"""Status of a C-STORE for a class that is no storage class (PS3.7 C.4.4)."""
 
 _AFFECTED_SOP_CLASS, _COMMAND_FIELD, _MESSAGE_ID = 0x0002, 0x0100, 0x0110
 _RESPONDED_TO, _DATA_SET_TYPE, _STATUS, _AFFECTED_SOP_INSTANCE = 0x0120, 0x0800, 0x0900, 0x1000

@@ -112,7 +112,7 @@ def test_a_medium_with_archives_and_junk_goes_the_way_of_every_object_and_may_be
         ("c.dcm", ""): "here",
         ("cut.dcm", ""): "quarantined",
         ("notes.txt", ""): "not DICOM",
-        ("other.dcm", ""): "refused",
+        ("other.dcm", ""): "failed",
     }
     assert found["c.dcm", ""]["status"] == 0
     assert found["c.dcm", ""]["session"] == found["b.tgz", "1"]["session"]

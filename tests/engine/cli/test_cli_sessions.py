@@ -158,10 +158,10 @@ def test_where_nothing_was_received_nothing_comes_to_be(run: Run, tmp_path: Path
 
 def test_a_trace_tells_what_became_of_an_object_or_a_study(run: Run) -> None:
     by_object = run("trace", "1.2.3.2", "--json").data
-    assert [session["id"] for session in by_object["sessions"]] == [2]
-    assert by_object["objects"][0]["state"] == "stored"
+    assert [one["session"]["id"] for one in by_object["sessions"]] == [2]
+    assert by_object["arrivals"][0]["state"] == "stored"
     table = run("trace", "1.2.3.2").out.splitlines()
-    assert table[1].split()[3:6] == ["stored", "0x0000", "2"]
+    assert table[1].split()[5:8] == ["stored", "0x0000", "2"]
     assert "E3" in run("trace", "1.2.8").out
     assert run("trace", "P-0001").code == 4
 

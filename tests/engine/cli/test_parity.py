@@ -108,6 +108,7 @@ ACTIONS = {
     "receiver.start": "set_enabled",
     "receiver.delete": "delete_receiver",
     "receiver.echo": "echo",
+    "receiver.reach": "echo",
     "receiver.retry": "retry_receiver",
     "association.allow": "save_receiver",
     "association.abort": "associations/abort",

@@ -75,8 +75,8 @@ def sessions(session_service: IdleKeeping) -> Iterator[SessionQueries]:
     ("session", "actions"),
     [
         (make_session(1, S.RECEIVING), {A.DELETE, A.REBUILD}),
-        (make_session(1, S.READY), {A.ARCHIVE, A.MOVE, A.DELETE, A.REBUILD}),
-        (make_session(1, S.READY, project=None), {A.MOVE, A.DELETE, A.REBUILD}),
+        (make_session(1, S.READY), {A.ARCHIVE, A.EDIT, A.MOVE, A.DELETE, A.REBUILD}),
+        (make_session(1, S.READY, project=None), {A.EDIT, A.MOVE, A.DELETE, A.REBUILD}),
         (make_session(1, S.QUEUED_ARCHIVING), {A.CANCEL}),
         (make_session(1, S.ARCHIVING), {A.CANCEL}),
         (make_session(1, S.SEPARATING), {A.CANCEL}),
@@ -141,7 +141,7 @@ def test_a_conflict_is_said_before_anything_is_done(
     depot.fall_silent()
     sessions.archive(first, "anna")
     depot.lifecycle.run_requests()
-    second = depot.receive(SOPInstanceUID="1.2.99", name="again.dcm")
+    second = depot.receive(SOPInstanceUID="1.2.99", name="again.dcm", ImageComments="new")
     depot.fall_silent()
     before = depot.all_objects()
     preview = sessions.preview_archive(second)

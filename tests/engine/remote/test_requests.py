@@ -99,7 +99,7 @@ def test_a_verb_that_is_not_allowed_is_answered_with_those_that_are(control: Pat
 
 
 @pytest.mark.parametrize("headers", [b"", b"content-type:\r\n", b"content-type: text/plain\r\n"])
-@pytest.mark.parametrize("path", [b"/v1/undo", b"/v1/projects", b"/xapi/dicomscp"])
+@pytest.mark.parametrize("path", [b"/v1/undo", b"/v1/projects"])
 def test_nothing_is_done_without_the_content_type_of_json(
     tmp_path: Path, path: bytes, headers: bytes
 ) -> None:

@@ -106,9 +106,9 @@ def test_a_file_that_can_not_be_used_is_said_to_be(file: Path, tmp_path: Path) -
 
 def test_a_newer_schema_is_left_alone(file: Path) -> None:
     connection = sqlite3.connect(file)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
-    with pytest.raises(StorageUnusable, match="has schema 2, this version uses 1"):
+    with pytest.raises(StorageUnusable, match="has schema 3, this version uses 2"):
         StudyRoutes(file)
 
 
