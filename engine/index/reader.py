@@ -235,6 +235,22 @@ def restore_session_numbers(index_file: Path, given: SessionNumbers) -> None:
         )
 
 
+def keep_numbers_free(index_file: Path, highest: int) -> None:
+    """Let an index, which no other process uses, give only numbers above one to new sessions.
+
+    Raises:
+        StorageUnusable: if it can't be changed.
+    """
+    with (
+        translate_sqlite_errors(),
+        closing(sqlite3.connect(index_file)) as connection,
+        connection,
+    ):
+        # The copy is one file: no log beside it.
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute("UPDATE session_numbers SET highest = MAX(highest, ?)", (highest,))
+
+
 def _renumber(connection: sqlite3.Connection, table: str, column: str) -> None:
     """Replace numbers by the chosen ones.
 
