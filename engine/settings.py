@@ -166,6 +166,11 @@ class EngineSettings:
         return self.data_dir / "clock.json"
 
     @property
+    def last_backup_file(self) -> Path:
+        """When the last backup was made."""
+        return self.data_dir / "last-backup.json"
+
+    @property
     def event_log(self) -> Path:
         """The event log as JSON lines; older parts are beside it."""
         return self.log_dir / "events.jsonl"

@@ -62,6 +62,14 @@ COMMANDS = (
         "compare the index with the disk, and count the objects by their states",
         "monitoring:add_check",
     ),
+    CommandEntry(
+        "backup",
+        "write a backup of the data directory while the engine runs, or check one",
+        "backup:add_backup",
+    ),
+    CommandEntry(
+        "restore", "make a data directory from a backup, without an engine", "backup:add_restore"
+    ),
     CommandEntry("site", "show and change the site settings", "site:add_site"),
     CommandEntry(
         "config", "show and restore revisions of the configuration", "revisions:add_config"

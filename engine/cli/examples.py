@@ -85,6 +85,14 @@ EXAMPLES = {
     "objects image": ("objects image 1.2.840.1.2.3 -o image.png",),
     "trace": ("trace 1.2.840.1.2.3", "trace A12345"),
     "check": ("check", "check --adopt"),
+    "backup": (
+        "backup -o /mnt/backups/dock.tar --objects",
+        "backup --verify /mnt/backups/dock.tar",
+    ),
+    "restore": (
+        "--data /srv/new restore /mnt/backups/dock.tar",
+        "--data /srv/dock restore /mnt/backups/dock.tar --state-only",
+    ),
     "site get": ("site get", "site get --script"),
     "site set": (
         "site set --limit associations=100 --sessions idle_seconds=600",

@@ -107,6 +107,11 @@ def _audit(arguments: argparse.Namespace) -> Audit | None:
 
 
 _FOUND_SOMETHING = 1
+_NOT_BROUGHT_BACK = (
+    "the new index does not have what no file says: objects that were not stored, the receiver of"
+    " each object, senders, actions that can be undone, and removed scans in the trash. Sessions of"
+    " the prearchive are received again."
+)
 _MOST_SHOWN = 20
 
 
@@ -171,8 +176,10 @@ def run_audit(settings: EngineSettings) -> Audit:
     from engine.index.reader import IndexFile
     from engine.sessions.audit import audit
     from engine.sessions.ledger import SessionRepository
+    from engine.sessions.rebuild import require_index
     from engine.sessions.service import areas_of
 
+    require_index(settings)
     live = EngineLock.holder(settings.lock_file) is not None
     with IndexFile(settings.index_file) as index, progress_of("sessions compared") as progress:
         ledger = SessionRepository(index, SystemClock())
@@ -181,8 +188,11 @@ def run_audit(settings: EngineSettings) -> Audit:
 
 def _adopt(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
     """Adopt objects that are only on disk; return the rest of the findings, and the changes."""
+    from engine.sessions.rebuild import require_index
     from engine.sessions.service import sessions_without_engine
 
+    # It would give all sessions rows, but not their numbers.
+    require_index(settings)
     with sessions_without_engine(settings, SystemClock()) as session_service:
         with progress_of("sessions compared") as progress:
             found = session_service.audit(progress)
@@ -202,6 +212,7 @@ def _rebuild(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
         rebuilt = rebuild_index(settings, SystemClock(), highest, progress)
     if rebuilt.kept_as:
         terminal.say(f"the old index is {rebuilt.kept_as} now")
+    terminal.say(_NOT_BROUGHT_BACK)
     return run_audit(settings), rebuilt.adopted
 
 

@@ -24,6 +24,10 @@ _BESIDE = re.compile(r"(-wal|-shm|-journal|\.lock|\.bak\.\d+|\.\d+)\Z")
 """Endings of the files that SQLite, the configuration store and the logs make beside theirs."""
 
 
+UNFINISHED_RESTORE = "restore.part"
+"""The folder that a restore of a backup writes to, until it is complete."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccessFault:
     """A file or folder of the data directory that other users can change, or a link."""
@@ -45,6 +49,11 @@ def prepare(settings: EngineSettings) -> None:
         raise StorageUnusable(
             f"{settings.data_dir} has no file {settings.marker}, so its storage is not mounted",
             "mount it; if this is the right storage, make that file once",
+        )
+    if os.path.lexists(settings.data_dir / UNFINISHED_RESTORE):
+        raise StorageUnusable(
+            f"a restore of {settings.data_dir} was interrupted",
+            "run the same dicomdock restore again, with --replace if it asks for it",
         )
     if not os.path.exists(settings.data_dir):  # noqa: PTH110 - does not raise
         _make(settings.data_dir)

@@ -210,29 +210,46 @@ def read_session_numbers(index_file: Path) -> SessionNumbers:
     return SessionNumbers()
 
 
-def restore_session_numbers(index_file: Path, given: SessionNumbers) -> None:
+def restore_session_numbers(index_file: Path, given: SessionNumbers, first_unknown: int) -> None:
     """Give the sessions of a new index their old numbers, and unused numbers to the others.
 
     Args:
         index_file: the new index, which no other process uses.
         given: what the old index gave, or else the highest number that any queue names.
+        first_unknown: the lowest number of a session whose own number is not known.
     """
     with closing(sqlite3.connect(index_file, timeout=LOCK_WAIT_SECONDS)) as connection, connection:
         rows = connection.execute("SELECT id, area, folder FROM sessions ORDER BY id").fetchall()
-        unused = count(given.highest + 1)
-        chosen = {
-            number: given.by_place.get((area, folder)) or next(unused)
-            for number, area, folder in rows
-        }
+        kept = {number: given.by_place.get((area, folder)) for number, area, folder in rows}
+        taken = {number for number in kept.values() if number}
+        # What its document says, unless another session is known to have that number.
+        for number, known in kept.items():
+            if known is None and number < first_unknown and number not in taken:
+                kept[number] = number
+                taken.add(number)
+        unused = count(max(given.highest, *taken, 0) + 1)
+        chosen = {number: known or next(unused) for number, known in kept.items()}
         connection.execute("CREATE TEMP TABLE chosen (before INTEGER PRIMARY KEY, after INTEGER)")
         connection.executemany("INSERT INTO chosen VALUES (?, ?)", chosen.items())
         for table, column in _REFERENCES:
             _renumber(connection, table, column)
         # Last: the other tables refer to its numbers.
         _renumber(connection, "sessions", "id")
-        connection.execute(
-            "UPDATE session_numbers SET highest = MAX(highest, ?)", (next(unused) - 1,)
-        )
+        connection.execute("UPDATE session_numbers SET highest = ?", (next(unused) - 1,))
+
+
+def keep_numbers_free(index_file: Path, highest: int) -> None:
+    """Let an index, which no other process uses, give only numbers above one to new sessions.
+
+    Raises:
+        StorageUnusable: if it can't be changed.
+    """
+    with (
+        translate_sqlite_errors(),
+        closing(sqlite3.connect(index_file)) as connection,
+        connection,
+    ):
+        connection.execute("UPDATE session_numbers SET highest = MAX(highest, ?)", (highest,))
 
 
 def _renumber(connection: sqlite3.Connection, table: str, column: str) -> None:

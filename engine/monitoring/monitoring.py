@@ -39,18 +39,22 @@ LAG_SECONDS = 30.0
 """The index lags if an object's row has waited for longer."""
 
 
-def judge(snapshot: EngineSnapshot, counters: Counters, dead: Sequence[str]) -> Health:
+def judge(
+    snapshot: EngineSnapshot, counters: Counters, dead: Sequence[str], backup_note: str = ""
+) -> Health:
     """Return the engine's health.
 
     Args:
         snapshot: what the console sees.
         counters: the counters, for the lag of the index.
         dead: the parts that should run and do not.
+        backup_note: that a backup is late; empty if none is.
     """
     enabled = [status for status in snapshot.receivers if status.receiver.enabled]
     listening = sum(status.state is ReceiverState.LISTENING for status in enabled)
     problems = tuple(_problems(snapshot, counters, dead))
-    notes = () if snapshot.recovery is None else (str(snapshot.recovery),)
+    recovery = "" if snapshot.recovery is None else str(snapshot.recovery)
+    notes = tuple(filter(None, (recovery, backup_note)))
     return Health(not dead, listening, len(enabled), problems, notes)
 
 
@@ -94,6 +98,7 @@ class Monitoring:
         report: Callable[[Event], object],
         configuration: Callable[[], Configuration],
         commitments_waiting: Callable[[], int] = lambda: 0,
+        backup_note: Callable[[], str] = str,
     ) -> None:
         self._metrics = metrics
         self._index = index
@@ -104,6 +109,7 @@ class Monitoring:
         self._report = report
         self._configuration = configuration
         self._commitments_waiting = commitments_waiting
+        self._backup_note = backup_note
 
     def counters(self) -> Counters:
         """Return the counters since the engine started, and those of the index."""
@@ -152,7 +158,7 @@ class Monitoring:
 
     def health(self) -> Health:
         """Return the health, with all problems."""
-        return judge(self._snapshot(), self.counters(), self._dead())
+        return judge(self._snapshot(), self.counters(), self._dead(), self._backup_note())
 
     def try_alert(self, target: AlertTarget, actor: str) -> None:
         """Send a test alert to a target, and record who did; masks stand for its secrets."""

@@ -16,6 +16,7 @@ from engine.identification.installed import infos_of, load_identifiers
 from engine.index.store import SessionIndex
 from engine.plugins.file_namers import file_namers_of, load_file_namers
 from engine.processing.installed import load_processors, rules_of
+from engine.sessions.rebuild import require_index
 from engine.sessions.trash import ExpiryClock
 from engine.settings import Durability
 from engine.state.schema import repair
@@ -90,6 +91,7 @@ def open_storage(
     incoming = IncomingArea(settings.incoming_dir, uuid.uuid4().hex[:12])
     resources.callback(incoming.close)
     data_directory.require_one_file_system(settings)
+    require_index(settings)
     # First: what earlier versions kept of studies in the index is taken over from there.
     repair(settings.state_file)
     index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.backup.record import late_backup
 from engine.events import LeftoversSwept
 from engine.events.delivery import QueueSetAside
 from engine.monitoring.alerts.dispatcher import AlertDispatcher
@@ -130,6 +131,7 @@ class MonitoringService:
             storage.journal.record,
             configuration,
             commitments_waiting,
+            lambda: late_backup(settings, clock.now()),
         )
         silence = SilenceDetector(settings.sender_hours_file, storage.journal)
         self._watch = WatchThread(

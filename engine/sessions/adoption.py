@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
-from xml.etree import ElementTree as ET
 
 from engine.errors import UnreadableObject
 from engine.index.schema import NEXT_SESSION
 from engine.index.writer import insert_objects
 from engine.model.anonymization import script_state
+from engine.model.identity import safe_part
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions import reconcile
-from engine.sessions.folders.documents import XNAT_NAMESPACE
+from engine.sessions.folders.documents import SessionDocument, read_session_xml
 from engine.sessions.folders.stored_objects import read_stored
 from engine.state.database import stamp
 from engine.storage.areas import document_of
@@ -22,6 +22,7 @@ from engine.workers.spread import spread
 
 if TYPE_CHECKING:
     import os
+    import sqlite3
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
@@ -40,9 +41,14 @@ _UNASSIGNED_PARTS = 2
 """``<timestamp>/<session>``: a session's folder without a project (XNAT 9.1)."""
 _INSERT = (
     "INSERT INTO sessions (id, project, subject, label, study_instance_uid, folder, status,"
-    " receiver, calling_ae_title, first_object_at, last_object_at, area)"
-    f" VALUES ({NEXT_SESSION}, ?, ?, ?, ?, ?, ?, '', '', ?, ?, ?)"
+    " receiver, calling_ae_title, first_object_at, last_object_at, area, modality)"
+    f" VALUES (COALESCE(?, {NEXT_SESSION}), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_STATUSES = {
+    SessionArea.PREARCHIVE: SessionStatus.RECEIVING,
+    SessionArea.ARCHIVE: SessionStatus.ARCHIVED,
+    SessionArea.TRASH: SessionStatus.DELETED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,9 @@ def adopt_folders(
     return adopted
 
 
+_LAST_OBJECT = "UPDATE sessions SET last_object_at = ? WHERE id = ?"
+
+
 class _Folder(NamedTuple):
     """The folder of a session that no row knows."""
 
@@ -137,7 +146,7 @@ class _FoundSession(NamedTuple):
     files: int
     """How many objects there are."""
     project: str | None = None
-    subject: str | None = None
+    document: SessionDocument = SessionDocument()
     study_instance_uid: str = ""
     first_object_at: str = ""
     last_object_at: str = ""
@@ -155,12 +164,17 @@ def _read_folder(task: _Folder) -> _FoundSession:
     if not files:
         return _FoundSession(area, folder, 0)
     parts = folder.split("/")
+    document = read_session_xml(document_of(path))
+    if area is SessionArea.TRASH:
+        project = document.project
+    else:
+        project = None if len(parts) == _UNASSIGNED_PARTS else parts[0]
     return _FoundSession(
         area=area,
         folder=folder,
         files=len(files),
-        project=None if len(parts) == _UNASSIGNED_PARTS else parts[0],
-        subject=_subject(path),
+        project=project,
+        document=document,
         study_instance_uid=_study_instance_uid(path, files),
         first_object_at=_moment(status[files[0]]),
         last_object_at=_moment(status[files[-1]]),
@@ -182,16 +196,36 @@ def _insert(session_context: SessionContext, found: Iterable[_FoundSession]) -> 
         for one in found:
             if not one.files:
                 continue
-            archived = one.area is SessionArea.ARCHIVE
-            values = (
-                *(one.project, one.subject, one.folder.rpartition("/")[2]),
-                *(one.study_instance_uid, one.folder),
-                SessionStatus.ARCHIVED if archived else SessionStatus.RECEIVING,
-                *(one.first_object_at, one.last_object_at, one.area),
-            )
-            number = connection.execute(_INSERT, values).lastrowid
+            number = connection.execute(_INSERT, _values(one, connection)).lastrowid
             assert number is not None
             insert_objects(connection, [_row(at, number, one.project, *o) for o in one.objects])
+            if one.area is not SessionArea.PREARCHIVE:
+                # The rows came now, the objects did not; a session that is received waits anew.
+                last = (
+                    origin.last_object_at if (origin := one.document.origin) else one.last_object_at
+                )
+                connection.execute(_LAST_OBJECT, (last, number))
+
+
+def _values(one: _FoundSession, connection: sqlite3.Connection) -> tuple[object, ...]:
+    """Return the values of a session's row."""
+    document, origin = one.document, one.document.origin
+    name = one.folder.rpartition("/")[2]
+    label = document.label if safe_part(document.label) == name else name
+    first, last = one.first_object_at, one.last_object_at
+    if origin is None:
+        number, came_by = None, ("", "")
+    else:
+        # A copy of a folder, made by a person, has the number of another session.
+        is_given = connection.execute("SELECT 1 FROM sessions WHERE id = ?", (origin.session,))
+        number = None if is_given.fetchone() else origin.session
+        came_by = (origin.receiver, origin.calling_ae_title)
+        first, last = origin.first_object_at, origin.last_object_at
+    return (
+        *(number, one.project, document.subject, label),
+        *(one.study_instance_uid, one.folder, _STATUSES[one.area]),
+        *(*came_by, first, last, one.area, document.modality),
+    )
 
 
 def _row(
@@ -202,14 +236,6 @@ def _row(
         script_state(found.note, project),
         FOUND_BY_CHECK,
     )
-
-
-def _subject(folder: Path) -> str | None:
-    """Return the subject that the session's document names; None if it was never built."""
-    try:
-        return ET.parse(document_of(folder)).getroot().findtext(f"{{{XNAT_NAMESPACE}}}dcmSubject")
-    except (OSError, ET.ParseError):
-        return None
 
 
 def _study_instance_uid(folder: Path, files: Iterable[str]) -> str:

@@ -136,7 +136,7 @@ def audit(
     return Audit(
         receivers=tuple(_counts(index)),
         sessions=tuple(found),
-        unknown_folders=tuple(_unknown_folders(sessions, areas)),
+        unknown_folders=tuple(unknown_folders(sessions, areas)),
         looked_at=len(looked_at),
         passed_over=len(sessions) - len(looked_at),
     )
@@ -215,7 +215,8 @@ def _counts(index: Connection) -> Iterator[ReceiverBalance]:
         yield ReceiverBalance(receiver, sum(counts.values()), counts)
 
 
-def _unknown_folders(sessions: list[Session], areas: Areas) -> Iterator[UnknownFolder]:
+def unknown_folders(sessions: Sequence[Session], areas: Areas) -> Iterator[UnknownFolder]:
+    """Yield the folders of prearchive and archive that hold objects and belong to no session."""
     known = {(session.area, session.folder) for session in sessions}
     for area, depths in _DEPTHS.items():
         root = areas.path(area, ".")

@@ -1,5 +1,9 @@
 """Makes the index anew from the files, for `dicomdock check --rebuild-index`.
 
+No engine starts without its index while there are sessions on disk: it would show none of them, and
+give their numbers to others. It does not make it anew by itself, for that may take longer than a
+start may.
+
 The new index is made beside the old one, and takes its place in one step at the end. Whatever
 interrupts that leaves the old one.
 """
@@ -13,18 +17,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import StorageUnusable
-from engine.index.reader import read_session_numbers, restore_session_numbers
+from engine.index.reader import keep_numbers_free, read_session_numbers, restore_session_numbers
 from engine.model.identity import timestamp
-from engine.sessions.service import locked, opened_sessions
+from engine.model.session import SessionArea
+from engine.sessions.audit import UnknownFolder, unknown_folders
+from engine.sessions.folders.documents import FIRST_UNKNOWN, read_session_xml
+from engine.sessions.service import areas_of, locked, opened_sessions
+from engine.storage.areas import document_of
 from engine.storage.files import flush_folder
+from engine.storage.scans import SCANS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from engine.host.clock import Clock
     from engine.sessions.adoption import Adopted
     from engine.settings import EngineSettings
+    from engine.storage.areas import Areas
 
 
 _LOGS = ("-wal", "-shm")
@@ -66,11 +76,14 @@ def rebuild_index(
         try:
             # Not flushed with each transaction: it counts only when it is complete.
             with opened_sessions(settings, clock, new, durable=False) as session_service:
+                keep_numbers_free(new, FIRST_UNKNOWN - 1)
                 found = session_service.audit(lambda _done, _all: None)
+                trashed = tuple(_trashed(areas_of(settings)))
+                found = replace(found, unknown_folders=(*found.unknown_folders, *trashed))
                 adopted = session_service.adopt(found, progress)
             given = read_session_numbers(old)
             highest = max(given.highest, highest_session())
-            restore_session_numbers(new, replace(given, highest=highest))
+            restore_session_numbers(new, replace(given, highest=highest), FIRST_UNKNOWN)
             return Rebuilt(adopted, _take_place(new, old, timestamp(clock.now())))
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or error
@@ -80,6 +93,33 @@ def rebuild_index(
             ) from error
         finally:
             _remove(new)
+
+
+def require_index(settings: EngineSettings) -> None:
+    """Check that the index is not lost: without it, sessions on disk would be nowhere.
+
+    Raises:
+        StorageUnusable: if there are sessions, and no index.
+    """
+    if settings.index_file.exists():
+        return
+    lost = next(unknown_folders((), areas_of(settings)), None)
+    if lost is not None:
+        raise StorageUnusable(
+            f"{settings.index_file} is missing, and {lost.area} has sessions",
+            "make it anew with: dicomdock check --rebuild-index; or restore a backup",
+        )
+
+
+def _trashed(areas: Areas) -> Iterator[UnknownFolder]:
+    """Yield deleted sessions whose document says enough to restore them.
+
+    Replaced objects and removed scans have no document.
+    """
+    for scans in sorted(areas.trash.glob(f"*/*/{SCANS}")):
+        folder = scans.parent
+        if read_session_xml(document_of(folder)).origin is not None:
+            yield UnknownFolder(SessionArea.TRASH, folder.relative_to(areas.trash).as_posix())
 
 
 def _take_place(new: Path, old: Path, time: str) -> str:

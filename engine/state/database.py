@@ -27,6 +27,7 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 READ_WAIT_SECONDS = 5.0
 """For what a reader waits for: a file that is just recovered or closed for good."""
 _MODE_PAUSE_SECONDS = 0.01
+_CHECK = "PRAGMA quick_check(1)"
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
@@ -133,9 +134,8 @@ class PrivateFile:
             StorageDamaged: if it is not what was written.
         """
         with self.in_words():
-            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise StorageDamaged(f"{self.name} is damaged: {found}", "set the file aside")
+            rows = connection.execute(_CHECK).fetchall()
+        _require_sound(self.name, rows, "set the file aside")
 
     @contextmanager
     def in_words(self) -> Iterator[None]:
@@ -205,6 +205,11 @@ class PrivateTables:
             yield self._connection
 
 
+def _require_sound(name: str, rows: list[tuple[object, ...]], remedy: str) -> None:
+    if rows != [("ok",)]:
+        raise StorageDamaged(f"{name} is damaged: {rows[0][0]}", remedy)
+
+
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
     """Use a write-ahead log, so that readers and a writer never wait for each other."""
     until = time.monotonic() + LOCK_WAIT_SECONDS
@@ -235,12 +240,7 @@ def _copy_aside(path: Path, version: int) -> None:
     part = path.with_name(f"{path.name}.schema.part")
     part.unlink(missing_ok=True)
     try:
-        _create(part)
-        with closing(open_to_read(path)) as source, closing(sqlite3.connect(part)) as target:
-            # A part is made anew after a crash: a journal would only be left behind.
-            target.execute("PRAGMA journal_mode = OFF")
-            # Not a copy of the file: committed rows may still be in the log beside it.
-            source.backup(target)
+        copy_database(path, part)
         # Before the rename: after power loss the name must not stand for an empty file.
         flush(part)
         part.replace(copy)
@@ -252,6 +252,58 @@ def _copy_aside(path: Path, version: int) -> None:
     for other in path.parent.iterdir():
         if re.fullmatch(rf"{re.escape(path.name)}\.schema-\d+", other.name) and other != copy:
             other.unlink()
+
+
+def copy_database(path: Path, copy: Path) -> int:
+    """Copy a database as it was last committed into a new file; return the version of its schema.
+
+    Writers go on meanwhile, in this process and in others. The copy is not flushed.
+
+    Raises:
+        sqlite3.Error: if it can't be read or written.
+        OSError: if the copy can't be made.
+    """
+    _create(copy)
+    with closing(open_to_read(path)) as source, closing(sqlite3.connect(copy)) as target:
+        # A copy is made anew after a crash: a journal would only be left behind.
+        target.execute("PRAGMA journal_mode = OFF")
+        # Not a copy of the file: committed rows may still be in the log beside it. In one step:
+        # with several, each writer between two of them makes it begin anew.
+        source.backup(target)
+        return int(target.execute("PRAGMA user_version").fetchone()[0])
+
+
+def sound_copy(path: Path, copy: Path, name: str, remedy: str) -> int:
+    """Copy a database like `copy_database`, and read the whole copy.
+
+    Args:
+        path: of the database.
+        copy: the new file.
+        name: of the database, in words.
+        remedy: what to do if it is damaged.
+
+    Raises:
+        StorageDamaged: if it is not what was written.
+        StorageUnusable: if it can't be read or copied.
+    """
+    file = PrivateFile(name, "", 0, remedy)
+    with file.in_words():
+        version = copy_database(path, copy)
+        rows = rows_of_copy(copy, _CHECK)
+    _require_sound(name, rows, remedy)
+    return version
+
+
+def rows_of_copy(copy: Path, query: str) -> list[tuple[object, ...]]:
+    """Return rows of a database that is one file, and that nobody writes.
+
+    Raises:
+        sqlite3.Error: if it can't be read.
+    """
+    # Immutable: nothing is made beside it.
+    address = f"{copy.absolute().as_uri()}?immutable=1"
+    with closing(sqlite3.connect(address, uri=True)) as connection:
+        return connection.execute(query).fetchall()
 
 
 def flush(path: Path) -> None:

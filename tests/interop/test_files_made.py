@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 20.0
 MODES = (
-    (r"(config|sender-hours|clock)\.json(\.lock|\.bak\.\d)?", 0o600),
+    (r"(config|sender-hours|clock|last-backup)\.json(\.lock|\.bak\.\d)?", 0o600),
     (r"config\.history/\d+(-changes-of-\d+)?\.json", 0o600),
     (r"engine\.lock|trace\.key|sessions\.bell", 0o600),
     (r"[a-z-]+\.sqlite(-wal|-shm)?", 0o600),
     (r"control\.sock", 0o660),
-    (r"incoming/\w+/", 0o700),
+    (r"(incoming/\w+|restore\.part|before-restore-\w+)/", 0o700),
     (r"quarantine/\d+/\d+\.(dcm|json)", 0o600),
     (r"logs/(events|audit)\.jsonl", 0o600),
     (r"logs/metrics\.prom", 0o640),

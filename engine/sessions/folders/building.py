@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.model.project import PetMr
-from engine.sessions.folders.documents import BuiltSession, catalog, catalog_name, session_xml
+from engine.sessions.folders.documents import (
+    BuiltSession,
+    Origin,
+    catalog,
+    catalog_name,
+    session_xml,
+)
+from engine.state.database import stamp
 from engine.storage.areas import document_of
 from engine.storage.files import (
     flush_folder,
@@ -73,8 +80,15 @@ def build(
             content = catalog(scan, resource)
             path = folder / scan.folder(resource) / catalog_name(scan, resource)
             write_atomically(path, content, roots=roots)
-    write_atomically(document_of(folder), session_xml(built), roots=roots)
+    write_atomically(document_of(folder), session_xml(built, _origin(session)), roots=roots)
     return built
+
+
+def _origin(session: Session) -> Origin:
+    return Origin(
+        *(session.id, session.receiver, session.calling_ae_title),
+        *(stamp(session.first_object_at), stamp(session.last_object_at)),
+    )
 
 
 def _place(folder: Path, scan: Scan, moved: list[Moved], roots: Collection[Path]) -> Scan:

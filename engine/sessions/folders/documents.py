@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from engine.model.project import PetMr
+from engine.state.database import stamp
 from engine.storage.scans import DICOM, SECONDARY, lead_modality, scan_type, session_type
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.storage.scans import Resource, Scan
 
 
@@ -65,12 +70,91 @@ class BuiltSession:
         return sum(resource.bytes for scan in self.scans for resource in scan.resources)
 
 
-def session_xml(session: BuiltSession) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What no object of a session says, kept in its document for the case that the index is lost.
+
+    A processing instruction: XNAT's schema has no place for it, and readers skip it.
+    """
+
+    session: int
+    """The number of the session, which queues and people use."""
+    receiver: str
+    calling_ae_title: str
+    first_object_at: str
+    """UTC, as the index has it."""
+    last_object_at: str
+
+    def instruction(self) -> ET.Element[Any]:
+        """Return the processing instruction."""
+        # ElementTree writes its text as it is, and JSON has other ways to write these.
+        text = json.dumps(asdict(self)).replace("?", r"\u003f").replace(">", r"\u003e")
+        return ET.ProcessingInstruction(_ORIGIN, text)
+
+    @classmethod
+    def parse(cls, text: str) -> Origin | None:
+        """Return what an instruction says; None if it says something else."""
+        try:
+            raw = json.loads(text)
+            moments = [
+                stamp(datetime.fromisoformat(raw[name]))
+                for name in ("first_object_at", "last_object_at")
+            ]
+            number, words = raw["session"], [raw["receiver"], raw["calling_ae_title"]]
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            return None
+        if not isinstance(number, int) or not 0 < number < FIRST_UNKNOWN:
+            return None
+        if not all(isinstance(word, str) and len(word) <= _LONGEST_WORD for word in words):
+            return None
+        return cls(number, *words, *moments)
+
+
+FIRST_UNKNOWN = 1 << 40
+"""No session has a number from here on, but while an index is made anew."""
+_ORIGIN = "dicomdock"
+_LONGEST_WORD = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDocument:
+    """What the document of a session says of it as a whole."""
+
+    project: str | None = None
+    subject: str | None = None
+    label: str = ""
+    modality: str = ""
+    origin: Origin | None = None
+    """None in documents of earlier versions, and of others."""
+
+
+def read_session_xml(path: Path) -> SessionDocument:
+    """Return what a document says; nothing if there is none, or it can't be read."""
+    try:
+        parser = ET.XMLParser(target=ET.TreeBuilder(insert_pis=True))
+        root = ET.parse(path, parser).getroot()
+    except (OSError, ET.ParseError):
+        return SessionDocument()
+    instruction: Any = ET.ProcessingInstruction
+    notes = (one.text or "" for one in root if one.tag is instruction)
+    found = (note.removeprefix(_ORIGIN) for note in notes if note.startswith(f"{_ORIGIN} "))
+    return SessionDocument(
+        root.get("project") or None,
+        root.findtext(_name("dcmSubject")) or None,
+        root.get("label", ""),
+        root.get("modality", ""),
+        next(filter(None, map(Origin.parse, found)), None),
+    )
+
+
+def session_xml(session: BuiltSession, origin: Origin | None = None) -> bytes:
     """Return the document as UTF-8 XML."""
     # Else ElementTree names the prefixes ns0, ns1.
     ET.register_namespace("xnat", XNAT_NAMESPACE)
     ET.register_namespace("xsi", _XSI)
     root = ET.Element(_name(session_type(session.modality)))
+    if origin is not None:
+        root.append(origin.instruction())
     root.set("project", session.project or "")
     root.set("label", clean(session.label))
     root.set("UID", clean(_study_instance_uid(session)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 from engine.host.clock import SystemClock
 from engine.host.lock import EngineLock
 from engine.index.arrivals import Finished
+from engine.index.operations import OperationKind, Request
 from engine.model.project import AutoArchive
 from engine.model.session import SessionStatus
 from engine.processing.command.queue import RunQueue
@@ -172,11 +174,44 @@ def test_an_index_is_rebuilt_from_the_trees_alone(run: Run, data: Path) -> None:
     assert (outcome.code, outcome.data["adopted"]["objects"]) == (0, OBJECTS)
     assert "the old index is index.sqlite." in outcome.err
     assert len(list(data.glob("index.sqlite.*"))) == 1
-    names = ("project", "label", "subject", "objects", "area", "study_instance_uid")
+    names = (
+        *("id", "project", "label", "subject", "objects", "area", "study_instance_uid"),
+        *("modality", "receiver", "calling_ae_title", "first_object_at"),
+    )
     after = run("sessions", "list", "--json").data["sessions"]
     told = [{tuple(session[name] for name in names) for session in s} for s in (before, after)]
     assert told[0] == told[1]
     assert {s["status"] for s in after} == {"ARCHIVED", "RECEIVING"}
+
+
+def test_a_lost_index_stops_engine_and_checks_until_it_is_made_anew_with_the_trash(
+    run: Run, data: Path
+) -> None:
+    with depot_in(data) as depot:
+        depot.ledger.ask(2, Request(OperationKind.DELETE, "admin"))
+        depot.fall_silent()
+        deleted = depot.session(2)
+    assert (deleted.area, deleted.label) == ("trash", "E2")
+    for path in data.glob("index.sqlite*"):
+        path.unlink()
+    for command in (("check",), ("check", "--adopt"), ("engine",)):
+        outcome = run(*command)
+        assert outcome.code == 5
+        assert "index.sqlite is missing, and prearchive has sessions" in outcome.err
+        assert "dicomdock check --rebuild-index" in outcome.err
+        assert not (data / "index.sqlite").exists()
+    outcome = run("check", "--rebuild-index")
+    assert outcome.code == 0
+    assert "the new index does not have" in outcome.err
+    with depot_in(data) as depot:
+        names = ("id", "project", "subject", "label", "area", "status", "folder", "modality")
+        back = depot.session(2)
+        assert [getattr(back, name) for name in names] == [getattr(deleted, n) for n in names]
+        assert back.last_object_at == deleted.last_object_at
+        depot.ledger.ask(2, Request(OperationKind.RESTORE, "admin"))
+        depot.fall_silent()
+        depot.fall_silent()
+        assert (depot.session(2).area, depot.session(2).objects) == ("prearchive", 2)
 
 
 def test_a_new_index_keeps_the_labels_that_studies_were_given(run: Run, data: Path) -> None:
@@ -219,8 +254,12 @@ def test_without_an_old_index_numbers_that_wait_in_the_queue_of_commands_are_giv
     (data / "index.sqlite").write_bytes(b"not a database at all")
     with RunQueue(data / "state.sqlite") as queue:
         queue.put([(1, Finished(1, 40, SessionStatus.READY, "2026-01-01"), "1.2.3")])
+    # One document was written by an earlier version, one is gone.
+    document = next((data / "prearchive/NEURO-02").rglob("E2.xml"))
+    document.write_text(re.sub(r"<\?dicomdock.*\?>", "", document.read_text()))
+    next((data / "prearchive").rglob("E3.xml")).unlink()
     assert run("check", "--rebuild-index").code == 0
-    assert set(numbers(run).values()) == {41, 42, 43}
+    assert numbers(run) == {"E1": 1, "E2": 42, "E3": 41}
 
 
 def test_beside_a_running_engine_only_what_rests_is_looked_at(run: Run, data: Path) -> None:
