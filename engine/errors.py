@@ -207,6 +207,18 @@ class CorruptConfiguration(ConfigurationError):
         return self.remedy
 
 
+class ReadOnlyConfiguration(ConfigurationError):
+    """Rejected: a document declares the configuration, and it alone may change it."""
+
+    title = "The configuration is read-only"
+
+    def __init__(self, source: str) -> None:
+        """Take the path of the document."""
+        message = "declares the whole configuration, so that nothing else may change it"
+        remedy = "change that file, or start the engine without --config"
+        super().__init__(Problem("configuration", source, message, remedy))
+
+
 class ChangedMeanwhile(EngineError):
     """Rejected: the record was changed by another user after the editor had read it."""
 
