@@ -44,7 +44,8 @@ def add_documents(verbs: Commands) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from engine.config.export import DOCUMENT, exported
+    from engine.config.document import DOCUMENT
+    from engine.config.export import exported
 
     folder = arguments.output
     export = exported(store_of(arguments).expected(), inline=folder is None)
@@ -79,12 +80,12 @@ def _write(path: Path, text: str) -> None:
 
 def _validate(arguments: argparse.Namespace) -> None:
     from engine.config.declaration import declared
-    from engine.config.document import read_document
+    from engine.config.document import document_at, read_document
 
     # Files and programs that processors use are those of another machine.
     rules = replace(_processor_rules(), check=None)
     store = store_of(arguments, installed_identifiers(), rules)
-    path = _path(arguments)
+    path = document_at(arguments.file)
     document = read_document(path, needs_secrets=False)
     planned = declared(document, Configuration(), prune=True)
     valid = store.checked_plan(planned, Configuration(), elsewhere=True)
@@ -104,10 +105,10 @@ def _validate(arguments: argparse.Namespace) -> None:
 
 def _apply(arguments: argparse.Namespace) -> int:
     from engine.config.declaration import declared
-    from engine.config.document import read_document
+    from engine.config.document import document_at, read_document
 
     store = store_of(arguments, installed_identifiers(), _processor_rules())
-    path = _path(arguments)
+    path = document_at(arguments.file)
     document = read_document(path)
     before = store.load() if arguments.dry_run else store.adopt()
     planned = declared(document, before, prune=arguments.prune)
@@ -131,13 +132,6 @@ def _report(arguments: argparse.Namespace, made: Sequence[FieldDifference], revi
     if arguments.dry_run:
         return terminal.say(f"nothing was changed; {count} would be")
     return terminal.say(f"saved {count} as revision {revision}")
-
-
-def _path(arguments: argparse.Namespace) -> Path:
-    from engine.config.export import DOCUMENT
-
-    path: Path = arguments.file
-    return path / DOCUMENT if path.is_dir() else path
 
 
 def _processor_rules() -> ProcessorRules:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+DOCUMENT = "dicomdock.toml"
+"""The name of the document in its folder."""
 LARGEST_DOCUMENT_BYTES = 4 * 1024 * 1024
 LARGEST_TEXT_BYTES = 1024 * 1024
 MOST_REFERENCES = 10_000
@@ -83,6 +85,11 @@ def read_document(
         raise _invalid(path, "does not exist", "name a readable file")
     reading = _Reading(path, set() if named is None else named, needs_secrets)
     return reading.document(_toml(path, raw))
+
+
+def document_at(path: Path) -> Path:
+    """Return the document of a folder, or the path itself if it is no folder."""
+    return path / DOCUMENT if path.is_dir() else path
 
 
 def _toml(path: Path, raw: bytes) -> dict[str, object]:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from engine.config.document import Record
     from engine.model.configuration import Configuration
 
-DOCUMENT = "dicomdock.toml"
-"""The name of the document in its folder."""
 SECRETS = "secrets"
 """The folder of the files that hold secrets; they are referred to, and not written."""
 SCRIPTS = "scripts"

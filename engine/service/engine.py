@@ -18,7 +18,6 @@ from engine.config.masking import (
     revealed_receiver,
     revealed_site,
 )
-from engine.config.watcher import ConfigurationWatcher
 from engine.dimse.scu import echo
 from engine.errors import ConfigurationError, CorruptConfiguration, Problem
 from engine.events import (
@@ -136,9 +135,8 @@ class Engine:
             self._follow_ups.start(resources)
             self._commitment_service.start()
             resources.callback(self._commitment_service.stop)
-            self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
-            self._watcher.start()
-            resources.callback(self._watcher.stop)
+            self._source.watch(self._reload)
+            resources.callback(self._source.stop)
             self._watching.start(resources)
             self._reload()  # the file may have been changed since it was read
             # Last: a start that fails before this leaves the note of a crash to the next one.
@@ -159,7 +157,7 @@ class Engine:
         seconds = self._settings.drain_seconds if drain_seconds is None else drain_seconds
         self._stopping = True
         self._journal.record(EngineStopping(open_associations=len(self._associations.live())))
-        self._watcher.stop()
+        self._source.stop()
         self._receivers.stop_accepting()
         # Connections accepted before that are served: with inherited sockets a restart loses none.
         self._receivers.answer_pending(min(seconds, _ANSWER_SECONDS))
@@ -352,7 +350,8 @@ class Engine:
         settings, clock, access = self._settings, self._clock, self._access
         storage = open_storage(settings, clock, self._plugins, resources, self._check_descriptors)
         self._configuration = storage.configuration
-        self._store, self._journal, self._index = storage.store, storage.journal, storage.index
+        self._store, self._source = storage.store, storage.source
+        self._journal, self._index = storage.journal, storage.index
         self._runner = storage.runner
         self._follow_ups = PostStoreWorkers(settings, storage, clock, access.current, resources)
         self._session_service = self._follow_ups.session_service
@@ -409,8 +408,13 @@ class Engine:
 
     @contextmanager
     def _changing(self) -> Iterator[ConfigurationStore]:
-        """Take the lock of the configuration; fail while the file on disk is invalid."""
+        """Take the lock of the configuration, to change it.
+
+        Raises:
+            ConfigurationError: if only a document may change it, or the file on disk is invalid.
+        """
         with self._lock:
+            self._source.require_changeable()
             if self._configuration_problem:
                 raise CorruptConfiguration(
                     Problem(
@@ -465,7 +469,7 @@ class Engine:
         with self._lock:
             configuration, problem = self._configuration, ""
             try:
-                adopted = self._store.adopt()
+                adopted = self._source.read()
                 self._check_descriptors(adopted)
                 configuration = adopted
             except ConfigurationError as error:
@@ -497,7 +501,7 @@ class Engine:
         parts = (
             ("the index", self._index.is_alive()),
             ("the care for sessions", self._session_service.is_alive()),
-            ("the look at the configuration", self._watcher.is_alive()),
+            ("the look at the configuration", self._source.is_watching()),
         )
         processes = self._processes.dead() if self._processes is not None else ()
         names = (name for name, alive in parts if not alive)
