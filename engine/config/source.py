@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.config.watcher import ConfigurationWatcher
-from engine.errors import ConfigurationError, ReadOnlyConfiguration
+from engine.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,15 +63,6 @@ class ConfigurationSource:
             return self._store.declare(self._document, _DECLARED, named)
         finally:
             self._named = frozenset(named)
-
-    def require_changeable(self) -> None:
-        """Check that not only a document may change the configuration.
-
-        Raises:
-            ReadOnlyConfiguration: naming the document.
-        """
-        if self._document is not None:
-            raise ReadOnlyConfiguration(str(self._document))
 
     def watch(self, on_change: Callable[[], None]) -> None:
         """Call back after a change, from a thread of each watcher."""

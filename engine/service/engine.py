@@ -19,7 +19,7 @@ from engine.config.masking import (
     revealed_site,
 )
 from engine.dimse.scu import echo
-from engine.errors import ConfigurationError, CorruptConfiguration, Problem
+from engine.errors import ConfigurationError, CorruptConfiguration, Problem, ReadOnlyConfiguration
 from engine.events import (
     ConfigurationApplied,
     ConfigurationRefused,
@@ -414,7 +414,8 @@ class Engine:
             ConfigurationError: if only a document may change it, or the file on disk is invalid.
         """
         with self._lock:
-            self._source.require_changeable()
+            if self._settings.config_source is not None:
+                raise ReadOnlyConfiguration(str(self._settings.config_source))
             if self._configuration_problem:
                 raise CorruptConfiguration(
                     Problem(

@@ -123,9 +123,10 @@ def test_what_is_sent_shows_in_the_snapshot_and_on_disk(
 
 
 def test_the_configuration_is_changed_and_read_again_under_one_lock(engine: NotingEngine) -> None:
-    for act in (lambda: engine.save_project(Project("THORAX-02"), "anna"), engine._reload):
-        with guarded(engine, "_source", by=engine._lock):
-            act()
+    with guarded(engine, "_store", by=engine._lock):
+        engine.save_project(Project("THORAX-02"), "anna")
+    with guarded(engine, "_source", by=engine._lock):
+        engine._reload()
 
 
 def test_what_changes_nothing_is_not_reported_as_applied(engine: NotingEngine) -> None:
