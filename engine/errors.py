@@ -207,6 +207,22 @@ class CorruptConfiguration(ConfigurationError):
         return self.remedy
 
 
+class InvalidDeclaration(ConfigurationError):
+    """The document that declares the configuration is not acceptable."""
+
+    title = "The document that declares the configuration is not valid"
+
+    def __init__(self, source: str, *problems: Problem) -> None:
+        """Take the path of the document, and what is wrong with it."""
+        super().__init__(*problems)
+        self.source = source
+
+    @property
+    def remedy_without_values(self) -> str:
+        """The command that shows the problems."""
+        return f"for details: dicomdock config apply {self.source} --dry-run"
+
+
 class ReadOnlyConfiguration(ConfigurationError):
     """Rejected: a document declares the configuration, and it alone may change it."""
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 DOCUMENT = "dicomdock.toml"
 """The name of the document in its folder."""
-LARGEST_DOCUMENT_BYTES = 4 * 1024 * 1024
 LARGEST_TEXT_BYTES = 1024 * 1024
 MOST_REFERENCES = 10_000
 
@@ -78,7 +77,7 @@ def read_document(
         ConfigurationError: if it can't be read or is not TOML; with line and column.
     """
     try:
-        raw = read_bytes(path, LARGEST_DOCUMENT_BYTES, follows_links=True)
+        raw = read_bytes(path, follows_links=True)
     except Unreadable as fault:
         raise _invalid(path, fault.message, "name a readable file") from fault
     if raw is None:

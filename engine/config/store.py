@@ -14,6 +14,7 @@ from engine.config.revisions import RevisionedFile, first_receiver
 from engine.errors import (
     ChangedMeanwhile,
     ConfigurationError,
+    InvalidDeclaration,
     InvalidPeer,
     InvalidProcessor,
     InvalidProject,
@@ -86,11 +87,16 @@ class ConfigurationStore(RevisionedFile):
             named: gets the paths of the files that the document refers to, also after an error.
 
         Raises:
-            ConfigurationError: if the document, or the file as it is now, is not acceptable.
+            InvalidDeclaration: if the document is not acceptable.
+            ConfigurationError: if the file as it is now is not acceptable, or `check` says so.
         """
-        document = read_document(path, named)
         before = self.adopt()
-        after = replace(declared(document, before, prune=True), source=str(path))
+        try:
+            document = read_document(path, named)
+            after = declared(document, before, prune=True)
+            after = replace(self.checked_plan(after, before), source=str(path))
+        except ConfigurationError as error:
+            raise InvalidDeclaration(str(path), *error.problems) from error
         return self.save_plan(after, before, actor, declares=True)
 
     def end_declaration(self, actor: str) -> Configuration:

@@ -221,7 +221,7 @@ def test_every_fault_is_reported_at_once_with_its_place_and_remedy(file: Path) -
         (b"a = 1\n\xff", "line 2 '{}': is not UTF-8 text"),
         (b"a = " + 30_000 * b"[", "is nested too deeply"),
         (b"a = " + 9_000 * b"9", "has a value that is none"),
-        (b" " * 4_194_305, "is larger than 4,194,304 bytes"),
+        (b" " * 16_777_217, "is larger than 16,777,216 bytes"),
         (None, "does not exist"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from engine.config import watcher
 from engine.config.source import ConfigurationSource
 from engine.config.store import ConfigurationStore
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, InvalidDeclaration
 from engine.host.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -50,10 +50,13 @@ def test_a_document_makes_the_first_configuration_and_no_usual_receiver(
 def test_a_broken_document_leaves_the_last_good_configuration_in_force(
     store: ConfigurationStore, document: Path
 ) -> None:
-    document.write_text("[[receivers")
+    document.write_text("x y")
     source = source_of(store, document)
-    with pytest.raises(ConfigurationError, match=r"dicomdock\.toml"):
+    with pytest.raises(InvalidDeclaration) as caught:
         source.first()
+    # What goes into logs names the place, and how to see more.
+    assert caught.value.without_values() == "not acceptable: dicomdock.toml line 1 column 3"
+    assert f"config apply {document} --dry-run" in caught.value.remedy_without_values
     document.write_text(DECLARED)
     good = source.first()
     (document.parent / "ae").unlink()
