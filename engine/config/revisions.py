@@ -324,10 +324,12 @@ class RevisionedFile:
         """
         # First, so that a change made by hand is what is undone, not the change before it.
         current = self.adopt().revision
-        earlier = [number for number in self.history.numbers() if number < current]
-        if not earlier:
-            raise NotFound("there is nothing to undo", "earlier revisions are kept from now on")
-        return self.restore(earlier[0], actor)
+        for number in [number for number in self.history.numbers() if number < current]:
+            restored = self.restore(number, actor)
+            # Else it says the same: only that a document declares the configuration has changed.
+            if restored.revision != current:
+                return restored
+        raise NotFound("there is nothing to undo", "earlier revisions are kept from now on")
 
     def revisions(self, older_than: int | None = None) -> Iterator[Revision]:
         """Yield the kept revisions, newest first, each with what it changed."""

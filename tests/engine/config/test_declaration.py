@@ -295,7 +295,9 @@ def test_a_document_is_one_revision_and_rules_alone_until_that_ends(
     with pytest.raises(ConfigurationError):
         store.declare(file, "--config")
     assert store.end_declaration("no --config").source == ""
-    assert store.set_site(replace(empty.site, bind_address="127.0.0.1"), "anna").revision == 5
+    # Revision 4 changed nothing else, so that the change before it is undone.
+    assert store.undo("anna").receivers == made.receivers
+    assert store.set_site(replace(empty.site, bind_address="127.0.0.1"), "anna").revision == 6
 
 
 def test_a_plan_for_another_configuration_is_refused_and_all_its_faults_are_named(
