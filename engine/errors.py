@@ -207,6 +207,34 @@ class CorruptConfiguration(ConfigurationError):
         return self.remedy
 
 
+class InvalidDeclaration(ConfigurationError):
+    """The document that declares the configuration is not acceptable."""
+
+    title = "The document that declares the configuration is not valid"
+
+    def __init__(self, source: str, *problems: Problem) -> None:
+        """Take the path of the document, and what is wrong with it."""
+        super().__init__(*problems)
+        self.source = source
+
+    @property
+    def remedy_without_values(self) -> str:
+        """The command that shows the problems."""
+        return f"for details: dicomdock config apply {self.source} --dry-run"
+
+
+class ReadOnlyConfiguration(ConfigurationError):
+    """Rejected: a document declares the configuration, and it alone may change it."""
+
+    title = "The configuration is read-only"
+
+    def __init__(self, source: str) -> None:
+        """Take the path of the document."""
+        message = "declares the whole configuration, so that nothing else may change it"
+        remedy = "change that file, or start the engine without --config"
+        super().__init__(Problem("configuration", source, message, remedy))
+
+
 class ChangedMeanwhile(EngineError):
     """Rejected: the record was changed by another user after the editor had read it."""
 

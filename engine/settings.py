@@ -69,6 +69,8 @@ class EngineSettings:
     unassociated_peers: int = 50
     """The most connections without an association at one time; more are closed."""
     unassociated_peers_per_address: int = 20
+    config_source: Path | None = None
+    """The TOML document that declares the configuration, which is read-only otherwise."""
     control_tcp: str = ""
     """The TCP port of the control API, as ``[ADDRESS:]PORT``; empty for its socket only."""
     control_certificate: str = ""

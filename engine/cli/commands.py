@@ -72,7 +72,9 @@ COMMANDS = (
     ),
     CommandEntry("site", "show and change the site settings", "site:add_site"),
     CommandEntry(
-        "config", "show and restore revisions of the configuration", "revisions:add_config"
+        "config",
+        "show, restore, export and apply the configuration",
+        "revisions:add_config",
     ),
     CommandEntry(
         "import-xnat",

@@ -40,7 +40,7 @@ _PROCESS_SETTINGS = (
         "drain_seconds",
         "marker",
     ),
-    *("metrics", "log_level", "control_tcp", "control_certificate", "control_key"),
+    *("config_source", "metrics", "log_level", "control_tcp", "control_certificate", "control_key"),
 )
 
 

@@ -106,6 +106,12 @@ EXAMPLES = {
     "config undo": ("config undo",),
     "config restore": ("config restore 7",),
     "config recover": ("config recover --list", "config recover --dry-run"),
+    "config export": ("config export -o dock/", "config export > dicomdock.toml"),
+    "config validate": ("config validate dock/dicomdock.toml",),
+    "config apply": (
+        "config apply dock/dicomdock.toml --dry-run",
+        "config apply dock/dicomdock.toml --prune",
+    ),
     "import-xnat": (
         "import-xnat receivers.json",
         "import-xnat --url https://xnat.example --user admin --save xnat.json",

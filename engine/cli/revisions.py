@@ -3,47 +3,28 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from engine.cli.configuration_document import add_documents
 from engine.cli.context import actor, add_show_secrets, shown, shows_secrets, store_of
+from engine.cli.differences import print_differences, records, sentences
 from engine.cli.options import add_verb, add_verbs, add_yes, flattened, whole_number
 from engine.cli.receivers import receiver_record
 from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound, Problem, StorageUnusable
 from engine.host import terminal
 from engine.model.configuration import Configuration, parse_configuration
-from engine.model.configuration_diff import by_member, differences, masked
+from engine.model.configuration_diff import differences
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from engine.cli.options import Commands
     from engine.config.history import RecoveryCandidate
     from engine.config.revisions import Revision
     from engine.config.store import ConfigurationStore
     from engine.model.configuration_diff import FieldDifference
-
-
-def sentences(made: Iterable[FieldDifference], *, secrets: bool = False) -> list[str]:
-    """Return each difference as one line; limits are listed one by one."""
-    return [difference.sentence() for difference in _members(made, secrets=secrets)]
-
-
-def records(made: Iterable[FieldDifference], *, secrets: bool = False) -> list[dict[str, object]]:
-    """Return the differences as JSON."""
-    return [{**asdict(d), "sentence": d.sentence()} for d in _members(made, secrets=secrets)]
-
-
-def print_differences(made: Iterable[FieldDifference], *, secrets: bool = False) -> None:
-    """Write the differences for people."""
-    rows = [(sentence,) for sentence in sentences(made, secrets=secrets)]
-    terminal.print_table(("DIFFERENCE",), rows)
-
-
-def _members(made: Iterable[FieldDifference], *, secrets: bool) -> Iterator[FieldDifference]:
-    return by_member(made) if secrets else masked(made)
 
 
 _NAMED = 10
@@ -166,6 +147,7 @@ def add_config(command: argparse.ArgumentParser) -> None:
     _add_revision(restore, "revision", "its number", None)
     add_yes(restore)
     add_recover(verbs)
+    add_documents(verbs)
 
 
 def _add_revision(

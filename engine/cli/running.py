@@ -9,6 +9,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from engine import Durability
@@ -49,6 +50,8 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a command that runs an engine in its process."""
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
+    declares = "a TOML document that declares the configuration, which is read-only otherwise"
+    add("--config", type=_document, metavar="FILE", dest="config_source", help=declares)
     flushed = "full, file or none: what is flushed before an object is confirmed (default: full)"
     add("--durability", type=_durability, metavar="HOW", help=flushed)
     marked = "a file in the data directory that is missing if its storage is not mounted"
@@ -79,6 +82,12 @@ def add_status(parser: argparse.ArgumentParser) -> None:
     again = "show it again every N seconds (default: 2) until interrupted; without a terminal, and"
     parser.add_argument("--watch", type=_interval, metavar="N", nargs="?", const=_WATCH_SECONDS,
                         help=f"{again} with --json, whenever it has changed")  # fmt: skip
+
+
+def _document(text: str) -> Path:
+    from engine.config.document import document_at
+
+    return document_at(Path(text).absolute())
 
 
 def _durability(text: str) -> Durability:

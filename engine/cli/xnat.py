@@ -6,7 +6,7 @@ import shlex
 from getpass import getpass
 from typing import TYPE_CHECKING
 
-from engine.cli import revisions as told
+from engine.cli import differences as told
 from engine.cli.context import actor, installed_identifiers, receivers_named, store_of
 from engine.cli.options import STANDARD_STREAM, read_text, set_run, write_text
 from engine.cli.receivers import receiver_record
@@ -76,7 +76,7 @@ def _import(arguments: argparse.Namespace) -> None:
     refused = sum(item.outcome is ImportOutcome.REFUSED for item in plan.items)
     applies = arguments.apply and (not refused or arguments.skip_refused)
     # Saved before it is printed: a failed import must not look like a good one.
-    saved = store.import_plan(plan.after, before, actor()) if applies and wanted else before
+    saved = store.save_plan(plan.after, before, actor()) if applies and wanted else before
     _print_plan(arguments, plan.items, saved.revision, applies)
     if refused and not arguments.skip_refused:
         raise NotImported(

@@ -143,23 +143,26 @@ def read_tables(path: Path) -> Tables | None:
     return None if raw is None else parse_tables(raw)
 
 
-def read_bytes(path: Path) -> bytes | None:
+def read_bytes(
+    path: Path, most: int = LARGEST_FILE_BYTES, *, follows_links: bool = False
+) -> bytes | None:
     """Return the bytes of a file; None if the file is absent, and only then.
 
     Raises:
-        Unreadable: if it is no regular file, or too large.
+        Unreadable: if it is no regular file, or has more than `most` bytes.
     """
-    # No link is followed, and a FIFO of this name does not block the reader.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    # A FIFO of this name does not block the reader.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    flags |= 0 if follows_links else os.O_NOFOLLOW
     try:
         with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise Unreadable("is not a regular file")
-            if status.st_size > LARGEST_FILE_BYTES:
-                raise Unreadable(f"is larger than {LARGEST_FILE_BYTES:,} bytes")
+            if status.st_size > most:
+                raise Unreadable(f"is larger than {most:,} bytes")
             # Bounded as well: the file may grow after its size was checked.
-            return file.read(LARGEST_FILE_BYTES + 1)
+            return file.read(most + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

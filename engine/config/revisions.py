@@ -22,7 +22,12 @@ from engine.config.history import (
 )
 from engine.config.reading import Content, require_scripts_in_force, separate, share
 from engine.config.storage import AtomicJSONStorage
-from engine.errors import ConfigurationError, CorruptConfiguration, NotFound
+from engine.errors import (
+    ConfigurationError,
+    CorruptConfiguration,
+    NotFound,
+    ReadOnlyConfiguration,
+)
 from engine.model.anonymization import REVISION, SITE_SCRIPT
 from engine.model.configuration import (
     SCHEMA_VERSION,
@@ -34,7 +39,7 @@ from engine.model.configuration_diff import differences
 from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT, ReceiverRules, parse_receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tinydb.table import Table
@@ -158,6 +163,14 @@ class Draft:
             self._update("projects", record, numbers)
         else:
             self.table("projects").insert(record)
+
+    def remove(self, name: str, numbers: Iterable[int]) -> None:
+        """Remove records of a table by their ids, which exist."""
+        self.table(name).remove(doc_ids=list(numbers))
+
+    def remove_peer(self, ae_title: str) -> None:
+        """Remove the peer with an AE title."""
+        self.table("peers").remove(lambda record: record["ae_title"].strip() == ae_title)
 
     def put_peer(self, peer: KnownPeer) -> None:
         """Insert a peer, or replace the one with its AE title."""
@@ -311,10 +324,12 @@ class RevisionedFile:
         """
         # First, so that a change made by hand is what is undone, not the change before it.
         current = self.adopt().revision
-        earlier = [number for number in self.history.numbers() if number < current]
-        if not earlier:
-            raise NotFound("there is nothing to undo", "earlier revisions are kept from now on")
-        return self.restore(earlier[0], actor)
+        for number in [number for number in self.history.numbers() if number < current]:
+            restored = self.restore(number, actor)
+            # Else it says the same: only that a document declares the configuration has changed.
+            if restored.revision != current:
+                return restored
+        raise NotFound("there is nothing to undo", "earlier revisions are kept from now on")
 
     def revisions(self, older_than: int | None = None) -> Iterator[Revision]:
         """Yield the kept revisions, newest first, each with what it changed."""
@@ -379,10 +394,21 @@ class RevisionedFile:
         return Draft(storage, self._newest_kept(), self._parse).had_receivers
 
     @contextmanager
-    def _change(self, actor: str) -> Iterator[Draft]:
-        """Yield a draft for one change; it becomes a revision unless it changes nothing."""
+    def _change(self, actor: str, *, declares: bool = False) -> Iterator[Draft]:
+        """Yield a draft for one change; it becomes a revision unless it changes nothing.
+
+        Args:
+            actor: who changes it.
+            declares: whether the change comes from the document that may alone make changes, or
+                ends that.
+
+        Raises:
+            ReadOnlyConfiguration: if there is such a document, and it is no change by it.
+        """
         with self._open() as draft:
             before = draft.configuration
+            if before.source and not declares:
+                raise ReadOnlyConfiguration(before.source)
             yield draft
             after = self._stamped(draft, actor, before)
             if not after.has_settings_of(before):

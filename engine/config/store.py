@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from engine.config.declaration import declared
+from engine.config.document import read_document
 from engine.config.masking import mask_problems
 from engine.config.reading import require_project_script, require_script
 from engine.config.revisions import RevisionedFile, first_receiver
 from engine.errors import (
     ChangedMeanwhile,
+    ConfigurationError,
+    InvalidDeclaration,
     InvalidPeer,
     InvalidProcessor,
     InvalidProject,
@@ -73,6 +78,34 @@ class ConfigurationStore(RevisionedFile):
         self._file_namers = file_namers
         self._processors = processors
 
+    def declare(self, path: Path, actor: str, named: set[Path] | None = None) -> Configuration:
+        """Make the configuration what a document says, which alone may change it from now on.
+
+        Args:
+            path: the document. What it does not say has defaults, in each part that it has.
+            actor: who declares it.
+            named: gets the paths of the files that the document refers to, also after an error.
+
+        Raises:
+            InvalidDeclaration: if the document is not acceptable.
+            ConfigurationError: if the file as it is now is not acceptable, or `check` says so.
+        """
+        before = self.adopt()
+        try:
+            document = read_document(path, named)
+            after = declared(document, before, prune=True)
+            after = replace(self.checked_plan(after, before), source=str(path))
+        except ConfigurationError as error:
+            raise InvalidDeclaration(str(path), *error.problems) from error
+        return self.save_plan(after, before, actor, declares=True)
+
+    def end_declaration(self, actor: str) -> Configuration:
+        """Let everybody change the configuration again, if a document declares it."""
+        before = self.load()
+        if not before.source:
+            return before
+        return self.save_plan(replace(before, source=""), before, actor, declares=True)
+
     def create_default(self, actor: str) -> Configuration:
         """Add the first receiver, unless there has ever been one; return what is in force."""
         with self._change(actor) as draft:
@@ -116,41 +149,118 @@ class ConfigurationStore(RevisionedFile):
             receiver_id = draft.put_receiver(self._checked_receiver(receiver, draft.configuration))
         return draft.configuration, draft.configuration.receiver(receiver_id)
 
-    def import_plan(self, planned: Configuration, seen: Configuration, actor: str) -> Configuration:
-        """Replace site, projects, receivers and processors by those of a plan, in one revision.
+    def save_plan(
+        self, planned: Configuration, seen: Configuration, actor: str, *, declares: bool = False
+    ) -> Configuration:
+        """Make the configuration a planned one, in one revision.
 
         Args:
-            planned: the configuration as it is to become. What is new has the id 0; nothing is
-                removed.
+            planned: the configuration as it is to become. The ids of new records are 0, or not
+                those of others that are or were there.
             seen: the configuration that the plan was made for.
             actor: who changes it.
+            declares: whether a document declares the configuration, which is the plan's source.
 
         Raises:
-            ConfigurationError: if a value is invalid.
+            ConfigurationError: if values are invalid.
+            ReadOnlyConfiguration: if another document declares the configuration.
             ChangedMeanwhile: if the configuration is another one by now.
         """
-        with self._change(actor) as draft:
+        with self._change(actor, declares=declares) as draft:
             self._require_unchanged(
                 *(draft, "the configuration", seen, draft.configuration), lambda it: it
             )
-            require_script(planned.site.script)
-            draft.put_single("site", SiteSettings.parse(planned.site.to_record()).to_record())
-            known = {project.id: project for project in seen.projects.projects}
-            changed = [p for p in planned.projects.projects if known.get(p.id) != p]
-            for project in changed:
-                require_project_script(project)
-                if project.id in known:
-                    draft.put_project(project)
-            # At once: TinyDB copies its table for each single one.
-            added = (project.to_record() for project in changed if project.id not in known)
-            draft.table("projects").insert_multiple(added)
-            for receiver in planned.receivers:
-                if receiver not in seen.receivers:
-                    draft.put_receiver(self._checked_receiver(receiver, planned))
-            for processor in planned.processors:
-                if processor not in seen.processors:
-                    draft.put_processor(self._checked_processor(processor, planned))
+            self._put_plan(draft, self.checked_plan(planned, seen), seen)
         return draft.configuration
+
+    def checked_plan(
+        self, planned: Configuration, seen: Configuration, *, elsewhere: bool = False
+    ) -> Configuration:
+        """Return a plan whose changes were checked as the save of each would check it.
+
+        Args:
+            planned: the configuration as it is to become.
+            seen: the configuration that the plan was made for.
+            elsewhere: whether it is for another machine: certificates are not opened.
+
+        Raises:
+            ConfigurationError: with every problem at once, each naming table, record and field.
+        """
+        problems: list[Problem] = []
+        site = planned.site
+        if site != seen.site:
+            site = _checked("", lambda: _checked_site(planned.site), problems) or site
+        known = {project.id: project for project in seen.projects.projects}
+        for project in planned.projects.projects:
+            if known.get(project.id) != project:
+                where = f"projects[{project.id}]."
+                _checked(where, partial(require_project_script, project), problems)
+        receivers = [
+            _checked(
+                f"receivers[{it.label}].",
+                partial(self._checked_receiver, it, planned, elsewhere=elsewhere),
+                problems,
+            )
+            if it not in seen.receivers
+            else it
+            for it in planned.receivers
+        ]
+        processors = [
+            _checked(
+                f"processors[{it.label}].", partial(self._checked_processor, it, planned), problems
+            )
+            if it not in seen.processors
+            else it
+            for it in planned.processors
+        ]
+        if problems:
+            raise ConfigurationError(*problems)
+        return replace(
+            planned,
+            site=site,
+            receivers=tuple(filter(None, receivers)),
+            processors=tuple(filter(None, processors)),
+        )
+
+    def _put_plan(self, draft: Draft, planned: Configuration, seen: Configuration) -> None:
+        """Write the differences into a draft."""
+        if planned.source != seen.source:
+            draft.put_single("meta", {"source": planned.source})
+        if planned.site != seen.site:
+            draft.put_single("site", planned.site.to_record())
+        self._put_projects(draft, planned.projects, seen.projects)
+        ids = {receiver.id for receiver in seen.receivers}
+        draft.remove("receivers", ids - {receiver.id for receiver in planned.receivers})
+        for receiver in planned.receivers:
+            if receiver not in seen.receivers:
+                known_id = receiver.id if receiver.id in ids else 0
+                draft.put_receiver(replace(receiver, id=known_id))
+        ids = {processor.id for processor in seen.processors}
+        draft.remove("processors", ids - {processor.id for processor in planned.processors})
+        for processor in planned.processors:
+            if processor not in seen.processors:
+                known_id = processor.id if processor.id in ids else 0
+                draft.put_processor(replace(processor, id=known_id))
+        titles = {peer.ae_title for peer in planned.peers}
+        for peer in seen.peers:
+            if peer.ae_title not in titles:
+                draft.remove_peer(peer.ae_title)
+        for peer in planned.peers:
+            if peer not in seen.peers:
+                draft.put_peer(peer)
+
+    def _put_projects(self, draft: Draft, planned: ProjectRegistry, seen: ProjectRegistry) -> None:
+        known = {project.id: project for project in seen.projects}
+        gone = known.keys() - {project.id for project in planned.projects}
+        if gone:
+            draft.table("projects").remove(lambda record: record["id"] in gone)
+        changed = [p for p in planned.projects if known.get(p.id) != p]
+        for project in changed:
+            if project.id in known:
+                draft.put_project(project)
+        # At once: TinyDB copies its table for each single one.
+        added = (project.to_record() for project in changed if project.id not in known)
+        draft.table("projects").insert_multiple(added)
 
     def set_enabled(
         self, receiver_id: int, enabled: bool, actor: str
@@ -174,7 +284,7 @@ class ConfigurationStore(RevisionedFile):
         with self._change(actor) as draft:
             # Raises `NotFound`: TinyDB removes an unknown number without an error.
             draft.configuration.receiver(receiver_id)
-            draft.table("receivers").remove(doc_ids=[receiver_id])
+            draft.remove("receivers", [receiver_id])
         return draft.configuration
 
     def save_project(
@@ -224,10 +334,7 @@ class ConfigurationStore(RevisionedFile):
                 *(draft, "the site", replacing, draft.configuration.site),
                 lambda site: Configuration(site=site),
             )
-            checked = SiteSettings.parse(site.to_record())
-            require_script(checked.script)
-            require_no_masks(checked.alerts.targets)
-            draft.put_single("site", checked.to_record())
+            draft.put_single("site", _checked_site(site).to_record())
         return draft.configuration
 
     def save_processor(
@@ -279,7 +386,7 @@ class ConfigurationStore(RevisionedFile):
         with self._change(actor) as draft:
             # Raises `NotFound`: TinyDB removes an unknown number without an error.
             draft.configuration.processor(processor_id)
-            draft.table("processors").remove(doc_ids=[processor_id])
+            draft.remove("processors", [processor_id])
         return draft.configuration
 
     def save_peer(
@@ -314,7 +421,7 @@ class ConfigurationStore(RevisionedFile):
         with self._change(actor) as draft:
             # Raises `NotFound`: TinyDB removes nothing without an error.
             draft.configuration.peer(ae_title)
-            draft.table("peers").remove(lambda record: record["ae_title"].strip() == ae_title)
+            draft.remove_peer(ae_title)
         return draft.configuration
 
     def _checked_processor(self, processor: Processor, configuration: Configuration) -> Processor:
@@ -327,7 +434,9 @@ class ConfigurationStore(RevisionedFile):
             raise InvalidProcessor(*masks)
         return checked
 
-    def _checked_receiver(self, receiver: Receiver, configuration: Configuration) -> Receiver:
+    def _checked_receiver(
+        self, receiver: Receiver, configuration: Configuration, *, elsewhere: bool = False
+    ) -> Receiver:
         rules = ReceiverRules(
             configuration.site,
             self._identifiers,
@@ -341,7 +450,7 @@ class ConfigurationStore(RevisionedFile):
             raise InvalidReceiver(*masks)
         # Only new TLS settings: files that are missing later must not block other changes.
         before = [known.tls for known in configuration.receivers if known.id == checked.id]
-        if checked.tls is not None and checked.tls not in before:
+        if checked.tls is not None and checked.tls not in before and not elsewhere:
             from engine.certificates.tls_context import (
                 load,  # slow to import, and rarely needed
             )
@@ -378,6 +487,22 @@ class ConfigurationStore(RevisionedFile):
         raise ChangedMeanwhile(
             what, author.changed_by, author.changed_at, [d.sentence() for d in masked(made)]
         )
+
+
+def _checked_site(site: SiteSettings) -> SiteSettings:
+    checked = SiteSettings.parse(site.to_record())
+    require_script(checked.script)
+    require_no_masks(checked.alerts.targets)
+    return checked
+
+
+def _checked(where: str, check: Callable[[], T], problems: list[Problem]) -> T | None:
+    """Return the value of a check; None after noting its problems, each with its place."""
+    try:
+        return check()
+    except ConfigurationError as error:
+        problems.extend(replace(p, field=f"{where}{p.field}") for p in error.problems)
+    return None
 
 
 def _checked_project(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from watchfiles import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 POLL_SECONDS = 2.0
@@ -36,11 +36,22 @@ class ConfigurationWatcher:
     may be one call, and a call need not mean a change.
     """
 
-    def __init__(self, path: Path, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        on_change: Callable[[], None],
+        also: Callable[[], Iterable[Path]] = tuple,
+    ) -> None:
+        """Take the file, what to call, and further files.
+
+        Changes of those are found by polling, also if links lead to other files: Kubernetes
+        replaces the link to a folder.
+        """
         self._path = path.absolute()
         self._on_change = on_change
+        self._also = also
         self._stopping = threading.Event()
-        self._seen: tuple[int, ...] | None = None
+        self._seen: tuple[tuple[int, ...] | None, ...] = ()
         self._thread = threading.Thread(target=self._run, name="config-watcher", daemon=True)
 
     def start(self) -> None:
@@ -99,9 +110,14 @@ class ConfigurationWatcher:
             self._seen = now
             self._on_change()
 
-    def _fingerprint(self) -> tuple[int, ...] | None:
-        try:
-            status = self._path.lstat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode
+    def _fingerprint(self) -> tuple[tuple[int, ...] | None, ...]:
+        others = (_identity(path, follows_links=True) for path in self._also())
+        return _identity(self._path, follows_links=False), *others
+
+
+def _identity(path: Path, *, follows_links: bool) -> tuple[int, ...] | None:
+    try:
+        status = path.stat(follow_symlinks=follows_links)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode

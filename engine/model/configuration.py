@@ -49,6 +49,8 @@ class Configuration:
     """The AEs that may be called, each with another AE title; in the order of the file."""
     changed_by: str = ""
     changed_at: datetime | None = None
+    source: str = ""
+    """The document that declares all this, while it alone may change it; empty if there is none."""
 
     def has_settings_of(self, other: Configuration) -> bool:
         """Tell whether both say the same; revision, author and time don't count."""
@@ -271,10 +273,15 @@ def _parse_meta(raw: Mapping[str, object], problems: list[Problem]) -> Configura
     if not isinstance(changed_by, str):
         problems.append(Problem("meta.changed_by", _shown(changed_by), "is not text", "write text"))
     changed_at = _moment(record.get("changed_at"), problems)
+    source = record.get("source") or ""
+    if not isinstance(source, str):
+        problems.append(Problem("meta.source", _shown(source), "is not text", "remove it"))
     revision = _count(record, "revision", 0, problems)
     _count(record, "last_receiver_id", 0, problems)
     _count(record, "last_processor_id", 0, problems)
-    return Configuration(revision, changed_by=str(changed_by), changed_at=changed_at)
+    return Configuration(
+        revision, changed_by=str(changed_by), changed_at=changed_at, source=str(source)
+    )
 
 
 def _count(record: Mapping[str, object], name: str, default: int, problems: list[Problem]) -> int:

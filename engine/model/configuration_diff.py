@@ -60,6 +60,7 @@ def differences(before: Configuration, after: Configuration) -> tuple[FieldDiffe
         *_records("processor", before.processors, after.processors, lambda p: (p.id, p.label)),
         *_records("peer", before.peers, after.peers, lambda p: (p.ae_title, p.ae_title)),
         *_fields("site", _plain(before.site.to_record()), _plain(after.site.to_record())),
+        *_fields("configuration", {"source": before.source}, {"source": after.source}),
     )
 
 

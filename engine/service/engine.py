@@ -19,9 +19,8 @@ from engine.config.masking import (
     revealed_receiver,
     revealed_site,
 )
-from engine.config.watcher import ConfigurationWatcher
 from engine.dimse.scu import echo
-from engine.errors import ConfigurationError, CorruptConfiguration, Problem
+from engine.errors import ConfigurationError, CorruptConfiguration, Problem, ReadOnlyConfiguration
 from engine.events import (
     ConfigurationApplied,
     ConfigurationRefused,
@@ -137,9 +136,8 @@ class Engine:
             self._follow_ups.start(resources)
             self._commitment_service.start()
             resources.callback(self._commitment_service.stop)
-            self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
-            self._watcher.start()
-            resources.callback(self._watcher.stop)
+            self._source.watch(self._reload)
+            resources.callback(self._source.stop)
             self._watching.start(resources)
             self._reload()  # the file may have been changed since it was read
             # Last: a start that fails before this leaves the note of a crash to the next one.
@@ -160,7 +158,7 @@ class Engine:
         seconds = self._settings.drain_seconds if drain_seconds is None else drain_seconds
         self._stopping = True
         self._journal.record(EngineStopping(open_associations=len(self._associations.live())))
-        self._watcher.stop()
+        self._source.stop()
         self._receivers.stop_accepting()
         # Connections accepted before that are served: with inherited sockets a restart loses none.
         self._receivers.answer_pending(min(seconds, _ANSWER_SECONDS))
@@ -363,7 +361,8 @@ class Engine:
         settings, clock, access = self._settings, self._clock, self._access
         storage = open_storage(settings, clock, self._plugins, resources, self._check_descriptors)
         self._configuration = storage.configuration
-        self._store, self._journal, self._index = storage.store, storage.journal, storage.index
+        self._store, self._source = storage.store, storage.source
+        self._journal, self._index = storage.journal, storage.index
         self._runner = storage.runner
         self._follow_ups = PostStoreWorkers(settings, storage, clock, access.current, resources)
         self._session_service = self._follow_ups.session_service
@@ -420,8 +419,14 @@ class Engine:
 
     @contextmanager
     def _changing(self) -> Iterator[ConfigurationStore]:
-        """Take the lock of the configuration; fail while the file on disk is invalid."""
+        """Take the lock of the configuration, to change it.
+
+        Raises:
+            ConfigurationError: if only a document may change it, or the file on disk is invalid.
+        """
         with self._lock:
+            if self._settings.config_source is not None:
+                raise ReadOnlyConfiguration(str(self._settings.config_source))
             if self._configuration_problem:
                 raise CorruptConfiguration(
                     Problem(
@@ -476,7 +481,7 @@ class Engine:
         with self._lock:
             configuration, problem = self._configuration, ""
             try:
-                adopted = self._store.adopt()
+                adopted = self._source.read()
                 self._check_descriptors(adopted)
                 configuration = adopted
             except ConfigurationError as error:
@@ -508,7 +513,7 @@ class Engine:
         parts = (
             ("the index", self._index.is_alive()),
             ("the care for sessions", self._session_service.is_alive()),
-            ("the look at the configuration", self._watcher.is_alive()),
+            ("the look at the configuration", self._source.is_watching()),
         )
         processes = self._processes.dead() if self._processes is not None else ()
         names = (name for name, alive in parts if not alive)

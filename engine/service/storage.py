@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from engine.config.source import ConfigurationSource
 from engine.config.store import ConfigurationStore
 from engine.events.journal import Journal
 from engine.events.logging_handler import JournalHandler
@@ -43,6 +44,7 @@ class Storage:
     """The open files and services of a data directory."""
 
     store: ConfigurationStore
+    source: ConfigurationSource
     configuration: Configuration
     """As of the start."""
     journal: Journal
@@ -80,7 +82,8 @@ def open_storage(
     lock = EngineLock.acquire(settings.lock_file, clock)
     resources.callback(lock.release)
     store = _open_store(settings, clock, plugins, check)
-    configuration = store.create_default("first start")
+    source = ConfigurationSource(store, settings.config_file, settings.config_source)
+    configuration = source.first()
     check(configuration)
     journal = Journal(clock, settings.event_log, settings.log_level, audit_file=settings.audit_log)
     resources.callback(journal.close)
@@ -100,7 +103,7 @@ def open_storage(
     resources.callback(runner.close)
     folders = (prearchive_fd, archive_fd)
     expiry = ExpiryClock(clock, journal, settings.clock_file)
-    return Storage(store, configuration, journal, expiry, *folders, incoming, index, runner)
+    return Storage(store, source, configuration, journal, expiry, *folders, incoming, index, runner)
 
 
 def _open_store(

@@ -75,7 +75,7 @@ def configure(data: Path) -> None:
         for name, changes in RECEIVERS.items()
     )
     seen = store.load()
-    store.import_plan(replace(seen, receivers=receivers), seen, "test")
+    store.save_plan(replace(seen, receivers=receivers), seen, "test")
 
 
 def store_all(dock: Dock, *objects: Sent) -> None:

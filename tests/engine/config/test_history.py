@@ -175,7 +175,7 @@ def test_a_change_elsewhere_is_no_conflict(store: ConfigurationStore) -> None:
 def test_several_receivers_are_saved_in_one_revision(store: ConfigurationStore) -> None:
     seen = store.create_default("first start")
     receivers = (*seen.receivers, CT1, replace(CT1, port=8106))
-    after = store.import_plan(replace(seen, receivers=receivers), seen, "import")
+    after = store.save_plan(replace(seen, receivers=receivers), seen, "import")
     assert after.revision == 2
     assert [receiver.label for receiver in after.receivers][1:] == ["CT1:8105", "CT1:8106"]
 
@@ -183,7 +183,7 @@ def test_several_receivers_are_saved_in_one_revision(store: ConfigurationStore) 
 def test_of_several_receivers_with_a_conflict_none_is_saved(store: ConfigurationStore) -> None:
     seen = store.create_default("first start")
     with pytest.raises(ConfigurationError, match="AE title and port are record 2's already"):
-        store.import_plan(replace(seen, receivers=(CT1, CT1)), seen, "import")
+        store.save_plan(replace(seen, receivers=(CT1, CT1)), seen, "import")
     assert store.load().revision == 1
 
 

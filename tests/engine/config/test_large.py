@@ -151,7 +151,7 @@ def test_a_change_that_fails_leaves_nothing_of_itself_in_the_memory_of_the_file(
         with pytest.raises(ZeroDivisionError):
             new = Receiver(0, AETitle("CT1"), 8105)
             planned = replace(before, receivers=(*before.receivers, new))
-            store.import_plan(planned, before, "anna")
+            store.save_plan(planned, before, "anna")
     assert store.load() == before == store_of(tmp_path).load()
     after, _ = store.save_project(Project("NEW"), "anna")
     assert after == store_of(tmp_path).load()

@@ -192,13 +192,13 @@ def test_a_plan_is_saved_as_one_revision_or_not_at_all(
     seen = store.load()
     parts = {"projects": [{"id": "P"}, {"id": "Q"}], "receivers": [RECEIVER]}
     planned = plan(rules, seen, siteConfig={"sessionXmlRebuilderInterval": 2}, **parts)
-    saved = store.import_plan(planned.after, seen, "anna")
+    saved = store.save_plan(planned.after, seen, "anna")
     assert (saved.revision, len(saved.projects.projects), len(saved.receivers)) == (1, 2, 1)
     assert saved.site.sessions.idle_seconds == 120
     again = plan(rules, saved, siteConfig={"sessionXmlRebuilderInterval": 2}, **parts)
     assert {outcome for _kind, _label, outcome in outcomes(again)} == {"equal"}
     with pytest.raises(ChangedMeanwhile):
-        store.import_plan(planned.after, seen, "anna")
+        store.save_plan(planned.after, seen, "anna")
     assert store.load() == saved
 
 

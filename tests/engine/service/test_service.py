@@ -28,6 +28,7 @@ from engine.errors import (
     InvalidSite,
     NotDelivered,
     NotFound,
+    ReadOnlyConfiguration,
     StorageUnusable,
 )
 from engine.events import ConfigurationApplied, ConfigurationRefused, OptionNotApplied
@@ -122,9 +123,10 @@ def test_what_is_sent_shows_in_the_snapshot_and_on_disk(
 
 
 def test_the_configuration_is_changed_and_read_again_under_one_lock(engine: NotingEngine) -> None:
-    for act in (lambda: engine.save_project(Project("THORAX-02"), "anna"), engine._reload):
-        with guarded(engine, "_store", by=engine._lock):
-            act()
+    with guarded(engine, "_store", by=engine._lock):
+        engine.save_project(Project("THORAX-02"), "anna")
+    with guarded(engine, "_source", by=engine._lock):
+        engine._reload()
 
 
 def test_what_changes_nothing_is_not_reported_as_applied(engine: NotingEngine) -> None:
@@ -597,3 +599,35 @@ def test_a_clock_that_is_set_while_an_engine_runs_is_in_its_log(settings: Engine
     assert told["message"] == "the system clock went back by 5:00:00"
     assert settings.clock_file.stat().st_mode & 0o777 == 0o600
     assert settings.metrics_file.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_document_alone_changes_the_configuration_that_it_declares(
+    settings: EngineSettings, tmp_path: Path
+) -> None:
+    document, other = tmp_path / "dicomdock.toml", free_port()
+    declared = (
+        f'[site]\nbind_address = "{LOOPBACK}"\n[[receivers]]\nae_title = "CT1"\nport = {other}'
+    )
+    document.write_text(declared)
+    engine = NotingEngine(replace(settings, config_source=document))
+    engine.start()
+    try:
+        (receiver,) = engine.snapshot().receivers
+        assert (receiver.receiver.label, receiver.state) == (
+            f"CT1:{other}",
+            ReceiverState.LISTENING,
+        )
+        with pytest.raises(ReadOnlyConfiguration, match=r"dicomdock\.toml"):
+            engine.set_enabled(receiver.receiver.id, False, "anna")
+
+        document.write_text("[[receivers")
+        engine.wait_until("self.snapshot().configuration_problem")
+        assert "dicomdock.toml" in engine.snapshot().configuration_problem
+        assert engine.monitoring.health().problems
+        assert engine.told(ConfigurationRefused)
+
+        document.write_text(declared.replace("CT1", "CT2"))
+        engine.wait_until("not self.snapshot().configuration_problem")
+        assert [one.receiver.label for one in engine.snapshot().receivers] == [f"CT2:{other}"]
+    finally:
+        engine.stop(0)
