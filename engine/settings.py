@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -79,6 +81,11 @@ class EngineSettings:
     def control_file(self) -> Path:
         """The UNIX socket by which consoles and commands reach a running engine."""
         return self.data_dir / "control.sock"
+
+    @property
+    def commands_file(self) -> Path:
+        """The UNIX socket by which a running engine takes commands of other users."""
+        return self.data_dir / "commands.sock"
 
     @property
     def control_token_file(self) -> Path:
@@ -200,7 +207,35 @@ def usual_receiving_processes() -> int:
     return min(cores, MOST_USUAL_PROCESSES) if cores > 1 else 0
 
 
-def default_data_dir() -> Path:
-    """Return $DICOMDOCK_DATA, or the default of the platform for this user."""
+def default_data_dir(root: Path = Path("/")) -> Path:
+    """Return $DICOMDOCK_DATA, else that of the installed service, else the default for this user.
+
+    Args:
+        root: below which the service is installed.
+    """
     named = os.environ.get(DATA_VARIABLE)
-    return Path(named) if named else Path(platformdirs.user_data_dir("dicomdock"))
+    if named:
+        return Path(named)
+    return service_data_dir(root) or Path(platformdirs.user_data_dir("dicomdock"))
+
+
+SERVICE_ENVIRONMENT = Path("/etc/dicomdock/environment")
+"""The variables of the service, as ``EnvironmentFile=`` of systemd.exec(5) reads them."""
+_SERVICE_UNIT = Path("/etc/systemd/system/dicomdock.service")
+
+
+def service_data_dir(root: Path = Path("/")) -> Path | None:
+    """Return the data directory of the service on this machine; None if none is installed.
+
+    Services of earlier versions have it in their unit only.
+    """
+    for file in (SERVICE_ENVIRONMENT, _SERVICE_UNIT):
+        with suppress(OSError, ValueError):  # not there, or no text that can be understood
+            for line in (root / file.relative_to("/")).read_text("utf-8").splitlines():
+                name, _, value = line.partition("=")
+                if name == DATA_VARIABLE:
+                    return Path(*shlex.split(value))
+                if name == "ExecStart" and "--data" in value:
+                    words = shlex.split(value.replace("%%", "%").replace("$$", "$"))
+                    return Path(words[words.index("--data") + 1])
+    return None

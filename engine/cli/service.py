@@ -25,7 +25,7 @@ from engine.cli.options import add_verb, add_verbs, add_yes, metrics_address, se
 from engine.errors import ConfigurationError
 from engine.host import terminal
 from engine.host.owner import as_owner
-from engine.settings import DATA_VARIABLE
+from engine.settings import DATA_VARIABLE, service_data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +123,7 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
     given = vars(arguments)
     chosen = {name: given[name] for name in ("user", "drain_seconds") if name in given}
     named = arguments.data or os.environ.get(DATA_VARIABLE)
-    arguments.data = Path(named or STATE_ROOT / NAME).absolute()
+    arguments.data = Path(named or service_data_dir() or STATE_ROOT / NAME).absolute()
     metrics = ("--metrics", given["metrics"]) if given.get("metrics") else ()
     return ServiceSettings(
         program=_program(),

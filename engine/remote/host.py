@@ -17,6 +17,7 @@ from engine.errors import (
     Problem,
     StorageUnusable,
 )
+from engine.remote.commands import CommandServer
 from engine.remote.metrics import metrics_routes
 from engine.remote.server import ControlServer
 from engine.remote.sockets import BACKLOG, listen_at
@@ -62,7 +63,7 @@ def serve(
     # First: if its options are wrong, no socket was made yet.
     remote, token, tls = _remote(settings)
     try:
-        local = listen_at(settings.control_file)
+        local, commands = listen_at(settings.control_file), CommandServer(settings.commands_file)
     except OSError as error:
         if remote is not None:
             remote.close()
@@ -72,11 +73,14 @@ def serve(
         ) from error
     routes = (*xnat_routes(), *metrics_routes(), *more)
     server = ControlServer(
-        engine, local, remote=remote, token=token, tls=tls, more=routes, report=report
-    )
+        engine, local, remote=remote, token=token, tls=tls, more=routes, report=report,
+        uid_behind=commands.uid_behind,
+    )  # fmt: skip
     server.start()
+    commands.start()
 
     def end() -> None:
+        commands.stop()
         server.stop()
         with suppress(OSError):
             settings.control_file.unlink()
