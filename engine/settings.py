@@ -57,7 +57,12 @@ class EngineSettings:
     held_header_mib: int = 8
     """The longest header, in MiB, that is kept from the disk until it is anonymized."""
     metrics: str = ""
-    """The address of the metrics endpoint, such as ``127.0.0.1:9404``; empty for none."""
+    """The address of the metrics endpoint, such as ``127.0.0.1:9404``; empty for none.
+
+    Beyond the loopback, clients show the token of `metrics_token_file`.
+    """
+    metrics_allow: tuple[str, ...] = ()
+    """Networks, such as ``10.1.2.0/24``, whose clients need no token there."""
     log_level: Severity = Severity.INFO
     """The least severity that is written to the event log."""
     commitment_hours: int = 168
@@ -91,6 +96,11 @@ class EngineSettings:
     def control_token_file(self) -> Path:
         """The token that clients of the control API's TCP port must send."""
         return self.data_dir / "control.token"
+
+    @property
+    def metrics_token_file(self) -> Path:
+        """The token that clients of the metrics endpoint must send beyond the loopback."""
+        return self.data_dir / "metrics.token"
 
     @property
     def config_file(self) -> Path:
