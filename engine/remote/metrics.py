@@ -65,8 +65,8 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::[0-9]{1,5})?")
 
 
 def metrics_routes() -> tuple[BaseRoute, ...]:
-    """Return ``/metrics`` and ``/health``; they ask ``request.app.state.engine``."""
-    return (Route("/metrics", _metrics), Route("/health", _health))
+    """Return ``/metrics``, ``/health`` and ``/alive``; they ask ``request.app.state.engine``."""
+    return (Route("/metrics", _metrics), Route("/health", _health), Route("/alive", _alive))
 
 
 async def _metrics(request: Request) -> Response:
@@ -99,6 +99,14 @@ class Access:
             return True
         # In constant time, so that the answer's delay says nothing of the token.
         return hmac.compare_digest(authorization, f"Bearer {self.token}".encode())
+
+
+async def _alive(request: Request) -> Response:
+    """Answer a supervisor that restarts an engine; a full storage, say, is no reason for that."""
+    engine: EngineView = request.app.state.engine
+    health = await run_in_threadpool(engine.monitoring.health)
+    status = HTTPStatus.OK if health.alive else HTTPStatus.SERVICE_UNAVAILABLE
+    return PlainTextResponse("alive\n" if health.alive else "not alive\n", status)
 
 
 def serve_metrics(
@@ -217,7 +225,10 @@ class _Guarded:
         if scope["method"] not in {"GET", "HEAD"}:
             return PlainTextResponse("only GET and HEAD are answered\n", HTTPStatus.NOT_IMPLEMENTED)
         headers, client = dict(scope["headers"]), ip_address(scope["client"][0])
-        if not self._access.admits(client, headers.get(b"authorization", b"")):
+        # Probes have no token, and learn no more than the port tells anybody.
+        if scope["path"] != "/alive" and not self._access.admits(
+            client, headers.get(b"authorization", b"")
+        ):
             asked = {"WWW-Authenticate": "Bearer"}
             wanted = "show the token of metrics.token: Authorization: Bearer ...\n"
             return PlainTextResponse(wanted, HTTPStatus.UNAUTHORIZED, asked)
@@ -227,8 +238,8 @@ class _Guarded:
         if client.is_loopback and not _is_ours(headers.get(b"host")):
             # Against DNS rebinding: a web page must not read here under a name of its own.
             return PlainTextResponse("this host is not served\n", HTTPStatus.MISDIRECTED_REQUEST)
-        if scope["path"] not in {"/metrics", "/health"}:
-            return PlainTextResponse("see /metrics and /health\n", HTTPStatus.NOT_FOUND)
+        if scope["path"] not in {"/metrics", "/health", "/alive"}:
+            return PlainTextResponse("see /metrics, /health, /alive\n", HTTPStatus.NOT_FOUND)
         return None
 
 

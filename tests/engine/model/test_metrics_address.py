@@ -34,6 +34,6 @@ def test_others_are_refused_with_a_remedy(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "10.1.2.3/24", "host", "10.1.2.0/33"])
 def test_what_is_no_network_is_refused_with_a_remedy(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no network|has bits behind") as caught:
+    with pytest.raises(ConfigurationError, match=r"is no network|has bits behind") as caught:
         metrics_networks(["10.0.0.7", text])
     assert caught.value.remedy == "use such as 10.1.2.0/24"

@@ -85,6 +85,7 @@ def test_metrics_and_health_are_served(place: Place) -> None:
 def test_an_engine_that_is_not_well_is_unavailable() -> None:
     with served(config_problem(), "::1") as place:
         status, text = ask(place, "/health")
+        assert ask(place, "/alive") == (200, "alive\n")
     assert (status, json.loads(text)["alive"]) == (503, True)
 
 
@@ -298,6 +299,7 @@ def test_beyond_the_loopback_strangers_are_asked_for_the_token(
         assert ask(place, "/metrics") == (
             401, "show the token of metrics.token: Authorization: Bearer ...\n",
         )  # fmt: skip
+        assert ask(place, "/alive", host="10.1.2.3:9404")[0] == 200
         token = token_of(settings.metrics_token_file)
         status, text = ask(place, "/metrics", host="dock.example", token=token)
         assert status == 200
