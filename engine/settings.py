@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -55,7 +57,12 @@ class EngineSettings:
     held_header_mib: int = 8
     """The longest header, in MiB, that is kept from the disk until it is anonymized."""
     metrics: str = ""
-    """The address of the metrics endpoint, such as ``127.0.0.1:9404``; empty for none."""
+    """The address of the metrics endpoint, such as ``127.0.0.1:9404``; empty for none.
+
+    Beyond the loopback, clients show the token of `metrics_token_file`.
+    """
+    metrics_allow: tuple[str, ...] = ()
+    """Networks, such as ``10.1.2.0/24``, whose clients need no token there."""
     log_level: Severity = Severity.INFO
     """The least severity that is written to the event log."""
     commitment_hours: int = 168
@@ -83,9 +90,19 @@ class EngineSettings:
         return self.data_dir / "control.sock"
 
     @property
+    def commands_file(self) -> Path:
+        """The UNIX socket by which a running engine takes commands of other users."""
+        return self.data_dir / "commands.sock"
+
+    @property
     def control_token_file(self) -> Path:
         """The token that clients of the control API's TCP port must send."""
         return self.data_dir / "control.token"
+
+    @property
+    def metrics_token_file(self) -> Path:
+        """The token that clients of the metrics endpoint must send beyond the loopback."""
+        return self.data_dir / "metrics.token"
 
     @property
     def config_file(self) -> Path:
@@ -207,7 +224,35 @@ def usual_receiving_processes() -> int:
     return min(cores, MOST_USUAL_PROCESSES) if cores > 1 else 0
 
 
-def default_data_dir() -> Path:
-    """Return $DICOMDOCK_DATA, or the default of the platform for this user."""
+def default_data_dir(root: Path = Path("/")) -> Path:
+    """Return $DICOMDOCK_DATA, else that of the installed service, else the default for this user.
+
+    Args:
+        root: below which the service is installed.
+    """
     named = os.environ.get(DATA_VARIABLE)
-    return Path(named) if named else Path(platformdirs.user_data_dir("dicomdock"))
+    if named:
+        return Path(named)
+    return service_data_dir(root) or Path(platformdirs.user_data_dir("dicomdock"))
+
+
+SERVICE_ENVIRONMENT = Path("/etc/dicomdock/environment")
+"""The variables of the service, as ``EnvironmentFile=`` of systemd.exec(5) reads them."""
+_SERVICE_UNIT = Path("/etc/systemd/system/dicomdock.service")
+
+
+def service_data_dir(root: Path = Path("/")) -> Path | None:
+    """Return the data directory of the service on this machine; None if none is installed.
+
+    Services of earlier versions have it in their unit only.
+    """
+    for file in (SERVICE_ENVIRONMENT, _SERVICE_UNIT):
+        with suppress(OSError, ValueError):  # not there, or no text that can be understood
+            for line in (root / file.relative_to("/")).read_text("utf-8").splitlines():
+                name, _, value = line.partition("=")
+                if name == DATA_VARIABLE:
+                    return Path(*shlex.split(value))
+                if name == "ExecStart" and "--data" in value:
+                    words = shlex.split(value.replace("%%", "%").replace("$$", "$"))
+                    return Path(words[words.index("--data") + 1])
+    return None

@@ -124,7 +124,7 @@ class LazyEngine:
         with loading():
             from engine.remote.metrics import serve_metrics
 
-        engine.before_closing(serve_metrics(engine, self._settings.metrics, engine.record))
+        engine.before_closing(serve_metrics(engine, self._settings, engine.record))
 
     def stop(self) -> None:
         """Stop it, and what uses it before; waits for a start that goes on."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from engine.app.systemd_units import NAME, STATE_ROOT, units
 from engine.errors import EngineError
 from engine.host.owner import ROOT, identity_for, user
+from engine.settings import SERVICE_ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,12 +78,13 @@ def steps(settings: ServiceSettings, root: Path = Path("/")) -> tuple[Unit | Com
     Raises:
         NotInstallable: if the data directory is in use by something else, or in another user's.
     """
-    service, socket, user = units(settings)
+    service, socket, user, environment = units(settings)
     begin = "restart" if _differs(root, (service, socket)) else "start"
     return (
         service,
         socket,
         user,
+        environment,
         # Before the directory, which becomes this user's.
         CommandStep(("systemd-sysusers", str(user.path))),
         *_data_directory(settings, root),
@@ -99,7 +101,11 @@ def removal(root: Path = Path("/")) -> tuple[RemovalStep | CommandStep, ...]:
         NotInstalled: if nothing of it is there.
     """
     system = Path("/etc/systemd/system")
-    files = (*(system / name for name in _UNITS), Path(f"/etc/sysusers.d/{NAME}.conf"))
+    files = (
+        *(system / name for name in _UNITS),
+        Path(f"/etc/sysusers.d/{NAME}.conf"),
+        SERVICE_ENVIRONMENT,
+    )
     there = [path for path in files if _below(root, path).exists()]
     if not there:
         raise NotInstalled(f"there is no {files[1]}", "look for units of another name, or ignore")
@@ -264,7 +270,9 @@ def _write(path: Path, text: str) -> None:
     """Replace a file by one rename, so that systemd never reads half of it."""
     beside = path.with_name(f".{path.name}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True)
+            path.parent.chmod(0o755)
         beside.write_text(text, "utf-8")
         beside.chmod(0o644)  # the umask of commands closes it to others
         beside.replace(path)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import ConfigurationError, Problem
 from engine.model.peer import is_address
+from engine.settings import DATA_VARIABLE, SERVICE_ENVIRONMENT
 
 if TYPE_CHECKING:
     from typing import Self
@@ -155,12 +157,13 @@ class ServiceSettings:
 
 
 def units(settings: ServiceSettings) -> tuple[Unit, ...]:
-    """Return the units: service, socket, and the user that the service runs as."""
+    """Return the files: service, socket, the service's user, and its data directory."""
     system = Path("/etc/systemd/system")
     return (
         Unit(system / f"{NAME}.service", service_unit(settings)),
         Unit(system / f"{NAME}.socket", socket_unit(settings)),
         Unit(Path(f"/etc/sysusers.d/{NAME}.conf"), sysusers(settings)),
+        Unit(SERVICE_ENVIRONMENT, environment(settings)),
     )
 
 
@@ -236,6 +239,14 @@ WantedBy=sockets.target
 def sysusers(settings: ServiceSettings) -> str:
     """Return the file that makes the service's user if it does not exist (sysusers.d(5))."""
     return f'u {settings.user} - "DICOM receiving dock" {_quoted(str(settings.data_dir))}\n'
+
+
+def environment(settings: ServiceSettings) -> str:
+    """Return the file by which commands without ``--data`` find the service's data directory."""
+    return (
+        "# Commands without --data use this directory; the service is told it by its unit.\n"
+        f"{DATA_VARIABLE}={shlex.quote(str(settings.data_dir))}\n"
+    )
 
 
 def _storage(settings: ServiceSettings) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,12 @@ from engine.cli.options import Parser, ShowVersion
 from engine.cli.running import add_engine_options, load_ahead
 from engine.errors import EngineError, NotTheOwner
 from engine.host import terminal
-from engine.host.owner import become_owner
+from engine.host.lock import EngineLock
+from engine.host.owner import ON_BEHALF, act_for_caller, become_owner, belongs_to_another
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from engine.cli.options import Commands
 
@@ -61,7 +63,9 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
         # Else root would follow links and run programs that the owner has chosen.
         if not getattr(arguments, "as_caller", False):
             become_owner(settings_of(arguments).data_dir)
-        code = arguments.run(arguments)
+        code = _handed_over(arguments, sys.argv[1:] if argv is None else argv)
+        if code is None:
+            code = arguments.run(arguments)
         # Here, where it is caught: a closed pipe is noticed only when the output is flushed.
         terminal.flush()
     except NotTheOwner as error:  # import nothing: this user may be unable to read our code
@@ -84,6 +88,43 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     return int(code or 0)
 
 
+def _handed_over(arguments: argparse.Namespace, argv: Sequence[str]) -> int | None:
+    """Let the engine run the command if the data directory is another user's.
+
+    Returns its exit code; None if this process is to run it. The console and some commands need
+    the control API only, and `engine` says itself what is wrong.
+
+    Raises:
+        NotTheOwner: if there is no engine to run it, or it is for other users.
+        AlreadyRunning: if the engine does not answer.
+    """
+    if getattr(arguments, "as_caller", False):
+        return None
+    settings = settings_of(arguments)
+    if ON_BEHALF in os.environ:
+        holder = EngineLock.holder(settings.lock_file)
+        act_for_caller(holder.pid if holder else None)
+    if arguments.command in {None, "engine"} or getattr(arguments, "by_api", False):
+        return None
+    if not belongs_to_another(settings.data_dir):
+        return None
+    from engine.remote.commands import hand_over
+
+    return hand_over(
+        settings.commands_file, ["--data", str(settings.data_dir), *_without_data(argv)]
+    )
+
+
+def _without_data(argv: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments but `--data`, whose relative path would mean another folder."""
+    left = iter(argv)
+    for argument in left:
+        if argument == "--data":
+            next(left, None)
+        elif not argument.startswith("--data="):
+            yield argument
+
+
 def _explained(error: Exception, arguments: argparse.Namespace) -> EngineError | None:
     """Return the error of ownership that caused an error; None if none did."""
     from engine.cli.context import denial
@@ -95,7 +136,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     """Return the parser with the engine's commands, and its group for further ones."""
     parser: argparse.ArgumentParser = Parser(program, description="A DICOM receiving dock.")
     parser.add_argument("--version", action=ShowVersion)
-    data = "the data directory (default: $DICOMDOCK_DATA)"
+    data = "the data directory (default: $DICOMDOCK_DATA, or that of the installed service)"
     parser.add_argument("--data", type=Path, metavar="DIR", help=data)
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     add_commands(commands, at_once=is_asked())

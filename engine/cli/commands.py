@@ -29,6 +29,8 @@ class CommandEntry(NamedTuple):
     """Module and function that add options, verbs and the function to run to a parser."""
     as_caller: bool = False
     """Whether it needs no data directory, and so keeps the caller's rights."""
+    by_api: bool = False
+    """Whether the control API is enough for it, so that members of its group need no more."""
 
     def fill(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of the command, now that it is given."""
@@ -51,7 +53,9 @@ COMMANDS = (
         "study_routes:add_study_routes",
     ),
     CommandEntry("sessions", "show, archive, move and delete sessions", "sessions:add_sessions"),
-    CommandEntry("objects", "show single objects of the running engine", "objects:add_objects"),
+    CommandEntry(
+        "objects", "show single objects of the running engine", "objects:add_objects", by_api=True
+    ),
     CommandEntry(
         "trace",
         "find a SOP instance, a study, an accession number or a patient ID",
@@ -143,19 +147,25 @@ COMMANDS = (
     ),
     CommandEntry("status", "show the engine and its receivers", "running:add_status"),
     CommandEntry("events", "show events, oldest first", "events:add_events"),
-    CommandEntry("health", "check the health of the running engine", "monitoring:add_health"),
+    CommandEntry(
+        "health", "check the health of the running engine", "monitoring:add_health", by_api=True
+    ),
     CommandEntry(
         "metrics",
         "print the metrics of the running engine in Prometheus' format",
         "monitoring:add_metrics",
+        by_api=True,
     ),
     CommandEntry("alerts", "send alerts by a command or a webhook", "alerts:add_alerts"),
     CommandEntry(
         "associations",
         "show and abort associations of the running engine",
         "live:add_associations",
+        by_api=True,
     ),
-    CommandEntry("senders", "show the senders of the running engine", "live:add_senders"),
+    CommandEntry(
+        "senders", "show the senders of the running engine", "live:add_senders", by_api=True
+    ),
     CommandEntry("service", "run as a systemd service", "service:add_service", as_caller=True),
     CommandEntry(
         "support-bundle",
@@ -179,7 +189,7 @@ def add_commands(commands: Commands, *, at_once: bool) -> None:
         parser = commands.add_parser(command.name, help=words, description=described)
         assert isinstance(parser, Parser)
         parser.late = command.fill
-        parser.set_defaults(as_caller=command.as_caller)
+        parser.set_defaults(as_caller=command.as_caller, by_api=command.by_api)
         if at_once:
             parser.fill()
 

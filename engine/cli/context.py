@@ -48,6 +48,7 @@ def settings_of(arguments: argparse.Namespace) -> EngineSettings:
     """Return the settings of the process from the options."""
     given = vars(arguments)
     chosen = {name: given[name] for name in _PROCESS_SETTINGS if name in given}
+    chosen["metrics_allow"] = tuple(given.get("metrics_allow") or ())
     chosen.setdefault("receiving_processes", usual_receiving_processes())
     return EngineSettings((arguments.data or default_data_dir()).absolute(), **chosen)
 

@@ -13,7 +13,7 @@ from engine.errors import ConfigurationError, EngineError
 from engine.events import Severity
 from engine.host import terminal
 from engine.model.anonymization import PROFILE, Retain
-from engine.model.peer import MetricsAddress
+from engine.model.peer import MetricsAddress, metrics_networks
 from engine.model.project import AutoArchive
 from engine.model.tls import TLS_FILES, ClientCertificates
 
@@ -277,6 +277,15 @@ def metrics_address(text: str) -> str:
     """Read the address of the metrics."""
     try:
         MetricsAddress.parse(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(error.detail) from error
+    return text
+
+
+def metrics_network(text: str) -> str:
+    """Read a network whose clients may read the metrics."""
+    try:
+        metrics_networks([text])
     except ConfigurationError as error:
         raise argparse.ArgumentTypeError(error.detail) from error
     return text

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from engine import Durability
 from engine.cli.context import settings_of
-from engine.cli.options import metrics_address, seconds, set_run, severity, whole_number
+from engine.cli.options import (
+    metrics_address,
+    metrics_network,
+    seconds,
+    set_run,
+    severity,
+    whole_number,
+)
 from engine.errors import ConfigurationError, EngineError
 from engine.events import Severity
 from engine.host import terminal
@@ -69,6 +76,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add("--control-key", metavar="FILE", help="and its private key")
     scraped = "where metrics and health are read over HTTP, such as 127.0.0.1:9404 (default: off)"
     add("--metrics", type=metrics_address, metavar="ADDRESS", help=scraped)
+    free = "a network, such as 10.1.2.0/24, whose clients read them without the token; repeatable"
+    add("--metrics-allow", type=metrics_network, metavar="NETWORK", action="append", help=free)
     shared = "receive by N processes; 0: by the engine's own (default: one a core, at most"
     shared = f"{shared} {MOST_USUAL_PROCESSES}, 0 on one core; most: {_MOST_PROCESSES})"
     add("--receiving-processes", type=_processes, metavar="N", help=shared)
@@ -142,7 +151,7 @@ def _engine(arguments: argparse.Namespace) -> None:
     with ExitStack() as running:
         running.callback(engine.stop)
         # Metrics are served while the engine drains, the control API is not.
-        engine.before_closing(serve_metrics(engine, settings.metrics, engine.record))
+        engine.before_closing(serve_metrics(engine, settings, engine.record))
         running.callback(serve(engine, settings, report=engine.record))
         gc.freeze()  # what exists now stays: the garbage collector need not scan it again and again
         for receiver in engine.snapshot().receivers:

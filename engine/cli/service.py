@@ -21,11 +21,18 @@ from engine.app.systemd_install import (
 )
 from engine.app.systemd_units import NAME, STATE_ROOT, ListenPlace, ServiceSettings, units
 from engine.cli.context import store_of
-from engine.cli.options import add_verb, add_verbs, add_yes, metrics_address, seconds
+from engine.cli.options import (
+    add_verb,
+    add_verbs,
+    add_yes,
+    metrics_address,
+    metrics_network,
+    seconds,
+)
 from engine.errors import ConfigurationError
 from engine.host import terminal
 from engine.host.owner import as_owner
-from engine.settings import DATA_VARIABLE
+from engine.settings import DATA_VARIABLE, service_data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +65,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add("--drain-seconds", type=seconds, metavar="N", help=drained)
     scraped = "where metrics are read, such as 127.0.0.1:9404 (default: off)"
     add("--metrics", type=metrics_address, metavar="ADDRESS", help=scraped)
+    free = "a network whose clients read them there without the token; repeatable"
+    add("--metrics-allow", type=metrics_network, metavar="NETWORK", action="append", help=free)
 
 
 def _place(text: str) -> ListenPlace:
@@ -123,13 +132,15 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
     given = vars(arguments)
     chosen = {name: given[name] for name in ("user", "drain_seconds") if name in given}
     named = arguments.data or os.environ.get(DATA_VARIABLE)
-    arguments.data = Path(named or STATE_ROOT / NAME).absolute()
+    arguments.data = Path(named or service_data_dir() or STATE_ROOT / NAME).absolute()
     metrics = ("--metrics", given["metrics"]) if given.get("metrics") else ()
+    networks = given.get("metrics_allow", ())
+    allowed = (word for network in networks for word in ("--metrics-allow", network))
     return ServiceSettings(
         program=_program(),
         data_dir=arguments.data,
         listen=tuple(given.get("listen") or _configured(arguments)),
-        options=metrics,
+        options=(*metrics, *allowed),
         readable=tuple(_own_places()),
         **chosen,
     )

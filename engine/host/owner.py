@@ -6,9 +6,12 @@ works there as root, and everything that a command creates there belongs to the 
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
+import socket
 import stat
+import struct
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
 ROOT = 0
 CALLER = "SUDO_USER"
 """The variable that names the login of the caller, as sudo sets it."""
+ON_BEHALF = "DICOMDOCK_ON_BEHALF"
+"""The variable by which an engine says for which user it runs a command."""
+_CREDENTIALS = struct.Struct("3i")
+"""pid, uid, gid: Linux' ``struct ucred``."""
 # As the kernel: path_resolution(7).
 _MOST_LINKS = 40
 _left: list[int] = []
@@ -39,6 +46,14 @@ class Owner:
     name: str = ""
     """Empty if the system has no user of that number."""
     home: str = "/"
+
+    @property
+    def group(self) -> str:
+        """The name of its group; the number, if the system knows no name."""
+        try:
+            return grp.getgrgid(self.gid).gr_name
+        except KeyError:
+            return str(self.gid)
 
     def __str__(self) -> str:
         return self.name or f"user {self.uid}"
@@ -133,6 +148,36 @@ def become_owner(directory: Path) -> None:
 def caller_uid() -> int:
     """Return the user id that started this process, also after `become_owner`."""
     return _left[0] if _left else os.getuid()
+
+
+def act_for_caller(engine_pid: int | None) -> None:
+    """Take the user that the engine names as the caller of this process.
+
+    Args:
+        engine_pid: the process that holds the data directory. Only a child of it is believed.
+    """
+    named = os.environ.pop(ON_BEHALF, "")
+    if named.isdecimal() and engine_pid == os.getppid():
+        _left.append(int(named))
+
+
+def belongs_to_another(directory: Path) -> bool:
+    """Tell whether a directory exists and belongs to another user than this process's."""
+    try:
+        return directory.stat().st_uid != os.geteuid()
+    except OSError:
+        return False
+
+
+def peer_process(connected: socket.socket) -> tuple[int, int]:
+    """Return process and user id of the other end of a UNIX socket.
+
+    Raises:
+        OSError: if the kernel has no credentials of it.
+    """
+    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _gid = _CREDENTIALS.unpack(raw)
+    return pid, uid
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from engine.errors import ConfigurationError, InvalidAETitle, InvalidPeer, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from ipaddress import IPv4Address
+    from collections.abc import Iterator, Sequence
+    from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 
 MAX_LENGTH = 16
@@ -189,10 +189,10 @@ class MetricsAddress(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> MetricsAddress:
-        """Read ``127.0.0.1:9404``, ``[::1]:9404`` or a port alone.
+        """Read ``127.0.0.1:9404``, ``[::]:9404`` or a port alone, which is on the loopback.
 
         Raises:
-            ConfigurationError: if it is none of these, or not on the loopback.
+            ConfigurationError: if it is none of these.
         """
         found = _PLACE.fullmatch(text)
         if not found or not int(found[2]) <= 65535:
@@ -202,11 +202,30 @@ class MetricsAddress(NamedTuple):
             address = ip_address("127.0.0.1" if name == "localhost" else name)
         except ValueError as error:
             raise _wrong(text, "is no address", "use such as 127.0.0.1:9404") from error
-        # Nobody is asked who they are there.
-        if not address.is_loopback:
-            remedy = "listen on 127.0.0.1 behind a proxy that asks who is there"
-            raise _wrong(text, "is not on the loopback, and anybody could read there", remedy)
         return cls(str(address), int(found[2]))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return ip_address(self.address).is_loopback
+
+
+def metrics_networks(texts: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Return the networks whose clients may read metrics without the token.
+
+    Raises:
+        ConfigurationError: if a text is neither an address nor a network.
+    """
+    return tuple(map(_network, texts))
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        what = "has bits behind its prefix" if "host bits" in str(error) else "is no network"
+        problem = Problem("metrics_allow", text[:60], what, "use such as 10.1.2.0/24")
+        raise ConfigurationError(problem) from error
 
 
 def _wrong(text: str, message: str, remedy: str) -> ConfigurationError:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import hmac
-import socket
-import struct
 from base64 import b64decode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.host import terminal
-from engine.host.owner import SAYS, UNKNOWN_USER, user_name
+from engine.host.owner import SAYS, UNKNOWN_USER, peer_process, user_name
 from engine.net.admission import TableEntry
 from engine.remote.logins import cookie_of
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
     from starlette.types import Scope
 
     from engine.remote.logins import Logins
 
 MAX_ACTOR_CHARACTERS = 200
-_CREDENTIALS = struct.Struct("3i")
-"""pid, uid, gid: Linux' ``struct ucred``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +37,21 @@ class ApiCaller:
     """The address or prefix that limits count; empty on the UNIX socket."""
 
 
-def local_peer(connected: socket.socket) -> ApiCaller:
+def local_peer(
+    connected: socket.socket, uid_behind: Callable[[int], int | None] = lambda _pid: None
+) -> ApiCaller:
     """Return the process at the other end of a UNIX socket.
+
+    Args:
+        connected: the socket.
+        uid_behind: returns the user for whom a process runs, if it runs for another.
 
     Raises:
         OSError: if the kernel has no credentials of it.
     """
-    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, _gid = _CREDENTIALS.unpack(raw)
-    return ApiCaller(user_name(uid), pid)
+    pid, uid = peer_process(connected)
+    behind = uid_behind(pid)
+    return ApiCaller(user_name(uid if behind is None else behind), pid)
 
 
 def authorized(scope: Scope, logins: Logins) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import socket
 import ssl
 from contextlib import suppress
@@ -17,14 +15,15 @@ from engine.errors import (
     Problem,
     StorageUnusable,
 )
+from engine.remote.commands import CommandServer
 from engine.remote.metrics import metrics_routes
 from engine.remote.server import ControlServer
 from engine.remote.sockets import BACKLOG, listen_at
+from engine.remote.tokens import token_of
 from engine.remote.xnat import xnat_routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from starlette.routing import BaseRoute
 
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 
 LOOPBACK = "127.0.0.1"
-_SHORTEST_TOKEN = 16
-_LONGEST_TOKEN_BYTES = 4096
 
 
 def serve(
@@ -62,7 +59,7 @@ def serve(
     # First: if its options are wrong, no socket was made yet.
     remote, token, tls = _remote(settings)
     try:
-        local = listen_at(settings.control_file)
+        local, commands = listen_at(settings.control_file), CommandServer(settings.commands_file)
     except OSError as error:
         if remote is not None:
             remote.close()
@@ -72,43 +69,19 @@ def serve(
         ) from error
     routes = (*xnat_routes(), *metrics_routes(), *more)
     server = ControlServer(
-        engine, local, remote=remote, token=token, tls=tls, more=routes, report=report
-    )
+        engine, local, remote=remote, token=token, tls=tls, more=routes, report=report,
+        uid_behind=commands.uid_behind,
+    )  # fmt: skip
     server.start()
+    commands.start()
 
     def end() -> None:
+        commands.stop()
         server.stop()
         with suppress(OSError):
             settings.control_file.unlink()
 
     return end
-
-
-def token_of(file: Path) -> str:
-    """Return the token of a file; a missing file is made, with a new token.
-
-    Raises:
-        ConfigurationError: if others may read the file, or it holds no token.
-    """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        with suppress(FileExistsError):
-            _make_token(file)
-        descriptor = os.open(file, flags)
-    except OSError as error:
-        raise _invalid("token_file", str(file), error.strerror or str(error)) from error
-    try:
-        mode = os.fstat(descriptor).st_mode
-        token = os.read(descriptor, _LONGEST_TOKEN_BYTES).decode("ascii", "replace").strip()
-    finally:
-        os.close(descriptor)
-    # Whoever reads the token has full control of the engine.
-    if mode & 0o077:
-        raise _invalid("token_file", str(file), "others may read it", "chmod 600 it")
-    if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
-        shortest = f"holds no token of {_SHORTEST_TOKEN} characters or more"
-        raise _invalid("token_file", str(file), shortest, "remove it; a new one is made")
-    return token
 
 
 def address_of(text: str) -> tuple[str, int]:
@@ -182,15 +155,5 @@ def _no_passphrase() -> str:
     raise ValueError("the key has a passphrase")
 
 
-def _make_token(file: Path) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, f"{secrets.token_urlsafe(32)}\n".encode())
-    finally:
-        os.close(descriptor)
-
-
-def _invalid(
-    field: str, value: str, message: str, remedy: str = "check the file"
-) -> ConfigurationError:
+def _invalid(field: str, value: str, message: str, remedy: str) -> ConfigurationError:
     return ConfigurationError(Problem(field, value[:200], message, remedy))

@@ -1,18 +1,20 @@
 """Metrics and health over HTTP: as routes of the control API, and by a server of their own.
 
-The server, on the loopback, has its own thread, loop and limits, so that monitoring works while the
-control API is busy. It has no authentication: it only reads.
+The server has its own thread, loop and limits, so that monitoring works while the control API is
+busy. It only reads. On the loopback anybody may; beyond it, clients show a token of its own, or are
+in a network that is allowed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import os
 import re
 import socket
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -23,8 +25,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from engine.errors import ConfigurationError
 from engine.events.monitoring import MetricsUnavailable
-from engine.model.peer import MetricsAddress
+from engine.model.peer import MetricsAddress, metrics_networks
 from engine.monitoring.exposition import CONTENT_TYPE
 from engine.net.admission import ConnectionLimits, ConnectionTable
 from engine.remote.callers import admitted
@@ -35,10 +38,12 @@ from engine.remote.server import (
     HttpServer,
     configure,
 )
+from engine.remote.tokens import token_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
+    from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
     import uvicorn
     from starlette.requests import Request
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
     from engine.events import Event
     from engine.net.admission import TableEntry
     from engine.remote.callers import ApiCaller
+    from engine.settings import EngineSettings
 
 REQUESTS_AT_ONCE = 4
 REQUEST_SECONDS = 5.0
@@ -59,8 +65,8 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::[0-9]{1,5})?")
 
 
 def metrics_routes() -> tuple[BaseRoute, ...]:
-    """Return ``/metrics`` and ``/health``; they ask ``request.app.state.engine``."""
-    return (Route("/metrics", _metrics), Route("/health", _health))
+    """Return ``/metrics``, ``/health`` and ``/alive``; they ask ``request.app.state.engine``."""
+    return (Route("/metrics", _metrics), Route("/health", _health), Route("/alive", _alive))
 
 
 async def _metrics(request: Request) -> Response:
@@ -78,30 +84,64 @@ async def _health(request: Request) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-def serve_metrics(
-    engine: EngineView, address: str, report: Callable[[Event], object] = lambda _event: None
-) -> Callable[[], None]:
-    """Serve metrics and health; return the function that ends it.
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may read."""
 
-    If the address is taken, that is an event and no error: reception must not depend on it.
+    token: str = ""
+    """What other clients show; empty on the loopback, where nobody needs it."""
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Whose clients need no token."""
+
+    def admits(self, client: IPv4Address | IPv6Address, authorization: bytes) -> bool:
+        """Tell whether a client may read, by its address or its Authorization header."""
+        if not self.token or client.is_loopback or any(client in one for one in self.networks):
+            return True
+        # In constant time, so that the answer's delay says nothing of the token.
+        return hmac.compare_digest(authorization, f"Bearer {self.token}".encode())
+
+
+async def _alive(request: Request) -> Response:
+    """Answer a supervisor that restarts an engine; a full storage, say, is no reason for that."""
+    engine: EngineView = request.app.state.engine
+    health = await run_in_threadpool(engine.monitoring.health)
+    status = HTTPStatus.OK if health.alive else HTTPStatus.SERVICE_UNAVAILABLE
+    return PlainTextResponse("alive\n" if health.alive else "not alive\n", status)
+
+
+def serve_metrics(
+    engine: EngineView,
+    settings: EngineSettings,
+    report: Callable[[Event], object] = lambda _event: None,
+) -> Callable[[], None]:
+    """Serve metrics and health as the settings say; return the function that ends it.
+
+    If that is not possible, it is an event and no error: reception must not depend on it.
 
     Args:
         engine: is asked for metrics and health.
-        address: on the loopback, such as ``127.0.0.1:9404``; empty for none.
+        settings: where, and to whom.
         report: records the event.
 
     Raises:
-        ConfigurationError: if it is no such address.
+        ConfigurationError: if the address or a network is none.
     """
-    if not address:
+    if not settings.metrics:
         return lambda: None
+    place, access = MetricsAddress.parse(settings.metrics), Access()
+    networks = metrics_networks(settings.metrics_allow)
     try:
-        listening = listen_on(MetricsAddress.parse(address))
+        if not place.is_loopback:
+            access = Access(token_of(settings.metrics_token_file), networks)
+        listening = listen_on(place)
+    except ConfigurationError as error:
+        report(MetricsUnavailable(address=settings.metrics, why=error.detail))
+        return lambda: None
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
-        report(MetricsUnavailable(address=address, why=why))
+        report(MetricsUnavailable(address=settings.metrics, why=why))
         return lambda: None
-    server = MetricsServer(engine, listening)
+    server = MetricsServer(engine, listening, access)
     server.start()
     return server.stop
 
@@ -119,9 +159,12 @@ def listen_on(place: MetricsAddress) -> socket.socket:
 class MetricsServer(HttpServer):
     """Answers a few clients at a time; if more connect, the oldest silent one is closed."""
 
-    def __init__(self, engine: EngineView, listening: socket.socket) -> None:
-        """Take the engine, and a listening socket on the loopback."""
+    def __init__(
+        self, engine: EngineView, listening: socket.socket, access: Access | None = None
+    ) -> None:
+        """Take the engine, a listening socket, and who may read; None is for the loopback."""
         super().__init__("metrics", [listening])
+        self._access = access or Access()
         self._engine = engine
         self._listening = listening
 
@@ -129,14 +172,14 @@ class MetricsServer(HttpServer):
         app = Starlette(routes=metrics_routes())
         app.router.redirect_slashes = False
         app.state.engine = self._engine
-        config = configure(_Guarded(app))
+        config = configure(_Guarded(app, self._access))
         table = ConnectionTable(ConnectionLimits(*(REQUESTS_AT_ONCE,) * 4))
         listener = ControlListener(self._listening, table, partial(_connection, config, state))
         ending.callback(listener.close)
 
 
 class _Connection(ControlConnection):
-    """One connection on the loopback."""
+    """One connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Buffer nothing, so that the deadline applies to each peer that does not read."""
@@ -154,8 +197,9 @@ def _connection(
 class _Guarded:
     """Rejects all other requests; each connection gets one answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
+        self._access = access
         # Beside the table of connections: a peer that disconnects leaves it while the work goes on.
         self._answering = asyncio.Semaphore(REQUESTS_AT_ONCE)
 
@@ -180,14 +224,22 @@ class _Guarded:
         """Return the answer that rejects a request; None if it is to be served."""
         if scope["method"] not in {"GET", "HEAD"}:
             return PlainTextResponse("only GET and HEAD are answered\n", HTTPStatus.NOT_IMPLEMENTED)
+        headers, client = dict(scope["headers"]), ip_address(scope["client"][0])
+        # Probes have no token, and learn no more than the port tells anybody.
+        if scope["path"] != "/alive" and not self._access.admits(
+            client, headers.get(b"authorization", b"")
+        ):
+            asked = {"WWW-Authenticate": "Bearer"}
+            wanted = "show the token of metrics.token: Authorization: Bearer ...\n"
+            return PlainTextResponse(wanted, HTTPStatus.UNAUTHORIZED, asked)
         if self._answering.locked() or not admitted(scope):
             many = "too many connections are open\n"
             return PlainTextResponse(many, HTTPStatus.SERVICE_UNAVAILABLE)
-        if not _is_ours(dict(scope["headers"]).get(b"host")):
+        if client.is_loopback and not _is_ours(headers.get(b"host")):
             # Against DNS rebinding: a web page must not read here under a name of its own.
             return PlainTextResponse("this host is not served\n", HTTPStatus.MISDIRECTED_REQUEST)
-        if scope["path"] not in {"/metrics", "/health"}:
-            return PlainTextResponse("see /metrics and /health\n", HTTPStatus.NOT_FOUND)
+        if scope["path"] not in {"/metrics", "/health", "/alive"}:
+            return PlainTextResponse("see /metrics, /health, /alive\n", HTTPStatus.NOT_FOUND)
         return None
 
 

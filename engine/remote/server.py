@@ -58,6 +58,7 @@ class ControlListener:
         *,
         token: str = "",
         tls: ssl.SSLContext | None = None,
+        uid_behind: Callable[[int], int | None] = lambda _pid: None,
     ) -> None:
         """Take the socket, and what serves its connections.
 
@@ -67,12 +68,14 @@ class ControlListener:
             protocol: makes what serves one connection.
             token: what clients of a TCP socket must show.
             tls: None for plain HTTP.
+            uid_behind: as for `local_peer`.
         """
         self._listening = listening
         self._table = table
         self._protocol = protocol
         self._token = token
         self._tls = tls
+        self._uid_behind = uid_behind
         self._loop = asyncio.get_running_loop()
         self._serving: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -131,7 +134,7 @@ class ControlListener:
     def _peer_of(self, connected: socket.socket) -> tuple[ApiCaller, str]:
         connected.setblocking(False)
         if connected.family == socket.AF_UNIX:
-            peer = local_peer(connected)
+            peer = local_peer(connected, self._uid_behind)
             return peer, f"process {peer.pid}"
         host, *_ = connected.getpeername()
         network = origin_of(ip_address(host))
@@ -324,6 +327,7 @@ class ControlServer(HttpServer):
         tls: ssl.SSLContext | None = None,
         more: Sequence[BaseRoute] = (),
         report: Callable[[Event], object] = lambda _event: None,
+        uid_behind: Callable[[int], int | None] = lambda _pid: None,
     ) -> None:
         """Take what is served and where.
 
@@ -335,6 +339,7 @@ class ControlServer(HttpServer):
             tls: for clients of `remote`; None speaks plain HTTP.
             more: further routes, see `application`.
             report: records events in the engine's journal.
+            uid_behind: as for `local_peer`.
         """
         super().__init__("control", [local] if remote is None else [local, remote])
         self._engine = engine
@@ -344,13 +349,15 @@ class ControlServer(HttpServer):
         self._tls = tls
         self._more = more
         self._report = report
+        self._uid_behind = uid_behind
 
     def _listen(self, state: ServerState, ending: ExitStack) -> None:
         news = EventStream(self._engine)
         ending.callback(news.end)  # else its answers would never end
         app = application(self._engine, more=self._more, news=news, report=self._report)
         connection = partial(_connection, configure(app), state)
-        ending.callback(ControlListener(self._local, _table(), connection).close)
+        local = ControlListener(self._local, _table(), connection, uid_behind=self._uid_behind)
+        ending.callback(local.close)
         if self._remote is not None:
             remote = ControlListener(
                 self._remote, _table(), connection, token=self._token, tls=self._tls

@@ -34,7 +34,7 @@ MODES = (
     (r"config\.history/\d+(-changes-of-\d+)?\.json", 0o600),
     (r"engine\.lock|trace\.key|sessions\.bell", 0o600),
     (r"[a-z-]+\.sqlite(-wal|-shm)?", 0o600),
-    (r"control\.sock", 0o660),
+    (r"(control|commands)\.sock", 0o660),
     (r"(incoming/\w+|restore\.part|before-restore-\w+)/", 0o700),
     (r"quarantine/\d+/\d+\.(dcm|json)", 0o600),
     (r"logs/(events|audit)\.jsonl", 0o600),

@@ -32,6 +32,7 @@ from engine.app.systemd_units import (
 )
 from engine.errors import ConfigurationError
 from engine.host.owner import Owner
+from engine.settings import default_data_dir, service_data_dir
 
 PROGRAM = ("/opt/dicomdock/bin/dicomdock",)
 
@@ -201,6 +202,26 @@ def test_in_a_users_directory_nothing_is_made_with_roots_rights(
     assert data_commands(tmp_path, data_dir=Path("/home/anna/dock"), user="anna") == []
 
 
+@pytest.mark.parametrize("name", ["/srv/dock", "/srv/the dock's $1 50%"])
+def test_commands_find_the_data_directory_of_the_service(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DICOMDOCK_DATA", raising=False)
+    assert service_data_dir(tmp_path) is None
+    assert "dicomdock" in default_data_dir(tmp_path).parts
+    before = os.umask(0o077)
+    install(ServiceSettings(PROGRAM, data_dir=Path(name)), print, tmp_path, lambda _: None)
+    os.umask(before)
+    file = tmp_path / "etc/dicomdock/environment"
+    assert file.parent.stat().st_mode & 0o777 == 0o755
+    assert default_data_dir(tmp_path) == Path(name)
+    # Services of earlier versions have no such file.
+    file.unlink()
+    assert default_data_dir(tmp_path) == Path(name)
+    monkeypatch.setenv("DICOMDOCK_DATA", "/srv/mine")
+    assert default_data_dir(tmp_path) == Path("/srv/mine")
+
+
 def test_other_units_are_brought_into_force_by_a_restart(tmp_path: Path) -> None:
     ran: list[tuple[str, ...]] = []
     install(ServiceSettings(PROGRAM), print, tmp_path, ran.append)
@@ -218,6 +239,7 @@ def test_a_service_is_stopped_before_its_units_are_removed(tmp_path: Path) -> No
         "remove /etc/systemd/system/dicomdock.socket",
         "remove /etc/systemd/system/dicomdock.service",
         "remove /etc/sysusers.d/dicomdock.conf",
+        "remove /etc/dicomdock/environment",
         "run systemctl daemon-reload",
     ]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -94,3 +94,21 @@ def test_a_command_that_can_not_take_the_owners_rights_does_nothing(
     assert not data.exists()
     assert run("rule", "--help").code == 0
     assert run("completion", "bash").code == 0
+
+
+def test_commands_on_the_directory_of_another_user_are_the_engines_to_run(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[list[str]] = []
+
+    def hand_over(_file: Path, arguments: list[str]) -> int:
+        given.append(arguments)
+        return 9
+
+    monkeypatch.setattr("engine.cli.belongs_to_another", lambda _: True)
+    monkeypatch.setattr("engine.remote.commands.hand_over", hand_over)
+    assert run("receivers", "list", "--json").code == 9
+    assert given == [["--data", str(data), "receivers", "list", "--json"]]
+    # The control API is enough for it.
+    assert "no engine runs" in run("health").err
+    assert len(given) == 1

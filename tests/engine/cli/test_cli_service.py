@@ -44,15 +44,23 @@ def test_the_units_listen_where_receivers_do(run: Run) -> None:
 
 
 def test_units_are_printed_with_their_paths(run: Run) -> None:
-    out = run("service", "print", "--user", "dicom", "--metrics", "9404").out
+    scraped = ("--metrics", "0.0.0.0:9404", "--metrics-allow", "10.0.0.0/8")
+    out = run("service", "print", "--user", "dicom", *scraped).out
     assert out.startswith("# /etc/systemd/system/dicomdock.service\n")
     assert "User=dicom\n" in out
-    assert "--metrics 9404\n" in out
+    assert "--metrics 0.0.0.0:9404 --metrics-allow 10.0.0.0/8\n" in out
     assert "# /etc/sysusers.d/dicomdock.conf\n" in out
 
 
 @pytest.mark.parametrize(
-    "options", [("--port", "0"), ("--port", "x"), ("--user", "a b"), ("--metrics", "0.0.0.0:1")]
+    "options",
+    [
+        ("--port", "0"),
+        ("--port", "x"),
+        ("--user", "a b"),
+        ("--metrics", "0.0.0.0:x"),
+        ("--metrics-allow", "10.1.2.3/8"),
+    ],
 )
 def test_what_fits_no_unit_is_refused(run: Run, options: tuple[str, str]) -> None:
     assert run("service", "print", *options).code == 2

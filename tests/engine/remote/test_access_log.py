@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from engine.events import ControlRefused, ControlUsed, Event
 from engine.events.repeats import FOLDED_WITHIN_SECONDS, KEPT
-from engine.remote.host import serve, token_of
+from engine.remote.host import serve
 from engine.remote.routes import REFUSALS_PER_HOUR, AccessLog
+from engine.remote.tokens import token_of
 from engine.settings import EngineSettings
 from tests.fakes import busy
 from tests.running import LOGIN, free_port

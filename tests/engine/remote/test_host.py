@@ -14,8 +14,9 @@ import pytest
 
 from engine.errors import CertificateUnusable, ConfigurationError, PortInUse, StorageUnusable
 from engine.remote import server
-from engine.remote.host import address_of, serve, token_of
+from engine.remote.host import address_of, serve
 from engine.remote.sockets import listen_at
+from engine.remote.tokens import token_of
 from engine.settings import EngineSettings
 from tests.certificates import Authority
 from tests.fakes import busy

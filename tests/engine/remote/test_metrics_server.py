@@ -9,19 +9,29 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
+from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from engine.events.monitoring import MetricsUnavailable
-from engine.model.peer import MetricsAddress
+from engine.model.peer import MetricsAddress, metrics_networks
 from engine.remote import metrics, server
-from engine.remote.metrics import REQUESTS_AT_ONCE, MetricsServer, listen_on, serve_metrics
+from engine.remote.metrics import (
+    REQUESTS_AT_ONCE,
+    Access,
+    MetricsServer,
+    listen_on,
+    serve_metrics,
+)
+from engine.remote.tokens import token_of
+from engine.settings import EngineSettings
 from tests.fakes import config_problem, idle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from engine.events import Event
 
@@ -50,10 +60,13 @@ def place() -> Iterator[Place]:
         yield place
 
 
-def ask(place: Place, path: str, method: str = "GET", host: str = "localhost") -> tuple[int, str]:
+def ask(
+    place: Place, path: str, method: str = "GET", host: str = "localhost", token: str = ""
+) -> tuple[int, str]:
     connection = HTTPConnection(*place, timeout=10)
     try:
-        connection.request(method, path, headers={"Host": host})
+        shown = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request(method, path, headers={"Host": host} | shown)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     finally:
@@ -72,6 +85,7 @@ def test_metrics_and_health_are_served(place: Place) -> None:
 def test_an_engine_that_is_not_well_is_unavailable() -> None:
     with served(config_problem(), "::1") as place:
         status, text = ask(place, "/health")
+        assert ask(place, "/alive") == (200, "alive\n")
     assert (status, json.loads(text)["alive"]) == (503, True)
 
 
@@ -232,17 +246,67 @@ def test_it_ends_at_once_while_it_rests(monkeypatch: pytest.MonkeyPatch) -> None
             assert tried.wait(20)
 
 
-def test_metrics_that_cannot_be_served_are_reported_and_stop_nothing() -> None:
+def test_metrics_that_cannot_be_served_are_reported_and_stop_nothing(tmp_path: Path) -> None:
     reported: list[Event] = []
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = f"127.0.0.1:{other.getsockname()[1]}"
-        serve_metrics(cast("Any", idle()), taken, reported.append)()
+        serve_metrics(
+            cast("Any", idle()), EngineSettings(tmp_path, metrics=taken), reported.append
+        )()
     (told,) = reported
     assert isinstance(told, MetricsUnavailable)
     assert told.sentence() == f"metrics can't be read at {taken}: Address already in use"
 
 
-def test_without_an_address_nothing_is_served() -> None:
+def test_without_an_address_nothing_is_served(tmp_path: Path) -> None:
     before = threading.active_count()
-    serve_metrics(cast("Any", idle()), "")()
+    serve_metrics(cast("Any", idle()), EngineSettings(tmp_path))()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("client", "header", "is_admitted"),
+    [
+        ("127.0.0.1", b"", True),
+        ("10.1.2.3", b"", True),
+        ("fe80::1%eth0", b"", True),
+        ("10.1.3.3", b"", False),
+        ("10.1.3.3", b"Bearer secret", True),
+        ("10.1.3.3", b"Bearer secret ", False),
+        ("10.1.3.3", b"bearer \xff", False),
+        ("10.1.3.3", b"Basic secret", False),
+    ],
+)
+def test_clients_need_the_token_or_an_allowed_network(
+    client: str, header: bytes, is_admitted: bool
+) -> None:
+    access = Access("secret", metrics_networks(["10.1.2.0/24", "fe80::/64"]))
+    assert access.admits(ip_address(client), header) is is_admitted
+    assert Access().admits(ip_address(client), header)
+
+
+def test_beyond_the_loopback_strangers_are_asked_for_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = EngineSettings(tmp_path, metrics="0.0.0.0:0")
+    listening = listen_on(MetricsAddress("0.0.0.0", 0))
+    place = ("127.0.0.1", listening.getsockname()[1])
+    monkeypatch.setattr(metrics, "listen_on", lambda _: listening)
+    # The only client that a test has.
+    monkeypatch.setattr(metrics, "ip_address", lambda _: ip_address("192.0.2.7"))
+    end = serve_metrics(cast("Any", idle()), settings)
+    try:
+        assert ask(place, "/metrics") == (
+            401, "show the token of metrics.token: Authorization: Bearer ...\n",
+        )  # fmt: skip
+        assert ask(place, "/alive", host="10.1.2.3:9404")[0] == 200
+        token = token_of(settings.metrics_token_file)
+        status, text = ask(place, "/metrics", host="dock.example", token=token)
+        assert status == 200
+        assert token not in text
+    finally:
+        end()
+    reported: list[Event] = []
+    settings.metrics_token_file.chmod(0o644)
+    serve_metrics(cast("Any", idle()), settings, reported.append)()
+    assert "others may read it" in reported[0].sentence()

@@ -109,6 +109,12 @@ def test_a_process_at_the_other_end_is_known_by_its_login_and_number() -> None:
         assert local_peer(ours) == ApiCaller(pwd.getpwuid(os.getuid()).pw_name, os.getpid())
 
 
+def test_a_process_that_runs_for_another_user_is_known_by_that_users_login() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert local_peer(ours, {os.getpid(): 2_000_000_123}.get).name == "user 2000000123"
+
+
 def test_a_client_from_elsewhere_is_no_process_of_this_machine() -> None:
     assert ApiCaller("token from 192.0.2.7", token=TOKEN).pid == 0
 
