@@ -297,7 +297,7 @@ class AcceptorConnection:
         store, self._response, self._size_bytes = command.store, command.answer, 0
         if store is not None and found.context_id in self._commitment_ids:
             # That context is for other requests: an object that came on it would be stored as one.
-            store, self._response = None, store_response(store, CLASS_NOT_SUPPORTED)
+            self._response, store = store_response(store, CLASS_NOT_SUPPORTED), None
         self._store = store
         self._parser.expects_data = command.has_data_set
         if store is None:
