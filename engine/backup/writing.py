@@ -299,6 +299,8 @@ class _Writer:
             raise StorageUnusable(
                 f"{name} became shorter while it was read", "make the backup again"
             ) from error
+        # Else it keeps them all: there may be a million.
+        self._tar.members = []  # type: ignore[attr-defined]
         self._members.append(Member(name, found.st_size, hashing.digest()))
         self._sources.progress(len(self._members))
 
