@@ -51,6 +51,13 @@ class BackupRefused(EngineError):
     exit_code = 2
 
 
+class BackupNotMade(EngineError):
+    """A backup can't be written; there is no file of its name."""
+
+    title = "No backup was made"
+    exit_code = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """What the first file of a backup says."""

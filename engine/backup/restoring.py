@@ -100,8 +100,10 @@ def check_restore(settings: EngineSettings, backup: Backup, plan: RestorePlan) -
         some = ", ".join(sorted(in_the_way)[:5])
         raise StorageUnusable(
             f"{settings.data_dir} is in use: it has {some}",
-            "name an empty directory; or restore only the state with --state-only; or put aside"
-            " what is there with --replace",
+            "put aside what is there with --replace, or name an empty directory"
+            if plan.state_only
+            else "name an empty directory; or restore only the state with --state-only; or put"
+            " aside what is there with --replace",
         )
     size = sum(member.size for member in chosen)
     free = _free_bytes(settings.data_dir)

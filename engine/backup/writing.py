@@ -31,6 +31,7 @@ from engine.backup.form import (
     MANIFEST,
     STATE,
     TREES,
+    BackupNotMade,
     Head,
     Member,
     Tail,
@@ -91,7 +92,8 @@ def write_file(sources: Sources, path: Path, read_back: Callable[[int], object])
         read_back: called with the number of bytes that are read back.
 
     Raises:
-        StorageUnusable: if the data or the file can't be read or written.
+        BackupNotMade: if the file can't be written.
+        StorageUnusable: if the data can't be read.
         AlreadyRunning: if another command writes the same file.
         BackupRefused: if what is read back is not what was written.
     """
@@ -191,7 +193,7 @@ def _folder(path: Path | None) -> Iterator[Path]:
     path.mkdir(mode=0o700, exist_ok=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise StorageUnusable(f"{path} is in the way", "remove it")
+        raise BackupNotMade(f"{path} is in the way", "remove it")
     try:
         _empty(path)
         yield path
@@ -297,6 +299,8 @@ class _Writer:
             raise StorageUnusable(
                 f"{name} became shorter while it was read", "make the backup again"
             ) from error
+        # Else it keeps them all: there may be a million.
+        self._tar.members = []  # type: ignore[attr-defined]
         self._members.append(Member(name, found.st_size, hashing.digest()))
         self._sources.progress(len(self._members))
 
@@ -372,16 +376,16 @@ def _is_in(name: str, folders: frozenset[str]) -> bool:
 def _require_new(settings: EngineSettings, path: Path) -> None:
     # A backup beside the data is lost with it, and would be in the next one.
     if path.resolve().is_relative_to(settings.data_dir.resolve()):
-        raise StorageUnusable(
+        raise BackupNotMade(
             f"{path} is in the data directory", "name a file on another disk with -o"
         )
     if os.path.lexists(path):
-        raise StorageUnusable(f"{path} exists", "name a new file with -o, or remove this one")
+        raise BackupNotMade(f"{path} exists", "name a new file with -o, or remove this one")
 
 
 def _require_same(backup: Backup, written: Written) -> None:
     if (len(backup.kept), backup.bytes) != (written.files, written.bytes):
-        raise StorageUnusable("what was read back is not what was written", "check the disk")
+        raise BackupNotMade("what was read back is not what was written", "check the disk")
 
 
 @contextmanager
@@ -389,7 +393,7 @@ def _in_words(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageUnusable(
-            f"the backup can't be written to {folder}: {error.strerror or error}",
+        raise BackupNotMade(
+            f"it can't be written to {folder}: {error.strerror or error}",
             "name a file with -o in a folder with enough room, which this user may write",
         ) from error

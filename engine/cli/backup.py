@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from engine.cli.context import actor, attached, record, settings_of
 from engine.cli.options import set_run
 from engine.cli.progress import ProgressLine, progress_of
-from engine.errors import AlreadyRunning, EngineError, StorageUnusable
+from engine.errors import AlreadyRunning, EngineError
 from engine.host import terminal
 from engine.host.clock import SystemClock
 
@@ -70,6 +70,7 @@ def _backup(arguments: argparse.Namespace) -> None:
 
 def _write(settings: EngineSettings, arguments: argparse.Namespace) -> Written:
     from engine import __version__
+    from engine.backup.form import BackupNotMade
     from engine.backup.record import note_backup
     from engine.backup.writing import Sources, write_file, write_stream
 
@@ -84,9 +85,15 @@ def _write(settings: EngineSettings, arguments: argparse.Namespace) -> Written:
     try:
         if arguments.output == _STDOUT:
             if sys.stdout.isatty():
-                raise StorageUnusable("a backup is no text for a terminal", "name a file with -o")
-            written = write_stream(sources, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+                raise BackupNotMade("it is no text for a terminal", "name a file with -o")
+            try:
+                written = write_stream(sources, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+            except OSError as error:
+                terminal.stop_writing()
+                raise BackupNotMade(
+                    f"standard output can't be written: {error.strerror}", "make it again"
+                ) from error
         else:
             read = lambda done: line.show(lambda: f"{done:,} bytes read back")  # noqa: E731
             written = write_file(sources, Path(arguments.output).absolute(), read)
@@ -146,15 +153,17 @@ def _print_summary(backup: Backup) -> None:
 
 
 def _opened(path: Path) -> BinaryIO:
+    from engine.backup.form import BackupRefused
+
     try:
         file = path.open("rb")
     except OSError as error:
-        raise StorageUnusable(
+        raise BackupRefused(
             f"{path} can't be read: {error.strerror}", "name a file that this user may read"
         ) from error
     if not file.seekable():
         file.close()
-        raise StorageUnusable(f"{path} is a pipe", "write the backup to a file first")
+        raise BackupRefused(f"{path} is a pipe", "write the backup to a file first")
     return file
 
 

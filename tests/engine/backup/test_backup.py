@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from engine.backup import restoring, writing
-from engine.backup.form import TREES, BackupRefused
+from engine.backup.form import TREES, BackupNotMade, BackupRefused
 from engine.backup.reading import read_backup
 from engine.backup.record import late_backup, note_backup
 from engine.backup.restoring import RestorePlan, restore
@@ -204,14 +204,14 @@ def test_a_full_disk_leaves_no_file(
     places.mkdir()
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        with pytest.raises(StorageUnusable, match="No space left"):
+        with pytest.raises(BackupNotMade, match="No space left"):
             back_up(data, places / "b.tar")
     assert list(places.iterdir()) == []
     back_up(data, places / "b.tar")
     assert stat.S_IMODE((places / "b.tar").stat().st_mode) == 0o600
-    with pytest.raises(StorageUnusable, match="exists"):
+    with pytest.raises(BackupNotMade, match="exists"):
         back_up(data, places / "b.tar")
-    with pytest.raises(StorageUnusable, match="in the data directory"):
+    with pytest.raises(BackupNotMade, match="in the data directory"):
         back_up(data, data / "b.tar")
     assert [path.name for path in places.iterdir()] == ["b.tar"]
 
