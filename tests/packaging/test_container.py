@@ -21,7 +21,8 @@ MANIFESTS = [*yaml.safe_load_all((CONTAINER / "kubernetes.yml").read_text("utf-8
 
 def value(instruction: str) -> str:
     """Return the value of an instruction of the last stage of the image."""
-    return re.findall(rf"^{instruction} (.*)$", IMAGE, re.MULTILINE)[-1]
+    found: list[str] = re.findall(rf"^{instruction} (.*)$", IMAGE, re.MULTILINE)
+    return found[-1]
 
 
 def pod() -> Any:
