@@ -99,6 +99,12 @@ def identifiers(view: EngineView) -> Any:
     ]
 
 
+def edit_refusal(view: EngineView) -> tuple[str, str]:
+    with pytest.raises(SessionError) as caught:
+        view.sessions.preview_edit(session(view), label="E9")
+    return caught.value.detail, caught.value.remedy
+
+
 def refusal(view: EngineView) -> Any:
     """Ask for what can't be: the session is still being received."""
     with pytest.raises(SessionError) as caught:
@@ -143,9 +149,12 @@ QUESTIONS: dict[str, Callable[[EngineView], Any]] = {
     "senders/detail": lambda v: v.senders.detail(CALLER, LOOPBACK),
     "senders/list": lambda v: v.senders.list(),
     "sessions/detail": lambda v: v.sessions.detail(session(v)),
+    "sessions/find": lambda v: v.sessions.find(CALLER),
     "sessions/list": lambda v: v.sessions.list(SessionQuery()),
     "sessions/objects": lambda v: v.sessions.objects(session(v), scan(v)),
+    "sessions/past_actions": lambda v: v.sessions.past_actions(),
     "sessions/preview_archive": refusal,
+    "sessions/preview_edit": edit_refusal,
     "sessions/settled": lambda v: v.sessions.settled(session(v), wait_seconds=0),
     "site": lambda v: v.site(),
     "snapshot": lambda v: v.snapshot(),
