@@ -106,7 +106,7 @@ EXAMPLES = {
     "config undo": ("config undo",),
     "config restore": ("config restore 7",),
     "config recover": ("config recover --list", "config recover --dry-run"),
-    "config export": ("config export -o dock/", "config export > dicomdock.toml"),
+    "config export": ("config export -o dock/", "config export"),
     "config validate": ("config validate dock/dicomdock.toml",),
     "config apply": (
         "config apply dock/dicomdock.toml --dry-run",
