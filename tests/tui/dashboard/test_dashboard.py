@@ -120,7 +120,13 @@ async def test_without_receivers_the_screen_says_what_to_do_next() -> None:
         assert "/var/lib/dicomdock" in text
         assert "dicomdock engine" in text
         assert not shown(app, "#receivers")
-        assert footer(app) == {"New": True, "Help": True, "Palette": True, "Quit": True}
+        assert footer(app) == {
+            "New": True,
+            "Help": True,
+            "Palette": True,
+            "Quit": True,
+            "Find": True,
+        }
 
 
 async def test_the_first_receiver_brings_the_tables() -> None:

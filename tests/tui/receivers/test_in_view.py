@@ -66,7 +66,7 @@ async def test_the_words_below_a_refused_field_are_in_view_in_a_dialog_within_th
         await pilot.press("ctrl+s")
         await settle(pilot)
         assert app.focused_id() == "tls_certificate"
-        assert in_view(app, app.field("tls_certificate").query_one(".below"))
+        assert in_view(app, app.field("tls_certificate").query_one("Input"))
         assert app.dialog.query_one("#box").region.bottom <= 39, "it is larger than the screen"
         await pilot.press("f8")
         await settle(pilot)
@@ -85,7 +85,7 @@ async def test_what_is_not_taken_from_keys_or_the_clipboard_is_said() -> None:
             await settle(pilot)
             said = [toast.message for toast in app._notifications]
             expected = "that was not inserted. Allowed: 1–16 characters, no backslash"
-            assert said == [f"AE title: {expected}"], what
+            assert said == [f"AE Title: {expected}"], what
         await pilot.press(*"A" * 16, "B", "B")
         await settle(pilot)
         assert len(app._notifications) == 1

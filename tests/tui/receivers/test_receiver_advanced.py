@@ -315,7 +315,7 @@ async def test_reload_takes_their_changes_and_keeps_mine(by: str) -> None:
         await change_meanwhile(pilot, app, theirs)
         await (pilot.press("ctrl+r") if by == "key" else pilot.click("#reload"))
         await pilot.pause()
-        assert app.words("refusal") == "↻ Reloaded. Your own changes are kept: Callers"
+        assert app.words("refusal") == "↻ Reloaded. Your own changes are kept: Whitelist"
         assert app.dialog.query_one("#port", Input).value == "8105"
         assert app.form.text("bind_address") == "10.0.0.5"
         assert app.form.is_on("direct_archive")
