@@ -127,8 +127,7 @@ def _all_places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what waits for a pause in typing be done at once, so that a pause of the pilot is one."""
-    monkeypatch.setattr("tui.shell.form_dialog.FormDialog.pause_seconds", 0.001)
-    monkeypatch.setattr("tui.sessions.review.ReviewDialog.pause_seconds", 0.001)
+    monkeypatch.setattr("tui.shell.engine_app.EngineScreen.pause_seconds", 0.001)
 
 
 @pytest.fixture

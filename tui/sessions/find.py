@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from textual.app import ComposeResult
-    from textual.timer import Timer
 
     from engine.api import EngineView
     from engine.api.objects import TrailStep
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 Finding = FoundSession | ObjectReference
 """What was chosen: a session, or one arrival of an object."""
 
-PAUSE_SECONDS = 0.3
-"""After so long without another key, what was typed is looked for."""
 MOST_CHARACTERS = 200
 SENTENCE = (
     "An accession number, patient ID, Study or SOP Instance UID, the AE title of a sender, "
@@ -77,7 +74,6 @@ class FindDialog(ModalScreen[Finding | None], EngineScreen[Finding | None]):
         super().__init__()
         self._now = now
         self._blink = blink
-        self._timer: Timer | None = None
         self._found: dict[str, Finding] = {}
 
     def compose(self) -> ComposeResult:
@@ -98,9 +94,7 @@ class FindDialog(ModalScreen[Finding | None], EngineScreen[Finding | None]):
 
     @on(Input.Changed, "#text")
     def _typed(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_timer(PAUSE_SECONDS, self._look)
+        self.after_pause(self._look)
 
     def _look(self) -> None:
         self.ask(self._search, self.query_one("#text", Input).value.strip())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.binding import Binding
@@ -16,6 +16,7 @@ from engine.errors import EngineError
 from engine.model.identity import LABEL_REMEDY, UNASSIGNED, is_label
 from engine.model.session import SessionAction
 from tui.sessions.words import edit_words, scan_words
+from tui.shell.engine_app import EngineScreen
 from tui.text import safe
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from textual.app import ComposeResult
-    from textual.timer import Timer
 
     from engine.api.sessions import EditPreview, SessionDetail
 
@@ -52,7 +52,7 @@ _FIELDS = (("project", "Project"), ("subject", "Subject"), ("label", "Session"))
 _ARCHIVE, _SAVE, _CANCEL = "archive", "save", "cancel"
 
 
-class ReviewDialog(ModalScreen[Review | None]):
+class ReviewDialog(ModalScreen[Review | None], EngineScreen[Review | None]):
     """Returns what was decided; escape returns nothing."""
 
     BINDINGS = [
@@ -60,8 +60,6 @@ class ReviewDialog(ModalScreen[Review | None]):
         Binding("ctrl+s", "decide('save')", "Save"),
         Binding("ctrl+a", "decide('archive')", "Save and archive", priority=True),
     ]
-    pause_seconds: ClassVar[float] = 0.3
-    """So long nothing is typed before the engine is asked about what was typed."""
 
     def __init__(
         self, detail: SessionDetail, projects: Sequence[str], preview: Preview, *, blink: bool
@@ -78,7 +76,6 @@ class ReviewDialog(ModalScreen[Review | None]):
         self._projects = frozenset(projects)
         self._preview = preview
         self._blink = blink
-        self._pause: Timer | None = None
         self._said: EditPreview | str | None = None
 
     def compose(self) -> ComposeResult:
@@ -157,9 +154,7 @@ class ReviewDialog(ModalScreen[Review | None]):
     def _typed(self, event: Input.Changed) -> None:
         event.stop()
         self._said = None
-        if self._pause is not None:
-            self._pause.stop()
-        self._pause = self.set_timer(self.pause_seconds, self._ask)
+        self.after_pause(self._ask_preview)
         self._show()
 
     @on(SelectionList.SelectedChanged)
@@ -189,7 +184,7 @@ class ReviewDialog(ModalScreen[Review | None]):
         review = self.reviewed()
         return has_project and (is_built or review.renames or bool(review.removed))
 
-    def _ask(self) -> None:
+    def _ask_preview(self) -> None:
         review = self.reviewed()
         if review.renames and not self.faults():
             self.run_worker(self._look(review), group="preview", exclusive=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, TypeVarTuple, cast
 
 from textual import work
 from textual.app import App
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from textual.notifications import SeverityLevel
+    from textual.timer import Timer
 
     from engine.api import EngineView
     from tui.shell.dialogs import WorkOutcome, WorkStep
@@ -159,6 +160,13 @@ class EngineApp(App[None]):
 class EngineScreen(Screen[R]):
     """A screen or a dialog that asks the engine; it stops asking when it goes."""
 
+    pause_seconds: ClassVar[float] = 0.3
+    """So long nothing is typed before the engine is asked about what was typed."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._pauses: dict[Callable[[], None], Timer] = {}
+
     @property
     def console(self) -> EngineApp:
         """The app, which runs commands and shows their outcomes."""
@@ -176,3 +184,14 @@ class EngineScreen(Screen[R]):
     @work(group="asking", description="question")
     async def _ask(self, asking: Callable[[], Awaitable[None]]) -> None:
         await self.console.told(asking)
+
+    def after_pause(self, act: Callable[[], None]) -> None:
+        """Do something once nothing was typed for a moment; each call begins to wait anew."""
+        self.cancel_pause(act)
+        self._pauses[act] = self.set_timer(self.pause_seconds, act)
+
+    def cancel_pause(self, act: Callable[[], None]) -> None:
+        """Do not do it, if that is still waited for."""
+        timer = self._pauses.pop(act, None)
+        if timer is not None:
+            timer.stop()

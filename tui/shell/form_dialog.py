@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
     from textual.events import DescendantBlur
-    from textual.timer import Timer
 
     from engine.api import EngineView
     from engine.errors import Problem
@@ -115,13 +114,10 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
     TEST: ClassVar[tuple[str, str] | None] = None
     """Id and words of the button that tests what is typed, if there is one."""
     GONE: ClassVar[str] = "It does not exist any more; nothing can be saved here"
-    pause_seconds: ClassVar[float] = 0.3
-    """So long nothing is typed before the engine is asked about what was typed."""
     form: Form[R]
 
     def __init__(self) -> None:
         super().__init__()
-        self._pauses: dict[Callable[[], None], Timer] = {}
         self._saving = False
         self._is_agreed = False
         """Whether `question` was asked, and answered with yes."""
@@ -383,17 +379,6 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
         """
         about = (what, id(self))  # of this dialog only: others may be open below it
         return await self.engine.call(what, run, *args, about=about, changes=False, latest=True)
-
-    def after_pause(self, act: Callable[[], None]) -> None:
-        """Do something once nothing was typed for a moment; each call begins to wait anew."""
-        self.cancel_pause(act)
-        self._pauses[act] = self.set_timer(self.pause_seconds, act)
-
-    def cancel_pause(self, act: Callable[[], None]) -> None:
-        """Do not do it, if that is still waited for."""
-        timer = self._pauses.pop(act, None)
-        if timer is not None:
-            timer.stop()
 
     @on(ScreenResume)
     def close_once_saved(self) -> None:

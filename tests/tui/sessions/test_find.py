@@ -14,14 +14,10 @@ from tests.tui.sessions.test_sessions_screen import press, settle, telling
 from tests.tui.shell.test_screen_pictures import Compare, both_sizes, console, pressing
 from tui.app import ConsoleApp
 from tui.inspector.screen import InspectorScreen
-from tui.sessions import find
 from tui.sessions.find import FindDialog, FoundTable
 from tui.sessions.session import SessionScreen
 
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find, "PAUSE_SECONDS", 0.001)
+pytestmark = pytest.mark.usefixtures("no_delays")
 
 
 def outcome(app: ConsoleApp) -> str:
