@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
     from textual.events import DescendantBlur
+    from textual.widget import Widget
 
     from engine.api import EngineView
     from engine.errors import Problem
@@ -187,6 +188,20 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
     def on_mount(self) -> None:
         """Show the form."""
         self.sync()
+
+    def set_focus(
+        self, widget: Widget | None, scroll_visible: bool = True, from_app_focus: bool = False
+    ) -> None:
+        """Leave it to the body to scroll to a field that fits into it.
+
+        Textual scrolls to the control alone, and leaves what is wrong with it out of view. Its way
+        there is animated, and would end after that of the body, and elsewhere.
+        """
+        bodies = self.query(FormFields)
+        by_body = widget is not None and any(
+            body.field_that_fits(widget) is not None for body in bodies
+        )
+        super().set_focus(widget, scroll_visible and not by_body, from_app_focus)
 
     def on_resize(self) -> None:
         """Keep the buttons in view at every height."""

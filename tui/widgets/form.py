@@ -151,28 +151,46 @@ class FormFields(VerticalScroll, can_focus=False):
             self.focus_field(self.hidden_by(hidden, visible))
         revealed = [w for w in self.query(self.REVEALED) if w.display and w not in before]
         if revealed and self.screen.focused is not None:
-            # Fields that are made now have their height only after a second layout.
-            seen = (self._see, self.screen.focused, *revealed)
-            self.call_after_refresh(self.call_after_refresh, *seen)
+            self._soon(self._see, self.screen.focused, *revealed)
 
     @on(DescendantFocus)
     def _focus_moved(self, event: DescendantFocus) -> None:
-        # Textual scrolls to the control alone, and leaves what is wrong with it out of view.
-        field = next((w for w in event.widget.ancestors_with_self if isinstance(w, Field)), None)
-        # In a field that is higher than the body, the line with the cursor counts.
-        if field is not None and field.size.height <= self.scrollable_content_region.height:
-            self.call_after_refresh(self._see, field)
+        field = self.field_that_fits(event.widget)
+        if field is not None:
+            self._soon(self._see_middle, field)
+
+    def field_that_fits(self, control: Widget) -> Field | None:
+        """Return the field of a control; None if it is higher than the body.
+
+        Then the line with the cursor counts, to which Textual scrolls.
+        """
+        field = next((w for w in control.ancestors_with_self if isinstance(w, Field)), None)
+        room = self.scrollable_content_region.height
+        return field if field is not None and field.size.height <= room else None
+
+    def _soon(self, see: Callable[..., None], *widgets: Widget) -> None:
+        # Only a second layout gives fields that are made now their height, and the body the height
+        # that the words at the foot leave to it.
+        self.call_after_refresh(self.call_after_refresh, see, *widgets)
 
     def _see(self, *widgets: Widget) -> None:
         """Scroll so that all of them are in view, or as many as there is room for."""
         regions = [w.region for w in widgets if w.display and w.region]
-        if not regions:
-            return
-        origin = self.scroll_offset - self.region.offset
-        wanted = Region.from_union(regions).translate(origin)
+        if regions:
+            self._scroll_into_view(Region.from_union(regions))
+
+    def _see_middle(self, field: Widget) -> None:
+        """Scroll to the middle of a field, unless all of it is in view."""
+        if not self.scrollable_content_region.contains_region(field.region):
+            self._scroll_into_view(field.region, center=True)
+
+    def _scroll_into_view(self, region: Region, *, center: bool = False) -> None:
+        wanted = region.translate(self.scroll_offset - self.region.offset)
         room = self.scrollable_content_region.height
         wanted = Region(wanted.x, wanted.y, wanted.width, min(wanted.height, room))
-        self.scroll_to_region(wanted, animate=False, force=True, immediate=True, y_axis=True)
+        self.scroll_to_region(
+            wanted, center=center, animate=False, force=True, immediate=True, y_axis=True
+        )
 
     def hint(self, name: str) -> str:
         """Return the hint below a field; safe text."""

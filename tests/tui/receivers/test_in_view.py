@@ -66,7 +66,7 @@ async def test_the_words_below_a_refused_field_are_in_view_in_a_dialog_within_th
         await pilot.press("ctrl+s")
         await settle(pilot)
         assert app.focused_id() == "tls_certificate"
-        assert in_view(app, app.field("tls_certificate").query_one("Input"))
+        assert in_view(app, app.field("tls_certificate").query_one(".below"))
         assert app.dialog.query_one("#box").region.bottom <= 39, "it is larger than the screen"
         await pilot.press("f8")
         await settle(pilot)
