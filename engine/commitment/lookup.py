@@ -13,6 +13,7 @@ from engine.dimse.commitment import (
     PROCESSING_FAILURE,
 )
 from engine.model.session import UNFINISHED, ObjectState, SessionArea, SessionStatus
+from engine.storage.files import flush_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,7 @@ class CommitmentLookup:
         found = enumerate(self._failure(*reference, folders) for reference in references)
         failures = {place: reason for place, reason in found if reason}
         for folder in folders:
-            _flush(folder)
+            flush_folder(folder)
         return failures
 
     def _failure(self, sop_class_uid: str, sop_instance_uid: str, folders: set[Path]) -> int:
@@ -111,11 +112,3 @@ class CommitmentLookup:
         finally:
             os.close(fd)
         return True
-
-
-def _flush(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

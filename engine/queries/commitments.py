@@ -11,25 +11,19 @@ from engine.api.commitments import (
     CommitmentStatus,
     CommittedObject,
 )
+from engine.dimse.commitment import REASONS
 from engine.errors import NotFound
 from engine.events.commitment import CommitmentRetried
 from engine.state.commitments import Commitments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from engine.events import Event
     from engine.host.clock import Clock
     from engine.state.commitments import Commitment, CommitmentRow
 
-_REASONS: Mapping[int, str] = {
-    0x0110: "processing failure",
-    0x0112: "no such object instance",
-    0x0119: "class / instance conflict",
-    0x0131: "duplicate transaction UID",
-}
-"""Failure Reasons that the engine gives (PS3.3 C.14.1.1)."""
 _DONE = frozenset((CommitmentState.DELIVERED, CommitmentState.GIVEN_UP))
 
 
@@ -107,5 +101,5 @@ def _objects(commitment: Commitment) -> Iterator[CommittedObject]:
         if failure is None:
             yield CommittedObject(*names, True if is_known else None)
         else:
-            words = f"0x{failure:04X} ({_REASONS.get(failure, 'unknown')})"
+            words = f"0x{failure:04X} ({REASONS.get(failure, 'unknown')})"
             yield CommittedObject(*names, False, words)
