@@ -90,11 +90,12 @@ def test_no_setting_of_a_service_becomes_a_line_of_a_unit(
             settings = replace(PLAIN, **changes)
         except ConfigurationError:
             continue
-        *both, user_file = zip(units(settings), units(PLAIN), strict=True)
+        *both, user_file, environment = zip(units(settings), units(PLAIN), strict=True)
         for unit, plain in both:
             assert set(shape(unit)) - set(shape(plain)) <= MAY_BE_ADDED
             assert specifiers(unit) == set()
         assert [unit.text.count("\n") for unit in user_file] == [1, 1]
+        assert [unit.text.count("\n") for unit in environment] == [2, 2]
     try:
         ListenPlace(8104, address)
     except ConfigurationError:

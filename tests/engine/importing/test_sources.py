@@ -155,7 +155,7 @@ def test_encrypted_bombs_and_rare_compressions_are_not_even_opened(
 ) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("", b"")
+        archive.writestr(zipfile.ZipInfo(""), b"")
         archive.writestr("secret", dicom_file("1.2.1"))
         archive.writestr("bz", dicom_file("1.2.2"), compress_type=zipfile.ZIP_BZIP2)
         archive.writestr("bomb", bytes(300_000))

@@ -1,0 +1,123 @@
+"""Reports that nobody takes: told, tried again ever later, and given up when they are too old."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.api.commitments import CommitmentState
+from engine.commitment.service import CommitmentService
+from engine.events.commitment import (
+    CommitmentDelivered,
+    CommitmentGivenUp,
+    CommitmentNotDelivered,
+    ObjectsNotCommitted,
+)
+from engine.metrics import Metrics
+from engine.model.configuration import Configuration
+from engine.model.known_peer import KnownPeer
+from engine.model.peer import AETitle
+from engine.queries.commitments import CommitmentQueries
+from engine.reception.associations import Associations
+from engine.sessions.trash import ExpiryClock
+from engine.settings import EngineSettings
+from engine.state.commitments import NewCommitment
+from tests.dicom import CT_IMAGE_STORAGE
+from tests.engine.index.depot import open_depot
+from tests.fakes.values import FixedClock
+from tests.running import WatchedJournal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.events import Event
+
+HOUR = 3600.0
+
+
+class Desk:
+    """A commitment service over a depot; its time stands still until it is told to go on."""
+
+    def __init__(self, root: Path, resources: ExitStack) -> None:
+        self.clock = FixedClock()
+        self.journal = WatchedJournal(self.clock)
+        self.settings = EngineSettings(root)
+        self.configuration = Configuration()
+        depot = open_depot(root, self.clock)
+        resources.callback(depot.index.close)
+        self.service = CommitmentService(
+            *(self.settings, depot.index, depot.areas, self.journal, Metrics(self.clock)),
+            *(self.clock, lambda: self.configuration, ExpiryClock(self.clock, self.journal)),
+            *(Associations(self.clock, self.journal), lambda: None),
+        )
+        resources.callback(self.service.close)
+        resources.callback(self.service.stop)
+        self.service.start()
+
+    @property
+    def queries(self) -> CommitmentQueries:
+        return CommitmentQueries(
+            self.settings.state_file, self.clock, self.journal.record, self.service.notify
+        )
+
+    def told(self, kind: type[Event]) -> list[str]:
+        events = self.journal.events_since(0, 1000).events
+        return [one.event.sentence() for one in events if isinstance(one.event, kind)]
+
+    def wait_for(self, kind: type[Event], times: int = 1) -> list[str]:
+        with self.journal.changed:
+            assert self.journal.changed.wait_for(lambda: len(self.told(kind)) >= times, 20), kind
+        return self.told(kind)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with ExitStack() as resources:
+        yield Desk(tmp_path, resources)
+
+
+def asked(desk: Desk) -> None:
+    references = ((CT_IMAGE_STORAGE, "1.2.3"),)
+    desk.service.take(NewCommitment("1.9", "CT_1", "XNAT", "XNAT:8104", "A-0001", references))
+
+
+def unreachable() -> KnownPeer:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return KnownPeer(AETitle("CT_1"), "127.0.0.1", server.getsockname()[1])
+
+
+def test_a_peer_that_does_not_answer_is_tried_again_and_at_last_given_up(desk: Desk) -> None:
+    desk.configuration = Configuration(peers=(unreachable(),))
+    asked(desk)
+    (first,) = desk.wait_for(CommitmentNotDelivered)
+    assert "CT_1" in first
+    assert desk.told(CommitmentGivenUp) == []
+    desk.clock.advance(desk.settings.commitment_hours * HOUR + HOUR)
+    desk.service.notify()
+    (last,) = desk.wait_for(CommitmentGivenUp)
+    assert f"not delivered within {desk.settings.commitment_hours:.0f} hours" in last
+    (status,) = desk.queries.list()
+    assert (status.state, status.failed) == (CommitmentState.GIVEN_UP, 1)
+    assert desk.told(CommitmentDelivered) == []
+
+
+def test_a_report_to_nobody_waits_with_the_reason_and_what_helps(desk: Desk) -> None:
+    asked(desk)
+    desk.wait_for(ObjectsNotCommitted)
+    desk.service.stop()  # waits for what is being done
+    (status,) = desk.queries.list()
+    assert "no peer CT_1 is known; add it with: peers add" in status.reason
+    (instance,) = desk.queries.show(status.id).objects
+    assert "0x0112 (no such object instance)" in instance.reason
+
+
+def test_a_report_that_waits_is_sent_once_its_peer_is_known(desk: Desk) -> None:
+    asked(desk)
+    desk.wait_for(ObjectsNotCommitted)
+    desk.configuration = Configuration(peers=(unreachable(),))
+    desk.service.apply()
+    assert desk.wait_for(CommitmentNotDelivered)
