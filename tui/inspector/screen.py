@@ -377,6 +377,12 @@ class InspectorScreen(ConsoleScreen):
         self._image.next_window(self._header.answer.sop_class if self._header.answer else "")
         self.show_again()
 
+    def action_why(self) -> None:
+        """Say which rules put the object where it is."""
+        from tui.inspector.why import explain
+
+        self.ask(explain, self, (self._reference,))
+
     def action_only(self, name: str) -> None:
         """Give the image or the trail the whole screen, or end that."""
         shown = self.has_class("-zoomed") and self.panel(name).has_class("-zoom")

@@ -154,6 +154,8 @@ class SessionActions(ConsoleScreen):
             return bool(self._fit_for(SessionAction(str(parameters[0]))))
         if action == "copy_uid":
             return bool(self.sessions_here())
+        if action == "why":
+            return len(self.sessions_here()) == 1
         return super().check_own(action, parameters)
 
     def _fit_for(self, action: SessionAction) -> tuple[Session, ...]:
@@ -184,6 +186,13 @@ class SessionActions(ConsoleScreen):
         uids = [session.study_instance_uid for session in self.sessions_here()]
         self.app.copy_to_clipboard("\n".join(uids))
         self.app.notify(f"{counted(len(uids), 'UID')} copied", markup=False, timeout=2)
+
+    def action_why(self) -> None:
+        """Say which rules put the session where it is."""
+        from tui.inspector.why import explain_session
+
+        for session in self.sessions_here()[:1]:
+            self.ask(explain_session, self, session)
 
     async def _archive(self, sessions: tuple[Session, ...]) -> None:
         title = f"{action_title(SessionAction.ARCHIVE, sessions)}?"
