@@ -25,6 +25,7 @@ from tui.sessions.words import (
     delete_question,
     done_words,
     failure,
+    impossible_words,
     matching_projects,
     name_of,
 )
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     Ask = Callable[[EngineView, int], SessionOutcome]
     from engine.api import EngineSnapshot
     from tui.engine_client import EngineState
+    from tui.keys import Key
 
 
 T = TypeVar("T")
@@ -157,6 +159,17 @@ class SessionActions(ConsoleScreen):
         if action == "why":
             return len(self.sessions_here()) == 1
         return super().check_own(action, parameters)
+
+    def why_not(self, key: Key) -> str:
+        """Say what of the sessions forbids an action."""
+        sessions = self.sessions_here()
+        if self.frame.read_only or key.verb not in ("session", "why"):
+            return super().why_not(key)
+        if not sessions:
+            return "there is no session under the cursor"
+        if key.verb == "why":
+            return "more than one session is marked"
+        return impossible_words(SessionAction(key.argument), sessions[0])
 
     def _fit_for(self, action: SessionAction) -> tuple[Session, ...]:
         return tuple(s for s in self.sessions_here() if action in possible_actions(s))
