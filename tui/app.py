@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import RenderableType
+    from textual.command import Provider
     from textual.events import Resize
     from textual.screen import Screen
     from textual.theme import Theme
@@ -145,6 +146,13 @@ REST = timedelta(seconds=5)
 """A screen behind a dialog is drawn so often."""
 
 
+def _named_things() -> type[Provider]:
+    # Loaded when the palette is opened: the first picture does without it.
+    from tui.names import NamedThings
+
+    return NamedThings
+
+
 class ConsoleApp(CommandApp):
     """The terminal console of one engine, in this process or another."""
 
@@ -152,7 +160,7 @@ class ConsoleApp(CommandApp):
     CSS_PATH = ["theme.tcss", "style.tcss"]
     BINDINGS = bindings(Scope.EVERYWHERE)
     DEFAULT_MODE = HOME
-    COMMANDS = {ConsoleCommands}
+    COMMANDS = {ConsoleCommands, _named_things}
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (140, "-very-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
 
@@ -493,9 +501,10 @@ class ConsoleApp(CommandApp):
             return
         found = await self.push_screen_wait(FindDialog(snapshot.taken_at, blink=self.frame.blink))
         if found is not None:
-            self._show_found(found)
+            self.show_found(found)
 
-    def _show_found(self, found: Finding) -> None:
+    def show_found(self, found: Finding) -> None:
+        """Show a session or an object that was looked for."""
         from engine.api.sessions import FoundSession
 
         self.go("sessions")

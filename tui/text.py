@@ -69,9 +69,21 @@ def cut(text: str, width: int) -> str:
     return text[:end] + "…"
 
 
-def fit(text: str, width: int, *, right: bool = False) -> str:
-    """Return the text in exactly `width` cells."""
-    text = cut(text, width)
+def cut_middle(text: str, width: int) -> str:
+    """Return the text, or its ends around an ellipsis, in at most `width` cells.
+
+    For names that begin alike, such as UIDs: two thirds are of the end.
+    """
+    if cell_len(text) <= width or width < 3:
+        return cut(text, width)
+    beginning = cut(text, max(2, width // 3))
+    end = cut(text[::-1], width - cell_len(beginning) + 1)[-2::-1]
+    return beginning + end
+
+
+def fit(text: str, width: int, *, right: bool = False, middle: bool = False) -> str:
+    """Return the text in exactly `width` cells; what is too long is cut at its end or `middle`."""
+    text = cut_middle(text, width) if middle else cut(text, width)
     padding = " " * (width - cell_len(text))
     return padding + text if right else text + padding
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from engine.model.identity import Identification
+    from engine.model.processing import ProcessorStep
     from engine.model.session import Session
 
 
@@ -152,6 +154,37 @@ class ObjectTrail:
     sessions: tuple[Session, ...]
 
 
+class HeaderBasis(StrEnum):
+    """Which header an explanation is about; the value says it in words."""
+
+    RECEIVED = "the header as received"
+    STORED = "the file as stored"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectWhy:
+    """Why an object is filed where it is: a dry run of the rules that are in force now."""
+
+    arrival: TrailStep
+    """The arrival that it is about."""
+    basis: HeaderBasis
+    receiver_id: int
+    """0 if the receiver does not exist any more."""
+    found: Identification | None
+    """What the rules decide, with every step; None without the receiver."""
+    processing: tuple[ProcessorStep, ...]
+    """What processors do to the object; empty for a stored file, which they changed already."""
+    session: Session | None
+    """The session that it is filed in."""
+    agrees: bool
+    """Whether the rules file it where it is: in the session's project, subject and label."""
+    unknown_project: str = ""
+    """The first name that names no project, if the object would be Unassigned.
+
+    Empty also if it is no valid project id, or identifies a person.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """The range of values that is shown from black to white (PS3.3 C.11.2)."""
@@ -230,6 +263,23 @@ class ObjectsView(Protocol):
         Raises:
             NotFound: if there is no such object.
         """
+        ...
+
+    def why(self, reference: ObjectReference) -> ObjectWhy:
+        """Explain why an object is filed where it is, or why it was rejected.
+
+        The rules in force now are run on the header as received, while it is in memory, else on
+        the stored file; nothing is stored. Values of the object are masked, names of projects
+        are not.
+
+        Raises:
+            NotFound: if there is no such object, or it is neither stored nor in memory.
+            UnreadableObject: if its file can't be read.
+        """
+        ...
+
+    def shown_why(self, reference: ObjectReference, actor: str) -> ObjectWhy:
+        """Return what `why` does, unmasked; the journal records that `actor` saw it."""
         ...
 
     def thumbnail(

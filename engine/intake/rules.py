@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from engine.dicom.header import identifying_values_of
+from engine.dicom.part10 import read_file
 from engine.events import RuleFailed
 from engine.identification.caches import (
     RecentHeader,
@@ -30,6 +31,7 @@ from engine.state.studies import NO_STUDIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from engine.dicom.header import HeaderView
     from engine.events.journal import Journal
@@ -179,6 +181,26 @@ class ObjectRouter:
         found = _explained(self.receiver_policy(receiver), recent.header) if receiver else None
         identity = found.identity if found else None
         return identity.labels if identity else (UNASSIGNED, "", "")
+
+    def receiver_named(self, label: str) -> Receiver | None:
+        """Return the receiver that is called ``AE:port`` now; None if there is none."""
+        receivers = self._configuration().receivers
+        return next((receiver for receiver in receivers if receiver.label == label), None)
+
+    def explain_recent(self, receiver: Receiver, recent: RecentHeader) -> DryRun:
+        """Identify a recent object again by the saved rules, with all steps."""
+        until = self._clock.monotonic() + PREVIEW_SECONDS
+        return self._tried(self.receiver_policy(receiver), recent, until)
+
+    def explain_stored(self, receiver: Receiver, path: Path) -> DryRun:
+        """Identify a stored object again by the saved rules, without processors.
+
+        Raises:
+            UnreadableObject: if the file can't be read.
+        """
+        receiver_policy = self.receiver_policy(receiver)
+        header = read_file(path, last_tag=receiver_policy.last_tag)
+        return DryRun(_explained(receiver_policy, header), header)
 
     def preview(
         self, receiver: Receiver, site: SiteSettings | None = None, *, shown: bool = False

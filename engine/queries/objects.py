@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from engine.api.objects import (
@@ -29,13 +30,14 @@ from engine.model.identity import (
     IdentifyingValues,
     identifies_anywhere,
 )
+from engine.queries.explanations import explained
 from engine.workers.pool import JobFailed, WorkerLost, Workers, WorkerTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from engine.api.objects import Window
+    from engine.api.objects import ObjectWhy, Window
     from engine.identification.caches import RecentHeader
     from engine.index.contents import RecentRow
     from engine.index.reader import IndexReader
@@ -186,6 +188,36 @@ class ObjectQueries:
             sessions = tuple(session_row(connection, number) for number in known)
         return ObjectTrail(steps, sessions)
 
+    def why(self, reference: ObjectReference) -> ObjectWhy:
+        """Explain where an object is filed, masked."""
+        return self._why(reference, shown=False)
+
+    def shown_why(self, reference: ObjectReference, actor: str) -> ObjectWhy:
+        """Explain where an object is filed, unmasked; the journal records who saw it."""
+        why = self._why(reference, shown=True)
+        self.record_phi_access(reference, actor)
+        return why
+
+    def _why(self, reference: ObjectReference, *, shown: bool) -> ObjectWhy:
+        trail = self.trail(reference)
+        wanted = (reference.session, reference.file)
+        stored = (s for s in reversed(trail.steps) if (s.session, s.file) == wanted)
+        # Without a file the reference is about the newest arrival, stored or not.
+        arrival = next(stored, trail.steps[-1])
+        there = replace(reference, session=arrival.session or 0, file=arrival.file)
+        recent = self._kept(reference.sop_instance_uid or self._instance(reference))
+        return explained(
+            self._router, trail, arrival, recent, partial(self.path, there), shown=shown
+        )
+
+    def _instance(self, reference: ObjectReference) -> str:
+        with self._reader.reading() as connection:
+            return contents.instance_of(connection, reference)
+
+    def _kept(self, uid: str) -> RecentHeader | None:
+        recent = self._router.recent()
+        return next((one for one in recent if one.header.sop_instance_uid == uid), None)
+
     def thumbnail(
         self,
         reference: ObjectReference,
@@ -267,11 +299,10 @@ class ObjectQueries:
         """Return an object's header as it arrived; raises as `header` does."""
         uid = reference.sop_instance_uid
         if not uid and reference.file:
-            with self._reader.reading() as connection:
-                uid = contents.instance_of(connection, reference)
-        for recent in self._router.recent():
-            if recent.header.sop_instance_uid == uid:
-                return recent
+            uid = self._instance(reference)
+        recent = self._kept(uid)
+        if recent is not None:
+            return recent
         raise NotFound(
             "what was received is not in memory any more",
             "only the last 20 headers of each receiver are kept, until the engine stops",

@@ -10,17 +10,34 @@ from typing import TYPE_CHECKING
 from engine.api.objects import (
     Comparison,
     ElementRow,
+    HeaderBasis,
     ObjectHeader,
     ObjectReference,
     ObjectTrail,
+    ObjectWhy,
     RecentObject,
     Thumbnail,
     TrailStep,
     Window,
 )
 from engine.errors import NotFound
-from engine.model.identity import element_number, is_identifying, is_private
+from engine.model.identity import (
+    Attribute,
+    Decision,
+    Identification,
+    IdentifyingValue,
+    IdentifyingValues,
+    Identity,
+    Source,
+    Step,
+    Trace,
+    element_number,
+    is_identifying,
+    is_private,
+)
+from engine.queries.explanations import masked_explanation
 from engine.queries.objects import compared, masked, masked_comparison
+from tests.fakes.sessions import make_session
 from tests.fakes.values import NOW
 
 if TYPE_CHECKING:
@@ -126,6 +143,44 @@ def example_recent() -> tuple[RecentObject, ...]:
     )
 
 
+def example_why(reference: ObjectReference, arrival: TrailStep) -> ObjectWhy:
+    """Explain an object whose second rule takes the name of a project that there is not."""
+    steps = (
+        _step(Attribute.PROJECT, Source.RECEIVER, 1, 0x00080050, "AccessionNumber", None,
+              "the object has no such element"),
+        _step(Attribute.PROJECT, Source.RECEIVER, 2, 0x00081030, "StudyDescription", "TRIAL-7",
+              "project 'TRIAL-7' does not exist"),
+        _step(Attribute.PROJECT, Source.DEFAULT, None, 0x00104000, "PatientComments", None,
+              "the object has no such element"),
+        _step(Attribute.SUBJECT, Source.DEFAULT, None, 0x00100010, "PatientName", "Doe", ""),
+        _step(Attribute.SESSION, Source.SITE, 1, 0x00100020, "PatientID", "P-0001", ""),
+    )  # fmt: skip
+    identity = Identity(
+        Decision(None, "no value names a project"), Decision("Doe", ""), Decision("P-0001", "")
+    )
+    session = make_session(arrival.session or 416, project=None, subject="Doe", label="P-0001")
+    return ObjectWhy(
+        *(arrival, HeaderBasis.RECEIVED, 1),
+        *(Identification(identity, "", Trace(steps)), (), session),
+        agrees=True,
+        unknown_project="TRIAL-7",
+    )
+
+
+def _step(
+    attribute: Attribute,
+    source: Source,
+    line: int | None,
+    tag: int,
+    keyword: str,
+    value: str | None,
+    why_not: str,
+) -> Step:
+    result = None if why_not else value
+    place = (attribute, source, line, f"{element_number(tag)}:(.*)", tag, keyword)
+    return Step(*place, value, False, value, value, result, why_not)
+
+
 @dataclass
 class FakeObjects:
     """An `ObjectsView` that answers from memory."""
@@ -200,6 +255,17 @@ class FakeObjects:
         )
         again = replace(step, at=NOW, state="duplicate", reason="already here")
         return ObjectTrail((step, again), ())
+
+    def why(self, reference: ObjectReference) -> ObjectWhy:
+        self._require(reference)
+        found = example_why(reference, self.trail(reference).steps[0])
+        known = IdentifyingValues((IdentifyingValue("Doe", "PN"),))
+        hidden = masked_explanation(found.found, known) if found.found else None
+        return replace(found, found=hidden)
+
+    def shown_why(self, reference: ObjectReference, actor: str) -> ObjectWhy:
+        self.command("objects.shown_why", reference, actor)
+        return example_why(reference, self.trail(reference).steps[0])
 
     def thumbnail(
         self,

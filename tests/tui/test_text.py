@@ -6,7 +6,19 @@ import pytest
 from rich.cells import cell_len
 
 from tests.fakes import NOW
-from tui.text import age, count, cut, duration, fit, megabytes, moment, safe, size, sparkrows
+from tui.text import (
+    age,
+    count,
+    cut,
+    cut_middle,
+    duration,
+    fit,
+    megabytes,
+    moment,
+    safe,
+    size,
+    sparkrows,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +55,13 @@ def test_a_pile_of_combining_marks_does_not_grow_out_of_its_cell() -> None:
 def test_fitted_text_takes_exactly_its_cells(text: str, width: int) -> None:
     assert cell_len(fit(text, width)) == width
     assert cell_len(fit(text, width, right=True)) == width
+
+
+def test_names_that_begin_alike_are_cut_in_their_middle() -> None:
+    uid = "1.2.826.0.1.3680043.8.498.101-0007.dcm"
+    assert cut_middle(uid, 16) == "1.2.…01-0007.dcm"
+    assert fit("日" * 9, 10, middle=True) == "日…日日日 "
+    assert [cut_middle("ab", 2), cut_middle("abc", 2), cut_middle("abc", 0)] == ["ab", "a…", ""]
 
 
 def test_a_cut_text_ends_with_an_ellipsis_and_never_splits_a_wide_character() -> None:

@@ -201,7 +201,8 @@ class InspectorScreen(ConsoleScreen):
         if problem is not None:
             return _said(problem)
         bar = self.query_one(FilterBar)
-        waits = "nothing was changed" if self._view.only_changes else "reading …"
+        compared = self._compares and self._both.answer is not None
+        waits = "nothing was changed; = shows all" if compared else "reading …"
         return bar.empty(waits)
 
     def _title(self, rows: Sequence[ComparedRow], shown: int) -> str:
@@ -212,8 +213,8 @@ class InspectorScreen(ConsoleScreen):
         if not self._compares:
             return f"{title} elements   as stored"
         changes = sum(row.change is not RowChange.EQUAL for row in rows)
-        only = ", only these" if self._view.only_changes else ""
-        return f"{title}   {counted(changes, 'change')} since reception{only}"
+        equal = "; = shows equal ones" if self._view.only_changes else "; = hides equal ones"
+        return f"{title}   {counted(changes, 'change')} since reception{equal}"
 
     def _note(self, problem: EngineError | None) -> str:
         if problem is not None:
@@ -291,6 +292,8 @@ class InspectorScreen(ConsoleScreen):
             return self._place is not None and self._place.total > 1
         if action == "frame":
             return self._image.frames > 1
+        if action == "equal":
+            return self._compares
         if action in ("copy_tag", "copy_rule"):
             return self._line() is not None
         return super().check_own(action, parameters)
@@ -316,12 +319,17 @@ class InspectorScreen(ConsoleScreen):
         self.show_again()
 
     def action_compare(self) -> None:
-        """Compare with what arrived; then only the changes; then as stored again."""
-        only = self._compares and not self._view.only_changes
-        if not self._compares:
+        """Show what changed since reception, or the object as stored again."""
+        self._compares = not self._compares
+        if self._compares:
             self._both.forget()
-        self._compares = only or not self._compares
-        self._view = replace(self._view, only_changes=only)
+        self._view = replace(self._view, only_changes=self._compares)
+        self.show_again()
+        self.refresh_bindings()
+
+    def action_equal(self) -> None:
+        """Show equal elements of a comparison too, or hide them again."""
+        self._view = replace(self._view, only_changes=not self._view.only_changes)
         self.show_again()
 
     def action_values(self) -> None:
@@ -376,6 +384,12 @@ class InspectorScreen(ConsoleScreen):
         """Show the values between other limits."""
         self._image.next_window(self._header.answer.sop_class if self._header.answer else "")
         self.show_again()
+
+    def action_why(self) -> None:
+        """Say which rules put the object where it is."""
+        from tui.inspector.why import explain
+
+        self.ask(explain, self, (self._reference,))
 
     def action_only(self, name: str) -> None:
         """Give the image or the trail the whole screen, or end that."""

@@ -27,6 +27,7 @@ from tui.sessions.words import (
     delete_question,
     done_words,
     failure,
+    impossible_words,
     matching_projects,
     name_of,
     rebuild_question,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     Ask = Callable[[EngineView, int], SessionOutcome]
     from engine.api import EngineSnapshot
     from tui.engine_client import EngineState
+    from tui.keys import Key
 
 
 T = TypeVar("T")
@@ -157,7 +159,20 @@ class SessionActions(ConsoleScreen):
             return bool(self._fit_for(SessionAction(str(parameters[0]))))
         if action == "copy_uid":
             return bool(self.sessions_here())
+        if action == "why":
+            return len(self.sessions_here()) == 1
         return super().check_own(action, parameters)
+
+    def why_not(self, key: Key) -> str:
+        """Say what of the sessions forbids an action."""
+        sessions = self.sessions_here()
+        if self.frame.read_only or key.verb not in ("session", "why"):
+            return super().why_not(key)
+        if not sessions:
+            return "there is no session under the cursor"
+        if key.verb == "why":
+            return "more than one session is marked"
+        return impossible_words(SessionAction(key.argument), sessions[0])
 
     def _fit_for(self, action: SessionAction) -> tuple[Session, ...]:
         return tuple(s for s in self.sessions_here() if action in possible_actions(s))
@@ -191,6 +206,13 @@ class SessionActions(ConsoleScreen):
         uids = [session.study_instance_uid for session in self.sessions_here()]
         self.app.copy_to_clipboard("\n".join(uids))
         self.app.notify(f"{counted(len(uids), 'UID')} copied", markup=False, timeout=2)
+
+    def action_why(self) -> None:
+        """Say which rules put the session where it is."""
+        from tui.inspector.why import explain_session
+
+        for session in self.sessions_here()[:1]:
+            self.ask(explain_session, self, session)
 
     async def _archive(self, sessions: tuple[Session, ...]) -> None:
         title = f"{action_title(SessionAction.ARCHIVE, sessions)}?"

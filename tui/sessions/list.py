@@ -40,6 +40,7 @@ from tui.sessions.words import (
     session_facts,
     session_summary,
 )
+from tui.shell.screen import PaletteEntry
 from tui.text import count, counted, safe, size
 from tui.theme import DARK, Palette, palette_of
 from tui.widgets.filter import TERMS, FilterBar, field_named, is_unfinished
@@ -383,6 +384,13 @@ class SessionsScreen(SessionActions):
         screen = SessionScreen(self.frame, session, scan)
         screen.show(self._engine_state)
         self.app.push_screen(screen)
+
+    def palette_entries(self) -> Iterator[PaletteEntry]:
+        """Offer the areas by name."""
+        yield from self.key_entries(Scope.SESSIONS, Scope.VIEW)
+        for area in SessionArea:
+            show = partial(self.action_show_area, area)
+            yield PaletteEntry(f"areas: {AREA_NAMES[area]}", "[ and ] change areas", "", show)
 
     def action_area(self, step: int) -> None:
         """Go to the area beside this one."""

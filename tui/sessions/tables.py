@@ -182,7 +182,7 @@ class ObjectsTable(PagedTable):
     COLUMNS = (
         Column("number", "No.", 5, right=True),
         Column("at", "Arrived", 8),
-        Column("file", "File", 16, flexible=True, max_width=60),
+        Column("file", "File", 16, flexible=True, max_width=60, middle=True),
         Column("sop_class", "SOP class", 16, flexible=True, max_width=40, at_least=62),
         Column("size", "Size", 8, right=True),
         Column("reason", "What was odd", 12, flexible=True, at_least=90),

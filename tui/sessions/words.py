@@ -207,6 +207,26 @@ def action_title(action: SessionAction, sessions: Sequence[Session]) -> str:
     return f"{verb} {len(sessions):,} sessions"
 
 
+def impossible_words(action: SessionAction, session: Session) -> str:
+    """Say why an action is not possible on a session now; empty if it is."""
+    if action in possible_actions(session):
+        return ""
+    status = session.status.lower().replace("_", " ")
+    if action is SessionAction.CANCEL:
+        return f"no request waits for {name_of(session)}, which is {status}"
+    if session.area is SessionArea.TRASH:
+        return f"{name_of(session)} is in the trash; u restores it"
+    if action is SessionAction.RESTORE:
+        return f"{name_of(session)} is not in the trash"
+    if session.area is SessionArea.ARCHIVE:
+        return f"{name_of(session)} is in the archive"
+    if action is SessionAction.ARCHIVE and session.project is None:
+        return f"{name_of(session)} has no project; m moves it to one, W says why"
+    receiving = session.status is SessionStatus.RECEIVING
+    hint = "; r builds it now, else it is built when no object has come for a while"
+    return f"{name_of(session)} is {status}{hint if receiving else ''}"
+
+
 def done_words(action: SessionAction, done: int, sessions: Sequence[Session]) -> str:
     """Say what became of the sessions of an action."""
     past = VERBS[action][1]

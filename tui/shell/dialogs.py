@@ -215,7 +215,7 @@ class PromptDialog(ModalScreen[str]):
 
 
 MIN_WIDTH = 60
-MIN_HEIGHT = 16
+MIN_HEIGHT = 15
 
 
 def is_too_small(width: int, height: int) -> bool:

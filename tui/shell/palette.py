@@ -17,7 +17,7 @@ from tui.text import safe
 from tui.widgets.filter import term
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from textual.message import Message
     from textual.style import Style
@@ -93,7 +93,7 @@ class ConsoleCommands(Provider):
     async def discover(self) -> Hits:
         """Offer everything."""
         for offer in self._entries():
-            yield DiscoveryHit(_display(Content(offer.name), offer), offer.run, offer.name)
+            yield DiscoveryHit(*as_hit(offer))
 
     async def search(self, query: str) -> Hits:
         """Offer what matches, the matching letters marked."""
@@ -101,8 +101,12 @@ class ConsoleCommands(Provider):
         for offer in self._entries():
             score, offsets = matcher.fuzzy_search.match(query, offer.name)
             if score > 0:
-                name = _marked(offer.name, offsets, self.match_style)
-                yield Hit(score, _display(name, offer), offer.run, offer.name)
+                yield Hit(score, *as_hit(offer, offsets, self.match_style))
+        if isinstance(self.screen, ConsoleScreen):
+            for offer in self.screen.impossible_entries():
+                score, offsets = matcher.fuzzy_search.match(query, offer.name)
+                if score > 0:  # behind what is possible
+                    yield Hit(score / 2, *as_hit(offer, offsets, self.match_style))
 
     def _entries(self) -> Iterator[PaletteEntry]:
         app = cast("PaletteHost", self.app)
@@ -143,6 +147,13 @@ def _marked(name: str, offsets: Any, style: Style | None) -> Content:
         if style is not None and not name[offset].isspace():
             content = content.stylize(style, offset, offset + 1)
     return content
+
+
+def as_hit(
+    entry: PaletteEntry, offsets: Sequence[int] = (), style: Style | None = None
+) -> tuple[Content, Callable[[], object], str]:
+    """Return a hit's words, action and text; `offsets` are the places of matching letters."""
+    return _display(_marked(entry.name, offsets, style), entry), entry.run, entry.name
 
 
 def _display(name: Content, offer: PaletteEntry) -> Content:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from engine.api import EngineSnapshot
     from engine.errors import EngineError
+    from tui.keys import Key
     from tui.shell.details import Details
     from tui.theme import Palette
 
@@ -161,6 +162,21 @@ class ConsoleScreen(EngineScreen[None]):
             if key.scope in scopes and self.check_action(key.verb, parameters):
                 name = f"{key.scope.lower()}: {key.label}"
                 yield PaletteEntry(name, key.help, key.shown, partial(self.run_action, key.action))
+
+    def impossible_entries(self) -> Iterator[PaletteEntry]:
+        """Say why keys of the screen do nothing now; offered only when looked for."""
+        for key in KEYS:
+            parameters = (key.argument,) if key.argument else ()
+            if key.scope in self.SCOPES and not self.check_action(key.verb, parameters):
+                reason = self.why_not(key)
+                if reason:
+                    tell = partial(self.app.notify, reason, markup=False, timeout=5)
+                    name = f"{key.scope.lower()}: {key.label}"
+                    yield PaletteEntry(name, f"not now: {reason}", "", tell)
+
+    def why_not(self, key: Key) -> str:
+        """Return why a key does nothing now; safe text, empty if that needs no reason."""
+        return "this console is read-only" if key.changes and self.frame.read_only else ""
 
     @property
     def has_content(self) -> bool:

@@ -146,6 +146,11 @@ class HangingText(Widget):
         super().__init__()
         self._text = text
 
+    def show(self, text: Content) -> None:
+        """Show other lines."""
+        self._text = text
+        self.refresh(layout=True)
+
     def _lines(self, width: int) -> list[Content]:
         lines = self._text.split("\n", allow_blank=True)
         return [part for line in lines for part in hanging(line, max(1, width))]

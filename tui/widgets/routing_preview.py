@@ -32,12 +32,13 @@ MAX_VALUE_CHARACTERS = 64
 NO_OBJECTS = "no object arrived since the engine started; the next one shows here"
 _SITE_SHOWN = (*SHOWN, Attribute.AUTO_ARCHIVE)
 """A receiver has no rules for auto-archiving."""
-_OTHERWISE = {
+OTHERWISE = {
     Attribute.PROJECT: UNASSIGNED,
     Attribute.SUBJECT: "no subject",
     Attribute.SESSION: DEFAULT_SESSION_LABEL,
     Attribute.AUTO_ARCHIVE: "as the project says",
 }
+"""What is filed in place of a value that nothing decides."""
 _WHOSE = {Source.RECEIVER: "rule", Source.SITE: "site rule", Source.DEFAULT: "default"}
 
 
@@ -91,7 +92,7 @@ def object_words(preview: RoutingPreview, *, whose: Source = Source.RECEIVER) ->
         () if draft.identity is None else tuple(_words(a, draft, whose) for a in _shown(whose))
     )
     change = f"saved rules file it as {_filed(saved)}" if preview.changes else ""
-    processing = tuple(_processed(preview.draft_processing))
+    processing = tuple(processing_words(preview.draft_processing))
     return ObjectWords(head, safe(draft.failure), attributes, change, processing)
 
 
@@ -121,17 +122,17 @@ def _words(attribute: Attribute, draft: Identification, whose: Source) -> Attrib
         for step in draft.trace.of(attribute)
         if step.source is whose and not step.decided
     )
-    value = _value(attribute, draft) or _OTHERWISE[attribute]
+    value = value_of(attribute, draft) or OTHERWISE[attribute]
     decided = step is not None or attribute is Attribute.AUTO_ARCHIVE  # its default is no miss
-    by = _by(step) if step is not None else ""
-    taken = _taken(step) if step is not None else ""
+    by = decided_by(step) if step is not None else ""
+    taken = taken_words(step) if step is not None else ""
     return AttributeWords(
         attribute, safe(value), decided, by, taken, passed_over[:MAX_FAILED_RULES]
     )
 
 
-def _processed(steps: Iterable[ProcessorStep]) -> Iterator[str]:
-    """Say what each processor did that had to do with the object."""
+def processing_words(steps: Iterable[ProcessorStep]) -> Iterator[str]:
+    """Say what each processor did that had to do with the object; safe text."""
     for step in steps:
         if step.verdict not in {Verdict.NOT_SEEN, Verdict.SKIPPED}:
             changed = f"{counted(len(step.changes), 'element')} changed" if step.changes else ""
@@ -139,7 +140,8 @@ def _processed(steps: Iterable[ProcessorStep]) -> Iterator[str]:
             yield safe(f"{step.processor} {step.verdict}{': ' if said else ''}{said}")
 
 
-def _value(attribute: Attribute, found: Identification) -> str:
+def value_of(attribute: Attribute, found: Identification) -> str:
+    """Return what is decided on an attribute; empty if nothing is."""
     if found.identity is None:
         return ""
     if attribute is Attribute.AUTO_ARCHIVE:
@@ -147,14 +149,15 @@ def _value(attribute: Attribute, found: Identification) -> str:
     return dict(zip(SHOWN, found.identity.labels, strict=True))[attribute]
 
 
-def _by(step: Step) -> str:
+def decided_by(step: Step) -> str:
+    """Name the source of a step and its element; safe text."""
     if step.source in {Source.IDENTIFIER, Source.PROCESSOR}:
         return safe(step.rule)
     number = f" {step.line}" if step.line is not None else ""
     return f"{_WHOSE[step.source]}{number} · {step.element}"
 
 
-def _taken(step: Step) -> str:
+def taken_words(step: Step) -> str:
     """Show the element's value, with what was taken from it in brackets."""
     if step.value is None:
         return ""

@@ -112,6 +112,8 @@ class Column:
     at_most: int = 10_000
     flexible: bool = False
     max_width: int = 10_000
+    middle: bool = False
+    """Whether long values are cut in their middle: they begin alike, as UIDs do."""
 
 
 MOVES = {
@@ -390,7 +392,7 @@ class Table(ScrollView, can_focus=True):
         return tuple(self._piece(c, row.cells.get(c.key, NO_CELL)) for c in self._fitted)
 
     def _piece(self, column: Column, cell: Cell) -> Piece:
-        text = fit(cell.text, column.width, right=column.right) + " " * GAP
+        text = fit(cell.text, column.width, right=column.right, middle=column.middle) + " " * GAP
         return Piece(text, self._palette.style(cell.tone))
 
     def _pointer(self, key: str, *, here: bool) -> Piece:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.api.objects import ObjectReference, RowChange, Window
+from engine.api.objects import HeaderBasis, ObjectReference, RowChange, Window
 from engine.app.demo.sender import CT_SCANNER, study
 from engine.errors import InvalidStudyRoute, NotFound, SessionError, UnreadableObject
 from engine.events import IdentifyingValuesShown
+from engine.identification.caches import RecentHeaders
+from engine.model.identity import Attribute, masked
 from engine.model.project import Project
 from engine.model.queries import SessionQuery
 from engine.model.session import SessionAction, SessionArea, SessionStatus
@@ -90,6 +92,51 @@ def test_a_session_is_told_in_detail(view: EngineView, session: Session) -> None
         view.sessions.detail(999)
     with pytest.raises(NotFound):
         view.sessions.objects(999, "1")
+
+
+def test_why_an_object_is_where_it_is_says_each_rule_and_what_would_happen_now(
+    engine: Engine,
+    view: EngineView,
+    reference: ObjectReference,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project, (status,) = Project("NEURO-01"), engine.snapshot().receivers
+    why = view.objects.why(reference)
+    assert (why.basis, why.agrees, why.unknown_project) == (HeaderBasis.RECEIVED, True, "")
+    assert why.session is not None
+    assert (why.session.project, why.receiver_id) == (project.id, status.receiver.id)
+    assert why.found is not None
+    step = why.found.trace.deciding(Attribute.PROJECT)
+    assert step is not None
+    # The comment that names the project is masked, the name of the project is not.
+    assert (step.result, step.value) == (project.id, masked(step.value))
+    header = engine._intake.router.recent()[0].header
+    name, patient_id = header.text(0x00100010), header.text(0x00100020)
+    assert name is not None
+    assert patient_id is not None
+    ruled = replace(
+        status.receiver, routing_enabled=True, project_routing="(0010,0010):(.*)\n(0010,0020):(.*)"
+    )
+    view.delete_project(project.id, "anna")
+    view.save_receiver(ruled, "anna")
+    try:
+        why = view.objects.why(reference)
+        assert (why.agrees, why.unknown_project) == (False, project.id)
+        assert f"project {project.id!r} does not exist" in repr(why)
+        assert name not in repr(why)
+        assert patient_id not in repr(why.found)
+        before = engine.events_since(0, 10_000).next_sequence
+        assert name in repr(view.objects.shown_why(reference, "bert"))
+        events = [r.event for r in engine.events_since(before, 10_000).events]
+        assert [e.by for e in events if isinstance(e, IdentifyingValuesShown)] == ["bert"]
+    finally:
+        view.save_project(project, "anna")
+        view.save_receiver(status.receiver, "anna")
+    monkeypatch.setattr(engine._intake.router, "_recent", RecentHeaders())
+    stored = view.objects.why(ObjectReference(reference.session, _file(view, reference)))
+    assert (stored.basis, stored.agrees) == (HeaderBasis.STORED, True)
+    with pytest.raises(NotFound, match="no such object"):
+        view.objects.why(ObjectReference(sop_instance_uid="1.2.3"))
 
 
 def test_a_session_goes_all_the_ways_that_a_person_may_ask_for(

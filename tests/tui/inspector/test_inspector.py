@@ -84,13 +84,15 @@ async def test_values_are_masked_until_v_and_again_after_a_minute(
         assert len(engine.named("objects.shown_comparison")) == 1
 
 
-async def test_a_comparison_shows_all_then_only_changes_then_ends() -> None:
+async def test_a_comparison_shows_what_changed_and_all_on_demand() -> None:
     async with running(busy(), "c") as (app, _, pilot):
         assert "11 changes since reception" in title(app, "header")
         assert "− (0010,0030) DA PatientBirthDate" in header(app)
         assert "compared up to (0032,4000)" in note(app, "header")
-        await press(app, pilot, "c")
         assert "Modality" not in header(app)
+        await press(app, pilot, "equals_sign")
+        assert "Modality" in header(app)
+        assert "= hides equal ones" in title(app, "header")
         await press(app, pilot, "c")
         assert "as stored" in title(app, "header")
 

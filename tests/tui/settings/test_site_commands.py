@@ -77,7 +77,7 @@ async def test_without_open_associations_the_question_says_so() -> None:
         assert sentence(app).endswith("switched on again. No association is open.")
 
 
-@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 16)])
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 15)])
 async def test_a_barred_site_says_so_above_everything(size: tuple[int, int]) -> None:
     async with running(barred(), size) as (app, _):
         assert shown(app, "#barred")
