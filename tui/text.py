@@ -107,6 +107,32 @@ def size(size_bytes: float) -> str:
     return f"{size_bytes:.0f} {unit}" if unit in ("B", "kB") else f"{size_bytes:.1f} {unit}"
 
 
+_UNITS: dict[str, int] = {
+    f"{prefix}{binary}B": (1024 if binary else 1000) ** power
+    for binary in ("", "i")
+    for power, prefix in enumerate(" KMGTP" if binary else " kMGTP")
+    if power
+} | {"B": 1}
+
+
+def exact_size(size_bytes: int) -> str:
+    """Return a size in the largest unit of which it is a multiple, such as ``256 MiB``."""
+    units = ((factor, unit) for unit, factor in _UNITS.items() if size_bytes % factor == 0)
+    factor, unit = max(units) if size_bytes else (1, "B")
+    return f"{size_bytes // factor} {unit}"
+
+
+def size_in(text: str) -> int | str:
+    """Return the bytes that ``256 MiB``, ``4 GB`` or ``65536`` mean; other text as it is."""
+    typed = text.strip()
+    digits = typed.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ").rstrip()
+    unit = typed[len(digits) :].strip().casefold()
+    factor = {known.casefold(): factor for known, factor in _UNITS.items()}.get(unit or "b")
+    if factor is None or not (digits.isascii() and digits.isdecimal()):
+        return typed
+    return int(digits) * factor
+
+
 def megabytes(size_bytes: float) -> str:
     """Return bytes, or bytes per second, as a number of megabytes."""
     return f"{size_bytes / 1e6:,.1f}"
@@ -184,11 +210,12 @@ def sentence_case(text: str) -> str:
 
 def with_unit(name: str, text: str) -> str:
     """Say a number with the unit that its name ends with; what is no number stays as it is."""
+    if name.endswith("_bytes"):
+        found = size_in(text)
+        return size(found) if isinstance(found, int) else found
     if not text.isascii() or not text.isdecimal():
         return text
     number = int(text)
-    if name.endswith("_bytes"):
-        return size(number)
     if name.endswith("_seconds"):
         return _time(number)
     if name.endswith("_percent"):

@@ -84,6 +84,9 @@ class HistoryView(Protocol):
     def restore(self, number: int, actor: str, *, replacing: int | None = None) -> int:
         """Bring an old revision into force, as a new revision; return the number of the new one.
 
+        A configuration file that is lost or can't be read is replaced; a broken one is kept under
+        another name. The newest revision keeps its number then.
+
         Args:
             number: the revision.
             actor: who asks.

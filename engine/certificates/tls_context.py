@@ -109,6 +109,9 @@ def load(tls: TlsSettings, connection_class: type[ssl.SSLSocket] = ssl.SSLSocket
     callers = _attempt(_trusted, "tls_ca", tls.ca, problems) if required else ()
     has_lists = bool(required and tls.crl)
     lists = _attempt(read_lists, "tls_crl", tls.crl, problems) if has_lists else None
+    if problems and own is not None and key is not None:
+        # The context, which would find it, is not made now: every problem is reported at once.
+        problems += _pair_problems(tls, own[0], key)
     if problems or own is None or key is None or callers is None:
         raise InvalidReceiver(*problems)
     chain, certificate = own
@@ -238,6 +241,14 @@ def _load_pair(context: ssl.SSLContext, tls: TlsSettings, chain: bytes, key: byt
         raise invalid("tls_key", tls.key, "is protected by a passphrase", remedy) from error
     except ssl.SSLError as error:
         raise InvalidReceiver(_pair_problem(error, tls)) from error
+
+
+def _pair_problems(tls: TlsSettings, chain: bytes, key: bytes) -> Sequence[Problem]:
+    try:
+        _load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tls, chain, key)
+    except InvalidReceiver as error:
+        return error.problems
+    return ()
 
 
 def _pair_problem(error: ssl.SSLError, tls: TlsSettings) -> Problem:

@@ -295,6 +295,14 @@ class RevisionedFile:
         self._remember(storage.content, configuration)
         return configuration
 
+    def is_broken(self) -> bool:
+        """Tell whether the file is lost, can't be read or is not acceptable."""
+        try:
+            self.load()
+        except ConfigurationError:
+            return True
+        return False
+
     def adopt(self) -> Configuration:
         """Make a revision of changes made by hand; return the configuration of the file."""
         if not self._path.exists():

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from engine.api.history import ChangeRow, RevisionPage, RevisionSummary
-from engine.errors import ChangedMeanwhile
+from engine.errors import ChangedMeanwhile, NotFound
 from engine.host.owner import SAYS
 from engine.model.configuration import Configuration
 from engine.model.configuration_diff import differences, in_one_line, masked
@@ -38,7 +38,10 @@ class HistoryQueries:
         changing: Callable[[], AbstractContextManager[ConfigurationStore]],
         apply: Callable[[Configuration], None],
     ) -> None:
-        """Use a store; `changing` locks it for a change, `apply` brings the result into force."""
+        """Use a store; `apply` brings a result into force.
+
+        `changing` locks the store for a change, also while its file can't be read.
+        """
         self._store = store
         self._in_force = in_force
         self._changing = changing
@@ -61,6 +64,8 @@ class HistoryQueries:
     def restore(self, number: int, actor: str, *, replacing: int | None = None) -> int:
         """Bring an old revision into force, as a new revision; return the number of the new one."""
         with self._changing() as store:
+            if store.is_broken():
+                return self._replace_broken(store, number, actor)
             # From the file, inside the lock: a command may have changed it since it was applied.
             now = store.load()
             if replacing is not None and now.revision != replacing:
@@ -72,6 +77,16 @@ class HistoryQueries:
             if configuration != self._in_force():
                 self._apply(configuration)
             return configuration.revision
+
+    def _replace_broken(self, store: ConfigurationStore, number: int, actor: str) -> int:
+        candidates = store.recoverable()
+        chosen = next((one for one in candidates if one.configuration.revision == number), None)
+        if chosen is None:
+            raise NotFound(f"revision {number} can't be restored", "choose another one")
+        configuration = store.recover(chosen, actor)
+        if configuration != self._in_force():
+            self._apply(configuration)
+        return configuration.revision
 
     def _since(self, number: int, now: Configuration) -> tuple[FieldDifference, ...]:
         return differences(self._store.revision(number), now)

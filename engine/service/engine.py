@@ -107,7 +107,9 @@ class Engine:
         self._plugins = Plugins.load()
         # Called for every object: `partial` of `getattr` needs no frame of Python.
         current = partial(getattr, self, "_configuration")
-        self._access = ConfigurationAccess(current, self._changing, self._apply)
+        self._access = ConfigurationAccess(
+            current, self._changing, self._apply, partial(self._changing, repairs=True)
+        )
         self._started_at = self._clock.now()
         self._stopping = self._draining = False
         self._open = ExitStack()
@@ -418,8 +420,11 @@ class Engine:
         self.commitments: CommitmentsView = answers.commitments
 
     @contextmanager
-    def _changing(self) -> Iterator[ConfigurationStore]:
+    def _changing(self, *, repairs: bool = False) -> Iterator[ConfigurationStore]:
         """Take the lock of the configuration, to change it.
+
+        Args:
+            repairs: whether a file that can't be read is allowed, as it is going to be replaced.
 
         Raises:
             ConfigurationError: if only a document may change it, or the file on disk is invalid.
@@ -427,7 +432,7 @@ class Engine:
         with self._lock:
             if self._settings.config_source is not None:
                 raise ReadOnlyConfiguration(str(self._settings.config_source))
-            if self._configuration_problem:
+            if self._configuration_problem and not (repairs and self._store.is_broken()):
                 raise CorruptConfiguration(
                     Problem(
                         "config.json",
@@ -438,6 +443,8 @@ class Engine:
                     )
                 )
             yield self._store
+            if repairs and not self._store.is_broken():
+                self._configuration_problem = ""
 
     def _apply(self, configuration: Configuration, *, at_start: bool = False) -> None:
         """Bring a configuration into force; a part that it does not change is left alone."""

@@ -42,6 +42,8 @@ class ConfigurationAccess:
     current: Callable[[], Configuration]
     changing: Callable[[], AbstractContextManager[ConfigurationStore]]
     apply: Callable[[Configuration], None]
+    repairing: Callable[[], AbstractContextManager[ConfigurationStore]]
+    """The same as `changing`, also while the file can't be read."""
 
 
 class ProcessorService:

@@ -50,7 +50,7 @@ class ViewGroups:
         resources.callback(self.objects.close)
         self.scripts = ScriptQueries(self.objects, router, current)
         self.sessions = SessionQueries(session_service, reader, journal, current, intake.trace_key)
-        self.history = HistoryQueries(storage.store, current, access.changing, access.apply)
+        self.history = HistoryQueries(storage.store, current, access.repairing, access.apply)
         self.senders = SenderQueries(reader, associations, clock)
         self.commitments = CommitmentQueries(
             settings.state_file, clock, journal.record, notify_commitments

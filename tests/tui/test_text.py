@@ -12,11 +12,13 @@ from tui.text import (
     cut,
     cut_middle,
     duration,
+    exact_size,
     fit,
     megabytes,
     moment,
     safe,
     size,
+    size_in,
     sparkrows,
 )
 
@@ -103,3 +105,18 @@ def test_a_chart_has_its_newest_second_at_the_right_and_one_scale() -> None:
     assert sparkrows((0, 4, 8), 2, 2, 8) == [" █", "██"]
     assert sparkrows((), 3, 1, 8) == [""]
     assert sparkrows((1, 1), 2, 1, 0) == ["  "]
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "words"),
+    [(0, "0 B"), (12345, "12345 B"), (20_000, "20 kB"), (16_384, "16 KiB"), (2**28, "256 MiB"),
+     (500_000_000, "500 MB"), (2**50, "1 PiB")],
+)  # fmt: skip
+def test_a_size_is_shown_exactly_and_read_back(size_bytes: int, words: str) -> None:
+    assert exact_size(size_bytes) == words
+    assert size_in(f" {words.replace(' ', '').lower()} ") == size_bytes
+
+
+@pytest.mark.parametrize("text", ["", "MB", "5 XB", "-5", "1.5 GB", "\u0665 MB", "5 M B"])
+def test_what_is_no_size_stays_text(text: str) -> None:
+    assert size_in(text) == text

@@ -160,10 +160,13 @@ class HistoryCommands:
 
         what = f"compare revision {number} with what is in force"
         change = await self._app.engine.call(what, look, about=SITE)
-        if not change.rows:
+        snapshot = self._app.engine_state.snapshot
+        problem = snapshot.configuration_problem if snapshot is not None else ""
+        if not change.rows and not problem:
             self._app.show_toast(f"revision {number} says what is in force already")
             return
-        sentence = f"{restore_sentence(change)}\n\n{rows_in_words(change.rows)}"
+        said = repair_sentence(change, problem) if problem else restore_sentence(change)
+        sentence = f"{said}\n\n{rows_in_words(change.rows)}" if change.rows else said
         question = QuestionDialog.confirm(f"Restore revision {number}?", sentence, "Restore it")
         if await self._app.push_screen_wait(question):
             what, done = f"restore revision {number}", f"revision {number} restored"
@@ -212,4 +215,14 @@ def restore_sentence(change: RevisionReturn) -> str:
     return (
         f"What revision {change.number} said takes the place of revision {change.in_force}, as a "
         "new revision; open associations may finish. This changes:"
+    )
+
+
+def repair_sentence(change: RevisionReturn, problem: str) -> str:
+    """Say which revision takes the place of a broken file, and what is wrong with the file."""
+    changes = " Against what is in force this changes:" if change.rows else ""
+    return (
+        f"The configuration file is refused: {safe(problem)}\n\n"
+        f"Revision {change.number} takes its place. The broken file is kept under another name."
+        f"{changes}"
     )

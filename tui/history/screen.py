@@ -284,7 +284,9 @@ class HistoryScreen(FetchingScreen):
         """Hide what makes no sense for the chosen revision."""
         if action == "restore":
             chosen = self._chosen()
-            return chosen is not None and chosen.number != self._list.in_force
+            snapshot = self.shown_reading.snapshot
+            is_refused = snapshot is not None and bool(snapshot.configuration_problem)
+            return chosen is not None and (chosen.number != self._list.in_force or is_refused)
         if action == "older":
             return self._list.more
         return super().check_own(action, parameters)

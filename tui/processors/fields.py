@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.widgets import Select
 
 from engine.api.scripts import FindingKind
@@ -19,7 +19,7 @@ from engine.model.processor import (
 from tui.processors.form import LONG_KINDS, NAME_FIELDS, ProcessorForm
 from tui.processors.help import LABELS, LOCATION_WORDS
 from tui.text import cut, safe
-from tui.widgets.field import Field, LineNotes, Note, NoteTone, Toggle, mask_hint
+from tui.widgets.field import Field, Note, NoteTone, Toggle, mask_hint
 from tui.widgets.form import LABEL_WIDTH, FormFields, verdict_note
 from tui.widgets.whitelist import LineState, LineVerdict
 
@@ -128,14 +128,11 @@ class ProcessorFields(FormFields, can_focus=False):
         return self.form.switch_of(name)
 
     def show_values(self) -> None:
-        """Show in the lists, and beside the lines of names, what the form says."""
+        """Show in the lists what the form says."""
         self._show_locations()
         for select in self.query(Select):
             select.value = self.form.text(select.id or "") or Select.NULL
         self.query_one("#parameters").display = bool(self.form.own_parameters())
-        for name in NAME_FIELDS:
-            for notes in self.query_one(f"#field-{name}").query(LineNotes):
-                notes.lines = tuple(map(verdict_note, self._verdicts(name)))
 
     def _show_locations(self) -> None:
         select = self.query_one("#location", Select)
@@ -144,11 +141,14 @@ class ProcessorFields(FormFields, can_focus=False):
             self._shown_class = chosen
             select.set_options(self._location_options())
 
-    def _verdicts(self, name: str) -> tuple[LineVerdict, ...]:
+    def line_notes(self, name: str) -> tuple[Note, ...]:
+        """Return a verdict on each name."""
         text = self.form.text(name)
         if name == "projects":
-            return project_verdicts(text, self.form.rules.projects)
-        return receiver_verdicts(text, self.form.receivers)
+            verdicts = project_verdicts(text, self.form.rules.projects)
+        else:
+            verdicts = receiver_verdicts(text, self.form.receivers)
+        return tuple(map(verdict_note, verdicts))
 
     def hint(self, name: str) -> str:
         """Return the hint below a field; safe text."""
@@ -241,13 +241,7 @@ class ProcessorFields(FormFields, can_focus=False):
         return Toggle(self.form.is_on(name), animate=False, id=name)
 
     def _names(self, name: str) -> Field:
-        return self._field(name, partial(self._name_lines, name), "-lines")
-
-    def _name_lines(self, name: str) -> Horizontal:
-        area = self.area(name)
-        notes = LineNotes(area)
-        notes.set_reactive(LineNotes.lines, tuple(map(verdict_note, self._verdicts(name))))
-        return Horizontal(area, notes, classes="lines")
+        return self._field(name, partial(self.lines, name), "-lines")
 
     def _parameter(self, field: ParameterField) -> Field:
         kinds = {

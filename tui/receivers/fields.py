@@ -14,7 +14,7 @@ from textual.events import DescendantBlur, DescendantFocus
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Input, Select, Static, TextArea
+from textual.widgets import Input, Select, Static
 
 from engine.model.peer import MAX_LENGTH
 from engine.model.plugins import MAX_SETTING_CHARACTERS
@@ -34,9 +34,10 @@ from tui.receivers.form import (
     project_choices,
 )
 from tui.receivers.help import LABELS
-from tui.text import cut, safe, size
-from tui.widgets.field import Field, LineNotes, Note, NoteTone, Toggle, mask_hint
-from tui.widgets.form import LABEL_WIDTH, FormFields, verdict_note
+from tui.text import cut, exact_size, safe, with_unit
+from tui.widgets.field import Field, Note, NoteTone, Toggle, mask_hint
+from tui.widgets.form import LABEL_WIDTH, NOTES, Beside, FormFields, verdict_note
+from tui.widgets.routing_notes import rule_notes
 from tui.widgets.routing_preview import RoutingPreviewPanel
 from tui.widgets.whitelist import CallerState
 
@@ -130,7 +131,7 @@ LINES_HINT = "one per line: AE title, address, network or AE@address"
 class ReceiverFields(FormFields):
     """The scrolling body of the dialog."""
 
-    REVEALED = "Field, CallerTester, RoutingPreviewPanel"
+    REVEALED = "Field, CallerTester, Beside"
 
     def __init__(self, form: ReceiverForm, blink: bool, *, previews: bool) -> None:
         super().__init__(blink)
@@ -161,7 +162,9 @@ class ReceiverFields(FormFields):
             yield CallerTester(blink=self._blink)
             yield self._switch("routing_enabled")
             for name in ROUTING_FIELDS:
-                yield self._field(name, partial(self.area, name), f"  {LABELS[name]}", "-lines")
+                make = partial(self.lines, name)
+                yield self._field(name, make, f"  {LABELS[name]}", "-lines -rules")
+        with Beside():
             yield RoutingPreviewPanel()
         with Vertical(classes="section"):
             yield Disclosure(LABELS["advanced"], id="advanced")
@@ -188,17 +191,14 @@ class ReceiverFields(FormFields):
         for name in self._projects():
             for select in self._selects(name):
                 select.value = self.form.text(name) or Select.NULL
-        for notes in self.query(LineNotes):
-            notes.lines = self._verdicts()
         matters = self._previews and self.form.previews_routing()
-        self.query_one(RoutingPreviewPanel).display = matters
+        self.query_one(Beside).display = matters
         tester, advanced = self.query_one(CallerTester), self.query_one(Disclosure)
         tester.display = not self.form.visible_fields().isdisjoint(CALLER_FIELDS)
         tester.show(self.form.caller_verdict())
         advanced.opened = self.form.is_advanced_open()
         advanced.words = self.form.advanced_in_words()
 
-    @on(TextArea.SelectionChanged, "#whitelist")
     @on(DescendantFocus)
     @on(DescendantBlur)
     def _show_whitelist_hint(self) -> None:
@@ -207,15 +207,18 @@ class ReceiverFields(FormFields):
 
     def _cut_verdict(self) -> str:
         """Return the note on the line under the cursor, if there is no room beside it."""
-        for notes, area in zip(self.query(LineNotes), self.query("#whitelist"), strict=False):
-            if not isinstance(area, TextArea) or not area.has_focus:
-                continue
-            row, verdicts = area.cursor_location[0], self._verdicts()
-            if row < len(verdicts) and len(verdicts[row].text) > notes.size.width > 0:
-                return f"line {row + 1}: {safe(verdicts[row].text)}"
-        return ""
+        line = self.line_in("whitelist") if self.focused_field() == "whitelist" else 0
+        verdicts = self.line_notes("whitelist")
+        if not 0 < line <= len(verdicts):
+            return ""
+        note = verdicts[line - 1]
+        room = self.query_one(f"#{NOTES}whitelist").size.width
+        return f"line {line}: {safe(note.text)}" if len(note.text) > room > 0 else ""
 
-    def _verdicts(self) -> tuple[Note, ...]:
+    def line_notes(self, name: str) -> tuple[Note, ...]:
+        """Return a verdict on each line of the whitelist, a mark beside each rule."""
+        if name in ROUTING_FIELDS:
+            return rule_notes(self.form.text(name))
         return tuple(map(verdict_note, self.form.whitelist_verdicts()))
 
     def _selects(self, name: str) -> Iterable[Select[str]]:
@@ -248,7 +251,9 @@ class ReceiverFields(FormFields):
             return self._field(name, partial(self._toggle, name), f"{indent}{label}")
         if name == "duplicates":
             return self._field(name, self._duplicates, label)
-        restrict = r"[0-9]{0,15}" if name in LIMIT_FIELDS else r"[0-9A-Fa-f:.]{0,45}"
+        restrict = r"[0-9A-Fa-f:.]{0,45}"
+        if name in LIMIT_FIELDS:
+            restrict = r"[0-9]{0,15} ?[A-Za-z]{0,3}" if "bytes" in name else r"[0-9]{0,15}"
         make = partial(self.entry, name, placeholder=self._site_value(name), restrict=restrict)
         return self._field(name, make, label, "-advanced")
 
@@ -277,7 +282,8 @@ class ReceiverFields(FormFields):
     def _site_value(self, name: str) -> str:
         site = self.form.rules.site
         if name in LIMIT_FIELDS:
-            return str(getattr(site.limits, name))
+            limit = getattr(site.limits, name)
+            return exact_size(limit) if name.endswith("_bytes") else str(limit)
         if name == "duplicates":
             return str(site.sessions.duplicates)
         return site.bind_address or "all addresses"
@@ -335,14 +341,8 @@ class ReceiverFields(FormFields):
         return self._field(name, partial(self._toggle, name), LABELS[name])
 
     def _whitelist(self) -> Field:
-        return self._field("whitelist", self._whitelist_lines, f"  {LABELS['whitelist']}", "-lines")
-
-    def _whitelist_lines(self) -> Horizontal:
-        area = self.area("whitelist")
-        area.show_line_numbers = True
-        notes = LineNotes(area)
-        notes.set_reactive(LineNotes.lines, self._verdicts())
-        return Horizontal(area, notes, classes="lines")
+        make = partial(self.lines, "whitelist")
+        return self._field("whitelist", make, f"  {LABELS['whitelist']}", "-lines")
 
     def _field(self, name: str, make: Callable[[], Widget], label: str, classes: str = "") -> Field:
         return self.field(name, make, label, classes, hint=self.hint(name))
@@ -428,11 +428,11 @@ class ReceiverFields(FormFields):
 
 def _with_unit(name: str, text: str) -> str:
     """Say a value of an advanced field with its unit."""
+    if name.endswith("_bytes"):
+        return with_unit(name, text)
     if name == "bind_address" or not text.isdecimal():
         return text
     number = int(text)
-    if name.endswith("_bytes"):
-        return size(number)
     if name.endswith("_seconds"):
         return f"{number // 60} min" if number >= 120 and not number % 60 else f"{number} s"
     return f"{number:,} at once"

@@ -28,7 +28,7 @@ from tui.receivers.help import (
     NO_SCRIPT,
     PROJECT_SCRIPTS,
 )
-from tui.text import counted, safe, sentence_case
+from tui.text import counted, exact_size, safe, sentence_case, size_in
 from tui.widgets.whitelist import CallerVerdict, LineState, caller_verdict, line_verdicts
 
 if TYPE_CHECKING:
@@ -390,7 +390,7 @@ class ReceiverForm:
         raw["routing_enabled"] = self.is_on("routing_enabled")
         asks = ClientCertificates.REQUIRED if self.is_on("tls_client") else ClientCertificates.NONE
         raw["tls_client"] = asks
-        raw["limits"] = {n: _number(self.text(n)) for n in LIMIT_FIELDS if self.text(n).strip()}
+        raw["limits"] = {n: _limit(n, self.text(n)) for n in LIMIT_FIELDS if self.text(n).strip()}
         if self.original is not None:
             raw["id"] = self.original.id
             raw["enabled"] = self.original.enabled
@@ -500,7 +500,9 @@ def _line_verdicts(text: str) -> tuple[LineVerdict, ...]:
     return line_verdicts(text.splitlines())
 
 
-def _number(text: str) -> int | str:
+def _limit(name: str, text: str) -> int | str:
+    if name.endswith("_bytes"):
+        return size_in(text)
     digits = text.strip()
     return int(digits) if digits.isascii() and digits.isdecimal() else digits
 
@@ -515,9 +517,15 @@ def _values_of(receiver: Receiver) -> dict[str, str | bool]:
     record, limits = receiver.to_record(), dict(receiver.limits)
     values: dict[str, str | bool] = {name: str(record[name] or "") for name in TEXT_FIELDS}
     values.update({name: bool(record[name]) for name in SWITCH_FIELDS})
-    values.update({name: str(limits.get(name, "")) for name in LIMIT_FIELDS})
+    values.update({name: _typed(name, limits.get(name)) for name in LIMIT_FIELDS})
     values["tls_client"] = receiver.tls_client is ClientCertificates.REQUIRED
     return values | {"whitelist": "\n".join(receiver.whitelist)}
+
+
+def _typed(name: str, value: int | None) -> str:
+    if value is None:
+        return ""
+    return exact_size(value) if name.endswith("_bytes") else str(value)
 
 
 def _initial_values(rules: ReceiverRules) -> dict[str, str | bool]:

@@ -77,8 +77,8 @@ LABELS = {
     "associations_per_receiver": "Associations",
     "idle_seconds": "Idle seconds",
     "message_seconds": "Message seconds",
-    "pdu_bytes": "PDU bytes",
-    "data_set_bytes": "Data set bytes",
+    "pdu_bytes": "PDU size",
+    "data_set_bytes": "Data set size",
 }
 
 _ROUTING_HELP = r"""One rule per line, tried from top to bottom:
@@ -252,7 +252,11 @@ aborted.""",
     "message_seconds": """How long one message, an object for example, may take
 from its first byte to its last.""",
     "pdu_bytes": """The longest PDU that senders may send. Larger ones are
-faster on long lines and take more memory.""",
+faster on long lines and take more memory.
+
+  64 KiB""",
     "data_set_bytes": """The largest object that is taken; the association of a
-larger one is aborted.""",
+larger one is aborted.
+
+  4 GiB""",
 }

@@ -23,6 +23,8 @@ from tui.settings.form import SettingsFields, note_of
 from tui.shell.form_dialog import FormDialog, form_bindings
 from tui.shell.preview_dialog import PreviewDialog
 from tui.text import safe
+from tui.widgets.form import Beside
+from tui.widgets.routing_notes import rule_notes
 from tui.widgets.routing_preview import RoutingPreviewPanel
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ class ScriptFields(SettingsFields):
 
     def compose_more(self) -> ComposeResult:
         """Build the trial."""
-        yield BeforeAfter()
+        with Beside():
+            yield BeforeAfter()
 
     def take_findings(
         self,
@@ -71,11 +74,16 @@ class ScriptFields(SettingsFields):
 
 
 class SiteRoutingFields(SettingsFields):
-    """Has the preview below the rules, and its result below each text."""
+    """Has the preview with the rules, and its result below each text."""
+
+    def line_notes(self, name: str) -> tuple[Note, ...]:
+        """Return a mark beside each rule."""
+        return rule_notes(self.form.text(name))
 
     def compose_more(self) -> ComposeResult:
         """Build the preview."""
-        yield RoutingPreviewPanel(Source.SITE)
+        with Beside():
+            yield RoutingPreviewPanel(Source.SITE)
 
     def show_preview(self, previews: tuple[RoutingPreview, ...], note: str = "") -> None:
         """Show a dry run of the rules, or say why there is none."""
@@ -277,18 +285,6 @@ class ScriptDialog(SettingsDialog[R]):
         remarks = tuple(map(problem_of, self._findings))
         shown = self.shown_problems()
         return {**shown, SITE_SCRIPT: remarks} if remarks else shown
-
-    def action_next_problem(self) -> None:
-        """Go to the next remark of the script, then to the next field with a problem."""
-        if self.body.focused_field() == SITE_SCRIPT:
-            line = self.query_one(f"#{SITE_SCRIPT}", TextArea).cursor_location[0] + 1
-            stops = self.stops().get(SITE_SCRIPT, ())
-            later = [p for p in stops if (p.line or 0) > line]
-            if later or len(self.stops()) == 1:
-                goal = (later or list(stops))[0]
-                self.body.focus_field(SITE_SCRIPT, goal.line, goal.column)
-                return
-        super().action_next_problem()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer a script to begin with as long as there is none."""

@@ -9,12 +9,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from rich.text import Text
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Select
 
 from engine.errors import ConfigurationError
-from tui.widgets.field import Field, LineNotes, Note, NoteTone, Toggle
+from tui.widgets.field import Field, Note, NoteTone, Toggle
 from tui.widgets.form import FormFields
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class FieldKind(StrEnum):
     CHOICE = "choice"
     LINES = "lines"
     SCRIPT = "script"
+    RULES = "rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,11 @@ class SettingsForm(Generic[T]):
         return self.specs[name].help
 
 
+def number_pattern(name: str) -> str:
+    """Return what may be typed as a number: for sizes with a unit."""
+    return r"[0-9]{0,16} ?[A-Za-z]{0,3}" if name.endswith("_bytes") else r"-?[0-9]{0,16}"
+
+
 def number_in(text: str, usual: int) -> int | str:
     """Return the number that was typed, the usual one if nothing was, else what was typed."""
     digits = text.strip()
@@ -210,7 +216,6 @@ def number_in(text: str, usual: int) -> int | str:
     return sign * int(rest) if rest.isascii() and rest.isdecimal() else digits
 
 
-NOTES = "notes-"
 _CLASSES = {
     FieldKind.SWITCH: "",
     FieldKind.LINE: "-line -spaced",
@@ -218,6 +223,7 @@ _CLASSES = {
     FieldKind.CHOICE: "-choice -spaced",
     FieldKind.LINES: "-lines",
     FieldKind.SCRIPT: "-lines -script",
+    FieldKind.RULES: "-lines -rules",
 }
 
 
@@ -251,11 +257,6 @@ class SettingsFields(FormFields):
     def note(self, name: str) -> Note:
         """Return the note beside a field."""
         return note_of(self.form.remark(name))
-
-    def show_values(self) -> None:
-        """Show a note beside each line of a text."""
-        for notes in self.query(LineNotes):
-            notes.lines = self.line_notes((notes.id or "").removeprefix(NOTES))
 
     def hidden_by(self, name: str, visible: frozenset[str]) -> str:
         """Return the switch that hid a field."""
@@ -295,8 +296,8 @@ class SettingsFields(FormFields):
                 value = self.form.text(spec.name)
                 select: Select[str] = Select(options, value=value, allow_blank=False, id=spec.name)
                 return select
-            case FieldKind.LINES | FieldKind.SCRIPT:
-                return self._lines(spec)
+            case FieldKind.LINES | FieldKind.SCRIPT | FieldKind.RULES:
+                return self.lines(spec.name) if spec.by_line else self.area(spec.name)
             case _:
                 return self._entry(spec)
 
@@ -306,21 +307,11 @@ class SettingsFields(FormFields):
             self.form.text(spec.name),
             id=spec.name,
             placeholder=spec.usual,
-            restrict=r"-?[0-9]{0,16}" if is_number else None,
+            restrict=number_pattern(spec.name) if is_number else None,
             select_on_focus=False,
         )
         entry.cursor_blink = self._blink
         return entry
-
-    def _lines(self, spec: FieldSpec) -> Widget:
-        area = self.area(spec.name)
-        if not spec.by_line:
-            return area
-        area.show_line_numbers = True
-        notes = LineNotes(area)
-        notes.id = NOTES + spec.name
-        notes.set_reactive(LineNotes.lines, self.line_notes(spec.name))
-        return Horizontal(area, notes, classes="lines")
 
 
 def note_of(remark: Remark) -> Note:

@@ -26,7 +26,7 @@ from tui.settings.shared_fields import (
     filter_remarks,
     profile_of,
 )
-from tui.text import counted, safe, with_unit
+from tui.text import counted, exact_size, safe, size_in, with_unit
 
 if TYPE_CHECKING:
     from engine.errors import Problem
@@ -57,13 +57,13 @@ _LIMIT_LABELS = {
     "user_items": "User items",
     "idle_seconds": "Idle seconds",
     "message_seconds": "Message seconds",
-    "pdu_bytes": "PDU bytes",
-    "data_set_bytes": "Data set bytes",
+    "pdu_bytes": "PDU size",
+    "data_set_bytes": "Data set size",
     "drain_seconds": "Drain seconds",
     "low_space_percent": "Warn below, %",
-    "low_space_bytes": "Warn below, B",
+    "low_space_bytes": "Warn below",
     "reserve_percent": "Refuse below, %",
-    "reserve_bytes": "Refuse below, B",
+    "reserve_bytes": "Refuse below",
 }
 _LIMIT_HELP = {
     "associations": "Associations open at once, over all receivers.",
@@ -83,9 +83,9 @@ _LIMIT_HELP = {
     "data_set_bytes": "A larger data set is refused.",
     "drain_seconds": "How long open associations of a receiver that was\nswitched off may go on.",
     "low_space_percent": "Free space below which a warning is given.",
-    "low_space_bytes": "The same in bytes; the greater of both counts.",
+    "low_space_bytes": "The same as a size, such as 500 MB; the greater of both counts.",
     "reserve_percent": "Free space below which associations and objects are\nrefused.",
-    "reserve_bytes": "The same in bytes; the greater of both counts.",
+    "reserve_bytes": "The same as a size, such as 256 MiB; the greater of both counts.",
 }
 _RULES_HELP = r"""One rule per line, tried from top to bottom, after the
 receiver's own rules and before the defaults:
@@ -126,13 +126,19 @@ class SiteForm(SettingsForm[SiteSettings]):
         return SiteSettings.parse(before | self.record())
 
 
+def _typed(name: str, value: int) -> str:
+    """Return a limit as the form shows it, and as it may be typed."""
+    return exact_size(value) if name.endswith("_bytes") else str(value)
+
+
 def _limit(name: str, section: str) -> FieldSpec:
     usual = getattr(Limits(), name)
     allowed = BOUNDS[name]
-    hint = f"{allowed.start:,} to {allowed.stop - 1:,}; {usual:,} if empty"
+    shown = exact_size if name.endswith("_bytes") else "{:,}".format
+    hint = f"{shown(allowed.start)} to {shown(allowed.stop - 1)}; {shown(usual)} if empty"
     return FieldSpec(
         name, FieldKind.NUMBER, _LIMIT_LABELS[name], _LIMIT_HELP[name], section, hint=hint,
-        usual=str(usual),
+        usual=_typed(name, usual),
     )  # fmt: skip
 
 
@@ -213,8 +219,8 @@ class RoutingForm(SiteForm):
                           "Whether these rules are asked, after those of the receiver.",
                           words=("off: these rules are not asked",
                                  "on: asked after the receiver's own rules")),
-                FieldSpec(f"{name}_routing", FieldKind.LINES, "  Rules", _RULES_HELP,
-                          needs=f"{name}_enabled"),
+                FieldSpec(f"{name}_routing", FieldKind.RULES, "  Rules", _RULES_HELP,
+                          needs=f"{name}_enabled", by_line=True),
             )
         ),
         FieldSpec("tolerant_comments", FieldKind.SWITCH, "Comments",
@@ -315,6 +321,12 @@ class SessionsForm(SiteForm):
                   "are answered with success. A pattern looks into the\n"
                   "Series Description, or the element named above it:\n\n"
                   "  whitelist\n  [Modality]\n  CT|MR\n  [(0008,103E)]\n  .*localizer.*"),
+        FieldSpec("rerun_script_on_rename", FieldKind.SWITCH, "After renames",
+                  "Objects that the project's script anonymized keep the labels\n"
+                  "of then. On: it runs again when a session gets another subject\n"
+                  "or label. A move to another project always runs that one's script.",
+                  words=("off: objects keep the labels of their first run",
+                         "on: the project's script runs again")),
         *(_limit(name, "Free space") for name in STORAGE),
     )  # fmt: skip
 
@@ -329,6 +341,7 @@ class SessionsForm(SiteForm):
             "index_days": str(sessions.index_days),
             "file_name_template": sessions.file_name_template,
             "series_filter": sessions.series_filter,
+            "rerun_script_on_rename": sessions.rerun_script_on_rename,
             **_limit_values(thing, STORAGE),
         }
 
@@ -343,6 +356,7 @@ class SessionsForm(SiteForm):
             "duplicates": self.text("duplicates"),
             "file_name_template": self.text("file_name_template").strip(),
             "series_filter": self.text("series_filter"),
+            "rerun_script_on_rename": self.is_on("rerun_script_on_rename"),
         }
         return {
             "sessions": self.original.sessions.to_record() | sessions,
@@ -375,11 +389,18 @@ def example_name(template: str) -> str:
 
 
 def _limit_values(site: SiteSettings, names: tuple[str, ...]) -> Values:
-    return {name: str(getattr(site.limits, name)) for name in names}
+    return {name: _typed(name, getattr(site.limits, name)) for name in names}
 
 
 def _limits_record(form: SiteForm, names: tuple[str, ...]) -> dict[str, object]:
-    return {name: number_in(form.text(name), getattr(Limits(), name)) for name in names}
+    return {name: _limit_in(name, form.text(name)) for name in names}
+
+
+def _limit_in(name: str, text: str) -> int | str:
+    usual: int = getattr(Limits(), name)
+    if name.endswith("_bytes") and text.strip():
+        return size_in(text)
+    return number_in(text, usual)
 
 
 def _number_remark(form: SiteForm, name: str) -> Remark | None:

@@ -22,7 +22,7 @@ from engine.errors import (
 from tui.shell.dialogs import QuestionDialog
 from tui.shell.engine_app import EngineScreen
 from tui.text import counted, safe
-from tui.widgets.form import Entry, FormFields
+from tui.widgets.form import Beside, Entry, FormFields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +84,7 @@ def refusal_words(error: EngineError) -> str:
 R = TypeVar("R")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+REFUSED = "✗ Not saved: the engine refused what is marked ✗"
 RELOADS = "ctrl+r takes over those changes and keeps yours; then save again"
 WAITS_FOR_SAVING = frozenset(
     ("save", "test", "test_port", "reload", "next_problem", "cancel", "help_field")
@@ -109,7 +110,7 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
     """Edits one thing; returns the saved thing, None if cancelled."""
 
     CSS_PATH = "../shell/style.tcss"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (110, "-columns")]
     FOOT_NOTE: ClassVar[str] = ""
     """What the frame says at the bottom while nothing is wrong."""
     TEST: ClassVar[tuple[str, str] | None] = None
@@ -254,6 +255,7 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
         state = (self._problem_count, self._saving, self._refusal)
         with self.app.batch_update():
             self.show_fields(problems)
+            self.set_class(any(beside.display for beside in self.query(Beside)), "-beside")
             self._show_words()
             if state != self._shown_state:
                 self._shown_state = state
@@ -348,7 +350,8 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
             self._refused = self.refused(error.problems)
             self._tried = True
         self._changed_meanwhile = isinstance(error, ChangedMeanwhile)
-        self._refusal = refusal_words(error)
+        # What is wrong is said at the fields, in the words of their labels.
+        self._refusal = REFUSED if self._refused else refusal_words(error)
         if isinstance(error, ChangedMeanwhile):
             self._refusal = f"✗ Not saved: {safe(error.detail)}\n→ {RELOADS}"
         self.sync()
@@ -407,13 +410,18 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
         return self.shown_problems()
 
     def action_next_problem(self) -> None:
-        """Go to the next field with a problem, from the last one back to the first."""
-        stops = self.stops()
-        names = [name for name in self.form.field_order if name in stops]
-        order = self.form.field_order
-        here = order.index(self.body.focused_field() or order[-1])
-        later = [name for name in names if order.index(name) > here]
-        self._go_to({name: stops[name] for name in later or names})
+        """Go to the next line or field with a problem, from the last one back to the first."""
+        order, focused = self.form.field_order, self.body.focused_field()
+        stops: dict[tuple[int, int], tuple[str, Problem]] = {}
+        for name, problems in self.stops().items():
+            for problem in problems:
+                stops.setdefault((order.index(name), problem.line or 0), (name, problem))
+        if not stops:
+            return
+        at_end = (len(order), 0)
+        here = (order.index(focused), self.body.line_in(focused)) if focused else at_end
+        name, problem = stops[min((at for at in stops if at > here), default=min(stops))]
+        self.body.focus_field(name, problem.line, problem.column)
 
     def _go_to(self, problems: dict[str, tuple[Problem, ...]]) -> None:
         for name, found in problems.items():

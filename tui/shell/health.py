@@ -85,7 +85,8 @@ def configuration_words(snapshot: EngineSnapshot) -> str:
     if not snapshot.configuration_problem:
         return ""
     kept = f"revision {snapshot.revision}, the last good one, stays in force"
-    return f"✗ The configuration file is refused; {kept}: {safe(snapshot.configuration_problem)}"
+    problem = safe(snapshot.configuration_problem)
+    return f"✗ The configuration file is refused; {kept} (8 and R write it back): {problem}"
 
 
 def read_only_words(snapshot: EngineSnapshot) -> str:

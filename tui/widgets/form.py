@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from textual import on
-from textual.containers import VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.events import DescendantFocus
 from textual.geometry import Region
 from textual.message import Message
 from textual.widgets import Input, Select, Switch, TextArea
 
 from tui.text import safe
-from tui.widgets.field import Field, Note, NoteTone
+from tui.widgets.field import Field, LineNotes, Note, NoteTone
 from tui.widgets.whitelist import LineState
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ class Form(Protocol[T]):
 
 
 LABEL_WIDTH = 18
+NOTES = "notes-"
+"""Before the name of a field: the id of the notes beside its lines."""
 
 
 class Entry(Input):
@@ -120,6 +122,10 @@ class Entry(Input):
         self.post_message(self.Refused(self.id or ""))
 
 
+class Beside(VerticalScroll, can_focus=False):
+    """What the values of a form come to: right of its fields if there is room, else below them."""
+
+
 class FormFields(VerticalScroll, can_focus=False):
     """Draws one form; subclasses give the controls and their notes."""
 
@@ -130,22 +136,26 @@ class FormFields(VerticalScroll, can_focus=False):
     def __init__(self, blink: bool) -> None:
         super().__init__()
         self._blink = blink
+        self._problems: dict[str, tuple[Problem, ...]] = {}
 
     def show(self, problems: Mapping[str, Iterable[Problem]]) -> None:
         """Make every field show what the form says, with the given problems."""
         visible = self.form.visible_fields()
         before = {widget for widget in self.query(self.REVEALED) if widget.display}
+        self._problems = {name: tuple(found) for name, found in problems.items()}
         for field in self.query(Field):
             name = field.name or ""
             field.show(name in visible)
             field.hint = self.hint(name)
             field.note = self.note(name)
-            field.problems = tuple(map(problem_sentence, problems.get(name, ())))
+            field.problems = self._said_below(name)
         # What the form writes here is not input: it would be taken over a second time.
         with self.prevent(Select.Changed, Switch.Changed):
             for switch in self.query(Switch):
                 switch.value = self.form.is_on(switch.id or "")
             self.show_values()
+        for notes in self.query(LineNotes):
+            notes.lines = self.line_notes((notes.id or "").removeprefix(NOTES))
         hidden = self.focused_field()
         if hidden is not None and hidden not in visible:
             self.focus_field(self.hidden_by(hidden, visible))
@@ -175,7 +185,8 @@ class FormFields(VerticalScroll, can_focus=False):
 
     def _see(self, *widgets: Widget) -> None:
         """Scroll so that all of them are in view, or as many as there is room for."""
-        regions = [w.region for w in widgets if w.display and w.region]
+        # What stands beside the fields does not scroll with them.
+        regions = [w.region for w in widgets if w.display and w.region and not is_docked(w)]
         if regions:
             self._scroll_into_view(Region.from_union(regions))
 
@@ -191,6 +202,32 @@ class FormFields(VerticalScroll, can_focus=False):
         self.scroll_to_region(
             wanted, center=center, animate=False, force=True, immediate=True, y_axis=True
         )
+
+    @on(TextArea.SelectionChanged)
+    def _cursor_moved(self, event: TextArea.SelectionChanged) -> None:
+        """Say below a text what is wrong with the line that the cursor is in."""
+        name = event.text_area.id or ""
+        for field in self.query(f"#field-{name}").results(Field):
+            field.hint, field.problems = self.hint(name), self._said_below(name)
+
+    def _said_below(self, name: str) -> tuple[str, ...]:
+        """Return what is wrong with a field; of a text with marked lines, one line's at a time."""
+        problems = self._problems.get(name, ())
+        if len(problems) < 2 or not self.query(f"#{NOTES}{name}"):
+            return tuple(map(problem_sentence, problems))
+        line = self.line_in(name)
+        here = [problem for problem in problems if problem.line == line] or [problems[0]]
+        more = len(problems) - len(here)
+        return (*map(problem_sentence, here), *([f"and {more} more; f8 goes there"] * bool(more)))
+
+    def line_in(self, name: str) -> int:
+        """Return the 1-based line of the cursor in a text; 0 for a field that is none."""
+        areas = self.query(f"#{name}").results(TextArea)
+        return next((area.cursor_location[0] + 1 for area in areas), 0)
+
+    def line_notes(self, name: str) -> tuple[Note, ...]:
+        """Return a note on each line of a text that was made by `lines`."""
+        raise NotImplementedError
 
     def hint(self, name: str) -> str:
         """Return the hint below a field; safe text."""
@@ -244,6 +281,15 @@ class FormFields(VerticalScroll, can_focus=False):
         area.cursor_blink = self._blink
         return area
 
+    def lines(self, name: str) -> Horizontal:
+        """Return such an area with numbered lines, and a note beside each."""
+        area = self.area(name)
+        area.show_line_numbers = True
+        notes = LineNotes(area)
+        notes.id = NOTES + name
+        notes.set_reactive(LineNotes.lines, self.line_notes(name))
+        return Horizontal(area, notes, classes="lines")
+
     def entry(self, name: str, **how: Any) -> Entry:
         """Return a control of one line with the form's text in it."""
         entry = Entry(self.form.text(name), id=name, select_on_focus=False, **how)
@@ -258,6 +304,11 @@ class FormFields(VerticalScroll, can_focus=False):
         field = Field(name, label, make, hint=hint, classes=classes, shown=shown)
         field.id = f"field-{name}"
         return field
+
+
+def is_docked(widget: Widget) -> bool:
+    """Tell whether a widget, or what it is in, keeps its place while the form scrolls."""
+    return any(parent.styles.dock != "none" for parent in widget.ancestors_with_self)
 
 
 def without_controls(text: str) -> str:

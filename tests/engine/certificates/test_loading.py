@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -132,6 +133,15 @@ def test_a_key_of_another_kind_is_named(tls: TlsSettings, tmp_path: Path) -> Non
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "server.key").write_bytes(pem)
     assert fault(tls)[0] == "tls_key"
+
+
+def test_a_wrong_key_is_named_together_with_a_missing_file(
+    tls: TlsSettings, authority: Authority
+) -> None:
+    _, other = authority.issue("other", file="other")
+    with pytest.raises(InvalidReceiver) as caught:
+        load(replace(tls, key=str(other), ca="/missing.pem"))
+    assert {problem.field for problem in caught.value.problems} == {"tls_key", "tls_ca"}
 
 
 def test_all_missing_files_are_named_at_once() -> None:

@@ -276,8 +276,14 @@ def test_a_broken_configuration_file_keeps_the_last_good_settings_and_says_so(
     assert engine.echo(status.receiver.id, "anna").ok
     with pytest.raises(ConfigurationError):
         engine.set_enabled(status.receiver.id, False, "anna")
-    settings.config_file.write_text(good)
-    engine.wait_until("not self.snapshot().configuration_problem")
+    in_force = engine.history.revisions().in_force
+    with pytest.raises(NotFound, match="can't be restored"):
+        engine.history.restore(99, "anna")
+    assert engine.history.restore(in_force, "anna") == in_force
+    assert not engine.snapshot().configuration_problem
+    assert settings.config_file.read_text() == good
+    (kept,) = settings.config_file.parent.glob("config.json.damaged")
+    assert '"prot"' in kept.read_text()
     engine.set_enabled(status.receiver.id, False, "anna")
 
 

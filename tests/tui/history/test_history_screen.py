@@ -209,3 +209,14 @@ async def test_without_a_history_there_is_nothing_to_undo_and_read_only_offers_n
         assert engine.calls == []
         names = [offer.name for offer in ConsoleCommands(screen)._entries()]
         assert not [name for name in names if "Undo" in name or "Restore" in name]
+
+
+async def test_a_refused_file_is_replaced_by_the_revision_in_force_after_a_look_at_it() -> None:
+    engine = busy()
+    engine.current = replace(engine.current, configuration_problem="line 3: is no JSON")
+    async with running(engine, actor="anna") as (app, screen, pilot):
+        assert "history.restore" in keys(screen)
+        await press(app, pilot, "R")
+        assert "refused: line 3: is no JSON\n\nRevision 12 takes its place." in sentence(app)
+        await press(app, pilot, "right", "enter")
+        assert engine.named("history.restore") == [(12, "anna", 12)]

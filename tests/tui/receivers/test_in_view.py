@@ -16,6 +16,7 @@ from tests.tui.receivers.test_receiver_dialog import (
     make_receiver,
     settle,
 )
+from tui.widgets.routing_preview import RoutingPreviewPanel
 
 if TYPE_CHECKING:
     from textual.widget import Widget
@@ -48,6 +49,12 @@ async def test_what_is_revealed_is_in_view_with_the_switch_that_revealed_it(
             assert in_view(app, app.field(revealed)), switch
             assert app.focused is not None
             assert in_view(app, app.focused), switch
+            # With room for two columns the preview stays where it is.
+            if size == (120, 40):
+                preview = app.dialog.query_one(RoutingPreviewPanel)
+                assert in_view(app, preview), switch
+                assert preview.region.x > app.field(revealed).region.right - 2
+                assert app.dialog.query_one("#box").region.bottom <= 39
 
 
 async def test_the_words_below_a_refused_field_are_in_view_in_a_dialog_within_the_screen() -> None:

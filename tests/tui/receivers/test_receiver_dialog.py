@@ -311,16 +311,21 @@ async def test_saving_shows_all_problems_at_once_and_focuses_the_first() -> None
 async def test_f8_goes_round_the_problems_and_to_the_bad_line() -> None:
     app = Host(ReceiverForm.new(ReceiverRules(), port=104))
     async with app.run_test() as pilot:
-        app.form.set("whitelist", "CT1\n\n10.4.7.300")
+        app.form.set("whitelist", "CT1\n\n10.4.7.300\n10.4.7.301")
         app.dialog.query_one("#whitelist_enabled").focus()
         await pilot.press("space", "ctrl+s")
+        area = app.dialog.query_one("#whitelist", TextArea)
         visited = []
         for _ in range(4):
             await pilot.press("f8")
             await pilot.pause()
-            visited.append(app.focused_id())
-        assert visited == ["port", "whitelist", "ae_title", "port"]
-        assert app.dialog.query_one("#whitelist", TextArea).cursor_location == (2, 0)
+            line = area.cursor_location[0] if area.has_focus else 0
+            visited.append((app.focused_id(), line))
+            if line == 3:  # each line's problem is said where the cursor is, and only there
+                said = app.field("whitelist").problems
+                assert said[0].startswith("line 4: 10.4.7.301 is not an address")
+                assert said[1:] == ("and 1 more; f8 goes there",)
+        assert visited == [("port", 0), ("whitelist", 2), ("whitelist", 3), ("ae_title", 0)]
 
 
 async def test_each_whitelist_line_has_a_verdict_that_follows_the_text() -> None:
@@ -577,7 +582,7 @@ async def test_a_refused_value_is_marked_until_something_changes() -> None:
         assert app.field("port").problems == ("is reserved; choose another port",)
         assert app.focused is app.dialog.query_one("#port")
         assert app.border()[1] == "1 problem"
-        assert app.words("refusal").startswith("✗ The receiver is not valid: port '8104'")
+        assert app.words("refusal") == "✗ Not saved: the engine refused what is marked ✗"
         await pilot.press("end", "backspace", "5")
         assert app.field("port").problems == ()
         assert app.words("refusal")

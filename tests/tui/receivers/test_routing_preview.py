@@ -17,7 +17,7 @@ from tests.engine.identification.identifying import header_of
 from tests.tui.previewing import PROJECTS, preview_of
 from tests.tui.receivers.test_receiver_dialog import DEFAULT, SEVERAL, Host, make_receiver
 from tui.receivers.form import ReceiverForm
-from tui.widgets.field import Field
+from tui.widgets.field import Field, LineNotes
 from tui.widgets.routing_preview import (
     MAX_FAILED_RULES,
     SHOW_SECONDS,
@@ -190,6 +190,8 @@ async def test_a_typed_rule_shows_at_once_what_it_does() -> None:
         await pilot.press("down", "end", "enter", *"(0008,1030):(.*")
         await settle(pilot)
         assert "waits" in str(panel.visual)
+        notes = app.dialog.query_one("#notes-project_routing", LineNotes)
+        assert [note.text for note in notes.lines] == ["✓", "✓", "✗"]
         await pilot.press(*")\\^.*:1")
         await settle(pilot)
         assert field.hint.startswith("→ CARDIO · rule 3")

@@ -113,6 +113,8 @@ def test_every_limit_and_session_setting_can_be_set() -> None:
     for name, value in (("idle_seconds", "60"), ("trash_days", "7"), ("duplicates", "reject")):
         sessions.set(name, value)
     sessions.set("new_project_auto_archive", "0")
+    sessions.set("rerun_script_on_rename", True)
+    sessions.set("low_space_bytes", "512 mib")
     found = receivers.result().limits
     assert {n: getattr(found, n) for n in receivers.LIMITS} == {
         n: BOUNDS[n].stop - 1 for n in receivers.LIMITS
@@ -121,6 +123,8 @@ def test_every_limit_and_session_setting_can_be_set() -> None:
     assert saved.limits.reserve_bytes == BOUNDS["reserve_bytes"].stop - 1
     assert (saved.sessions.idle_seconds, saved.sessions.trash_days) == (60, 7)
     assert saved.sessions.duplicates == "reject"
+    assert saved.sessions.rerun_script_on_rename
+    assert saved.limits.low_space_bytes == 2**29
     assert saved.new_project_auto_archive is AutoArchive.MANUAL
 
 
