@@ -9,12 +9,11 @@ import logging
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli.commands import add_commands, complete, is_asked
-from engine.cli.context import actor, settings_of
-from engine.cli.options import Parser, ShowVersion
+from engine.cli.commands import HEADINGS, add_commands, complete, is_asked
+from engine.cli.context import actor, require_data_directory, settings_of
+from engine.cli.parser import Parser, ShowVersion, UsageError
 from engine.cli.running import add_engine_options, load_ahead
 from engine.errors import EngineError, NotTheOwner
 from engine.host import terminal
@@ -57,7 +56,12 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     os.umask(0o027)
     terminal.accept_any_text()
     complete(parser)
-    arguments = parser.parse_args(argv)
+    try:
+        arguments = parser.parse_args(argv)
+        arguments.parser = parser
+    except UsageError as error:
+        terminal.print_error(error, as_json="--json" in (sys.argv if argv is None else argv))
+        return error.exit_code
     as_json = getattr(arguments, "json", False)
     try:
         # Else root would follow links and run programs that the owner has chosen.
@@ -65,7 +69,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
             become_owner(settings_of(arguments).data_dir)
         code = _handed_over(arguments, sys.argv[1:] if argv is None else argv)
         if code is None:
-            code = arguments.run(arguments)
+            code = _run_here(arguments)
         # Here, where it is caught: a closed pipe is noticed only when the output is flushed.
         terminal.flush()
     except NotTheOwner as error:  # import nothing: this user may be unable to read our code
@@ -86,6 +90,12 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
         terminal.print_error(told, as_json=as_json)
         code = told.exit_code
     return int(code or 0)
+
+
+def _run_here(arguments: argparse.Namespace) -> int | None:
+    if not getattr(arguments, "as_caller", False):
+        require_data_directory(arguments)
+    return arguments.run(arguments)  # type: ignore[no-any-return]
 
 
 def _handed_over(arguments: argparse.Namespace, argv: Sequence[str]) -> int | None:
@@ -134,10 +144,14 @@ def _explained(error: Exception, arguments: argparse.Namespace) -> EngineError |
 
 def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     """Return the parser with the engine's commands, and its group for further ones."""
-    parser: argparse.ArgumentParser = Parser(program, description="A DICOM receiving dock.")
-    parser.add_argument("--version", action=ShowVersion)
-    data = "the data directory (default: $DICOMDOCK_DATA, or that of the installed service)"
-    parser.add_argument("--data", type=Path, metavar="DIR", help=data)
-    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    usage = "%(prog)s [OPTION ...] COMMAND ..."
+    words = "A DICOM receiving dock."
+    parser: argparse.ArgumentParser = Parser(
+        program, usage=usage, description=words, headings=HEADINGS
+    )
+    parser.add_argument("-V", "--version", action=ShowVersion)
+    # Without a command the console opens, and starts an engine.
+    parser.set_defaults(data=None, needs_data=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", prog=program)
     add_commands(commands, at_once=is_asked())
     return parser, commands

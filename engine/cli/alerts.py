@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from engine.cli.context import actor, add_show_secrets, shown, shows_secrets, store_of
 from engine.cli.live import running_engine
 from engine.cli.options import (
-    STANDARD_STREAM,
     add_verb,
     add_verbs,
-    text_of_file,
+    add_yes,
     text_or_file,
     whole_number,
 )
@@ -31,20 +30,22 @@ def add_alerts(command: argparse.ArgumentParser) -> None:
     """Add the commands that show, change and test alerts."""
     verbs = add_verbs(command)
     add_show_secrets(add_verb(verbs, "list", _list, "list the targets of alerts"))
-    change = add_verb(verbs, "set", _set, "add or change a target, or the repeat time")
+    words = "add or change a target, or the repeat time"
+    change = add_verb(verbs, "set", _set, words, needs_data=False)
     change.add_argument("name", metavar="NAME", nargs="?", help="the name of the target")
     add = partial(change.add_argument, default=argparse.SUPPRESS)
     add("--kind", dest="kinds", type=AlertKind, action="append", choices=list(AlertKind),
         help="alert of these kinds only; repeatable (default: all)")  # fmt: skip
-    where = "where alerts are posted as JSON; @FILE and - (standard input) keep it out of `ps`"
-    add("--webhook", type=_secret, metavar="URL|@FILE|-", help=where)
+    where = "where alerts are posted as JSON; @FILE and @- (standard input) keep it out of `ps`"
+    add("--webhook", type=_secret, metavar="URL|@FILE", help=where)
     often = "the same alert is sent once within that time (default: 3600)"
     add("--repeat-seconds", type=whole_number, metavar="N", help=often)
     run = "a program with its arguments, last of all; it gets the alert as JSON on its input"
     # REMAINDER: options of the program are not taken for ours.
     add("--command", dest="argv", nargs=argparse.REMAINDER, metavar="ARGUMENT", help=run)
     delete = add_verb(verbs, "delete", _delete, "remove a target")
-    delete.add_argument("name", metavar="NAME")
+    delete.add_argument("name", metavar="NAME", help="the name of the target")
+    add_yes(delete)
     test = add_verb(
         verbs,
         "test",
@@ -56,7 +57,7 @@ def add_alerts(command: argparse.ArgumentParser) -> None:
 
 def _secret(text: str) -> str:
     """Return a text, or the text of a file or standard input, which `ps` does not show."""
-    return (text_of_file(text) if text == STANDARD_STREAM else text_or_file(text)).strip()
+    return text_or_file(text).strip()
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -96,6 +97,7 @@ def _delete(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
     before = store.load().site.alerts
     target = _named(before, arguments.name)
+    terminal.confirm(f"Delete the target {target.name}?", already=arguments.yes)
     after = replace(before, targets=tuple(t for t in before.targets if t != target))
     _save(store, after)
     _print(arguments, after)

@@ -41,6 +41,7 @@ def add_backup(parser: argparse.ArgumentParser) -> None:
 def add_restore(parser: argparse.ArgumentParser) -> None:
     """Add the command that makes a data directory from a backup."""
     set_run(parser, _restore)
+    parser.set_defaults(needs_data=False)
     parser.add_argument("file", type=Path, metavar="FILE", help="the backup")
     state = "not the objects: the folders of objects that are there stay"
     parser.add_argument("--state-only", action="store_true", help=state)

@@ -31,13 +31,15 @@ def add_queue(command: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def _queue(arguments: argparse.Namespace) -> Iterator[RunQueue]:
+def _queue(arguments: argparse.Namespace) -> Iterator[RunQueue | None]:
+    """Yield the queue; None if no engine has made one."""
     from engine.processing.command.queue import RunQueue
 
     settings = settings_of(arguments)
     # To open the queue would make its file.
     if not any(file.exists() for file in (settings.state_file, *settings.earlier_state_files)):
-        raise NotFound("there is no queue of commands", "an engine makes it when it starts")
+        yield None
+        return
     with RunQueue(settings.state_file) as queue:
         yield queue
 
@@ -63,7 +65,7 @@ def _list(arguments: argparse.Namespace) -> None:
     known = _processors(arguments)
     chosen = _named(known, arguments.processor).id if arguments.processor else None
     with _queue(arguments) as queue:
-        runs = [run for run in queue.items() if chosen in {None, run.processor}]
+        runs = [run for run in queue.items() if chosen in {None, run.processor}] if queue else []
     if arguments.json:
         return terminal.print_json({"runs": [_record(run, known) for run in runs]})
     heads = ("RUN", "PROCESSOR", "SESSION", "BECAME", "AT", "BEGUN")
@@ -89,7 +91,7 @@ def _drop(arguments: argparse.Namespace) -> None:
     processor = _named(_processors(arguments), arguments.processor)
     terminal.confirm(f"Forget what {processor.label} has to run?", already=arguments.yes)
     with _queue(arguments) as queue:
-        count = queue.drop(processor.id, arguments.runs, waiting=True)
+        count = queue.drop(processor.id, arguments.runs, waiting=True) if queue else 0
     if count:
         record(
             settings_of(arguments), RunsDropped(runs=count, processor=processor.label, by=actor())

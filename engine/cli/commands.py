@@ -10,7 +10,8 @@ import os
 import pkgutil
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.cli.options import Parser
+from engine.cli.options import set_run
+from engine.cli.parser import Parser
 from engine.host import terminal
 
 if TYPE_CHECKING:
@@ -178,7 +179,24 @@ COMMANDS = (
         "commands:add_completion",
         as_caller=True,
     ),
+    CommandEntry("help", "show the help of a command", "commands:add_help", as_caller=True),
+    CommandEntry("version", "show the version", "commands:add_version", as_caller=True),
 )
+
+HEADINGS = {
+    "engine": ("engine", "demo", "status", "health", "metrics", "events", "alerts", "service"),
+    "configuration": (
+        *("receivers", "whitelist", "projects", "processors", "study-routes", "peers", "site"),
+        *("config", "import-xnat", "export-xnat", "plugins"),
+    ),
+    "received data": (
+        *("sessions", "objects", "trace", "associations", "senders", "check", "backup", "restore"),
+    ),
+    "sending": ("forwarding", "commitments", "commands", "import", "send", "echo"),
+    "trying and testing": ("selftest", "route", "rule", "script", "anonymize"),
+    "program": ("help", "version", "completion", "support-bundle"),
+}
+"""The sections of the help; a command that is in none stands after them."""
 
 
 def add_commands(commands: Commands, *, at_once: bool) -> None:
@@ -189,7 +207,7 @@ def add_commands(commands: Commands, *, at_once: bool) -> None:
         parser = commands.add_parser(command.name, help=words, description=described)
         assert isinstance(parser, Parser)
         parser.late = command.fill
-        parser.set_defaults(as_caller=command.as_caller, by_api=command.by_api)
+        parser.set_defaults(as_caller=command.as_caller, by_api=command.by_api, needs_data=True)
         if at_once:
             parser.fill()
 
@@ -216,6 +234,30 @@ def complete(parser: argparse.ArgumentParser) -> None:
         import argcomplete
 
         argcomplete.autocomplete(parser)
+
+
+def add_help(parser: argparse.ArgumentParser) -> None:
+    """Add the command that shows the help of another one."""
+    words = "a command and its verb (default: all commands)"
+    parser.add_argument("words", metavar="WORD", nargs="*", help=words)
+    parser.set_defaults(run=_help)
+
+
+def _help(arguments: argparse.Namespace) -> None:
+    arguments.parser.parse_args([*arguments.words, "--help"])
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add the command that shows the version."""
+    set_run(parser, _version)
+
+
+def _version(arguments: argparse.Namespace) -> None:
+    from engine import __version__
+
+    if arguments.json:
+        return terminal.print_json({"version": __version__})
+    return terminal.print_text(f"dicomdock {__version__}")
 
 
 def _completion(arguments: argparse.Namespace) -> None:

@@ -30,8 +30,12 @@ def add_documents(verbs: Commands) -> None:
     export = add_verb(verbs, "export", _export, "write the configuration as a TOML document")
     folder = "write dicomdock.toml and its scripts there (default: print one document)"
     export.add_argument("-o", "--output", metavar="FOLDER", type=Path, help=folder)
-    validate = add_verb(verbs, "validate", _validate, "check a document, for any machine")
-    apply = add_verb(verbs, "apply", _apply, "make the configuration what a document says")
+    validate = add_verb(
+        verbs, "validate", _validate, "check a document, for any machine", needs_data=False
+    )
+    apply = add_verb(
+        verbs, "apply", _apply, "make the configuration what a document says", needs_data=False
+    )
     for parser in (validate, apply):
         document = "the document, or the folder of its dicomdock.toml"
         parser.add_argument("file", metavar="FILE", type=Path, help=document)

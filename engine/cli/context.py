@@ -53,6 +53,23 @@ def settings_of(arguments: argparse.Namespace) -> EngineSettings:
     return EngineSettings((arguments.data or default_data_dir()).absolute(), **chosen)
 
 
+def require_data_directory(arguments: argparse.Namespace) -> None:
+    """Require the data directory, unless the command can do without (``needs_data``).
+
+    Raises:
+        NotFound: if there is none; a new one would only hide a mistyped name.
+        StorageUnusable: if the name is that of a file.
+    """
+    directory = settings_of(arguments).data_dir
+    if directory.is_dir():
+        return
+    if directory.exists():
+        raise StorageUnusable(f"{directory} is not a folder", "name a folder with --data")
+    if arguments.needs_data:
+        remedy = "name it with --data or DICOMDOCK_DATA; the first start of an engine makes one"
+        raise NotFound(f"there is no data directory {directory}", remedy)
+
+
 def store_of(
     arguments: argparse.Namespace,
     identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS,

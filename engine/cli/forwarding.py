@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from engine.api.forwarding import DestinationStatus, ForwardingView
+    from engine.api.forwarding import DestinationStatus, ForwardingView, NotForwarded
     from engine.model.configuration import Configuration
     from engine.model.processor import Processor
     from engine.settings import EngineSettings
@@ -87,9 +87,18 @@ def _named(configuration: Configuration, name: str) -> Processor:
     return named(forward_copies(configuration), name)
 
 
+def _has_destinations(arguments: argparse.Namespace) -> bool:
+    from engine.processing.forward.service import forward_copies
+
+    return bool(forward_copies(store_of(arguments).load()))
+
+
 def _list(arguments: argparse.Namespace) -> None:
-    with _forwarding_control(arguments) as (desk, _, runs):
-        found = desk.destinations()
+    found: tuple[DestinationStatus, ...] = ()
+    runs = False
+    if _has_destinations(arguments):
+        with _forwarding_control(arguments) as (desk, _, runs):
+            found = desk.destinations()
     if arguments.json:
         records = [asdict(destination) for destination in found]
         return terminal.print_json({"engine_runs": runs, "destinations": records})
@@ -104,10 +113,12 @@ def _row(found: DestinationStatus) -> tuple[object, ...]:
 
 
 def _failed(arguments: argparse.Namespace) -> None:
-    with _forwarding_control(arguments) as (desk, configuration, _):
-        chosen = arguments.destination
-        number = _named(configuration, chosen).id if chosen else None
-        found = desk.failed(number, arguments.limit)
+    found: tuple[NotForwarded, ...] = ()
+    chosen = arguments.destination
+    if chosen or _has_destinations(arguments):
+        with _forwarding_control(arguments) as (desk, configuration, _):
+            number = _named(configuration, chosen).id if chosen else None
+            found = desk.failed(number, arguments.limit)
     if arguments.json:
         return terminal.print_json({"failed": [asdict(item) for item in found]})
     heads = ("ITEM", "DESTINATION", "QUEUED AT", "ATTEMPTS", "SOP INSTANCE UID", "REASON")

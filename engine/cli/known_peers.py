@@ -35,15 +35,15 @@ def add_peers(command: argparse.ArgumentParser) -> None:
     """Add the commands that list, change and test known peers."""
     verbs = add_verbs(command)
     add_verb(verbs, "list", _list, "list all peers")
-    add = add_verb(verbs, "add", _add, "add a peer")
+    add = add_verb(verbs, "add", _add, "add a peer", needs_data=False)
     edit = add_verb(verbs, "edit", _edit, "change the given fields of a peer")
-    remove = add_verb(verbs, "remove", _remove, "remove a peer")
+    delete = add_verb(verbs, "delete", _delete, "remove a peer")
     echo = add_verb(verbs, "echo", _echo, "test the connection to a peer (C-ECHO)")
-    for parser in (add, edit, remove, echo):
+    for parser in (add, edit, delete, echo):
         parser.add_argument("ae_title", metavar="AE", help="the AE title of the peer")
     for parser in (add, edit):
         _add_fields(parser, is_new=parser is add)
-    add_yes(remove)
+    add_yes(delete)
     add_calling(echo, tls=False)
 
 
@@ -92,14 +92,14 @@ def _save(arguments: argparse.Namespace, verb: str, seen: KnownPeer | None) -> N
     return terminal.say(f"{verb} peer {peer.ae_title} (revision {configuration.revision})")
 
 
-def _remove(arguments: argparse.Namespace) -> None:
+def _delete(arguments: argparse.Namespace) -> None:
     store, title = store_of(arguments), arguments.ae_title
     store.load().peer(title)
-    terminal.confirm(f"Remove peer {title}?", already=arguments.yes)
+    terminal.confirm(f"Delete peer {title}?", already=arguments.yes)
     configuration = store.delete_peer(title, actor())
     if arguments.json:
-        return terminal.print_json({"revision": configuration.revision, "removed": title})
-    return terminal.say(f"removed peer {title} (revision {configuration.revision})")
+        return terminal.print_json({"revision": configuration.revision, "deleted": title})
+    return terminal.say(f"deleted peer {title} (revision {configuration.revision})")
 
 
 def _echo(arguments: argparse.Namespace) -> int:

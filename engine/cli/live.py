@@ -162,7 +162,7 @@ def add_selftest(parser: argparse.ArgumentParser) -> None:
     """Add the command that sends a marked object to a receiver and removes it again."""
     set_run(parser, _selftest)
     parser.add_argument("receiver", metavar="RECEIVER", help="AE:PORT, id or AE title")
-    parser.add_argument("--as", dest="calling", required=True, metavar="AE",
+    parser.add_argument("--calling", required=True, metavar="AE",
                         help="the AE title to call with, as a scanner would")  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def _selftest(arguments: argparse.Namespace) -> int:
     from engine.app.selftest.run import SelfTest
     from engine.remote.channel import get_resource
 
-    calling = AETitle.parse(arguments.calling, "as")
+    calling = AETitle.parse(arguments.calling, "calling")
     configuration = store_of(arguments).load()
     receiver = receiver_named(configuration.receivers, arguments.receiver)
     settings = settings_of(arguments)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from engine.cli.context import say_few_descriptors, settings_of, store_of
 from engine.cli.live import running_engine
-from engine.cli.options import set_run
+from engine.cli.options import FileRefused, set_run
 from engine.cli.progress import progress_of
-from engine.errors import AlreadyRunning, ConfigurationError, EngineError, NotFound
+from engine.errors import AlreadyRunning, ConfigurationError, EngineError, StorageUnusable
 from engine.host import terminal
 from engine.host.clock import SystemClock
 from engine.host.data_directory import access_faults, deep_faults
@@ -77,12 +77,13 @@ def _support_bundle(arguments: argparse.Namespace) -> None:
     from engine.app.support_bundle import collect, write_bundle
 
     settings, now = settings_of(arguments), SystemClock().now()
-    if not settings.data_dir.is_dir():
-        raise NotFound(f"there is no data directory {settings.data_dir}", "name it with --data")
     audit = _audit(arguments) if arguments.check else None
     files = collect(settings, _configuration(arguments), audit)
     path = arguments.output or Path(f"dicomdock-support-{now:%Y%m%d-%H%M%S}.tar.gz")
-    write_bundle(path, files, now)
+    try:
+        write_bundle(path, files, now)
+    except StorageUnusable as error:  # not the data directory: the file that is to be written
+        raise FileRefused(error.detail, error.remedy) from error
     if arguments.json:
         return terminal.print_json({"file": str(path.absolute()), "contains": list(files)})
     terminal.print_text(str(path))

@@ -65,7 +65,7 @@ def add_objects(command: argparse.ArgumentParser) -> None:
     verbs = add_verbs(command)
     recent = add_verb(verbs, "recent", _recent, "list the last objects, newest first")
     recent.add_argument("--receiver", metavar="AE:PORT", default="", help="of this receiver only")
-    recent.add_argument("--caller", metavar="AE", default="", help="of this sender only")
+    recent.add_argument("--calling", metavar="AE", default="", help="of this sender only")
     recent.add_argument("--limit", type=whole_number, default=50, metavar="N",
                         help="how many at most (default: 50)")  # fmt: skip
     show = add_verb(verbs, "show", _show, "show the elements of an object")
@@ -84,7 +84,7 @@ def add_objects(command: argparse.ArgumentParser) -> None:
 
 def add_show_values(parser: argparse.ArgumentParser) -> None:
     """Add the option ``--show-values``."""
-    words = "show values that tell who a patient is; the log keeps who saw them"
+    words = "show values that tell who a patient is; the audit log keeps who saw an engine's"
     parser.add_argument("--show-values", action="store_true", help=words)
 
 
@@ -113,7 +113,7 @@ def _recent(arguments: argparse.Namespace) -> None:
     with running_engine(arguments) as engine:
         found = engine.objects.recent(
             receiver=arguments.receiver,
-            calling_ae_title=arguments.caller,
+            calling_ae_title=arguments.calling,
             limit=arguments.limit,
         )
     if arguments.json:

@@ -7,7 +7,7 @@ import contextlib
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from engine.errors import ConfigurationError, EngineError
 from engine.events import Severity
@@ -18,10 +18,9 @@ from engine.model.project import AutoArchive
 from engine.model.tls import TLS_FILES, ClientCertificates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-    from collections.abc import Iterator
 
 
 LARGEST_FILE_BYTES = 4 * 1024 * 1024
@@ -87,73 +86,22 @@ AUTO_ARCHIVE_CODES = {code.name.lower(): int(code) for code in AutoArchive}
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that escapes control characters in errors, and gets its options when it is used."""
+def add_verb(
+    verbs: Commands, name: str, run: object, words: str, *, needs_data: bool = True
+) -> argparse.ArgumentParser:
+    """Add a command that can print JSON.
 
-    late: Callable[[argparse.ArgumentParser], None] | None = None
-    """Adds the options of the command; called once, before parsing."""
-
-    def fill(self) -> None:
-        """Add the options, unless that is done."""
-        late, self.late = self.late, None
-        if late is not None:
-            late(self)
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Add the options, then parse as any parser does."""
-        self.fill()
-        return super().parse_known_args(args, namespace)
-
-    def format_help(self) -> str:
-        """Return the help, with examples at its end."""
-        # Only for a help: commands need no examples to run.
-        from engine.cli.examples import examples_of
-
-        examples = examples_of(self.prog)
-        lines = ("", "examples:", *(f"  {example}" for example in examples))
-        return super().format_help() + ("\n".join(lines) + "\n" if examples else "")
-
-    def error(self, message: str) -> NoReturn:
-        """Print the error and exit with code 2."""
-        # argparse quotes what was given, control characters included.
-        super().error(terminal.visible(f"{message}{_hint(message)}"))
-
-
-_UNKNOWN_WORD = re.compile(r"invalid choice: '([^']+)' \(choose from (.*)\)")
-
-
-def _hint(message: str) -> str:
-    """Return what to do about an error of argparse; empty if its words say enough."""
-    if "unrecognized arguments: --data" in message:
-        return "; --data stands before the command: dicomdock --data DIR COMMAND"
-    # Only for an error: no command should wait for it.
-    import difflib
-
-    unknown = _UNKNOWN_WORD.search(message)
-    known = re.findall(r"[\w-]+", unknown[2]) if unknown else []
-    similar = difflib.get_close_matches(unknown[1], known, n=1) if unknown else []
-    return f"; did you mean {similar[0]}?" if similar else ""
-
-
-class ShowVersion(argparse.Action):
-    """Prints the version and exits; the version is imported on request only."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, **_: Any) -> None:
-        words = "show program's version number and exit"
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=words)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        """Print the version."""
-        from engine import __version__
-
-        terminal.print_text(f"dicomdock {__version__}")
-        parser.exit()
-
-
-def add_verb(verbs: Commands, name: str, run: object, words: str) -> argparse.ArgumentParser:
-    """Add a command that can print JSON."""
+    Args:
+        verbs: the group to add it to.
+        name: what is typed.
+        run: the function that does it.
+        words: its line in the help.
+        needs_data: whether a missing data directory is an error; not for what makes one.
+    """
     parser = verbs.add_parser(name, help=words, description=f"{words[:1].upper()}{words[1:]}.")
     set_run(parser, run)
+    if not needs_data:
+        parser.set_defaults(needs_data=False)
     return parser
 
 
@@ -173,10 +121,13 @@ def add_yes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="don't ask")
 
 
-def add_switch(parser: argparse.ArgumentParser, name: str, words: str) -> None:
-    """Add a pair of options for a field that is on or off."""
+def add_switch(
+    parser: argparse.ArgumentParser, name: str, words: str, *, field: str | None = None
+) -> None:
+    """Add a pair of options for a field that is on or off; `field` is its name if it differs."""
     parser.add_argument(
         f"--{name.replace('_', '-')}",
+        dest=field or name,
         action=argparse.BooleanOptionalAction,
         # Then argparse sets no attribute unless the option is given, and the field stays.
         default=argparse.SUPPRESS,
@@ -238,12 +189,16 @@ def named_value(text: str, fault: str) -> tuple[str, str]:
 
 
 def text_or_file(text: str) -> str:
-    """Return a text, or for ``@FILE`` the text of the file."""
-    return text_of_file(text[1:]) if text.startswith("@") else text
+    """Return a text, or for ``@FILE`` the text of the file; ``@-`` is standard input."""
+    return _text_of(text[1:]) if text.startswith("@") else text
 
 
 def text_of_file(name: str) -> str:
-    """Return the text of a file, as the value of an option."""
+    """Return the text of a file, as the value of an option; ``''`` is an empty text."""
+    return _text_of(name) if name else ""
+
+
+def _text_of(name: str) -> str:
     try:
         return read_text(name)
     except FileRefused as error:
@@ -340,19 +295,14 @@ def add_script_switch(parser: argparse.ArgumentParser, member: str, when: str) -
         member: the field of the record.
         when: a clause that says when the script runs.
     """
-    switch = parser.add_mutually_exclusive_group()
-    add = partial(switch.add_argument, dest=member, default=argparse.SUPPRESS)
-    add("--enable-script", action="store_true", help=f"run the script {when}")
-    add("--disable-script", action="store_false", help="keep the script, but do not run it")
+    words = f"run the script {when}; off keeps it"
+    add_switch(parser, "script_enabled", words, field=member)
 
 
 def add_profile(parser: argparse.ArgumentParser, when: str) -> None:
     """Add the options of the basic profile; `when` says when it is applied."""
-    switch = parser.add_mutually_exclusive_group()
-    add = partial(switch.add_argument, dest="profile_enabled", default=argparse.SUPPRESS)
     words = f"apply the basic profile of PS3.15 {when}, before any script"
-    add("--enable-profile", action="store_true", help=words)
-    add("--disable-profile", action="store_false", help="do not apply it")
+    add_switch(parser, "profile_enabled", words)
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
     words = f"what the profile keeps: {', '.join(Retain)}, or {_NOTHING}; repeatable; replaces all"
     add("--retain", metavar="WHAT", action="append", choices=_CHOICES, help=words)

@@ -187,11 +187,13 @@ def _found(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             yield from sorted(p for p in path.rglob("*") if p.is_file() and is_dicom_file(p))
-        # A file that is named is tried, whatever it is; folders may hold other files as well.
-        elif path.exists():
-            yield path
-        else:
+        elif not path.exists():
             raise FileRefused(f"{path} does not exist", "name a file or a folder")
+        elif not is_dicom_file(path):
+            remedy = "name DICOM files, or the folder: other files in it are skipped"
+            raise FileRefused(f"{path} is no DICOM file, or can't be read", remedy)
+        else:
+            yield path
 
 
 class _Report:

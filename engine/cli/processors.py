@@ -20,7 +20,7 @@ from engine.cli.context import (
 )
 from engine.cli.live import running_engine
 from engine.cli.objects import MASKED, add_show_values
-from engine.cli.options import add_verb, add_verbs, add_yes, named_value, text_or_file
+from engine.cli.options import add_switch, add_verb, add_verbs, add_yes, named_value, text_or_file
 from engine.cli.route import print_processing
 from engine.dicom.header import identifying_values_of
 from engine.dicom.part10 import read_file
@@ -90,7 +90,8 @@ def add_processors(command: argparse.ArgumentParser) -> None:
     add_verb(verbs, "classes", _classes, "list the installed classes and their parameters")
     words = "list all processors in the order in which they act"
     add_show_secrets(add_verb(verbs, "list", _list, words))
-    _add_fields(add_verb(verbs, "add", _add, "add a processor"), is_new=True)
+    added = add_verb(verbs, "add", _add, "add a processor", needs_data=False)
+    _add_fields(added, is_new=True)
     edit = add_verb(verbs, "edit", _edit, "change the given fields of a processor")
     _add_fields(edit, is_new=False)
     enable = add_verb(verbs, "enable", _switch, "enable a processor")
@@ -108,7 +109,6 @@ def add_processors(command: argparse.ArgumentParser) -> None:
     a_name = "as if received there: an id, AE:PORT or AE title (default: the first that it sees)"
     test.add_argument("--receiver", metavar="RECEIVER", help=a_name)
     test.add_argument("--calling", metavar="AE", default="", help="as if this AE title sent them")
-    test.add_argument("--mask", action="store_true", help="show no values and no file names")
     add_show_values(test)
 
 
@@ -121,10 +121,8 @@ def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
     add("--location", metavar="WHERE", choices=list(Location),
         help=f"where it acts: {', '.join(Location)}; its class's first unless given")  # fmt: skip
     add("--priority", metavar="N", help="smaller ones act first at their location")
-    enabled = parser.add_mutually_exclusive_group()
-    switch = partial(enabled.add_argument, dest="enabled", default=argparse.SUPPRESS)
-    switch("--enabled", action="store_true", help="enable the processor")
-    switch("--disabled", action="store_false", help="disable the processor")
+    if is_new:  # later the verbs enable and disable do it
+        add_switch(parser, "enabled", "whether it is enabled (default: yes)")
     many = partial(add, action="append")
     again = "repeat for more; replaces all; '' for none"
     many("--allow", dest="receivers_allowed", metavar="AE:PORT",
@@ -234,6 +232,8 @@ def _test(arguments: argparse.Namespace) -> int:
             if len(tried) > 1 or one.unreadable:
                 terminal.say(f"{one.file}: {one.unreadable or 'tried'}")
             print_processing(one.steps)
+        if not arguments.show_values:
+            terminal.say(MASKED)
     return int(any(one.is_bad for one in tried))
 
 
@@ -368,7 +368,7 @@ def trials(
             _tried(Path(name), processing, receiver_policy, chain, facts)
             for name in arguments.files
         ]
-    if not arguments.mask:
+    if arguments.show_values:
         return tried
     # File names may be made of labels or patients' names.
     return [one.masked(f"file {number}") for number, one in enumerate(tried, start=1)]

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from engine.model.anonymization import ProfileSettings
     from engine.model.configuration import Configuration
 
-_UNSET: dict[str, object] = {"title": "", "aliases": (), **dict.fromkeys(PROJECT_TEXTS, "")}
 _ENABLED = "anonymization_script_enabled"
 _FIELDS = (
     *("title", "aliases", "auto_archive", "archive_folder", "pet_mr"),
@@ -45,11 +44,8 @@ def add_projects(command: argparse.ArgumentParser) -> None:
     show = add_verb(verbs, "show", _show, "show a project")
     words = "print this text alone: anonymization_script or series_import_filter"
     show.add_argument("--text", metavar="NAME", choices=PROJECT_TEXTS, help=words)
-    add = add_verb(verbs, "add", _add, "add a project")
+    add = add_verb(verbs, "add", _add, "add a project", needs_data=False)
     edit = add_verb(verbs, "edit", _edit, "change the given fields of a project")
-    words = f"empty a field: {', '.join(_UNSET)}; repeatable"
-    edit.add_argument("--unset", action="append", default=[], metavar="FIELD", choices=_UNSET,
-                      help=words)  # fmt: skip
     delete = add_verb(verbs, "delete", _delete, "remove a project; its sessions stay")
     add_yes(delete)
     for parser in (add, edit):
@@ -61,9 +57,9 @@ def add_projects(command: argparse.ArgumentParser) -> None:
 def _add_fields(parser: argparse.ArgumentParser) -> None:
     """Add one option per field of a project; fields without their option keep their value."""
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
-    add("--title", metavar="TEXT", help="its name for people")
+    add("--title", metavar="TEXT", help="its name for people; '' for none")
     add("--alias", dest="aliases", metavar="NAME", action="append",
-        help="another name that finds it; repeat for more; replaces all")  # fmt: skip
+        help="another name that finds it; repeat for more; replaces all; '' for none")  # fmt: skip
     add("--auto-archive", metavar="HOW", type=auto_archive,
         help=f"{', '.join(AUTO_ARCHIVE_CODES)}: what becomes of complete sessions")  # fmt: skip
     add("--archive-folder", metavar="NAME",
@@ -72,7 +68,12 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join((SITES, *PetMr))}: what becomes of studies with PET and MR")  # fmt: skip
     for name in PROJECT_TEXTS:
         option = f"--{name.replace('_', '-')}"
-        add(option, metavar="FILE", type=text_of_file, help="a file with it; '-' reads stdin")
+        add(
+            option,
+            metavar="FILE",
+            type=text_of_file,
+            help="a file with it; '-' reads stdin, '' empties it",
+        )
     add_script_switch(parser, _ENABLED, "before sessions are archived")
     add_profile(parser, "before sessions are archived")
 
@@ -121,10 +122,9 @@ def _add(arguments: argparse.Namespace) -> None:
 def _edit(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
     seen = store.load().projects.project(arguments.project)
-    emptied = {name: _UNSET[name] for name in arguments.unset}
     before = seen.to_record()
     given = _given(arguments) | with_profile(arguments, before[PROFILE])
-    project = Project.parse(before | emptied | given)
+    project = Project.parse(before | given)
     saved = store.save_project(project, actor(), replacing=seen)
     _report(arguments, "saved", *saved)
 
@@ -153,7 +153,10 @@ def _receivers_naming(project: Project, configuration: Configuration) -> Iterato
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, object]:
-    return {name: value for name, value in vars(arguments).items() if name in _FIELDS}
+    given = {name: value for name, value in vars(arguments).items() if name in _FIELDS}
+    if "aliases" in given:  # '' for none
+        given["aliases"] = [alias for alias in given["aliases"] if alias]
+    return given
 
 
 def _sessions(arguments: argparse.Namespace) -> dict[str, int]:
@@ -173,7 +176,7 @@ def _report(
     terminal.print_table(("ID", "TITLE", "ALIASES"), rows)
     off = project.anonymization_script and not project.anonymization_script_enabled
     if off and "anonymization_script" in arguments:
-        terminal.say("the script is kept but off; --enable-script lets it run on archiving")
+        terminal.say("the script is kept but off; --script-enabled lets it run on archiving")
     return terminal.say(f"{verb} {project.id}, revision {configuration.revision}")
 
 

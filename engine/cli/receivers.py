@@ -25,7 +25,6 @@ from engine.cli.options import (
     add_yes,
     limits_given,
     named_value,
-    text_of_file,
     text_or_file,
     tls_given,
 )
@@ -80,13 +79,15 @@ _COLUMNS = (
 def add_receivers(command: argparse.ArgumentParser) -> None:
     """Add the commands that list and change receivers."""
     verbs = add_verbs(command)
-    add_verb(verbs, "list", _list, "list all receivers")
-    _add_fields(add_verb(verbs, "add", _add, "add a receiver"), is_new=True)
-    edit = add_verb(verbs, "edit", _edit, "change the given fields of a receiver")
+    # Before the first start of an engine they show, and change, the receiver that it will make.
+    add_verb(verbs, "list", _list, "list all receivers", needs_data=False)
+    added = add_verb(verbs, "add", _add, "add a receiver", needs_data=False)
+    _add_fields(added, is_new=True)
+    edit = add_verb(verbs, "edit", _edit, "change the given fields of a receiver", needs_data=False)
     _add_fields(edit, is_new=False)
-    enable = add_verb(verbs, "enable", _switch, "enable a receiver")
+    enable = add_verb(verbs, "enable", _switch, "enable a receiver", needs_data=False)
     enable.set_defaults(enabled=True)
-    disable = add_verb(verbs, "disable", _switch, "disable a receiver")
+    disable = add_verb(verbs, "disable", _switch, "disable a receiver", needs_data=False)
     disable.set_defaults(enabled=False)
     add_port_verbs(verbs)
     delete = add_verb(verbs, "delete", _delete, "remove a receiver")
@@ -103,10 +104,8 @@ def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
     add("--ae-title", metavar="AE", required=is_new, help="the called AE title")
     add("--port", metavar="N", required=is_new, help="the TCP port")
     add("--bind-address", metavar="ADDRESS", help="where to listen; '' for the site's choice")
-    enabled = parser.add_mutually_exclusive_group()
-    switch = partial(enabled.add_argument, dest="enabled", default=argparse.SUPPRESS)
-    switch("--enabled", action="store_true", help="enable the receiver")
-    switch("--disabled", action="store_false", help="disable the receiver")
+    if is_new:  # later the verbs enable and disable do it
+        add_switch(parser, "enabled", "whether it is enabled (default: yes)")
     add(
         "--identifier",
         metavar="ID",
@@ -132,10 +131,9 @@ def _add_texts(parser: argparse.ArgumentParser) -> None:
     entry = (
         "AE title, address, network or AE@address, then #san:NAME, #san-uri:URI, "
         "#san-email:ADDRESS or #sha256:FINGERPRINT for a certificate; repeat for more; replaces "
-        "all lines"
+        "all lines; @FILE reads lines, '' removes all"
     )
-    add("--whitelist", metavar="LINE", action="append", help=entry)
-    add("--whitelist-file", metavar="FILE", type=text_of_file, help="lines; '-' reads stdin")
+    add("--whitelist", metavar="LINE", type=text_or_file, action="append", help=entry)
     for name in ROUTING_FIELDS:
         option = f"--{name.replace('_', '-')}"
         add(option, metavar="TEXT", type=text_or_file, help="rules, or @FILE with rules")
@@ -222,9 +220,8 @@ def _given_fields(arguments: argparse.Namespace, before: Mapping[str, object]) -
     given = vars(arguments)
     names = (*_NAMED_FIELDS, *_SWITCHES, *ROUTING_FIELDS)
     fields = {name: given[name] for name in names if name in given}
-    if "whitelist" in given or "whitelist_file" in given:
-        from_file = given.get("whitelist_file", "").splitlines()
-        fields["whitelist"] = [*from_file, *given.get("whitelist", ())]
+    if "whitelist" in given:
+        fields["whitelist"] = [line for text in given["whitelist"] for line in text.splitlines()]
     fields["limits"] = limits_given(arguments, before.get("limits"))
     fields["identifier_settings"] = _settings(given, before)
     return fields | tls_given(given)

@@ -142,7 +142,7 @@ def add_config(command: argparse.ArgumentParser) -> None:
         diff, "b", "the revision to compare with (default: the present configuration)", "?"
     )
     add_show_secrets(diff)
-    add_verb(verbs, "undo", _undo, "undo the newest change, as a new revision")
+    add_yes(add_verb(verbs, "undo", _undo, "undo the newest change, as a new revision"))
     restore = add_verb(verbs, "restore", _restore, "restore a revision, as a new one")
     _add_revision(restore, "revision", "its number", None)
     add_yes(restore)
@@ -274,13 +274,15 @@ def _newest_change(store: ConfigurationStore) -> tuple[Configuration, Configurat
 def _undo(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
     before = store.adopt()  # so that the undo concerns the edit, not the change before it
+    whose = before.changed_by or "somebody"
+    terminal.confirm(f"Undo revision {before.revision}, made by {whose}?", already=arguments.yes)
     after = store.undo(actor())
     undone = differences(after, before)
     if arguments.json:
         record = {"revision": after.revision, "undone": records(undone)}
         return terminal.print_json(record)
     print_differences(undone)
-    said = f"took back revision {before.revision}, made by {before.changed_by or 'somebody'}"
+    said = f"took back revision {before.revision}, made by {whose}"
     return terminal.say(f"{said}; this is revision {after.revision}")
 
 

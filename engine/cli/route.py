@@ -73,7 +73,6 @@ def add_route(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rules", metavar="FILE", help=draft)
     calling = "the AE title that the files are to come from, for processors that look at it"
     parser.add_argument("--calling", metavar="AE", default="", help=calling)
-    parser.add_argument("--mask", action="store_true", help="show no values and no file names")
 
 
 def _route(arguments: argparse.Namespace) -> int:
@@ -83,12 +82,12 @@ def _route(arguments: argparse.Namespace) -> int:
         rehearsed = recent_routes(arguments)
     else:
         with rehearsal_of(arguments) as rehearsal:
-            rehearsed, unreadable = _tried(rehearsal, arguments.files, arguments.mask)
+            rehearsed, unreadable = _tried(rehearsal, arguments.files, not arguments.show_values)
     if arguments.json:
         terminal.print_json(_record(rehearsed, unreadable))
     else:
         _print(rehearsed, unreadable, is_draft=arguments.rules is not None)
-        if arguments.recent and not arguments.show_values:
+        if not arguments.show_values:
             terminal.say(MASKED)
     refused = any(found.draft.identity is None and not found.rejected for found in rehearsed)
     return _FOUND if unreadable or refused else 0

@@ -51,7 +51,7 @@ class NotStarted(EngineError):
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the command that runs the engine."""
     add_engine_options(parser)
-    parser.set_defaults(run=_engine)
+    parser.set_defaults(run=_engine, needs_data=False)
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:

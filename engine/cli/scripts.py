@@ -175,7 +175,8 @@ def add_anonymize(parser: argparse.ArgumentParser) -> None:
     add("--script-id", metavar="N", type=int, default=0, help="record this number in (0012,0064)")
     add("--mark", metavar="METHOD", default="", help="write (0012,0062) YES and (0012,0063) METHOD")
     add("--diff", action="store_true", help=_DIFF)
-    add("--mask", action="store_true", help="hide the values in the output of --diff")
+    words = "with --diff: show the values, which may tell who a patient is"
+    add("--show-values", action="store_true", help=words)
     _add_profile(parser)
 
 
@@ -310,7 +311,7 @@ def _differences(
 
     with source.open("rb") as before, target.open("rb") as after:
         objects = (read_object(file, deflated=True) for file in (before, after))
-        return differences(*objects, masked=arguments.mask, telling=True)
+        return differences(*objects, masked=not arguments.show_values, telling=True)
 
 
 def _print(result: _Result) -> None:

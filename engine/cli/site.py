@@ -22,6 +22,7 @@ from engine.cli.options import (
     lines_in_words,
     settings_given,
     text_of_file,
+    text_or_file,
     with_profile,
 )
 from engine.host import terminal
@@ -47,7 +48,7 @@ def add_site(command: argparse.ArgumentParser) -> None:
     get.add_argument("--routing", metavar="NAME", type=_attribute,
                      help=f"print these rules alone: {_NAMES}")  # fmt: skip
     get.add_argument("--script", action="store_true", help="print the anonymization script alone")
-    change = add_verb(verbs, "set", _set, "change the given site settings")
+    change = add_verb(verbs, "set", _set, "change the given site settings", needs_data=False)
     add_switch(change, "receivers_allowed", "let enabled receivers listen; off stops all")
     add_switch(change, "allow_low_ports", "allow ports outside 1024–49151")
     add_switch(change, "offer_all_identifiers", "offer built-in identifiers that no receiver uses")
@@ -78,17 +79,19 @@ def _script(name: str) -> str:
         from engine.anonymize import DEFAULT_SITE_SCRIPT
 
         return DEFAULT_SITE_SCRIPT
-    return text_of_file(name) if name else ""
+    return text_of_file(name)
 
 
 def _add_routing(change: argparse.ArgumentParser) -> None:
     """Add the options for the rules that come after a receiver's own."""
     add = partial(change.add_argument, action="append", default=[])
-    add("--routing", metavar="NAME=FILE", type=_rules,
-        help=f"rules for {_NAMES}; '-' reads stdin, NAME= empties them; repeatable")  # fmt: skip
-    add("--enable-routing", metavar="NAME", type=_attribute, help="use these rules")
+    add("--routing", metavar="NAME=TEXT", type=_rules,
+        help=f"rules for {_NAMES}; NAME=@FILE reads them, NAME= empties them")  # fmt: skip
+    words = "use these rules"
+    add("--routing-enabled", dest="enable_routing", metavar="NAME", type=_attribute, help=words)
     add(
-        "--disable-routing",
+        "--no-routing-enabled",
+        dest="disable_routing",
         metavar="NAME",
         type=_attribute,
         help="keep these rules, but do not use them",
@@ -105,11 +108,12 @@ def _attribute(text: str) -> str:
 
 
 def _rules(text: str) -> tuple[str, str]:
-    name, equals, file = text.partition("=")
-    if not equals:
-        wanted = "write NAME=FILE, such as project=rules.txt"
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} names no file; {wanted}")
-    return _attribute(name), text_of_file(file) if file else ""
+    name, equals, rules = text.partition("=")
+    # Every rule has a parenthesis; what has none is the name of a file, without its @.
+    if not equals or (rules and not rules.startswith("@") and "(" not in rules):
+        wanted = "write NAME=@FILE, such as project=@rules.txt"
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} has no rules; {wanted}")
+    return _attribute(name), text_or_file(rules)
 
 
 def _get(arguments: argparse.Namespace) -> None:
@@ -141,14 +145,14 @@ def _set(arguments: argparse.Namespace) -> None:
     for name, text in arguments.routing:
         if text and not saved.site.routing.is_enabled(name):
             terminal.say(
-                f"the {name} rules are kept but off; --enable-routing {name} lets them decide"
+                f"the {name} rules are kept but off; --routing-enabled {name} lets them decide"
             )
 
 
 def _say_script(given: Mapping[str, object], script: SiteScript) -> None:
     """Print a note if a changed script is off, or is the default, which does not de-identify."""
     if given.get(SITE_SCRIPT) and not script.enabled:
-        terminal.say("the script is kept but off; --enable-script lets it run on receipt")
+        terminal.say("the script is kept but off; --script-enabled lets it run on receipt")
     if script.text and script.text == _script(_DEFAULT) and given.keys() & {SITE_SCRIPT, ENABLED}:
         terminal.say(
             "the default script only relabels: dates, physicians, institution, accession number,"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.cli.context import actor, record, settings_of, store_of
-from engine.cli.options import add_verb, add_verbs, read_text
+from engine.cli.options import add_verb, add_verbs, add_yes, read_text
 from engine.errors import NotFound
 from engine.host import terminal
 from engine.host.clock import SystemClock
@@ -34,6 +34,7 @@ def add_study_routes(command: argparse.ArgumentParser) -> None:
     add.add_argument("--session", default="", metavar="LABEL",
                      help="its label; the Study ID or Accession Number if not given")  # fmt: skip
     delete = add_verb(verbs, "delete", _delete, "remove the route of a study")
+    add_yes(delete)
     read = add_verb(verbs, "import", _import, "add the routes of a CSV file: all, or none")
     read.add_argument("file", metavar="FILE", help=f"with the columns {', '.join(FIELDS)}; "
                       "the last two may be missing; '-' reads stdin")  # fmt: skip
@@ -72,6 +73,7 @@ def _delete(arguments: argparse.Namespace) -> None:
     # To open the table would make the file.
     if not read_study_routes(file):
         raise NotFound("there are no study routes", "add them with: study-routes add")
+    terminal.confirm(f"Delete the route of {arguments.study}?", already=arguments.yes)
     with StudyRoutes(file) as table:
         gone = table.delete(arguments.study)
     record(settings_of(arguments), StudyRouteChanged(by=actor()))

@@ -58,7 +58,7 @@ def add_whitelist(command: argparse.ArgumentParser) -> None:
     lint.add_argument("receivers", metavar="RECEIVER", nargs="*", help=f"{a_name}; default: all")
     propose.add_argument("receiver", metavar="RECEIVER", nargs="?", help="the receiver")
     for parser in (test, propose):
-        parser.add_argument("--ae", metavar="AE", required=True, help="the calling AE title")
+        parser.add_argument("--calling", metavar="AE", required=True, help="the calling AE title")
         parser.add_argument("--ip", metavar="IP", required=True, help="the caller's address")
     shown = "PEM file with the certificate that the caller shows in the TLS handshake"
     test.add_argument("--certificate", metavar="FILE", type=Path, help=shown)
@@ -147,7 +147,7 @@ def _caller(arguments: argparse.Namespace) -> tuple[AETitle, Address]:
         remedy = "write an address such as 10.1.2.3 or 2001:db8::1"
         problem = Problem("ip", arguments.ip[:60], "is not an address", remedy)
         raise InvalidCaller(problem) from error
-    return AETitle.parse(arguments.ae, "ae"), address
+    return AETitle.parse(arguments.calling, "calling"), address
 
 
 def _certificate(arguments: argparse.Namespace) -> PeerCertificate | None:

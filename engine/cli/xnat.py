@@ -39,10 +39,10 @@ class NotImported(EngineError):
 def add_import_xnat(read: argparse.ArgumentParser) -> None:
     """Add the options of `import-xnat`."""
     set_run(read, _import)
+    read.set_defaults(needs_data=False)
     source = read.add_mutually_exclusive_group(required=True)
     what = "receivers (the answer of GET /xapi/dicomscp), or a whole XNAT; '-' reads stdin"
     source.add_argument("file", metavar="FILE", nargs="?", help=what)
-    source.add_argument("--file", metavar="FILE", dest="named_file", help="the same")
     address = "read a whole XNAT: site, projects, receivers and processors"
     source.add_argument("--url", metavar="URL", help=address)
     read.add_argument("--user", metavar="NAME", default="admin", help="of --url (default: admin)")
@@ -101,7 +101,7 @@ def _text(arguments: argparse.Namespace) -> str:
 
 
 def _file(arguments: argparse.Namespace) -> str:
-    return str(arguments.file or arguments.named_file)
+    return str(arguments.file)
 
 
 def _password(arguments: argparse.Namespace) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from engine.config.reading import Unreadable, read_bytes
 from engine.errors import ConfigurationError, Problem
-from engine.model.secrets import is_secret, near_miss
+from engine.model.secrets import is_secret
+from engine.model.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,7 +146,7 @@ class _Reading:
     def document(self, content: dict[str, object]) -> Document:
         known = ("site", *TABLES)
         for name in content.keys() - set(known):
-            remedy = f"{near_miss(name, known)}use {', '.join(known)}"
+            remedy = f"{did_you_mean(name, known)} Use {', '.join(known)}".strip()
             self.problems.append(Problem(name[:40], "", "is no part of a configuration", remedy))
         site = content.get("site")
         if site is not None and not isinstance(site, dict):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import sys
 import traceback
 from datetime import datetime
@@ -24,7 +25,7 @@ class NotConfirmed(EngineError):
     """A command that can't be undone was not confirmed."""
 
     title = "Nothing was changed"
-    exit_code = 2
+    exit_code = 10
 
 
 class OutputFailed(EngineError):
@@ -109,12 +110,40 @@ def json_text(value: object) -> str:
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write rows of data as a table for people."""
+    """Write rows of data as a table for people.
+
+    On a terminal the widest columns are cut until the table fits; a pipe or file gets everything.
+    """
     lines = [heads, *([visible(cell_text(cell)) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    padded = ([c.ljust(w) for c, w in zip(line, widths, strict=True)] for line in lines)
+    if sys.stdout.isatty():
+        widths = _fitted(widths, shutil.get_terminal_size().columns)
+    padded = ([_cut(c, w).ljust(w) for c, w in zip(line, widths, strict=True)] for line in lines)
     with _writing():
         sys.stdout.write("".join("  ".join(cells).rstrip() + "\n" for cells in padded))
+
+
+_LEAST_WIDTH = 6
+"""Columns are not cut below this: a table with too many of them is wider than the terminal."""
+
+
+def _fitted(widths: Sequence[int], columns: int) -> list[int]:
+    """Return the widths of columns, the widest ones reduced so that a table fits."""
+    fitted = [min(width, columns) for width in widths]
+    room = columns - 2 * (len(fitted) - 1)
+    while sum(fitted) > room and max(fitted) > _LEAST_WIDTH:
+        fitted[fitted.index(max(fitted))] -= 1
+    return fitted
+
+
+def _cut(text: str, width: int) -> str:
+    """Cut a text: heads and words at the end, a UID or a path in its middle."""
+    if len(text) <= width:
+        return text
+    if " " in text or width <= _LEAST_WIDTH or text.isupper():
+        return f"{text[: width - 1]}…"
+    behind = (width - 1) // 2
+    return f"{text[: width - 1 - behind]}…{text[len(text) - behind :]}"
 
 
 def cell_text(value: object) -> str:

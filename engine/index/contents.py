@@ -46,6 +46,9 @@ class ScanRow(NamedTuple):
     first_file: str
 
 
+OBJECT_REMEDY = "list objects with: objects recent, or: sessions objects SESSION SCAN"
+
+
 def session_row(connection: sqlite3.Connection, session_id: int) -> Session:
     """Return a session.
 
@@ -55,7 +58,7 @@ def session_row(connection: sqlite3.Connection, session_id: int) -> Session:
     sql = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE id = ?"
     row = connection.execute(sql, (session_id,)).fetchone()
     if row is None:
-        raise NotFound(f"there is no session {session_id}", "look at the list again")
+        raise NotFound(f"there is no session {session_id}", "list them with: sessions list")
     return session_of(row)
 
 
@@ -192,7 +195,7 @@ def instance_of(connection: sqlite3.Connection, reference: ObjectReference) -> s
     values = (reference.session, reference.file)
     row = connection.execute(sql, values).fetchone() if reference.file else None
     if row is None:
-        raise NotFound("there is no such object", "look at the list again")
+        raise NotFound("there is no such object", OBJECT_REMEDY)
     return str(row[0])
 
 
@@ -214,7 +217,7 @@ def known_steps(connection: sqlite3.Connection, sop_instance_uid: str) -> tuple[
     """
     found = steps_of(connection, sop_instance_uid)
     if not found:
-        remedy = "look at the list again"
+        remedy = OBJECT_REMEDY
         (before,) = connection.execute("SELECT before FROM thinned").fetchone()
         if before:
             remedy += f"; rows of objects in no session were removed, from before {before[:10]}"

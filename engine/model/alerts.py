@@ -172,8 +172,9 @@ def _target_faults(raw: object) -> Iterator[Problem]:
     command, webhook = raw.get("command") or [], raw.get("webhook") or ""
     # With both or neither it is not clear where an alert goes.
     if bool(command) == bool(webhook):
-        remedy = "give a command or a webhook"
-        yield Problem("alerts.targets", str(name)[:40], "has not exactly one of them", remedy)
+        remedy = "give one of them: --webhook URL or --command PROGRAM"
+        has = "has both a command and a webhook" if command else "has no command and no webhook"
+        yield Problem("alerts.targets", str(name)[:40], has, remedy)
     yield from _command_faults(command)
     yield from _webhook_faults(webhook)
     kinds = raw.get("kinds")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from engine.errors import Problem
+from engine.model.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -73,16 +74,9 @@ def unknown_members(
         if name not in known:
             shown = str(without_secrets("", without_secrets(name, record[name])))
             value = shown if len(shown) <= 40 else shown[:39] + "…"
-            yield Problem(str(name)[:40], value, message, f"{near_miss(name, known)}remove it")
-
-
-def near_miss(name: object, known: Collection[str]) -> str:
-    """Return ``write RIGHT, or `` for a misspelt name; empty if none of the known ones is near."""
-    # Only for a fault: nothing else should wait for it.
-    from difflib import get_close_matches
-
-    near = get_close_matches(str(name)[:40], known, 1)
-    return f"write {near[0]}, or " if near else ""
+            hint = did_you_mean(str(name), known)
+            remedy = f"{hint} Else remove it" if hint else "remove it"
+            yield Problem(str(name)[:40], value, message, remedy)
 
 
 def with_secrets(field: str, value: object, *known: object) -> object:

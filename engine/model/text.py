@@ -1,4 +1,4 @@
-"""Texts of several lines, such as scripts: allowed characters and length; and moments as text."""
+"""Texts of several lines, such as scripts: allowed characters and length; moments; near misses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engine.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 MAX_TEXT_CHARACTERS = 100_000
@@ -59,3 +59,18 @@ def parse_moment(text: str, now: datetime) -> datetime:
     # OverflowError: an age may reach back beyond the year 1.
     except (ValueError, OverflowError) as error:
         raise ValueError("neither an age nor a time") from error
+
+
+_MOST_COMPARED = 40
+"""Characters: a longer word is no mistyped name, and comparing takes time."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question for the most similar name; empty if none is similar."""
+    # Only for an error: nothing else should wait for it.
+    import difflib
+
+    names = {name.lower(): name for name in known}
+    given = word.lower() if len(word) <= _MOST_COMPARED else ""
+    similar = difflib.get_close_matches(given, names, n=1)
+    return f"did you mean {names[similar[0]]}?" if similar else ""

@@ -83,7 +83,7 @@ def port(dicomdock: Callable[..., str], place: Path) -> int:
     port = free_port()
     configure(place / "data", make_receiver("XNAT", port, custom_processing=True))
     (place / "script.das").write_text(SCRIPT)
-    dicomdock("site", "set", "--script", str(place / "script.das"), "--enable-script")
+    dicomdock("site", "set", "--script", str(place / "script.das"), "--script-enabled")
     dicomdock(
         "processors",
         "add",

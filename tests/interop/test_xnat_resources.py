@@ -384,7 +384,7 @@ def test_a_whole_xnat_is_shown_and_then_imported(
     assert "project    RICH" in shown.out
     assert f"save 9 records with: import-xnat {kept} --apply" in shown.err
     assert not (data / "config.json").exists()
-    assert main([*command, "--file", str(kept), "--apply"]) == 0
+    assert main([*command, str(kept), "--apply"]) == 0
     imported, source_site = loaded(data), engine.site()
     assert imported.site.routing == source_site.routing
     assert imported.site.script.text == SCRIPT

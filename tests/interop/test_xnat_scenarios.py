@@ -371,7 +371,7 @@ def test_a_selftest_checks_what_xnats_receivers_promise(
 ) -> None:
     assert script.put(whitelistEnabled=True, whitelist=["SELF"]).is_success
     data = str(script.dock.data)
-    assert main(["--data", data, "selftest", "XNAT", "--as", "SELF", "--json"]) == 0
+    assert main(["--data", data, "selftest", "XNAT", "--calling", "SELF", "--json"]) == 0
     steps = json.loads(capsys.readouterr().out)["steps"]
     told = {step["step"]: step["detail"] for step in steps}
     assert told["stranger"].endswith("which no line admits, is rejected 1/1/3")

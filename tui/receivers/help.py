@@ -151,9 +151,9 @@ Where none is in force, objects stay as received.
 
 Off: none of them runs for what this receiver takes in.
 
-  dicomdock site set --script FILE --enable-script
+  dicomdock site set --script FILE --script-enabled
   dicomdock projects edit ID --anonymization-script FILE
-                             --enable-script""",
+                             --script-enabled""",
     "file_namer": """Which template makes the names of files. Without a choice it is
 the site's own. Other distributions add further ones; a name that is taken
 already is made different, so that no file is ever overwritten.""",

@@ -174,10 +174,6 @@ class ConsoleScreen(EngineScreen[None]):
                     name = f"{key.scope.lower()}: {key.label}"
                     yield PaletteEntry(name, f"not now: {reason}", "", tell)
 
-    def why_not(self, key: Key) -> str:
-        """Return why a key does nothing now; safe text, empty if that needs no reason."""
-        return "this console is read-only" if key.changes and self.frame.read_only else ""
-
     @property
     def has_content(self) -> bool:
         """Whether there is anything to filter, sort, pause, zoom or copy."""

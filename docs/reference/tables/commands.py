@@ -22,7 +22,8 @@ dicomdock \\- a DICOM receiving dock with a terminal admin console
 [options] [COMMAND ...]
 .SH DESCRIPTION
 Without a command it opens the console. Standard output is data, everything else goes to standard
-error. \\-\\-json makes the output JSON. Options of the program stand before the command.
+error. \\-\\-json makes the output JSON. \\-\\-data may stand anywhere, other options of the
+program stand before the command.
 """
 _MANUAL_END = """\
 .SH FILES
@@ -33,7 +34,7 @@ the data directory, unless \\-\\-data names another one; else the user's data di
 0 fine; 1 the answer is "no"; 2 wrong usage or configuration; 3 another engine has the directory;
 4 not found, or no engine runs; 5 the directory can't be used; 6 the configuration was changed
 meanwhile; 7 a session's state does not allow it; 8 a peer or the engine does not answer; 9 a peer
-rejects.
+rejects; 10 not confirmed.
 """
 
 
@@ -50,6 +51,8 @@ class Command:
         """Return what can be given: positional arguments first."""
         known = [a for a in self.parser._actions if a.help != argparse.SUPPRESS]
         given = [a for a in known if not isinstance(a, argparse._SubParsersAction | _HELP)]
+        if self.words:  # every command has it: it is explained once
+            given = [a for a in given if a.dest != "data"]
         return sorted(given, key=lambda action: bool(action.option_strings))
 
     @property

@@ -77,7 +77,7 @@ class Soak:
         copy = [f"--set={value}" for value in (*peer, "max_wait_seconds=10")]
         for words in (
             ("projects", "add", PROJECT, "--auto-archive", "archive"),
-            ("site", "set", "--script", str(script), "--enable-script"),
+            ("site", "set", "--script", str(script), "--script-enabled"),
             ("site", "set", "--sessions", f"idle_seconds={IDLE_SECONDS}"),
             (
                 "processors",

@@ -36,7 +36,9 @@ def _usual_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
+    directory = tmp_path / "data"
+    directory.mkdir()
+    return directory
 
 
 @pytest.fixture

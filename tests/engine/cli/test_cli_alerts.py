@@ -55,7 +55,8 @@ def test_targets_are_added_changed_listed_and_deleted(run: Run) -> None:
     run("alerts", "set", "ops", "--command", "/bin/true", "--json")
     (target,) = run("alerts", "list", "--json").data["targets"]
     assert (target["command"], target["webhook"]) == (["/bin/true", MASK], "")
-    assert run("alerts", "delete", "ops", "--json").data["targets"] == []
+    assert run("alerts", "delete", "ops").code == 10
+    assert run("alerts", "delete", "ops", "--yes", "--json").data["targets"] == []
 
 
 def test_without_an_engine_no_test_alert_is_sent(run: Run, tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_an_address_is_read_from_a_file(
 
 
 def test_an_address_is_read_from_standard_input(data: Path, store: ConfigurationStore) -> None:
-    words = ("--data", str(data), "alerts", "set", "ops", "--webhook", "-")
+    words = ("--data", str(data), "alerts", "set", "ops", "--webhook", "@-")
     assert spawn("engine", *words, input=f"{SECRET}\n").returncode == 0
     assert store.load().site.alerts.targets[0].webhook == SECRET
 

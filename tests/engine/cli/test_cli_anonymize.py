@@ -101,9 +101,10 @@ def test_a_difference_lists_elements_and_can_hide_their_values(
     run: Run, script: str, tmp_path: Path
 ) -> None:
     source = str(get_testdata_file("CT_small.dcm"))
-    shown = run("anonymize", script, source, "-o", str(tmp_path / "a"), "--diff", *GIVEN)
+    shown = run("anonymize", script, source, "-o", str(tmp_path / "a"), "--diff",
+                "--show-values", *GIVEN)  # fmt: skip
     assert "CompressedSamples^CT1" in shown.out
-    hidden = run("anonymize", script, source, "-o", str(tmp_path / "b"), "--diff", "--mask",
+    hidden = run("anonymize", script, source, "-o", str(tmp_path / "b"), "--diff",
                  "--json", *GIVEN)  # fmt: skip
     rows = hidden.data["objects"][0]["differences"]
     assert {"(0010,0010)": "changed", "(0008,0080)": "removed"}.items() <= {
@@ -231,10 +232,10 @@ def test_texts_that_stay_and_may_tell_a_person_are_named(run: Run, tmp_path: Pat
     ds.save_as(source)
     script.write_text('version "6.6"\n')
     command = ("anonymize", str(script), str(source), "--profile", "--diff", "-o")
-    (found,) = run(*command, str(tmp_path / "1.dcm"), "--json").data["objects"]
+    (found,) = run(*command, str(tmp_path / "1.dcm"), "--json", "--show-values").data["objects"]
     kept = {row["keyword"]: row["after"] for row in found["differences"] if row["telling"]}
     assert kept["DocumentTitle"] == "Report of Doe"
-    masked = run(*command, str(tmp_path / "2.dcm"), "--mask").out
+    masked = run(*command, str(tmp_path / "2.dcm")).out
     (line,) = [line for line in masked.splitlines() if "DocumentTitle" in line]
     assert line.split()[:3] == ["(0042,0010)", "DocumentTitle", "kept"]
     assert "Doe" not in masked

@@ -51,7 +51,6 @@ def test_a_saved_configuration_is_audited(run: Run, data: Path, command: tuple[s
 def test_a_change_beside_an_engine_is_audited_by_the_engine_that_applies_it(
     run: Run, data: Path
 ) -> None:
-    data.mkdir()
     lock = EngineLock.acquire(data / "engine.lock", SystemClock())
     try:
         assert run(*ADD).code == 0
@@ -63,7 +62,6 @@ def test_a_change_beside_an_engine_is_audited_by_the_engine_that_applies_it(
 def test_a_log_that_can_not_be_written_keeps_no_change_from_being_saved(
     run: Run, data: Path
 ) -> None:
-    data.mkdir()
     (data / "logs").touch()
     assert run(*ADD).code == 0
     assert "CT9" in run("receivers", "list").out
@@ -72,7 +70,7 @@ def test_a_log_that_can_not_be_written_keeps_no_change_from_being_saved(
 def test_study_routes_are_audited(run: Run, data: Path) -> None:
     run("projects", "add", "NEURO")
     assert run("study-routes", "add", "1.2.3", "--project", "NEURO").code == 0
-    assert run("study-routes", "delete", "1.2.3").code == 0
+    assert run("study-routes", "delete", "1.2.3", "--yes").code == 0
     assert audited(data)[1:] == [("StudyRouteChanged", actor())] * 2
 
 
@@ -80,7 +78,6 @@ def test_study_routes_are_audited(run: Run, data: Path) -> None:
     ("verb", "kind"), [("rebuild", "SessionRebuildAsked"), ("cancel", "SessionCancelled")]
 )
 def test_what_is_asked_for_a_session_is_audited(run: Run, data: Path, verb: str, kind: str) -> None:
-    data.mkdir()
     with depot_in(data) as depot:
         session = depot.receive()
         depot.fall_silent()

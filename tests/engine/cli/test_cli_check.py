@@ -33,7 +33,6 @@ OBJECTS = 5
 @pytest.fixture(autouse=True)
 def _sessions(data: Path) -> None:
     """Session 1 is archived with two objects, 2 ready with two, 3 unassigned with one."""
-    data.mkdir()
     with depot_in(data) as depot:
         depot.codes["NEURO-01"] = AutoArchive.ARCHIVE
         depot.receive(label="E1")

@@ -43,7 +43,7 @@ def test_what_is_to_run_is_listed(run: Run) -> None:
 
 @pytest.mark.usefixtures("runs")
 def test_what_is_to_run_is_dropped_after_a_yes_which_is_told(run: Run, data: Path) -> None:
-    assert run("commands", "drop", "notify").code == 2
+    assert run("commands", "drop", "notify").code == 10
     assert run("commands", "drop", "notify", "--run", "3", "--yes", "--json").data == {"dropped": 0}
     assert run("commands", "drop", "notify", "--run", "2", "--yes").code == 0
     assert run("commands", "drop", "1", "--yes", "--json").data == {"dropped": 1}
@@ -53,4 +53,5 @@ def test_what_is_to_run_is_dropped_after_a_yes_which_is_told(run: Run, data: Pat
 
 
 def test_without_a_queue_there_is_nothing_to_list(run: Run) -> None:
-    assert run("commands", "list").code == 4
+    assert run("commands", "list").code == 0
+    assert run("commands", "list", "--json").data == {"runs": []}

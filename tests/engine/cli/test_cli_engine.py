@@ -64,7 +64,7 @@ def test_an_engine_runs_until_it_is_told_to_stop(
 ) -> None:
     port = free_port()
     run("receivers", "add", "--ae-title", "CT1", "--port", str(port))
-    run("receivers", "add", "--ae-title", "OFF", "--port", str(port), "--disabled")
+    run("receivers", "add", "--ae-title", "OFF", "--port", str(port), "--no-enabled")
     with engine_on(data) as engine:
         assert line_of(engine).startswith(f"CT1:{port} listening on ")
         assert line_of(engine).startswith(f"OFF:{port} disabled")
@@ -124,7 +124,7 @@ def test_the_status_of_an_empty_directory(run: Run, data: Path) -> None:
     # The one that the first start makes.
     assert [one["label"] for one in status["receivers"]] == ["XNAT:8104"]
     assert "not running" in run("status").out
-    assert not data.exists()
+    assert not any(data.iterdir())
 
 
 def test_an_engine_on_a_held_directory_is_refused_before_it_touches_anything(
@@ -141,7 +141,6 @@ def test_an_engine_on_a_held_directory_is_refused_before_it_touches_anything(
 def test_an_engine_that_does_not_start_writes_no_text_of_its_configuration_into_a_log(
     data: Path,
 ) -> None:
-    data.mkdir()
     faulty = {"site": {"1": {"alerts": {"targets": [{"name": "S3CRET pw", "webhook": "x"}]}}}}
     (data / "config.json").write_text(json.dumps(faulty))
     with engine_on(data) as engine:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from engine import __version__
+from engine.cli import main
 from engine.config.store import ConfigurationStore
 from engine.host.terminal import visible
 from tests.engine.cli.outcome import CT1, Run
@@ -26,7 +28,7 @@ def test_every_problem_of_a_receiver_is_told_in_words(run: Run, data: Path) -> N
         "  port '80': is outside 1024–49151",
         "  → choose another port, or allow low ports in the site settings",
     ]
-    assert not data.exists()
+    assert not any(data.iterdir())
 
 
 def test_every_problem_of_a_receiver_is_told_as_json(run: Run) -> None:
@@ -47,10 +49,14 @@ def test_every_problem_of_a_receiver_is_told_as_json(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (("receivers", "list", "--data", "/srv"), "--data stands before the command"),
-        (("recievers",), "did you mean receivers?"),
-        (("receivers", "lst"), "did you mean list?"),
-        (("zzz",), "invalid choice: 'zzz'"),
+        (("recievers",), "did you mean receivers? See: python -m engine --help"),
+        (("receivers", "lst"), "did you mean list? See: python -m engine receivers --help"),
+        (("receivers", "add", "--prot", "1"), "did you mean --port? See: python -m engine rec"),
+        (("receivers", "list", "--jsno"), "did you mean --json?"),
+        (("receivers", "edit", "XNAT", "--tls-client", "requird"), "did you mean required?"),
+        (("help", "sesions"), "did you mean sessions?"),
+        (("zzz",), "  → see: python -m engine --help"),
+        (("receivers", "list", "--dat", "/srv"), "did you mean --data?"),
     ],
 )
 def test_a_mistyped_command_line_gets_a_hint(run: Run, words: tuple[str, ...], hint: str) -> None:
@@ -58,6 +64,82 @@ def test_a_mistyped_command_line_gets_a_hint(run: Run, words: tuple[str, ...], h
     assert outcome.code == 2
     assert hint in outcome.err
     assert ("did you mean" in outcome.err) == ("did you mean" in hint)
+    assert len(outcome.err.splitlines()) == 3
+
+
+def test_a_mistyped_command_line_is_json_for_a_program(run: Run) -> None:
+    error = run("sessions", "lst", "--json").error
+    assert error["detail"] == "there is no verb 'lst'"
+    assert error["remedy"].startswith("did you mean list?")
+
+
+def test_an_unknown_field_of_the_file_gets_the_most_similar_one(run: Run, data: Path) -> None:
+    receiver = {"ae_title": "CT1", "port": 8105, "direct_archiv": True}
+    (data / "config.json").write_text(json.dumps({"receivers": {"1": receiver}}))
+    assert "→ did you mean direct_archive? Else remove it" in run("receivers", "list").err
+
+
+def test_the_data_directory_may_be_named_before_the_command_and_after_it(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = str(data)
+    assert main(["--data", name, "projects", "add", "A"]) == 0
+    assert main(["projects", "--data", name, "add", "B"]) == 0
+    assert main(["projects", "add", "C", f"--data={name}"]) == 0
+    capsys.readouterr()
+    assert main(["projects", "list", "--json", "--data", name]) == 0
+    listed = json.loads(capsys.readouterr().out)["projects"]
+    assert [project["id"] for project in listed] == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status",),
+        ("receivers", "delete", "XNAT", "--yes"),
+        ("config", "history"),
+        ("sessions", "list"),
+        ("alerts", "list"),
+        ("health",),
+        ("check",),
+    ],
+)
+def test_a_data_directory_that_is_not_there_is_an_error_and_is_not_made(
+    run: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    missing = tmp_path / "typo"
+    outcome = run(*words, "--data", str(missing))
+    assert (outcome.code, outcome.out) == (4, "")
+    assert f"there is no data directory {missing}" in outcome.err
+    assert not missing.exists()
+    assert run(*words, "--data", __file__).code == 5
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("receivers", "add", *CT1),
+        ("receivers", "edit", "XNAT", "--port", "8200"),
+        ("projects", "add", "A"),
+        ("peers", "add", "PACS", "--host", "pacs", "--port", "104"),
+        ("site", "set", "--allow-low-ports"),
+    ],
+)
+def test_what_begins_a_configuration_makes_the_data_directory(
+    run: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    new = tmp_path / "new"
+    assert run(*words, "--data", str(new)).code == 0
+    assert new.is_dir()
+
+
+def test_the_help_has_every_command_under_a_heading(run: Run) -> None:
+    text = run("help").out
+    assert run("--help").out == text
+    assert run("help", "receivers", "add").out == run("receivers", "add", "--help").out
+    assert "\nconfiguration:\n  receivers  " in text
+    assert run("version").out == run("-V").out == run("--version").out
+    assert run("version", "--json").data == {"version": __version__}
 
 
 def test_an_error_without_problems_has_the_same_shape(run: Run) -> None:
@@ -72,20 +154,20 @@ def test_an_error_without_problems_has_the_same_shape(run: Run) -> None:
         ((), "the following arguments are required: COMMAND"),
         (("receivers",), "the following arguments are required: VERB"),
         (("receivers", "add"), "required: --ae-title, --port"),
-        (("receivers", "ad"), "invalid choice: 'ad'"),
+        (("receivers", "ad"), "there is no verb 'ad'"),
         (("receivers", "add", *CT1, "--prot", "1"), "unrecognized arguments: --prot 1"),
-        (("receivers", "add", *CT1, "--enabled", "--disabled"), "not allowed with argument"),
+        (("receivers", "add", *CT1, "--enable"), "unrecognized arguments: --enable"),
         (("receivers", "add", *CT1, "--project-routing", "@/nope"), "can't read /nope: No such"),
-        (("receivers", "add", *CT1, "--whitelist-file", "/"), "can't read /: Is a directory"),
+        (("receivers", "add", *CT1, "--whitelist", "@/"), "can't read /: Is a directory"),
         (("receivers", "edit"), "required: RECEIVER"),
         (("receivers", "add", *CT1, "--limit", "9"), "'9' is not a limit; write NAME=N, such as"),
         (("receivers", "add", *CT1, "--limit", "=9"), "'=9' is not a limit; write NAME=N"),
         (("config", "show", "0"), "'0' is not a whole number from 1"),
         (("config", "restore"), "required: REVISION"),
         (("config", "history", "--limit", "-1"), "'-1' is not a whole number from 1"),
-        (("whitelist", "test", "CT1", "--ae", "A"), "required: --ip"),
-        (("import-xnat",), "one of the arguments FILE --file --url is required"),
-        (("receivers", "\x1b[2J"), "invalid choice: '\\x1b[2J'"),
+        (("whitelist", "test", "CT1", "--calling", "A"), "required: --ip"),
+        (("import-xnat",), "one of the arguments FILE --url is required"),
+        (("receivers", "\x1b[2J"), "there is no verb '\\x1b[2J'"),
         (("receivers", "list", "\x1b[2J"), "unrecognized arguments: \\x1b[2J"),
         (("engine", "--durability", "most"), "'most' is none of full, file, none"),
         (("engine", "--drain-seconds", "soon"), "'soon' is no duration; use 0 to 86400 seconds"),
@@ -111,7 +193,6 @@ def test_a_file_that_is_not_text_is_told_so(run: Run, tmp_path: Path) -> None:
 def test_a_broken_configuration_file_stops_every_command(
     run: Run, data: Path, content: str
 ) -> None:
-    data.mkdir()
     (data / "config.json").write_text(content)
     commands = [("receivers", "list"), ("receivers", "add", *CT1), ("projects", "list"),
                 ("site", "get"), ("site", "set", "--allow-low-ports")]  # fmt: skip
@@ -123,12 +204,12 @@ def test_a_broken_configuration_file_stops_every_command(
 
 
 def test_a_data_directory_that_can_not_be_used(run: Run, data: Path) -> None:
+    data.rmdir()
     data.write_text("a file")
     assert run("receivers", "add", *CT1).code == 5
 
 
 def test_control_characters_of_the_file_do_not_reach_the_terminal(run: Run, data: Path) -> None:
-    data.mkdir()
     record = {"ae_title": "CT1", "port": 8105, "identifier": "\x1b[2J\x9b\r\u202e"}
     (data / "config.json").write_text(json.dumps({"receivers": {"1": record}}))
     outcome = run("receivers", "list")
@@ -153,7 +234,7 @@ def test_visible_text(text: str, shown: str) -> None:
 
 
 def test_an_endless_file_is_refused(run: Run) -> None:
-    outcome = run("receivers", "add", *CT1, "--whitelist-file", "/dev/zero")
+    outcome = run("receivers", "add", *CT1, "--whitelist", "@/dev/zero")
     assert outcome.code == 2
     assert "/dev/zero is larger than 4,194,304 bytes; name the right file" in outcome.err
 
@@ -185,7 +266,7 @@ def test_a_fault_that_nobody_foresaw_is_one_line_and_no_traceback(
 def test_a_full_disk_behind_the_output_is_told(data: Path) -> None:
     buffered = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "engine", "--data", str(data), "receivers", "list"]
+        command = [sys.executable, "-m", "engine", "--data", str(data), "projects", "list"]
         outcome = subprocess.run(
             command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=buffered
         )

@@ -52,7 +52,9 @@ def test_destinations_are_listed_with_what_waits_and_why(run: Run, queue: Path) 
 
 
 def test_without_a_destination_it_is_said_how_to_add_one(run: Run) -> None:
-    outcome = run("forwarding", "list")
+    assert run("forwarding", "list").code == run("forwarding", "failed").code == 0
+    assert run("forwarding", "list", "--json").data["destinations"] == []
+    outcome = run("forwarding", "retry", "PACS")
     assert outcome.code == 4
     assert "processors add --class forwardCopy" in outcome.err
 
@@ -73,7 +75,7 @@ def test_it_is_tried_again_all_or_one(run: Run, queue: Path) -> None:
 
 
 def test_it_is_forgotten_after_a_question(run: Run, queue: Path) -> None:
-    assert run("forwarding", "drop", "1").code == 2
+    assert run("forwarding", "drop", "1").code == 10
     assert run("forwarding", "drop", "1", "--yes", "--item", "1", "--json").data == {"dropped": 1}
     assert run("forwarding", "drop", "1", "--yes", "--waiting").err == "1 object dropped\n"
     (left,) = run("forwarding", "failed", "--json").data["failed"]

@@ -29,9 +29,9 @@ def test_a_peer_is_added_changed_and_removed_each_as_a_revision(run: Run) -> Non
     assert run("peers", "list").out.splitlines()[1].split() == ["PACS", "10.1.2.3", "11112", "off"]
     assert "peer PACS port: 104 → 11112" in run("config", "diff").out
     assert run("config", "show", "--json").data["peers"] == [PACS | {"port": 11112}]
-    run("config", "undo")
+    run("config", "undo", "--yes")
     assert run("peers", "list", "--json").data["peers"] == [PACS]
-    assert run("peers", "remove", "PACS", "--yes").code == 0
+    assert run("peers", "delete", "PACS", "--yes").code == 0
     assert run("peers", "list", "--json").data["peers"] == []
 
 
@@ -43,7 +43,7 @@ def test_a_peer_is_added_changed_and_removed_each_as_a_revision(run: Run) -> Non
         (("add", "B", "--host", "h", "--port", "70000"), "port '70000': is no port"),
         (("add", "PACS", "--host", "h", "--port", "1"), "ae_title 'PACS': exists already"),
         (("edit", "NOPE", "--port", "1"), "there is no peer NOPE"),
-        (("remove", "NOPE", "--yes"), "there is no peer NOPE"),
+        (("delete", "NOPE", "--yes"), "there is no peer NOPE"),
         (("echo", "NOPE"), "there is no peer NOPE"),
         (("edit", "PACS", "--tls-enabled", "--tls-key", "/k.pem"), "tls_key '/k.pem': goes with"),
     ],

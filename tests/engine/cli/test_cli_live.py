@@ -71,7 +71,7 @@ def test_associations_are_listed_shown_and_aborted(run: Run, engine: Engine, por
         shown = run("associations", "show", live["id"], "--json").data
         assert [c["sop_class"] for c in shown["contexts_accepted"]] == ["Verification SOP Class"]
         assert "Verification" in run("associations", "show", live["id"]).out
-        assert run("associations", "abort", live["id"]).code == 2
+        assert run("associations", "abort", live["id"]).code == 10
         assert run("associations", "abort", live["id"], "--yes").code == 0
         assert caller.is_aborted()
     assert run("associations", "abort", "A-9999", "--yes", "--json").code == 4

@@ -96,7 +96,7 @@ def values(run: Run, *words: str) -> dict[str, str]:
 def test_a_header_is_shown_masked_until_values_are_asked_for_which_is_kept(
     run: Run, engine: Engine, uid: str, viewers: Viewers
 ) -> None:
-    (recent,) = run("objects", "recent", "--caller", "CT_1", "--json").data["objects"]
+    (recent,) = run("objects", "recent", "--calling", "CT_1", "--json").data["objects"]
     assert recent["reference"]["sop_instance_uid"] == uid
     assert uid in run("objects", "recent").out
     place = f"{recent['reference']['session']}:{recent['reference']['file']}"

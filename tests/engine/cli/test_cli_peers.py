@@ -146,11 +146,12 @@ def test_the_dicom_files_of_a_folder_are_sent(run: Run, site: Site, study: Path)
     assert table[1].split()[:4] == [site.peer(), "3", "0", "0"]
 
 
-def test_a_named_file_that_is_no_object_is_a_failure(run: Run, site: Site, study: Path) -> None:
-    outcome = run("send", str(study), str(study / "notes.txt"), site.peer())
-    assert outcome.code == 9
-    assert "notes.txt: is not a DICOM file" in outcome.err
-    assert outcome.out.splitlines()[1].split()[1:4] == ["3", "1", "0"]
+def test_a_named_file_that_is_no_object_is_refused_before_anything_is_sent(
+    run: Run, study: Path
+) -> None:
+    outcome = run("send", str(study), str(study / "notes.txt"), "XNAT@127.0.0.1:1")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "notes.txt is no DICOM file" in outcome.err
 
 
 def test_nothing_to_send_is_said(run: Run, site: Site, tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def test_a_selftest_goes_all_the_way_and_leaves_nothing(
     run: Run, site: Site, receiver: str, calling: str, tls: str
 ) -> None:
     before = {*stored_files(site.data), *site.data.glob("archive/**/*.dcm")}
-    outcome = run("selftest", receiver, "--as", calling, "--json")
+    outcome = run("selftest", receiver, "--calling", calling, "--json")
     assert outcome.code == 0, outcome.out
     assert outcome.data["ok"]
     steps = {step["step"]: step["detail"] for step in outcome.data["steps"]}
@@ -245,7 +246,7 @@ def test_a_selftest_goes_all_the_way_and_leaves_nothing(
 def test_a_selftest_says_at_which_step_it_ends(
     run: Run, site: Site, receiver: str, calling: str, code: int, step: str, says: str
 ) -> None:
-    outcome = run("selftest", receiver, "--as", calling)
+    outcome = run("selftest", receiver, "--calling", calling)
     assert outcome.code == code
     assert says in outcome.out + outcome.err
     if step:
@@ -256,7 +257,7 @@ def test_a_selftest_needs_an_engine(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure(tmp_path / "other", make_receiver("XNAT", free_port()))
-    assert main(["--data", str(tmp_path / "other"), "selftest", "XNAT", "--as", "CT1"]) == 8
+    assert main(["--data", str(tmp_path / "other"), "selftest", "XNAT", "--calling", "CT1"]) == 8
     assert "no engine runs on this data directory" in capsys.readouterr().out
 
 
@@ -265,7 +266,7 @@ def test_a_selftest_of_an_object_that_a_filter_keeps_out_says_so(run: Run, site:
     wanted = replace(before.sessions, series_filter="whitelist\n[Modality]\nCT")
     site.engine.set_site(replace(before, sessions=wanted), "test")
     try:
-        outcome = run("selftest", "XNAT", "--as", "CT1")
+        outcome = run("selftest", "XNAT", "--calling", "CT1")
     finally:
         site.engine.set_site(before, "test")
     assert outcome.code == 1

@@ -61,7 +61,9 @@ def test_a_processor_is_added_at_the_first_place_of_its_class_and_listed_in_orde
         "--deny",
         "C:2",
     )
-    add(run, script, "Last", "--location", "after_session_created", "--project", "A", "--disabled")
+    add(
+        run, script, "Last", "--location", "after_session_created", "--project", "A", "--no-enabled"
+    )
     listed = run("processors", "list", "--json").data["processors"]
     assert [p["label"] for p in listed] == ["Early", "Late", "Last"]
     table = run("processors", "list").out.splitlines()
@@ -88,7 +90,7 @@ def test_a_processor_is_changed_switched_and_removed_and_each_can_be_undone(
     assert run("processors", "delete", "Other").code != 0
     assert run("processors", "delete", "Other", "--yes").err == "deleted Other, revision 6\n"
     assert run("processors", "delete", "Other", "--yes").code == 4
-    run("config", "undo")
+    run("config", "undo", "--yes")
     assert run("processors", "list", "--json").data["processors"][0]["label"] == "Other"
     history = run("config", "history").out
     assert "processor Other enabled: on → off" in history
@@ -125,16 +127,16 @@ def test_files_are_tried_on_a_processor_and_on_the_way_of_a_receiver(
     run: Run, script: str, tmp_path: Path
 ) -> None:
     run("receivers", "add", "--ae-title", "XNAT", "--port", "8104", "--custom-processing")
-    add(run, script, "Set", "--disabled")
+    add(run, script, "Set", "--no-enabled")
     file = tmp_path / "image.dcm"
     file.write_bytes(dicom_file())
-    tried = run("processors", "test", "Set", str(file), str(tmp_path / "none.dcm"), "--mask",
+    tried = run("processors", "test", "Set", str(file), str(tmp_path / "none.dcm"),
                 "--json")  # fmt: skip
     assert tried.code == 1
     good, unreadable = tried.data["files"]
     assert good["processing"][0]["changes"][0]["after"] == "••••••••"
     assert "can't be read" in unreadable["unreadable"]
-    route = ("route", "--receiver", "XNAT", str(file))
+    route = ("route", "--receiver", "XNAT", str(file), "--show-values")
     assert run(*route, "--json").data["objects"][0]["subject"] == "Doe_Jane"
     run("processors", "enable", "Set")
     found = run(*route).out
@@ -153,7 +155,7 @@ def test_a_dry_run_says_who_rejects_an_object_and_whom_a_table_knows(
     file.write_bytes(dicom_file())
     told = ("--set", f"file={table}", "--set", "key=calling_ae_title", "--set", "missing=reject")
     run("processors", "add", "--label", "Known", "--class", "relabelFromTable", *told)
-    route = ("route", "--receiver", "XNAT", str(file))
+    route = ("route", "--receiver", "XNAT", str(file), "--show-values")
     rejected = run(*route)
     why = "rejected by processor Known: its calling_ae_title is not in the table"
     assert (rejected.code, why in rejected.out) == (0, True)

@@ -26,7 +26,7 @@ def test_before_the_first_start_the_first_receiver_is_there_and_reading_makes_no
     assert run("export-xnat").data[0]["aeTitle"] == "XNAT"
     assert run("site", "get").code == run("whitelist", "lint").code == 0
     assert run("receivers", "edit", "OTHER", "--port", "8200").code == 4
-    assert not data.exists()
+    assert not any(data.iterdir())
     assert run("receivers", "edit", "XNAT", "--port", "8200").code == 0
     (moved,) = run("receivers", "list", "--json").data["receivers"]
     assert (moved["id"], moved["label"]) == (1, "XNAT:8200")
@@ -76,7 +76,7 @@ def test_receivers_are_listed_as_json(run: Run) -> None:
 
 
 def test_receivers_are_listed_for_people(run: Run) -> None:
-    run("receivers", "add", *CT1, "--disabled")
+    run("receivers", "add", *CT1, "--no-enabled")
     head, row = run("receivers", "list").out.splitlines()
     assert head.split()[:4] == ["ID", "AE", "TITLE", "PORT"]
     assert row.split() == ["1", "CT1", "8105", "no", "no", "no", "yes", "no", "no",
@@ -88,10 +88,10 @@ def test_an_option_for_every_field(run: Run, tmp_path: Path) -> None:
     lines.write_text("MR1\n\n10.0.0.0/8\n")
     rules.write_text("(0008,1030):(.*)\n(0032,1060):(.*)\n")
     outcome = run(
-        "receivers", "add", *CT1, "--json", "--disabled", "--file-namer", "dicomFileNamer",
+        "receivers", "add", *CT1, "--json", "--no-enabled", "--file-namer", "dicomFileNamer",
         "--identifier", "dicomObjectIdentifier", "--custom-processing", "--direct-archive",
         "--no-anonymization", "--whitelist-enabled", "--routing-enabled",
-        "--whitelist-file", str(lines), "--whitelist", "CT1@10.1.2.3", "--whitelist", "CT2",
+        "--whitelist", f"@{lines}", "--whitelist", "CT1@10.1.2.3", "--whitelist", "CT2",
         "--project-routing", f"@{rules}", "--subject-routing", "(0010,0020):(.*)",
         "--session-routing", "",
     )  # fmt: skip
@@ -129,7 +129,7 @@ def test_a_save_warns_of_what_stores_identifying_data_and_of_processing_by_nobod
     bare = run("receivers", "add", *CT1, "--custom-processing").err
     assert "WARNING: no script or profile is in force: CT1:8105 stores all that identifies" in bare
     assert "WARNING: custom processing is on, but no processor sees its objects" in bare
-    run("site", "set", "--enable-profile")
+    run("site", "set", "--profile-enabled")
     assert "WARNING" not in run("receivers", "edit", "CT1", "--no-custom-processing").err
     off = run("receivers", "edit", "CT1", "--no-anonymization").err
     assert "WARNING: anonymization is off: CT1:8105 stores all that identifies a patient" in off
@@ -244,7 +244,7 @@ def test_a_deletion_without_a_terminal_needs_a_yes(run: Run, stdin: TypeIn) -> N
     run("receivers", "add", *CT1)
     stdin("y\n", False)
     outcome = run("receivers", "delete", "CT1")
-    assert outcome.code == 2
+    assert outcome.code == 10
     assert "add --yes" in outcome.err
     assert len(run("receivers", "list", "--json").data["receivers"]) == 1
 
@@ -258,7 +258,7 @@ def test_a_deletion_at_a_terminal_asks(run: Run, stdin: TypeIn, answer: str, del
     stdin(answer, True)
     outcome = run("receivers", "delete", "CT1")
     assert "Delete receiver CT1:8105? [y/N] " in outcome.err
-    assert outcome.code == (0 if deleted else 2)
+    assert outcome.code == (0 if deleted else 10)
     assert bool(run("receivers", "list", "--json").data["receivers"]) is not deleted
 
 

@@ -33,7 +33,7 @@ def lost(store: ConfigurationStore, data: Path) -> Path:
         ("receivers", "list"),
         ("receivers", "add", "--ae-title", "MR1", "--port", "8107"),
         ("config", "show"),
-        ("config", "undo"),
+        ("config", "undo", "--yes"),
         ("status",),
     ],
     ids=" ".join,
@@ -98,7 +98,6 @@ def test_the_defaults_are_restored_only_when_confirmed(run: Run, lost: Path, std
 def test_without_anything_to_restore_from_the_remedy_is_a_backup_or_the_defaults(
     run: Run, data: Path
 ) -> None:
-    data.mkdir()
     (data / "index.sqlite").touch()
     refused = run("receivers", "list")
     assert refused.code == 2

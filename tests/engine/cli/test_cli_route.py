@@ -48,6 +48,10 @@ def dicom_file(**values: Any) -> bytes:
 
 
 def route(run: Run, *arguments: object) -> Any:
+    return run("route", *map(str, arguments), "--receiver", "XNAT", "--show-values")
+
+
+def masked_route(run: Run, *arguments: object) -> Any:
     return run("route", *map(str, arguments), "--receiver", "XNAT")
 
 
@@ -225,7 +229,7 @@ def test_masked_output_holds_nothing_of_the_objects(
         )
     (folder / "secret.txt").write_text("secret")
     files = [folder] if count > 1 else [folder / "0.dcm", folder / "secret.txt"]
-    outcome = route(run, *files, "--rules", rules, "--mask", *options)
+    outcome = masked_route(run, *files, "--rules", rules, *options)
     shown = outcome.out + outcome.err
     assert outcome.code == 1
     assert "file 1" in shown
@@ -239,11 +243,11 @@ def test_masked_labels_of_one_length_still_tell_that_an_object_would_go_elsewher
     file, rules = tmp_path / "x.dcm", tmp_path / "rules.txt"
     file.write_bytes(dicom_file(PatientName="Zebedee", PatientID="A1", StudyID="B2"))
     rules.write_text("[session]\n(0020,0010):(.*)\n")
-    data = route(run, file, "--rules", rules, "--mask", "--json").data
+    data = masked_route(run, file, "--rules", rules, "--json").data
     (found,) = data["objects"]
     assert (found["session"], found["saved"]["session"]) == ("••", "••")
     assert found["changes"] is True
-    assert "elsewhere" in route(run, file, "--rules", rules, "--mask").out
+    assert "elsewhere" in masked_route(run, file, "--rules", rules).out
 
 
 def test_hostile_values_reach_the_terminal_as_escapes(run: Run, tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 @contextmanager
 def filled(data: Path) -> Iterator[Depot]:
-    data.mkdir(exist_ok=True)
     with depot_in(data) as depot:
         yield depot
 
@@ -117,7 +116,7 @@ def test_a_session_is_moved_to_a_project_that_exists(run: Run, data: Path) -> No
 
 def test_deleting_asks_first(run: Run, stdin: TypeIn, data: Path) -> None:
     stdin("n\n", True)
-    assert run("sessions", "delete", "1", "3").code == 2
+    assert run("sessions", "delete", "1", "3").code == 10
     assert states(run)[1] == "READY"
     stdin("y\n", True)
     assert run("sessions", "delete", "1", "3").code == 0
@@ -151,9 +150,10 @@ def test_a_running_engine_is_asked_and_rung(run: Run, data: Path) -> None:
 
 def test_where_nothing_was_received_nothing_comes_to_be(run: Run, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
+    empty.mkdir()
     for verb in (("list",), ("archive", "1")):
         assert run("--data", str(empty), "sessions", *verb).code == 4
-    assert not empty.exists()
+    assert not any(empty.iterdir())
 
 
 def test_a_trace_tells_what_became_of_an_object_or_a_study(run: Run) -> None:

@@ -145,6 +145,7 @@ def test_the_console_tells_that_it_is_one_and_of_whom(monkeypatch: pytest.Monkey
 
 
 def test_what_a_command_makes_is_private(run: Run, data: Path) -> None:
+    data.rmdir()
     run("receivers", "add", *CT1)
     assert data.stat().st_mode & 0o777 == 0o750
     files = [path for path in data.rglob("*") if path.is_file()]

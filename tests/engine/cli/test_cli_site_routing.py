@@ -31,28 +31,28 @@ def routing(run: Run, *arguments: str) -> dict[str, object]:
 
 
 def test_rules_are_set_switched_shown_and_emptied(run: Run, rules: str) -> None:
-    found = routing(run, "--routing", f"project={rules}", "--enable-routing", "project")
+    found = routing(run, "--routing", f"project=@{rules}", "--routing-enabled", "project")
     assert (found["project_routing"], found["project_enabled"]) == (RULES, True)
     assert run("site", "get", "--routing", "project").out == RULES
     table = [line.split(maxsplit=1) for line in run("site", "get").out.splitlines()]
     assert ["routing.project_routing", "2 lines"] in table
     assert ["routing.session_routing", "none"] in table
-    found = routing(run, "--disable-routing", "project")
+    found = routing(run, "--no-routing-enabled", "project")
     assert (found["project_routing"], found["project_enabled"]) == (RULES, False)
     assert routing(run, "--routing", "project=")["project_routing"] == ""
 
 
 def test_rules_that_are_set_but_off_are_said_to_be(run: Run, rules: str) -> None:
-    said = "the subject rules are kept but off; --enable-routing subject lets them decide"
-    assert said in run("site", "set", "--routing", f"subject={rules}").err
+    said = "the subject rules are kept but off; --routing-enabled subject lets them decide"
+    assert said in run("site", "set", "--routing", f"subject=@{rules}").err
     assert said not in run("site", "set", "--routing", "subject=").err
-    assert said not in run("site", "set", "--enable-routing", "subject").err
+    assert said not in run("site", "set", "--routing-enabled", "subject").err
 
 
 def test_each_attribute_has_its_own_rules(run: Run, rules: str) -> None:
     names = ("project", "subject", "session", "auto-archive")
-    sets = [part for name in names for part in ("--routing", f"{name}={rules}")]
-    found = routing(run, *sets, "--enable-routing", "auto-archive")
+    sets = [part for name in names for part in ("--routing", f"{name}=@{rules}")]
+    found = routing(run, *sets, "--routing-enabled", "auto-archive")
     assert [found[f"{name}_routing"] for name in ("subject", "session", "auto_archive")] == [
         RULES
     ] * 3
@@ -73,7 +73,7 @@ def test_tolerant_comments_and_the_code_of_new_projects(run: Run) -> None:
 def test_a_wrong_rule_is_refused_with_line_and_column(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "rules.txt"
     file.write_text("(0010,0010):(.*)\n(0008,1030):(.*\n")
-    outcome = run("site", "set", "--routing", f"project={file}", "--enable-routing", "project",
+    outcome = run("site", "set", "--routing", f"project=@{file}", "--routing-enabled", "project",
                   "--json")  # fmt: skip
     assert (outcome.code, outcome.out) == (2, "")
     (problem,) = outcome.error["problems"]
@@ -83,7 +83,7 @@ def test_a_wrong_rule_is_refused_with_line_and_column(run: Run, tmp_path: Path) 
 
 def test_rules_come_from_standard_input(data: Path, run: Run) -> None:
     command = [sys.executable, "-m", "engine", "--data", str(data), "site", "set", "--routing",
-               "subject=-"]  # fmt: skip
+               "subject=@-"]  # fmt: skip
     subprocess.run(command, input=RULES, text=True, check=True, capture_output=True)
     assert run("site", "get", "--routing", "subject").out == RULES
 
@@ -91,10 +91,11 @@ def test_rules_come_from_standard_input(data: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("set", "--routing", "project"), "'project' names no file; write NAME=FILE"),
-        (("set", "--routing", "modality=-"), "'modality' is none of project, subject"),
-        (("set", "--routing", "project=/nowhere/rules"), "can't read /nowhere/rules"),
-        (("set", "--enable-routing", "all"), "'all' is none of project, subject"),
+        (("set", "--routing", "project"), "'project' has no rules; write NAME=@FILE"),
+        (("set", "--routing", "project=rules.txt"), "has no rules; write NAME=@FILE"),
+        (("set", "--routing", "modality=@-"), "'modality' is none of project, subject"),
+        (("set", "--routing", "project=@/nowhere/rules"), "can't read /nowhere/rules"),
+        (("set", "--routing-enabled", "all"), "'all' is none of project, subject"),
         (("set", "--new-project-auto-archive", "7"), "is not a code"),
         (("get", "--routing", "x"), "'x' is none of project, subject"),
     ],

@@ -28,14 +28,14 @@ def test_a_script_is_set_switched_shown_and_emptied(run: Run, script: str) -> No
     set_ = run("site", "set", "--script", script, "--json")
     site = set_.data["site"]
     assert (site["anonymization_script"], site["anonymization_script_enabled"]) == (SCRIPT, False)
-    assert "kept but off; --enable-script lets it run" in set_.err
+    assert "kept but off; --script-enabled lets it run" in set_.err
     assert run("site", "get", "--script").out == SCRIPT
     table = [line.split(maxsplit=1) for line in run("site", "get").out.splitlines()]
     assert ["anonymization_script", "2 lines"] in table
-    assert run("site", "set", "--enable-script", "--json").data["site"][
+    assert run("site", "set", "--script-enabled", "--json").data["site"][
         "anonymization_script_enabled"
     ]
-    emptied = run("site", "set", "--disable-script", "--script", "", "--json").data["site"]
+    emptied = run("site", "set", "--no-script-enabled", "--script", "", "--json").data["site"]
     assert emptied["anonymization_script"] == ""
 
 
@@ -45,19 +45,19 @@ def test_a_script_has_the_revision_that_brought_it(run: Run, script: str) -> Non
 
     first = run("site", "set", "--allow-low-ports", "--json").data["revision"]
     assert revision("--script", script) == first + 1
-    assert revision("--enable-script") == first + 1
+    assert revision("--script-enabled") == first + 1
     assert revision("--script", "default") == first + 3
 
 
 def test_the_default_script_is_offered_with_a_warning(run: Run) -> None:
-    outcome = run("site", "set", "--script", "default", "--enable-script", "--json")
+    outcome = run("site", "set", "--script", "default", "--script-enabled", "--json")
     assert outcome.data["site"]["anonymization_script"] == DEFAULT_SITE_SCRIPT
     assert "only relabels" in outcome.err
     assert "does not de-identify" in outcome.err
     assert "only relabels" not in run("site", "set", "--no-allow-low-ports").err
 
 
-@pytest.mark.parametrize("enabled", ["--enable-script", "--disable-script"])
+@pytest.mark.parametrize("enabled", ["--script-enabled", "--no-script-enabled"])
 def test_a_wrong_script_is_refused_with_line_and_column(
     run: Run, tmp_path: Path, enabled: str
 ) -> None:
@@ -78,7 +78,7 @@ def test_a_script_of_the_older_language_is_refused(run: Run, tmp_path: Path) -> 
 
 
 def test_no_script_can_not_be_switched_on(run: Run) -> None:
-    outcome = run("site", "set", "--enable-script")
+    outcome = run("site", "set", "--script-enabled")
     assert outcome.code == 2
     assert "is on, but there is no script" in outcome.err
 
@@ -86,7 +86,7 @@ def test_no_script_can_not_be_switched_on(run: Run) -> None:
 def test_a_script_broken_by_hand_makes_the_configuration_invalid(
     run: Run, script: str, data: Path
 ) -> None:
-    run("site", "set", "--script", script, "--enable-script")
+    run("site", "set", "--script", script, "--script-enabled")
     file = data / "config.json"
     tables = json.loads(file.read_text())
     tables["site"]["1"]["anonymization_script"] = 'version "6.1"\n- (0010,\n'

@@ -33,15 +33,16 @@ def test_a_route_is_added_listed_and_deleted(run: Run) -> None:
     assert route == {**expected, "added_by": LOGIN}
     assert run("study-routes", "list", "--json").data["study_routes"][0]["subject"] == "S1"
     assert run("study-routes", "list").out.splitlines()[1].split()[:3] == ["1.2.3", "neuro", "S1"]
-    deleted = run("study-routes", "delete", "1.2.3")
+    assert run("study-routes", "delete", "1.2.3").code == 10
+    deleted = run("study-routes", "delete", "1.2.3", "--yes")
     assert "deleted the route of 1.2.3" in deleted.err
     assert run("study-routes", "list", "--json").data == {"study_routes": []}
-    assert run("study-routes", "delete", "1.2.3").code == 4
+    assert run("study-routes", "delete", "1.2.3", "--yes").code == 4
 
 
 def test_without_any_route_there_is_nothing_to_list_or_delete(run: Run, data: Path) -> None:
     assert run("study-routes", "list", "--json").data == {"study_routes": []}
-    assert run("study-routes", "delete", "1.2.3").code == 4
+    assert run("study-routes", "delete", "1.2.3", "--yes").code == 4
     assert not (data / "state.sqlite").exists()
 
 
@@ -98,7 +99,7 @@ def test_a_dry_run_shows_where_an_announced_study_would_go(run: Run, tmp_path: P
     file = str(get_testdata_file("CT_small.dcm"))
 
     def place() -> tuple[str | None, str]:
-        (found,) = run("route", file, "--receiver", "R", "--json").data["objects"]
+        (found,) = run("route", file, "--receiver", "R", "--show-values", "--json").data["objects"]
         return found["project"], found["session"]
 
     before = place()

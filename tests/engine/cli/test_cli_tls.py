@@ -115,7 +115,7 @@ def test_a_caller_is_tried_with_its_certificate(run: Run, authority: Authority) 
     line = f"CT1@10.1.0.0/16#san:{CLIENT}"
     run("receivers", "add", "--ae-title", "SAFE", "--port", "2762", "--whitelist-enabled",
         "--whitelist", line)  # fmt: skip
-    caller = ("whitelist", "test", "SAFE", "--ae", "CT1", "--ip", "10.1.2.3")
+    caller = ("whitelist", "test", "SAFE", "--calling", "CT1", "--ip", "10.1.2.3")
     refused = run(*caller, "--json")
     assert refused.code == 1
     assert refused.data["why"].endswith("its certificate does not match: the caller showed none")
@@ -123,7 +123,7 @@ def test_a_caller_is_tried_with_its_certificate(run: Run, authority: Authority) 
     admitted = run(*caller, "--certificate", str(certificate), "--json")
     assert admitted.code == 0
     assert admitted.data["admitted_by"]["text"] == line
-    other = run("whitelist", "test", "SAFE", "--ae", "CT1", "--ip", "10.9.2.3", "--json")
+    other = run("whitelist", "test", "SAFE", "--calling", "CT1", "--ip", "10.9.2.3", "--json")
     assert "showed none and 10.9.2.3 is not in 10.1.0.0/16" in other.data["why"]
     assert run(*caller, "--certificate", "/gone.pem").code == 2
 

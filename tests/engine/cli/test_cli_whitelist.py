@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.engine.cli.outcome import Run
 
-CALLER = ("--ae", "CT1", "--ip", "10.1.2.3")
+CALLER = ("--calling", "CT1", "--ip", "10.1.2.3")
 
 
 def add(run: Run, *lines: str, on: bool = True) -> None:
@@ -98,7 +98,7 @@ def test_a_whitelist_that_is_off_may_hold_lines_that_are_not_valid(run: Run) -> 
 
 
 def test_a_disabled_receiver_is_pointed_out(run: Run) -> None:
-    run("receivers", "add", *CT1, "--disabled")
+    run("receivers", "add", *CT1, "--no-enabled")
     outcome = run("whitelist", "test", "CT1", *CALLER)
     assert outcome.code == 0
     assert "CT1:8105 is disabled" in outcome.err
@@ -106,7 +106,7 @@ def test_a_disabled_receiver_is_pointed_out(run: Run) -> None:
 
 def test_an_address_in_another_spelling_is_the_same_caller(run: Run) -> None:
     add(run, "10.1.2.3")
-    spelled = ("--ae", " CT1 ", "--ip", " ::ffff:10.1.2.3 ")
+    spelled = ("--calling", " CT1 ", "--ip", " ::ffff:10.1.2.3 ")
     assert run("whitelist", "test", "CT1", *spelled).code == 0
 
 
@@ -114,13 +114,13 @@ def test_an_address_in_another_spelling_is_the_same_caller(run: Run) -> None:
 @pytest.mark.parametrize(
     ("caller", "field"),
     [
-        (("--ae", "A\\B", "--ip", "10.1.2.3"), "ae"),
-        (("--ae", "", "--ip", "10.1.2.3"), "ae"),
-        (("--ae", "\x1b[2J", "--ip", "10.1.2.3"), "ae"),
-        (("--ae", "CT1", "--ip", "10.1.2"), "ip"),
-        (("--ae", "CT1", "--ip", "localhost"), "ip"),
-        (("--ae", "CT1", "--ip", "10.0.0.0/8"), "ip"),
-        (("--ae", "CT1", "--ip", "\x1b[2J" * 999), "ip"),
+        (("--calling", "A\\B", "--ip", "10.1.2.3"), "calling"),
+        (("--calling", "", "--ip", "10.1.2.3"), "calling"),
+        (("--calling", "\x1b[2J", "--ip", "10.1.2.3"), "calling"),
+        (("--calling", "CT1", "--ip", "10.1.2"), "ip"),
+        (("--calling", "CT1", "--ip", "localhost"), "ip"),
+        (("--calling", "CT1", "--ip", "10.0.0.0/8"), "ip"),
+        (("--calling", "CT1", "--ip", "\x1b[2J" * 999), "ip"),
     ],
 )
 def test_a_caller_that_can_not_be_is_told(
@@ -209,7 +209,6 @@ def test_the_command_that_is_proposed_for_a_receiver_adds_the_line(run: Run) -> 
 
 
 def test_hostile_lines_are_shown_as_escapes(run: Run, data: Path) -> None:
-    data.mkdir()
     record = {"ae_title": "CT1", "port": 8105, "whitelist": ["\x1b[2J", "A\u202eB"]}
     (data / "config.json").write_text(json.dumps({"receivers": {"1": record}}))
     for command in (("lint",), ("test", "CT1", *CALLER), ("propose", "CT1", *CALLER)):

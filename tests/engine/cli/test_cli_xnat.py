@@ -44,7 +44,7 @@ def test_an_import_is_shown_and_changes_nothing(run: Run, data: Path, file: Path
     assert outcome.err == (
         f"nothing was changed; save 2 receivers with: import-xnat {name} --apply\n"
     )
-    assert not data.exists()
+    assert not any(data.iterdir())
 
 
 def test_an_import_is_applied_as_one_revision(
@@ -81,7 +81,7 @@ def test_of_an_import_with_a_refused_record_nothing_is_applied(
         "  1 of 2 receivers can't be represented",
         "  → mend them in the file, or import the others with --skip-refused",
     ]
-    assert not data.exists()
+    assert not any(data.iterdir())
 
 
 def test_a_refused_record_is_left_out_on_request(

@@ -207,10 +207,11 @@ def test_every_key_of_the_console_asks_what_a_command_can_ask() -> None:
     assert keys >= VIEW_ONLY_KEYS
 
 
-def test_all_but_the_engine_and_the_completion_speak_json() -> None:
+def test_all_that_print_data_speak_json() -> None:
     assert {words for words, options in KNOWN.items() if "--json" not in options} == {
         ("engine",),
         ("completion",),
+        ("help",),
     }
 
 

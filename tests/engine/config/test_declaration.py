@@ -194,7 +194,7 @@ def test_every_fault_is_reported_at_once_with_its_place_and_remedy(file: Path) -
     """
     assert set(faults(file, text)) == {
         "receivres '': is no part of a configuration; "
-        "write receivers, or use site, projects, receivers, processors, peers",
+        "did you mean receivers? Use site, projects, receivers, processors, peers",
         "site.anonymization_script_revision '': is assigned by dicomdock; remove it",
         'projects[P9].title \'\': is no reference; write a text, { file = "…" } or { env = "…" }',
         "receivers[CT1:8105].identifier 'nowhere.txt': the file does not exist; "
@@ -204,10 +204,10 @@ def test_every_fault_is_reported_at_once_with_its_place_and_remedy(file: Path) -
         "peers '': is not a list of records; write [[peers]] before each record",
         "receivers[CT1:8105].id '': is assigned by dicomdock; remove it",
         "receivers[CT1:8105] 'CT1:8105': is in the document twice; remove one of them",
-        "site.bind_adress '127.0.0.1': is not known; write bind_address, or remove it",
+        "site.bind_adress '127.0.0.1': is not known; did you mean bind_address? Else remove it",
         "site.limits.associations 'many': is not a whole number; use 1 to 10000",
         "receivers[CT1:8105].whitelst '[]': is not a receiver's field; "
-        "write whitelist, or remove it",
+        "did you mean whitelist? Else remove it",
         "receivers[number 3].ae_title '': is empty; "
         "use 1 to 16 printable ASCII characters without a backslash",
         "receivers[number 3].port '0': is outside 1–65535; use a port from 1 to 65535",

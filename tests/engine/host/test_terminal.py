@@ -35,3 +35,27 @@ def test_what_was_said_before_a_question_is_seen_before_it(monkeypatch: pytest.M
     terminal.print_text("1 difference")
     terminal.confirm("Restore it?", already=False)
     assert somebody.read_before == b"1 difference\n"
+
+
+def test_a_table_fits_a_terminal_and_is_whole_in_a_pipe(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uid = "1.2.826.0.1.3680043.8.498." + "7" * 60 + ".4711"
+    heads = ("ID", "SOP INSTANCE UID", "PROJECT", "REASON")
+    row = (12, uid, "NEURO", "the peer did not answer in time, so that it is tried again " * 3)
+    terminal.print_table(heads, [row])
+    whole = capsys.readouterr().out
+    assert uid in whole
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for columns in (60, 80, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        terminal.print_table(heads, [row])
+        head, line = capsys.readouterr().out.splitlines()
+        assert max(len(head), len(line)) <= columns
+        assert line.startswith("12  1.2.826")
+        assert "…7" in line
+        assert ".4711  NEURO    the peer" in line
+        assert line.endswith("…")
+    monkeypatch.setenv("COLUMNS", "500")
+    terminal.print_table(heads, [row])
+    assert capsys.readouterr().out == whole
