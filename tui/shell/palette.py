@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from textual import on
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider, SearchIcon
 from textual.content import Content
 from textual.widgets import Input
@@ -167,8 +168,30 @@ class ConsolePalette(CommandPalette):
     def __init__(self, *, blink: bool, **options: Any) -> None:
         super().__init__(**options)
         self._blink = blink
+        self._listed = ""
+        """The words that the list is of; while a search goes on, those before."""
+        self._enter_waits = False
 
     def on_mount(self) -> None:
         """Set up the parts that Textual made."""
         self.query_one(SearchIcon).icon = ">"
         self.query_one(Input).cursor_blink = self._blink
+
+    @on(Input.Changed)
+    def _typed(self) -> None:
+        self._enter_waits = False
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        """Hold the Enter until the list is that of the words, else it would run another action."""
+        if self._list_visible and event.value != self._listed:
+            self._enter_waits = True
+            event.prevent_default()
+            event.stop()
+
+    def _refresh_command_list(self, *arguments: Any) -> None:
+        super()._refresh_command_list(*arguments)
+        self._listed = self.query_one(Input).value
+        if self._enter_waits:
+            self._enter_waits = False
+            self._select_or_command()

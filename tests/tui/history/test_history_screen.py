@@ -13,6 +13,7 @@ from engine.api.history import RevisionSummary
 from engine.errors import ConfigurationError, EngineError, Problem
 from tests.fakes import NOW, FakeEngine, busy, empty
 from tests.tui.associations.test_associations_screen import keys, settle, title
+from tests.tui.shell.test_palette import shown
 from tui.app import ConsoleApp
 from tui.history.diff import RevisionDiff
 from tui.history.revisions import RevisionsTable
@@ -108,7 +109,9 @@ async def test_undo_shows_what_it_takes_back_and_takes_back_only_that() -> None:
         await press(app, pilot, "1", "Z")
         assert sentence(app).startswith("Revision 12, changed by an editor at 13:39:22, is taken")
         assert SAID in sentence(app)
-        await press(app, pilot, "escape", "ctrl+p", *"undo last", "enter")
+        await press(app, pilot, "escape")
+        await press(app, pilot, "ctrl+p", *"undo last", "enter")
+        await shown(app, pilot, QuestionDialog)
         await press(app, pilot, "right", "enter")
         assert engine.named("history.restore") == [(11, "anna", 12)]
         assert toasts(app) == ["last change undone: revision 13 is in force   Z undoes it"]

@@ -1,8 +1,11 @@
 """The palette finds everything that has a name, and says why an action is not possible."""
 
+from typing import Any
+
 import pytest
 from textual.command import CommandList, CommandPalette
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from engine.model.project import Project
 from engine.model.session import SessionStatus
@@ -12,6 +15,7 @@ from tests.tui.sessions.test_sessions_screen import TOLD, press, running, seen, 
 from tui.app import ConsoleApp
 from tui.sessions.session import SessionScreen
 from tui.settings.dialog import ScriptDialog
+from tui.shell.dialogs import MessageDialog
 from tui.widgets.filter import FilterBar
 
 
@@ -36,6 +40,15 @@ async def found(app: ConsoleApp, pilot: Pilot[None], words: str, wanted: str) ->
     raise AssertionError(f"{wanted} is not among {lines}")
 
 
+async def shown(app: ConsoleApp, pilot: Pilot[None], kind: type[Screen[Any]]) -> None:
+    """Wait until a search of the palette has led to a screen."""
+    for _ in range(50):
+        await settle(app, pilot)
+        if isinstance(seen(app), kind):
+            return
+    raise AssertionError(f"{seen(app)} is no {kind.__name__}")
+
+
 def hospital() -> FakeEngine:
     engine = busy()
     engine.known_projects = (Project("NEURO-01", title="Neurology"), Project("PETLAB"))
@@ -57,6 +70,12 @@ async def test_settings_projects_senders_and_sessions_are_found_by_name() -> Non
         await found(app, pilot, "sessions of neuro", "project: Sessions of NEURO-01")
         await press(app, pilot, "enter")
         assert seen(app).query_one(FilterBar).value == "project:=NEURO-01"
+
+
+async def test_an_enter_that_is_typed_ahead_runs_what_is_found_and_not_what_was_listed() -> None:
+    async with running(hospital()) as (app, _, pilot):
+        await press(app, pilot, "ctrl+p", *"help: diagn", "enter")
+        await shown(app, pilot, MessageDialog)
 
 
 async def test_an_action_that_is_not_possible_says_why() -> None:
