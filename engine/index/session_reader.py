@@ -377,10 +377,10 @@ def operation_row(connection: sqlite3.Connection, session_id: int) -> Operation 
     return _operation_of(row) if row else None
 
 
-def in_trash(connection: sqlite3.Connection, entry: str) -> list[tuple[int, str]]:
-    """Return number and status of the sessions in one folder of the trash."""
+def in_trash(connection: sqlite3.Connection, entry: str) -> list[tuple[int, str, int]]:
+    """Return number, status and objects of the sessions in one folder of the trash."""
     # A range of names, for which there is an index: 0 is the character behind the slash.
-    query = "SELECT id, status FROM sessions WHERE +area = ? AND folder > ? AND folder < ?"
+    query = "SELECT id, status, objects FROM sessions WHERE +area = ? AND folder > ? AND folder < ?"
     values = (SessionArea.TRASH, f"{entry}/", f"{entry}0")
     return connection.execute(query, values).fetchall()
 

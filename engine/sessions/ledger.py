@@ -108,6 +108,8 @@ def require_wanted(connection: sqlite3.Connection, session_id: int) -> None:
         raise Withdrawn
 
 
+FORGOTTEN_AT_ONCE = 1000
+"""Objects whose rows are changed in one transaction: those that arrive wait for its end."""
 OUTRUN = "another session has got its place meanwhile"
 
 
@@ -407,20 +409,28 @@ class SessionRepository(SessionReader):
         with self._changing() as connection:
             _forget(connection, session_id)
 
-    def forget_trash(self, entry: str) -> bool:
-        """Remove the rows of the sessions in one folder of the trash; their objects' history stays.
+    def forget_trash(self, entries: Iterable[str]) -> dict[str, bool]:
+        """Remove the rows of the sessions in folders of the trash; their objects' history stays.
+
+        Folders are taken in turn until their sessions have `FORGOTTEN_AT_ONCE` objects.
 
         Returns:
-            Whether the folder may be removed: no session of it is to be restored.
+            The folders taken, and whether each may be removed: no session of it is to be restored.
         """
+        taken: dict[str, bool] = {}
+        forgotten, objects = list[int](), 0
         with self._changing() as connection:
-            sessions = in_trash(connection, entry)
-            # A session that is queued for restoring has another status.
-            if any(status != SessionStatus.DELETED for _, status in sessions):
-                return False
-            for session_id, _ in sessions:
-                _forget(connection, session_id)
-        return True
+            for entry in entries:
+                sessions = in_trash(connection, entry)
+                # A session that is queued for restoring has another status.
+                taken[entry] = all(status == SessionStatus.DELETED for _, status, _ in sessions)
+                if taken[entry]:
+                    forgotten += (session_id for session_id, *_ in sessions)
+                    objects += sum(count for *_, count in sessions)
+                if objects >= FORGOTTEN_AT_ONCE:
+                    break
+            _forget(connection, *forgotten)
+        return taken
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
@@ -450,12 +460,11 @@ class SessionRepository(SessionReader):
         self._index.forget_place(session_id)
 
 
-def _forget(connection: sqlite3.Connection, session_id: int) -> None:
-    connection.execute(
-        "UPDATE objects SET session = NULL, file = '' WHERE session = ?", (session_id,)
-    )
-    connection.execute("DELETE FROM traces WHERE session = ?", (session_id,))
-    connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+def _forget(connection: sqlite3.Connection, *session_ids: int) -> None:
+    ids = [(session_id,) for session_id in session_ids]
+    connection.executemany("UPDATE objects SET session = NULL, file = '' WHERE session = ?", ids)
+    connection.executemany("DELETE FROM traces WHERE session = ?", ids)
+    connection.executemany("DELETE FROM sessions WHERE id = ?", ids)
 
 
 def _set_size(connection: sqlite3.Connection, session_id: int, built: BuiltSession) -> None:

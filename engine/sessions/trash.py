@@ -12,6 +12,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from engine.events.monitoring import ClockStepped
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 PURGE_SECONDS = 3600.0
 """Pause between two looks for old entries: the trash may have a hundred thousand of them."""
+ENTRIES_AT_ONCE = 50
+"""Entries whose rows are removed in one transaction: one for each took a third of the time."""
 
 _ENTRY = re.compile(r"(\d{8}_\d{6})\d{3}_\d+")
 _FORMAT = "%Y%m%d_%H%M%S"
@@ -57,6 +60,9 @@ class Trash:
         self._expiry = expiry
         self._look_at = 0.0
         self._old: deque[str] = deque()
+        """Entries that are old enough."""
+        self._forgotten: deque[str] = deque()
+        """Those of them that the index no longer knows: their files are to be removed."""
         self._purged = 0
 
     def purge_next(self, days: float) -> bool:
@@ -65,16 +71,15 @@ class Trash:
         Old entries are looked for once an hour. Entries that an operation needs stay, and so do
         sessions that are to be restored.
         """
-        if not self._old and self._clock.monotonic() >= self._look_at:
-            self._look_at = self._clock.monotonic() + PURGE_SECONDS
-            # A merge that is not complete may still be undone, and takes its objects from there.
-            needed = {name for plan in self._ledger.plans() for name in plan.trash_entries}
-            old = sorted(self._older_than(self._expiry.now() - timedelta(days=days)))
-            self._old.extend(name for name in old if name not in needed)
-        if not self._old:
-            self.report()
-            return False
-        self._purged += self._remove(self._old.popleft())
+        if not self._forgotten:
+            if not self._old:
+                self._look(days)
+            if not self._old:
+                self.report()
+                return False
+            self._forget_some()
+        if self._forgotten:
+            self._purged += self._remove(self._forgotten.popleft())
         return True
 
     def report(self) -> None:
@@ -82,6 +87,15 @@ class Trash:
         if self._purged:
             self._journal.record(TrashPurged(entries=self._purged))
         self._purged = 0
+
+    def _look(self, days: float) -> None:
+        if self._clock.monotonic() < self._look_at:
+            return
+        self._look_at = self._clock.monotonic() + PURGE_SECONDS
+        # A merge that is not complete may still be undone, and takes its objects from there.
+        needed = {name for plan in self._ledger.plans() for name in plan.trash_entries}
+        old = sorted(self._older_than(self._expiry.now() - timedelta(days=days)))
+        self._old.extend(name for name in old if name not in needed)
 
     def _older_than(self, moment: datetime) -> Iterator[str]:
         # Names begin with local times: a day more covers every change of the zone.
@@ -96,10 +110,17 @@ class Trash:
             if since is not None and since < moment:
                 yield name
 
+    def _forget_some(self) -> None:
+        """Remove the rows of some entries' sessions, then their files: none can be restored then.
+
+        After a crash in between, the next look finds the files.
+        """
+        taken = self._ledger.forget_trash(islice(self._old, ENTRIES_AT_ONCE))
+        for _ in taken:
+            self._old.popleft()
+        self._forgotten.extend(name for name, may_go in taken.items() if may_go)
+
     def _remove(self, name: str) -> bool:
-        """Remove the rows of an entry's sessions, then its files: none can be restored then."""
-        if not self._ledger.forget_trash(name):
-            return False
         entry = self._folder / name
         shutil.rmtree(entry, ignore_errors=True)
         if entry.exists():
@@ -121,7 +142,8 @@ def _since(name: str) -> datetime | None:
     if found is None:
         return None
     with suppress(ValueError):
-        return datetime.strptime(found[1], _FORMAT).astimezone()
+        # A third of the time of `strptime`, which counts for a hundred thousand entries.
+        return datetime.fromisoformat(found[1]).astimezone()
     return None
 
 

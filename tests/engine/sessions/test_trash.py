@@ -12,7 +12,9 @@ import pytest
 
 from engine.events.sessions import TrashPurged
 from engine.model.session import SessionArea
+from engine.sessions.ledger import FORGOTTEN_AT_ONCE
 from engine.sessions.trash import PURGE_SECONDS, ExpiryClock, Trash, put_into_trash_at
+from tests.counting import counted_index
 from tests.engine.index.depot import Depot, depot_in
 
 if TYPE_CHECKING:
@@ -60,6 +62,26 @@ def test_entries_are_counted(depot: Depot, trash: Trash) -> None:
     for number in (1, 2, 3):
         put(depot, number=number)
     purge(trash)
+    assert depot.told(TrashPurged) == ["3 folders of the trash removed for good"]
+
+
+@pytest.mark.parametrize(("objects", "transactions"), [(1, 1), (FORGOTTEN_AT_ONCE, 3)])
+def test_the_rows_of_several_entries_go_in_one_transaction_unless_there_are_many(
+    depot: Depot, trash: Trash, objects: int, transactions: int
+) -> None:
+    for number in (1, 2, 3):
+        folder = f"{put(depot, number=number).name}/E1"
+        with depot.index.changing() as connection:
+            connection.execute(
+                "INSERT INTO sessions (label, study_instance_uid, folder, status, receiver, area,"
+                " calling_ae_title, first_object_at, last_object_at, objects)"
+                " VALUES ('E1', '1.2', ?, 'DELETED', 'XNAT:8104', 'trash', 'CT', '', '', ?)",
+                (folder, objects),
+            )
+    with counted_index(depot.index) as counts:
+        purge(trash)
+    assert counts.statements.count("BEGIN IMMEDIATE") == transactions
+    assert depot.index.sessions() == ()
     assert depot.told(TrashPurged) == ["3 folders of the trash removed for good"]
 
 
