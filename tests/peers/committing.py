@@ -64,7 +64,7 @@ class Reports:
             self._come.put(self._unanswered.get_nowait())
 
     @property
-    def handlers(self) -> list[tuple[Any, Any]]:
+    def handlers(self) -> Any:
         """What pynetdicom must call."""
         return [(evt.EVT_N_EVENT_REPORT, self.take), (evt.EVT_PDU_SENT, self.note_sent)]
 
