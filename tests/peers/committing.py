@@ -17,6 +17,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable, Iterator
 
     from pynetdicom.association import Association
@@ -125,11 +126,15 @@ def ask(made: Association, ds: Dataset, *, action: int = 1, instance: str = "") 
 
 
 @contextmanager
-def listening(port: int, ae_title: str, reports: Reports) -> Iterator[None]:
-    """Take reports on associations that the provider opens."""
+def listening(
+    port: int, ae_title: str, reports: Reports, tls: ssl.SSLContext | None = None
+) -> Iterator[None]:
+    """Take reports on associations that the provider opens, over TLS if there is a context."""
     ae = AE(ae_title=ae_title)
     ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
-    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=reports.handlers)
+    server = ae.start_server(
+        ("127.0.0.1", port), block=False, evt_handlers=reports.handlers, ssl_context=tls
+    )
     assert server is not None
     try:
         yield
