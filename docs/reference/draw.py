@@ -24,8 +24,12 @@ DRAWN: dict[str, Callable[..., str]] = {
     function.__name__: function
     for function in (
         commands.command_pages,
+        conformance.commitment_sop_class,
+        conformance.commitment_statuses,
+        conformance.failure_reasons,
         conformance.implementation,
         conformance.rejections,
+        conformance.report_times,
         conformance.statuses,
         conformance.storage_classes,
         conformance.transfer_syntaxes,

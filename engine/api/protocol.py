@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from engine.api.forwarding import ForwardingView
     from engine.api.history import HistoryView
     from engine.api.objects import ObjectsView
+    from engine.api.peers import PeersView
     from engine.api.processors import ProcessorsView
     from engine.api.scripts import ScriptsView
     from engine.api.senders import SendersView
@@ -76,6 +77,11 @@ class EngineView(Protocol):
     @property
     def commitments(self) -> CommitmentsView:
         """Requests for storage commitment, and their results."""
+        ...
+
+    @property
+    def peers(self) -> PeersView:
+        """The AEs that the engine may call by their AE title."""
         ...
 
     @property

@@ -65,6 +65,11 @@ THREADS = 4
 ITEMS_AT_ONCE = 64
 REPORT_SECONDS = 10.0
 """How long the answer to a report may take on an association that the caller has opened."""
+LEAVING = timedelta(seconds=0.25)
+"""How long the association of a request is left alone: its requestor may release it at once.
+
+It may not answer a report that crosses its A-RELEASE-RQ (PS3.8 7.2.2), and some abort then.
+"""
 GREETING_SECONDS = 1.0
 """How long a new association of a caller is left alone, which may begin to send at once."""
 BUSY_SECONDS = 2.0
@@ -377,6 +382,10 @@ class CommitmentService:
             self._associations.commitment_context_of(caller, commitment.receiver),
         )
         context = next((one for one in contexts if one and one.association != tried), None)
+        age = self._clock.now() - datetime.fromisoformat(item.queued_at)
+        if context is not None and context.association == asked and age < LEAVING:
+            self._postpone(item, (LEAVING - age).total_seconds(), "just asked")
+            return
         if context is not None:
             with self._lock:
                 self._reported[commitment.id] = context.association

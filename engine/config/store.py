@@ -395,7 +395,7 @@ class ConfigurationStore(RevisionedFile):
         """Add a peer, or replace one that its editor saw.
 
         Raises:
-            InvalidPeer: if there is one with its AE title already, or a value is invalid.
+            InvalidPeer: if another one has its AE title, or a value is invalid.
             ChangedMeanwhile: if somebody else changed the peer after its editor saw it.
             NotFound: if the peer to replace does not exist any more.
         """
@@ -406,9 +406,12 @@ class ConfigurationStore(RevisionedFile):
                     draft.configuration.peer(replacing.ae_title),
                     lambda peer: Configuration(peers=(peer,)),
                 )
-            elif peer_named(draft.configuration.peers, peer.ae_title) is not None:
-                remedy = f"change it with: peers edit {peer.ae_title}"
-                raise InvalidPeer(Problem("ae_title", peer.ae_title, "exists already", remedy))
+            if replacing is None or replacing.ae_title != peer.ae_title:
+                if peer_named(draft.configuration.peers, peer.ae_title) is not None:
+                    remedy = f"change it with: peers edit {peer.ae_title}"
+                    raise InvalidPeer(Problem("ae_title", peer.ae_title, "exists already", remedy))
+                if replacing is not None:
+                    draft.remove_peer(replacing.ae_title)
             draft.put_peer(parse_known_peer(peer.to_record()))
         return draft.configuration
 

@@ -230,6 +230,9 @@ class OutgoingAssociation:
         with suppress(AssociationBroken):
             self._send(self._connection.release())
             event = self._next_event()
+            # A report that was on its way: it may not be answered any more (PS3.8 7.2.2).
+            while isinstance(event, ReportReceived):
+                event = self._next_event()
             # Both sides at once, a release collision: PS3.8 7.2.2.6.
             if isinstance(event, ReleaseRequested):
                 self._send(self._connection.answer_release())

@@ -245,6 +245,15 @@ class EchoAsked(Event, topic="control", template="{self.by} sent the receiver a 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeerEchoAsked(Event, topic="control", template="{self.by} sent peer {self.peer} a C-ECHO"):
+    """Somebody asked the engine to send a C-ECHO to a peer."""
+
+    by: str
+    peer: str
+    """Its AE title."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRouteChanged(Event, topic="config"):
     """Somebody saved or deleted the routes of studies."""
 

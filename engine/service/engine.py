@@ -38,6 +38,7 @@ from engine.queries.tls_files import tls_notes
 from engine.reception.acceptance import EngineLoad
 from engine.reception.associations import AssociationControl
 from engine.service.intake import Intake
+from engine.service.peers import PeerService
 from engine.service.processors import ConfigurationAccess
 from engine.service.queries import ViewGroups
 from engine.service.reception import (
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from engine.api.forwarding import ForwardingView
     from engine.api.history import HistoryView
     from engine.api.objects import ObjectsView
+    from engine.api.peers import PeersView
     from engine.api.processors import ProcessorsView
     from engine.api.scripts import ScriptsView
     from engine.api.senders import SendersView
@@ -418,6 +420,7 @@ class Engine:
         self.senders: SendersView = answers.senders
         self.study_routes: StudyRoutesView = answers.study_routes
         self.commitments: CommitmentsView = answers.commitments
+        self.peers: PeersView = PeerService(self._access, storage.journal.record, self._clock)
 
     @contextmanager
     def _changing(self, *, repairs: bool = False) -> Iterator[ConfigurationStore]:

@@ -66,6 +66,7 @@ EXAMPLES: list[tuple[Event, str]] = [
     (events.StudyRouteChanged(by="anna", project="P1"), "anna saved a study route to P1"),
     (events.ReceiverRetryAsked(by="anna"), "anna asked to listen again"),
     (events.EchoAsked(by="anna"), "anna sent the receiver a C-ECHO"),
+    (events.PeerEchoAsked(by="anna", peer="PACS"), "anna sent peer PACS a C-ECHO"),
     (
         events.ConfigurationSaved(revision=7, by="anna"),
         "configuration revision 7 saved by anna; no engine runs",
@@ -309,6 +310,7 @@ def test_what_people_did_is_audited_and_what_other_machines_did_is_not() -> None
         events.IdentifyingValuesShown,
         events.ImportBegun,
         events.ImportEnded,
+        events.PeerEchoAsked,
         events.ReceiverRetryAsked,
         events.SecretsShown,
         events.StudyRouteChanged,

@@ -39,6 +39,7 @@ from tests.fakes.objects import FakeObjects
 from tests.fakes.processing import (
     FakeCommitments,
     FakeForwarding,
+    FakePeers,
     FakeProcessors,
     FakeScripts,
 )
@@ -134,6 +135,7 @@ class FakeEngine:
 
     forwarding: FakeForwarding = field(default_factory=FakeForwarding)
     commitments: FakeCommitments = field(default_factory=FakeCommitments)
+    peers: FakePeers = field(default_factory=FakePeers)
     counted: Counters = field(default_factory=Counters)
     contexts: dict[str, tuple[AcceptedContext, ...]] = field(default_factory=dict)
 

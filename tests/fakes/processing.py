@@ -14,13 +14,16 @@ from engine.api.commitments import (
     CommittedObject,
 )
 from engine.api.scripts import ScriptPreview, TrialOutcome
-from engine.errors import ChangedMeanwhile, EngineError, NotFound
+from engine.api.status import EchoResult
+from engine.errors import ChangedMeanwhile, EngineError, InvalidPeer, NotFound, Problem
+from engine.model.known_peer import parse_known_peer, peer_named
 from engine.model.processing import ProcessorStatus, ProcessorTrial
 
 if TYPE_CHECKING:
     from engine.api.forwarding import DestinationStatus, NotForwarded
     from engine.api.objects import ObjectReference
     from engine.api.scripts import LeftText, ScriptFinding, ScriptTrial
+    from engine.model.known_peer import KnownPeer
     from engine.model.processor import Processor, ProcessorClass
 
 
@@ -196,3 +199,37 @@ class FakeScripts:
     ) -> ScriptPreview:
         self.calls.append(("shown_preview", (trial, reference, actor, as_received, equal)))
         return self.result
+
+
+@dataclass
+class FakePeers:
+    """A `PeersView` that answers from memory; nobody answers a C-ECHO."""
+
+    known: tuple[KnownPeer, ...] = ()
+
+    def list(self) -> tuple[KnownPeer, ...]:
+        return self.known
+
+    def save(self, peer: KnownPeer, actor: str, *, replacing: KnownPeer | None = None) -> KnownPeer:
+        peer = parse_known_peer(peer.to_record())
+        if replacing is not None and self._require(replacing.ae_title) != replacing:
+            raise ChangedMeanwhile("the peer", "bert", _ASKED_AT, ("port: 104 → 1",))
+        others = tuple(one for one in self.known if one != replacing)
+        if peer_named(others, peer.ae_title) is not None:
+            raise InvalidPeer(Problem("ae_title", peer.ae_title, "exists already", "change it"))
+        self.known = (*others, peer)
+        return peer
+
+    def delete(self, ae_title: str, actor: str) -> None:
+        gone = self._require(ae_title)
+        self.known = tuple(one for one in self.known if one != gone)
+
+    def echo(self, ae_title: str, actor: str, calling: str = "DICOMDOCK") -> EchoResult:
+        peer = self._require(ae_title)
+        return EchoResult(False, f"{peer.host}:{peer.port}", "no answer: connection refused")
+
+    def _require(self, ae_title: str) -> KnownPeer:
+        peer = peer_named(self.known, ae_title)
+        if peer is None:
+            raise NotFound(f"there is no peer {ae_title}", "list them with: peers list")
+        return peer

@@ -9,6 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from engine.app.demo.sender import CT_SCANNER, study
+from engine.model.known_peer import KnownPeer
+from engine.model.peer import AETitle
 from engine.model.processor import Location, Processor
 from engine.model.project import Project
 from engine.model.study_route import StudyRoute
@@ -52,6 +54,7 @@ def engine_at_work(data: Path) -> Iterator[Engine]:
             objects = islice(study(CT_SCANNER, 1, "NEURO-01", NOW), 3)
             assert [peer.send(ds) for ds in objects] == [0, 0, 0]
         engine.study_routes.save(StudyRoute("1.2.3", "NEURO-01"), "anna")
+        engine.peers.save(KnownPeer(AETitle("ARCHIVE"), LOOPBACK, 9), "anna")
         assert engine._associations.wait_until_none(5)
         engine._commitment_service.take(
             NewCommitment("1.2.9", CALLER, "XNAT", receiver.label, "A-0001", (("1.2", "1.2.3"),))

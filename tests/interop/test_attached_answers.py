@@ -135,6 +135,7 @@ QUESTIONS: dict[str, Callable[[EngineView], Any]] = {
     "objects/recent": lambda v: v.objects.recent(),
     "objects/thumbnail": lambda v: v.objects.thumbnail(stored(v), width=32, height=32),
     "objects/trail": lambda v: v.objects.trail(stored(v)),
+    "peers/list": lambda v: v.peers.list(),
     "port_status": lambda v: v.port_status(receiver(v).port),
     "preview_routing": previews,
     "processors/classes": lambda v: v.processors.classes(),

@@ -22,6 +22,8 @@ from engine.events import ImportBegun, ImportEnded, SecretsShown
 from engine.model.alerts import AlertTarget
 from engine.model.anonymization import ScriptScope
 from engine.model.identity import MASK
+from engine.model.known_peer import KnownPeer
+from engine.model.peer import AETitle
 from engine.model.processor import Processor
 from engine.model.project import Project
 from engine.model.queries import SessionQuery
@@ -504,6 +506,28 @@ def a_study_route_is_listed_until_it_is_deleted(view: EngineView) -> None:
     assert changed not in routes.list().routes
     refused(NotFound, routes.delete, "1.2.840.7", WHO)
     view.delete_project(project, WHO)
+
+
+@promise("peers/list", "peers/save", "peers/delete", "peers/echo")
+def a_peer_is_called_by_its_name_and_changed_only_as_it_was_seen(view: EngineView) -> None:
+    peers, before = view.peers, view.peers.list()
+    saved = peers.save(KnownPeer(AETitle("CT_9"), "127.0.0.1", free_port()), WHO)
+    assert peers.list() == (*before, saved)
+    refused(ConfigurationError, peers.save, saved, WHO)
+    refused(ConfigurationError, peers.save, KnownPeer(AETitle("CT_8"), "a b", 104), WHO)
+    answer = peers.echo("CT_9", WHO)
+    assert (answer.ok, answer.address) == (False, f"127.0.0.1:{saved.port}")
+    assert answer.detail
+    renamed = peers.save(replace(saved, ae_title=AETitle("CT_10")), WHO, replacing=saved)
+    assert peers.list() == (*before, renamed)
+    for name in (NotFound, ChangedMeanwhile):
+        seen = saved if name is NotFound else replace(renamed, port=1)
+        with pytest.raises(name):
+            peers.save(replace(renamed, host="pacs"), WHO, replacing=seen)
+    refused(NotFound, peers.echo, "CT_9", WHO)
+    peers.delete("CT_10", WHO)
+    assert peers.list() == before
+    refused(NotFound, peers.delete, "CT_10", WHO)
 
 
 @promise("commitments/list", "commitments/show", "commitments/retry")

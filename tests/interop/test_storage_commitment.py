@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,14 @@ from pydicom import dcmread
 from engine import Engine, EngineSettings
 from engine.app.demo.sender import CT_SCANNER, study
 from engine.config.store import ConfigurationStore
+from engine.dimse.commands import N_ACTION
+from engine.dimse.commitment import REQUEST_ACTION, CommitmentRequest, Reference, encode_request
+from engine.dimse.contexts import COMMITMENT_CONTEXTS
+from engine.dimse.scu import call
 from engine.host.clock import SystemClock
 from engine.model.anonymization import SiteScript
 from engine.model.known_peer import parse_known_peer
+from engine.model.peer import PeerDeadlines, make_peer
 from tests.peers.committing import Reports, ask, association, listening, request
 from tests.running import (
     LOOPBACK_SITE,
@@ -100,6 +106,19 @@ def test_a_requestor_is_told_what_is_here(running: tuple[Engine, int]) -> None:
         assert peer.send_c_store(sent[0]).Status == 0
 
 
+def ask_and_leave(port: int, calling: str, asked: Dataset) -> None:
+    """Ask, and release at once, whatever comes meanwhile: pynetdicom can't do that."""
+    references = [
+        Reference(str(one.ReferencedSOPClassUID), str(one.ReferencedSOPInstanceUID))
+        for one in asked.ReferencedSOPSequence
+    ]
+    wanted = CommitmentRequest(str(asked.TransactionUID), tuple(references))
+    peer = make_peer("127.0.0.1", str(port), "XNAT", calling)
+    with call(peer, COMMITMENT_CONTEXTS, PeerDeadlines()) as leaving:
+        encode = partial(encode_request, wanted)
+        assert leaving.ask_commitment(N_ACTION, REQUEST_ACTION, encode).status == 0
+
+
 def test_a_report_finds_its_requestor_later(tmp_path: Path) -> None:
     """Known peers are called, others are told when they call again; a kill loses no request."""
     data, port, peer_port = tmp_path / "data", free_port(), free_port()
@@ -109,10 +128,12 @@ def test_a_report_finds_its_requestor_later(tmp_path: Path) -> None:
     with engine_process(data, 1) as running:
         with association(port, "CT_1", Reports(), [CT]) as peer:
             assert peer.send_c_store(sent[0]).Status == 0
-        for name, ds in asked.items():
-            # A requestor that is gone before it can be told, or that refuses to be told.
-            with association(port, name, Reports(status=0x0110)) as peer:
-                assert ask(peer, ds) == 0
+        # A requestor that refuses to be told, and one that is gone before it can be told.
+        refusing = Reports(status=0x0110)
+        with association(port, "KNOWN", refusing) as peer:
+            assert ask(peer, asked["KNOWN"]) == 0
+            assert refusing.next().transaction_uid == asked["KNOWN"].TransactionUID
+        ask_and_leave(port, "STRANGER", asked["STRANGER"])
         running.kill()
     store = ConfigurationStore(data / "config.json", clock=SystemClock())
     raw = {"ae_title": "KNOWN", "host": "127.0.0.1", "port": peer_port}

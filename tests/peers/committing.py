@@ -10,17 +10,21 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, generate_uid
 from pynetdicom import AE, evt
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
 )
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable, Iterator
 
     from pynetdicom.association import Association
 
 SECONDS = 20
+_ANSWER = bytes.fromhex("0000 0001 02000000 0081")
+"""The command field of an N-EVENT-REPORT-RSP (PS3.7 10.3.1.2)."""
 
 
 class Told(NamedTuple):
@@ -38,6 +42,7 @@ class Reports:
     def __init__(self, status: int = 0x0000) -> None:
         self.status = status
         """What they are answered with."""
+        self._unanswered: queue.Queue[Told] = queue.Queue()
         self._come: queue.Queue[Told] = queue.Queue()
 
     def take(self, event: Any) -> tuple[int, None]:
@@ -50,11 +55,25 @@ class Reports:
             str(one.ReferencedSOPInstanceUID): int(one.FailureReason)
             for one in ds.get("FailedSOPSequence", [])
         }
-        self._come.put(Told(str(ds.TransactionUID), event.event_type, committed, failed))
+        self._unanswered.put(Told(str(ds.TransactionUID), event.event_type, committed, failed))
         return self.status, None
 
+    def note_sent(self, event: Any) -> None:
+        """Take a PDU that pynetdicom has sent."""
+        sent = event.pdu
+        if isinstance(sent, P_DATA_TF) and _ANSWER in sent.encode():
+            self._come.put(self._unanswered.get_nowait())
+
+    @property
+    def handlers(self) -> Any:
+        """What pynetdicom must call."""
+        return [(evt.EVT_N_EVENT_REPORT, self.take), (evt.EVT_PDU_SENT, self.note_sent)]
+
     def next(self) -> Told:
-        """Wait for the next one."""
+        """Wait for the next one, and until it is answered.
+
+        Whoever releases before sees pynetdicom answer after its A-RELEASE-RQ, which is an error.
+        """
         return self._come.get(timeout=SECONDS)
 
     def is_empty(self) -> bool:
@@ -85,9 +104,7 @@ def association(
     ae.add_requested_context(StorageCommitmentPushModel)
     for uid in sop_classes:
         ae.add_requested_context(uid)
-    made = ae.associate(
-        "127.0.0.1", port, ae_title="XNAT", evt_handlers=[(evt.EVT_N_EVENT_REPORT, reports.take)]
-    )
+    made = ae.associate("127.0.0.1", port, ae_title="XNAT", evt_handlers=reports.handlers)
     transport = made.dul.socket
     broken = transport.socket if transport is not None else None
     try:
@@ -109,12 +126,14 @@ def ask(made: Association, ds: Dataset, *, action: int = 1, instance: str = "") 
 
 
 @contextmanager
-def listening(port: int, ae_title: str, reports: Reports) -> Iterator[None]:
-    """Take reports on associations that the provider opens."""
+def listening(
+    port: int, ae_title: str, reports: Reports, tls: ssl.SSLContext | None = None
+) -> Iterator[None]:
+    """Take reports on associations that the provider opens, over TLS if there is a context."""
     ae = AE(ae_title=ae_title)
     ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
     server = ae.start_server(
-        ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, reports.take)]
+        ("127.0.0.1", port), block=False, evt_handlers=reports.handlers, ssl_context=tls
     )
     assert server is not None
     try:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+
+import pytest
+
+from engine.dimse.acceptor import AcceptorConnection, AssociateRequested, ReleaseRequested
+from engine.dimse.acse import Service, negotiate
 from engine.dimse.commands import N_EVENT_REPORT
 from engine.dimse.commitment import CommitmentReport, Reference, encode_report
 from engine.dimse.commitment_scu import CommitmentResult, ReportListener
-from engine.dimse.contexts import COMMITMENT_CONTEXTS, STORAGE_COMMITMENT
+from engine.dimse.contexts import COMMITMENT_CONTEXTS, IMPLICIT_LITTLE, STORAGE_COMMITMENT
+from engine.dimse.pdata import ReceiveBuffer
 from engine.dimse.scu import call
+from engine.model.limits import Limits
 from engine.model.peer import Peer, PeerDeadlines
 from tests.running import free_port
 
@@ -38,3 +47,41 @@ def test_a_result_says_of_each_object_why_it_is_not_committed() -> None:
     ]
     assert (result.committed, result.is_complete) == (1, False)
     assert CommitmentResult(REFERENCES, None).why_not(REFERENCES[0]) == "no report has come"
+
+
+def late_report(server: socket.socket, left: list[bytes]) -> None:
+    """Accept an association, report when its release is asked for, and note what comes then."""
+    connected, _ = server.accept()
+    acceptor, data = AcceptorConnection(Limits()), ReceiveBuffer(100_000)
+    with connected:
+        while not left:
+            event = acceptor.next_event(data)
+            if event is None:
+                data.begin(data.rest())
+                data.high += connected.recv_into(data.view[data.high :])
+            elif isinstance(event, AssociateRequested):
+                accepted = negotiate(event.proposal, 16_384, Service.COMMITMENT)
+                connected.sendall(acceptor.accept(accepted, Limits()))
+            elif isinstance(event, ReleaseRequested):
+                report = acceptor.report(1, 2, encode_report(REPORT, IMPLICIT_LITTLE))
+                connected.sendall(report)
+                # The answer to the release is waited for, and nothing else is sent.
+                connected.settimeout(0.1)
+                with pytest.raises(TimeoutError):
+                    connected.recv(1)
+                connected.settimeout(20)
+                connected.sendall(acceptor.release())
+                left.append(connected.recv(1))
+
+
+def test_a_report_that_crosses_our_release_is_not_answered() -> None:
+    """PS3.8 7.2.2: after its A-RELEASE-RQ a requestor sends nothing more."""
+    left = list[bytes]()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        peer = Peer("127.0.0.1", server.getsockname()[1], "PACS")
+        reporting = threading.Thread(target=late_report, args=(server, left))
+        reporting.start()
+        with call(peer, COMMITMENT_CONTEXTS, PeerDeadlines()):
+            pass
+        reporting.join()
+    assert left == [b""]

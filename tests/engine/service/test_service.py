@@ -36,6 +36,8 @@ from engine.host.clock import SystemClock
 from engine.index.store import SessionIndex
 from engine.model.alerts import AlertTarget
 from engine.model.anonymization import SiteScript
+from engine.model.known_peer import KnownPeer
+from engine.model.peer import AETitle
 from engine.model.project import Project
 from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
@@ -156,12 +158,28 @@ def test_who_retries_a_receiver_or_sends_it_an_echo_is_audited(
     engine: NotingEngine, settings: EngineSettings
 ) -> None:
     (receiver_id,) = [status.receiver.id for status in engine.snapshot().receivers]
+    receiver = engine.snapshot().receivers[0].receiver
+    engine.peers.save(KnownPeer(receiver.ae_title, "127.0.0.1", receiver.port), "anna")
+    answer = engine.peers.echo(receiver.ae_title, "carl")
+    assert answer.ok, answer.detail
     engine.retry_receiver(receiver_id, "anna")
     engine.echo(receiver_id, "berta")
     lines = [json.loads(line) for line in settings.audit_log.read_text().splitlines()]
     told = [(line["kind"], line["by"], line["receiver"]) for line in lines[-2:]]
-    label = engine.snapshot().receivers[0].receiver.label
-    assert told == [("ReceiverRetryAsked", "anna", label), ("EchoAsked", "berta", label)]
+    assert told == [
+        ("ReceiverRetryAsked", "anna", receiver.label),
+        ("EchoAsked", "berta", receiver.label),
+    ]
+    assert (lines[-3]["kind"], lines[-3]["by"]) == ("PeerEchoAsked", "carl")
+
+
+def test_a_peer_whose_files_or_name_are_wrong_is_not_saved(engine: NotingEngine) -> None:
+    broken = KnownPeer(AETitle("PACS"), "pacs", 104, tls_enabled=True, tls_ca="/nowhere.pem")
+    with pytest.raises(ConfigurationError, match=r"/nowhere\.pem"):
+        engine.peers.save(broken, "anna")
+    assert engine.peers.list() == ()
+    with pytest.raises(ConfigurationError, match="calling"):
+        engine.peers.echo("PACS", "anna", calling="A\\B")
 
 
 def test_a_disabled_receiver_refuses_and_an_enabled_one_answers_again(
