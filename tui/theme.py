@@ -77,9 +77,9 @@ FLAGS_LEGEND = "   ".join(
 
 ASSOCIATION_STYLES = {
     None: StateStyle("●", "live", Tone.OK),
-    AssociationEnd.RELEASED: StateStyle("○", "closed", Tone.MUTED),
-    AssociationEnd.ABORTED: StateStyle("▲", "abort", Tone.WARNING),
-    AssociationEnd.REJECTED: StateStyle("✗", "reject", Tone.ERROR),
+    AssociationEnd.RELEASED: StateStyle("○", "released", Tone.MUTED),
+    AssociationEnd.ABORTED: StateStyle("▲", "aborted", Tone.WARNING),
+    AssociationEnd.REJECTED: StateStyle("✗", "rejected", Tone.ERROR),
 }
 
 SEVERITY_STYLES = {

@@ -119,7 +119,7 @@ class AssociationStatus:
     failed: int = 0
     bytes: int = 0
     bytes_rate: float = 0.0
-    """Bytes per second over the last seconds; 0 once it has ended."""
+    """Bytes per second, the mean of the last full seconds; of an ended one those it was open in."""
     ended_at: datetime | None = None
     end: AssociationEnd | None = None
     why: str = ""

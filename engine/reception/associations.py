@@ -26,6 +26,7 @@ from engine.events import (
 from engine.events.repeats import Budget, Repetitions, should_report_repeat
 from engine.host.memory import release_free_memory
 from engine.index.writer import WhitelistUse
+from engine.metrics import RATE_SECONDS
 from engine.model.peer import origin_of
 from engine.model.session import ObjectState
 from engine.reception.acceptance import OpenAssociation
@@ -148,6 +149,8 @@ class Associations:
         self._live: dict[str, LiveAssociation] = {}
         self._ended: deque[AssociationStatus] = deque(maxlen=ENDED_KEPT)
         self._accepted: dict[str, tuple[AcceptedUIDs, ...]] = {}
+        self._ended_lately: deque[tuple[int, LiveAssociation]] = deque(maxlen=ENDED_KEPT)
+        """When each ended, in whole monotonic seconds: the engine's rate counts it for a while."""
         """The accepted contexts of the ended ones that are kept, by number."""
         self._known_addresses = KnownAddresses(known)
         self.commitments: TakesCommitments = _NoCommitments()
@@ -330,15 +333,15 @@ class Associations:
         self, live: LiveAssociation, state: ObjectState, size_bytes: int, status: int, why: str
     ) -> None:
         """Count one object; call it on the loop's thread only."""
+        second = int(self._clock.monotonic())
+        with self._changed:
+            live.ring.add(second, size_bytes)
         if state in _REFUSED:
             live.failed += 1
             live.last_error = why
             self._journal.record(ObjectRefused(**_about(live), status=status, why=why))
             return
         # One event for each second with objects, not one for each object.
-        second = int(self._clock.monotonic())
-        with self._changed:
-            live.ring.add(second, size_bytes)
         if second != live.unreported_second:
             self._report(live)
         live.unreported_second = second
@@ -422,6 +425,7 @@ class Associations:
             live.is_open = False
             self._keep(replace(live.status(), ended_at=now, end=end, why=live.why))
             self._accepted[live.id] = live.accepted
+            self._ended_lately.append((int(self._clock.monotonic()), live))
             is_crowd_gone = self._crowd >= CROWD and len(self._live) < self._crowd // 10
             self._crowd = 0 if is_crowd_gone else self._crowd
             self._changed.notify_all()
@@ -459,9 +463,21 @@ class Associations:
             return tuple(live.status(second) for live in everything)
 
     def ended(self) -> tuple[AssociationStatus, ...]:
-        """Return recently ended and rejected associations, newest first."""
+        """Return recently ended and rejected associations, newest first.
+
+        Those that ended within the last seconds keep their rate: so the rates of all associations
+        add up to that of the engine.
+        """
+        second = int(self._clock.monotonic())
         with self._changed:
-            return tuple(self._ended)
+            rates = {
+                live.id: live.ring.throughput(second).bytes_rate
+                for ended_at, live in self._ended_lately
+                if second <= ended_at + RATE_SECONDS
+            }
+            if not any(rates.values()):
+                return tuple(self._ended)
+            return tuple(replace(one, bytes_rate=rates.get(one.id, 0.0)) for one in self._ended)
 
     def accepted_by(self, association_id: str) -> tuple[AcceptedUIDs, ...] | None:
         """Return the accepted contexts of an open or lately ended association; None if unknown."""

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.api import AssociationEnd
-from tui.associations.table import repeated, row_key, when_rejected
+from tui.associations.table import association_of, repeated, row_key, when_rejected, why_ended
 from tui.engine_client import AllowRequested
 from tui.keys import Key, Scope
 from tui.shell.dialogs import MessageDialog, QuestionDialog, WorkStep
@@ -166,7 +166,10 @@ def caller_entries(
 
 
 def explanation(snapshot: EngineSnapshot, chosen: str | None, *, read_only: bool = False) -> str:
-    """Return why the chosen, else the newest rejected association was rejected; empty if none."""
+    """Return why the chosen one ended, else the newest rejected one; empty if none was."""
+    found = association_of(snapshot, chosen)
+    if found is not None and found.end is AssociationEnd.ABORTED:
+        return f"▲ aborted {clock(found.ended_at or found.since)}: {why_ended(found)}"
     rejected = [a for a in snapshot.ended_associations if a.end is AssociationEnd.REJECTED]
     if not rejected:
         return ""

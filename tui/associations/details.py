@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.api import AssociationEnd
 from engine.errors import EngineError
-from tui.associations.table import association_of, contexts
+from tui.associations.table import association_of, contexts, why_ended
 from tui.shell.details import Details, in_lines
 from tui.text import count, duration, moment, safe, size
 from tui.theme import ASSOCIATION_STYLES, Tone
@@ -49,7 +49,7 @@ def association_facts(
     """Return name and value of what is known about an association; safe text."""
     now = snapshot.taken_at
     look = ASSOCIATION_STYLES[association.end]
-    state = ("state", look.word if association.end is None else str(association.end))
+    state = ("state", look.word)
     facts = [
         ("called AE title", safe(association.called_ae_title)),
         ("address", safe(association.address)),
@@ -112,7 +112,7 @@ def _traffic(association: AssociationStatus, now: datetime) -> list[tuple[str, s
         ("failed objects", count(association.failed)),
         ("contexts", f"{contexts(association)} accepted"),
         ("implementation", safe(association.implementation) or "–"),
-        *([("why it ended", safe(association.why))] if association.why else []),
+        *([("why it ended", why_ended(association))] if why_ended(association) else []),
     ]
 
 

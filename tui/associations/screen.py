@@ -77,7 +77,7 @@ class AssociationsScreen(AssociationActions):
         wanted = [a for a in both if not asked or asked.matches(association_fields(a))]
         table = self.query_one(AllAssociationsTable)
         table.show_associations(wanted, snapshot.taken_at, bar.empty(NOBODY))
-        title = association_title(snapshot)
+        title = association_title(snapshot.associations, snapshot.ended_associations)
         if bar.wanted:
             title = f"{bar.count(len(wanted), len(both))}   {title}"
         if table.marked:

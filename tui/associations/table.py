@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.api import AssociationEnd
@@ -13,7 +14,7 @@ from tui.widgets.marks import MarkableTable
 from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from engine.api import AssociationStatus, EngineSnapshot
@@ -36,13 +37,15 @@ class AssociationsTable(LiveTable):
         "Live associations come first, oldest on top; below them those that ended recently. "
         "A rejected caller is a row like any other, ×25 in place of objects meaning 25 attempts: "
         "the line under the table says why, w lets it in or says what helps, and enter shows "
-        "everything that is known, refused presentation contexts too."
+        "everything that is known, refused presentation contexts too. MB/s is the mean of the "
+        "last five full seconds. An association that ended in these seconds keeps its rate, so "
+        "that all rows add up to the rate in the header."
     )
     COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("state", "State", 8),
+        Column("state", "State", 10),
         Column("since", "Since", 8),
         Column("caller", "Calling AE", 16),
-        Column("called", "Called AE", 11, flexible=True, max_width=16),
+        Column("called", "Called AE", 9, flexible=True, max_width=16),
         Column("address", "Address", 14, at_least=66, flexible=True, max_width=21),
         Column("duration", "Duration", 12, right=True, at_least=110),
         Column("objects", "Obj", 6, right=True),
@@ -68,10 +71,10 @@ class AllAssociationsTable(MarkableTable, AssociationsTable):
     """The same on a screen of its own, where many can be marked."""
 
     COLUMNS = (
-        Column("state", "State", 8),
+        Column("state", "State", 10),
         Column("since", "Since", 8),
         Column("caller", "Calling AE", 16),
-        Column("called", "Called AE", 11, flexible=True, max_width=16),
+        Column("called", "Called AE", 9, flexible=True, max_width=16),
         Column("address", "Address", 15, flexible=True, max_width=21),
         Column("duration", "Duration", 11, right=True, at_least=100),
         Column("objects", "Obj", 6, right=True),
@@ -113,7 +116,9 @@ def _row(lasting: Lasting, key: str) -> TableRow:
     live = association.end is None
     rejected = association.end is AssociationEnd.REJECTED
     tone = Tone.PLAIN if live else Tone.MUTED
-    rate = megabytes(association.bytes_rate) if live else "–"
+    # One that ended a moment ago is still in the rate of the engine, and so it has its own.
+    has_rate = live or association.bytes_rate > 0
+    rate = megabytes(association.bytes_rate) if has_rate else "–"
     cells = {
         "state": Cell(str(look), look.tone),
         "since": Cell(clock(association.since), tone, association.since.timestamp()),
@@ -162,6 +167,12 @@ def contexts(association: AssociationStatus) -> str:
     return f"{association.contexts_accepted}/{association.contexts_proposed}"
 
 
+def why_ended(association: AssociationStatus) -> str:
+    """Say why an association did not end with a release; empty if it did, or is open."""
+    by_the_caller = association.end is AssociationEnd.ABORTED and not association.why
+    return "by the caller" if by_the_caller else safe(association.why)
+
+
 def when_rejected(association: AssociationStatus) -> str:
     """Say when, and how often, a caller was rejected."""
     first = clock(association.since)
@@ -171,9 +182,11 @@ def when_rejected(association: AssociationStatus) -> str:
     return f"{repeated(association)} from {first} to {last}"
 
 
-def association_title(snapshot: EngineSnapshot) -> str:
-    """Return how many there are of each kind."""
-    rejected = [a for a in snapshot.ended_associations if a.end is AssociationEnd.REJECTED]
-    ended = len(snapshot.ended_associations) - len(rejected)
-    attempts = sum(a.repeats for a in rejected)
-    return f"{len(snapshot.associations)} live   {ended} closed   {attempts:,} rejected"
+def association_title(live: Sequence[AssociationStatus], ended: Sequence[AssociationStatus]) -> str:
+    """Return how many there are of each kind; of rejected ones, how many attempts."""
+    ends = Counter[AssociationEnd | None]()
+    for association in ended:
+        ends[association.end] += association.repeats
+    counts = [f"{len(live)} live"]
+    counts += [f"{ends[end]:,} {ASSOCIATION_STYLES[end].word}" for end in AssociationEnd]
+    return "   ".join(counts)

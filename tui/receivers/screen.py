@@ -23,7 +23,7 @@ from tui.associations.details import (
     context_rows,
     context_title,
 )
-from tui.associations.table import AllAssociationsTable, association_of
+from tui.associations.table import AllAssociationsTable, association_of, association_title
 from tui.engine_client import Fetch
 from tui.keys import Scope
 from tui.log.events import ReceiverEventsTable, event_row_details
@@ -299,7 +299,7 @@ class ReceiverScreen(ReceiverActions, AssociationActions):
         table = self.query_one(AllAssociationsTable)
         table.show_associations((*live, *ended), snapshot.taken_at, NOBODY_LATELY)
         marked = f"   {len(table.marked)} marked" if table.marked else ""
-        self.panel("associations").describe(f"{len(live)} live   {len(ended)} ended{marked}")
+        self.panel("associations").describe(association_title(live, ended) + marked)
         self._show_chosen(snapshot)
 
     def _show_chosen(self, snapshot: EngineSnapshot) -> None:

@@ -37,7 +37,7 @@ SENDER_STYLES = {
     SenderState.SENDING: StateStyle("●", "sending", Tone.OK),
     SenderState.QUIET: StateStyle("○", "quiet", Tone.MUTED),
     SenderState.NEVER_SENT: StateStyle("·", "never", Tone.MUTED),
-    SenderState.ONLY_REJECTED: StateStyle("✗", "reject", Tone.ERROR),
+    SenderState.ONLY_REJECTED: StateStyle("✗", "rejected", Tone.ERROR),
 }
 
 
@@ -279,7 +279,7 @@ class SendersTable(MarkableTable):
         "sessions and events; x aborts what it has open."
     )
     COLUMNS = (
-        Column("state", "State", 9),
+        Column("state", "State", 10),
         Column("caller", "Calling AE", 16),
         Column("address", "Address", 15, flexible=True, max_width=39),
         Column("last", "Last", 8),

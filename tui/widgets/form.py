@@ -192,7 +192,10 @@ class FormFields(VerticalScroll, can_focus=False):
 
     def _see_middle(self, field: Widget) -> None:
         """Scroll to the middle of a field, unless all of it is in view."""
-        if not self.scrollable_content_region.contains_region(field.region):
+        # Only the rows count: a scrollbar that has just come makes the body narrower first, and
+        # what is in it at the next layout.
+        room = self.scrollable_content_region
+        if field.region.y < room.y or field.region.bottom > room.bottom:
             self._scroll_into_view(field.region, center=True)
 
     def _scroll_into_view(self, region: Region, *, center: bool = False) -> None:

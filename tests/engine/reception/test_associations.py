@@ -29,6 +29,7 @@ from engine.events.journal import Journal
 from engine.host.memory import release_free_memory
 from engine.index.senders import SenderNote
 from engine.index.writer import WhitelistUse
+from engine.metrics import Metrics
 from engine.model.peer import AETitle
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
@@ -60,14 +61,14 @@ REFUSED = (
 class Setting:
     """Associations with an injected clock."""
 
-    def __init__(self) -> None:
-        self.clock = FixedClock(datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC))
+    def __init__(self, clock: FixedClock | None = None, metrics: Metrics | None = None) -> None:
+        self.clock = clock or FixedClock(datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC))
         self.journal = Journal(self.clock)
         self.noted: list[WhitelistUse | SenderNote] = []
         self.left: list[int] = []
         """How many were open when memory was returned."""
         self.associations = Associations(
-            *(self.clock, self.journal, self.noted.append),
+            *(self.clock, self.journal, self.noted.append, metrics),
             crowd_gone=lambda: self.left.append(len(self.associations.live())),
         )
 
@@ -160,6 +161,31 @@ def test_the_rate_of_an_association_is_a_mean_over_full_seconds(setting: Setting
         setting.clock.advance(1)
     (status,) = setting.associations.statuses()
     assert status.bytes_rate == 500_000
+
+
+def test_rates_of_associations_add_up_to_the_rate_of_the_engine() -> None:
+    clock = FixedClock(datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC))
+    metrics = Metrics(clock)
+    setting = Setting(clock, metrics)
+    long_one, short_one, failing = setting.open(), setting.open(), setting.open()
+    seen = []
+    for second in range(12):
+        for live, state in [
+            (long_one, ObjectState.STORED),
+            *([(short_one, ObjectState.STORED)] * (second < 3)),
+            *([(failing, ObjectState.FAILED)] * (second == 1)),
+        ]:
+            setting.associations.count_object(live, state, 500_000, 0, "no")
+            metrics.record_object(RECEIVER.label, state, 500_000, 0.1)
+        if second in (1, 2):
+            ended = failing if second == 1 else short_one
+            setting.associations.close(ended, AssociationEnd.ABORTED)
+        clock.advance(1)
+        rows = (*setting.associations.statuses(), *setting.associations.ended())
+        rates = [row.bytes_rate for row in rows]
+        assert sum(rates) == pytest.approx(metrics.throughput().bytes_rate)
+        seen.append(sum(rates[1:]) > 0)
+    assert seen == [True] * 7 + [False] * 5
 
 
 def test_refused_contexts_are_told_by_name_with_the_reason(setting: Setting) -> None:

@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from textual.pilot import Pilot
 
+from engine.api import AssociationEnd
 from engine.errors import NotFound
 from tests.fakes import FakeEngine, busy, whitelist_rejections
 from tui.app import ConsoleApp
 from tui.associations.allow import AllowDialog
-from tui.associations.details import ContextsTable
+from tui.associations.commands import explanation
+from tui.associations.details import ContextsTable, association_facts
 from tui.associations.screen import AssociationsScreen
-from tui.associations.table import AllAssociationsTable
+from tui.associations.table import AllAssociationsTable, association_title
 from tui.shell.dialogs import MessageDialog, ProgressDialog, QuestionDialog
 from tui.shell.screen import ConsoleScreen
 from tui.shell.status import active_hints
@@ -147,3 +150,16 @@ async def test_read_only_offers_neither_allow_nor_abort() -> None:
         await pilot.press("x", "G", "w", "enter")
         assert isinstance(app.screen, MessageDialog)
         assert engine.named("abort") == []
+
+
+def test_the_title_counts_each_end_apart_and_an_aborted_one_says_who_aborted() -> None:
+    snapshot = busy().current
+    live, ended = snapshot.associations, snapshot.ended_associations
+    assert association_title(live, ended) == "4 live   1 released   1 aborted   1 rejected"
+    (aborted,) = [a for a in ended if a.end is AssociationEnd.ABORTED]
+    by_caller, by_us = replace(aborted, why=""), replace(aborted, why="idle for 60 s")
+    said = [
+        explanation(replace(snapshot, ended_associations=(a,)), a.id) for a in (by_caller, by_us)
+    ]
+    assert [words.partition(": ")[2] for words in said] == ["by the caller", "idle for 60 s"]
+    assert dict(association_facts(by_caller, snapshot))["why it ended"] == "by the caller"

@@ -236,7 +236,7 @@ async def test_the_error_panel_goes_when_another_receiver_is_selected() -> None:
 async def test_a_rejected_caller_is_a_row_with_its_reason_in_words() -> None:
     async with running(whitelist_rejections()) as (app, pilot):
         table = app.dashboard.query_one(AssociationsTable)
-        assert cell(table, row(app, "A-0425"), "state") == "✗ reject"
+        assert cell(table, row(app, "A-0425"), "state") == "✗ rejected"
         why = app.dashboard.query_one("#why", Static)
         assert "OLD_WS from 10.4.2.77 is on no whitelist line of CT_INTAKE" in str(why.content)
         table.focus()

@@ -106,7 +106,7 @@ def test_every_column_sorts_as_it_reads() -> None:
 def test_a_row_has_a_cell_for_each_column() -> None:
     (row,) = sender_rows([STRANGER], NOW)
     assert set(row.cells) == {column.key for column in SendersTable.COLUMNS}
-    assert [row.cells[c].text for c in ("state", "rejected", "failed")] == ["✗ reject", "25", "–"]
+    assert [row.cells[c].text for c in ("state", "rejected", "failed")] == ["✗ rejected", "25", "–"]
 
 
 def test_a_rejection_from_before_the_engine_started_can_still_be_allowed() -> None:
