@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from engine.api.objects import ObjectReference
+
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
@@ -163,6 +165,11 @@ class SessionDetail:
     """In words, without their names: several patients in this study, in one session or more."""
     archives_itself: bool = False
     """Whether its project archives it by itself as soon as it is built again."""
+
+    @property
+    def first_objects(self) -> tuple[ObjectReference, ...]:
+        """The first object of each scan."""
+        return tuple(ObjectReference(self.session.id, scan.first_file) for scan in self.scans)
 
 
 @dataclass(frozen=True, slots=True)

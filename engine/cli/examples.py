@@ -63,6 +63,7 @@ EXAMPLES = {
     ),
     "sessions show": ("sessions show 12",),
     "sessions objects": ("sessions objects 12 4",),
+    "sessions why": ("sessions why 12",),
     "sessions archive": (
         "sessions archive 12 --dry-run",
         "sessions archive 12 13 --merge --wait 60",
@@ -81,6 +82,7 @@ EXAMPLES = {
     "objects recent": ("objects recent",),
     "objects show": ("objects show 1.2.840.1.2.3",),
     "objects compare": ("objects compare 1.2.840.1.2.3",),
+    "objects why": ("objects why 1.2.840.1.2.3",),
     "objects trail": ("objects trail 1.2.840.1.2.3",),
     "objects image": ("objects image 1.2.840.1.2.3 -o image.png",),
     "trace": ("trace 1.2.840.1.2.3", "trace A12345"),

@@ -4,58 +4,27 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import struct
 import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.api.objects import ObjectReference, RowChange, Window
+from engine.api.objects import RowChange, Window
 from engine.cli.context import actor
+from engine.cli.explanations import add_object_why
 from engine.cli.live import running_engine
+from engine.cli.object_names import HELP, MASKED, add_show_values, object_name, stored
 from engine.cli.options import FileRefused, add_verb, add_verbs, whole_number
-from engine.errors import NotFound
 from engine.host import terminal
 from engine.model.identity import element_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.api import EngineView
     from engine.api.objects import ComparedRow, ElementRow, Thumbnail
 
 
-HELP = "a SOP Instance UID as it arrived, or SESSION:FILE with the file below the session's folder"
-_UID = re.compile(r"[0-9.]{1,64}")
-_PLACE = re.compile(r"([0-9]{1,9}):(.{1,4096})", re.DOTALL)
-
-
-def object_name(text: str) -> ObjectReference:
-    """Read the name of an object."""
-    place = _PLACE.fullmatch(text)
-    if place:
-        return ObjectReference(int(place[1]), place[2])
-    if _UID.fullmatch(text):
-        return ObjectReference(sop_instance_uid=text)
-    raise argparse.ArgumentTypeError(f"{text[:70]!r} is neither a UID nor SESSION:FILE")
-
-
-def stored(engine: EngineView, named: ObjectReference) -> ObjectReference:
-    """Return the session and file of an object that may be named by its UID alone.
-
-    Raises:
-        NotFound: if it is not stored.
-    """
-    if named.file:
-        return named
-    for step in reversed(engine.objects.trail(named).steps):
-        if step.session is not None and step.file:
-            return ObjectReference(step.session, step.file, named.sop_instance_uid)
-    raise NotFound("the object is not stored", "see what became of it with: objects trail")
-
-
-MASKED = "identifying values are masked; --show-values shows them, and the log keeps that"
 _LARGEST_PIXELS = 512
 _NO_IMAGE = 1
 
@@ -73,6 +42,7 @@ def add_objects(command: argparse.ArgumentParser) -> None:
     show.add_argument("--as-received", action="store_true", help=as_received)
     compare = add_verb(verbs, "compare", _compare, "show what changed between arrival and storage")
     compare.add_argument("--all", action="store_true", help="equal elements too")
+    add_object_why(verbs)
     trail = add_verb(verbs, "trail", _trail, "show the trail of an object")
     image = add_verb(verbs, "image", _image, "write one frame of an object as a small PNG file")
     _add_image_options(image)
@@ -80,12 +50,6 @@ def add_objects(command: argparse.ArgumentParser) -> None:
         parser.add_argument("object", metavar="OBJECT", type=object_name, help=HELP)
     for parser in (show, compare):
         add_show_values(parser)
-
-
-def add_show_values(parser: argparse.ArgumentParser) -> None:
-    """Add the option ``--show-values``."""
-    words = "show values that tell who a patient is; the audit log keeps who saw an engine's"
-    parser.add_argument("--show-values", action="store_true", help=words)
 
 
 def _add_image_options(parser: argparse.ArgumentParser) -> None:

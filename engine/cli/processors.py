@@ -18,10 +18,10 @@ from engine.cli.context import (
     shows_secrets,
     store_of,
 )
+from engine.cli.identifications import print_processing
 from engine.cli.live import running_engine
-from engine.cli.objects import MASKED, add_show_values
+from engine.cli.object_names import MASKED, add_show_values
 from engine.cli.options import add_switch, add_verb, add_verbs, add_yes, named_value, text_or_file
-from engine.cli.route import print_processing
 from engine.dicom.header import identifying_values_of
 from engine.dicom.part10 import read_file
 from engine.errors import NotFound, UnreadableObject

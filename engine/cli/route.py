@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.context import actor, receiver_named, settings_of, store_of
+from engine.cli.identifications import (
+    identity_record,
+    print_processing,
+    print_steps,
+    step_record,
+)
 from engine.cli.live import running_engine
-from engine.cli.objects import MASKED, add_show_values
+from engine.cli.object_names import MASKED, add_show_values
 from engine.cli.options import read_text, set_run
 from engine.errors import EngineError, UnreadableObject
 from engine.host import terminal
@@ -32,7 +38,7 @@ if TYPE_CHECKING:
 
     from engine.intake.rehearsal import RoutingDryRun
     from engine.model.identity import Identification, Step
-    from engine.model.processing import ProcessorStep, RoutingPreview
+    from engine.model.processing import RoutingPreview
     from engine.model.receiver import Receiver
     from engine.processing.chain import Processing
     from engine.routing import Application, Rule
@@ -191,7 +197,7 @@ def _print(
     terminal.print_table(heads[first:], [row[first:] for row in rows])
     if len(rehearsed) == 1:
         print_processing(rehearsed[0].processing)
-        _print_steps(rehearsed[0].draft.trace.steps)
+        print_steps(rehearsed[0].draft.trace.steps)
     elif rehearsed:
         _print_deciders(rehearsed)
     if is_draft:
@@ -236,31 +242,6 @@ def _change(found: RoutingDryRunResult) -> str:
     return told or "elsewhere"  # masked labels of one length look alike
 
 
-def _print_steps(steps: Iterable[Step]) -> None:
-    heads = ("ATTRIBUTE", "BY", "LINE", "RULE", "ELEMENT", "VALUE", "CAPTURED", "RESULT", "WHY NOT")
-    rows = [
-        (s.attribute, s.source, s.line, s.rule, s.element, s.value, s.captured, s.result, _why(s))
-        for s in steps
-    ]
-    terminal.print_table(heads, rows)
-
-
-def print_processing(steps: Iterable[ProcessorStep]) -> None:
-    """Print the outcome of each processor, and its changes below it."""
-    rows: list[tuple[object, ...]] = []
-    for step in steps:
-        said = "; ".join(filter(None, (step.why, step.assigned.words())))
-        rows.append((step.processor, step.location, step.verdict, said))
-        rows.extend(("", "", "", change.words()) for change in step.changes)
-    if rows:
-        terminal.print_table(("PROCESSOR", "LOCATION", "DECISION", "WHY, LABELS, CHANGES"), rows)
-
-
-def _why(step: Step) -> str:
-    said = f"failed: {step.why_not}" if step.failed else step.why_not
-    return said or ("value cut to 64 characters" if step.cut else "")
-
-
 def _print_deciders(rehearsed: Iterable[RoutingDryRunResult]) -> None:
     rows = [(*decider, objects) for decider, objects in _deciders(rehearsed)]
     terminal.print_table(("ATTRIBUTE", "DECIDED BY", "LINE", "RULE", "ELEMENT", "OBJECTS"), rows)
@@ -299,43 +280,15 @@ def _record(
 def _object_record(found: RoutingDryRunResult) -> dict[str, object]:
     return {
         "file": found.file,
-        **_identity_record(found.draft),
+        **identity_record(found.draft),
         "path": "/".join(found.place),
         "changes": found.changes,
-        "saved": _identity_record(found.saved),
+        "saved": identity_record(found.saved),
         "rejected": found.rejected,
         "filtered": found.filtered,
         "directly": found.directly,
         "processing": [step.to_record() for step in found.processing],
         "steps": [step_record(step) for step in found.draft.trace.steps],
-    }
-
-
-def _identity_record(found: Identification) -> dict[str, object]:
-    names = ("project", "subject", "session", "auto_archive")
-    identity = found.identity
-    if identity is None:
-        return {**dict.fromkeys(names), "warning": "", "failure": found.failure}
-    values = (identity.project.value, identity.subject.value, identity.session_label)
-    labelled = zip(names, (*values, identity.auto_archive), strict=True)
-    return {**dict(labelled), "warning": identity.warning, "failure": ""}
-
-
-def step_record(step: Step) -> dict[str, object]:
-    """Return a step as JSON."""
-    return {
-        "attribute": str(step.attribute),
-        "source": str(step.source),
-        "line": step.line,
-        "rule": step.rule,
-        "element": step.element,
-        "value": step.value,
-        "cut": step.cut,
-        "captured": step.captured,
-        "given": step.given,
-        "result": step.result,
-        "why_not": step.why_not,
-        "failed": step.failed,
     }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from engine.api.scripts import ScriptTrial, TrialOutcome
 from engine.cli.context import actor
 from engine.cli.live import running_engine
-from engine.cli.objects import HELP, MASKED, add_show_values, object_name, stored
+from engine.cli.object_names import HELP, MASKED, add_show_values, object_name, stored
 from engine.cli.options import add_verb, add_verbs, read_text, set_run
 from engine.errors import EngineError
 from engine.host import terminal

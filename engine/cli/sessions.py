@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from engine.cli.context import actor, attached, record, settings_of
+from engine.cli.explanations import add_session_why
 from engine.cli.live import running_engine
 from engine.cli.options import add_verb, add_verbs, add_yes, set_run, whole_number
 from engine.cli.session_edits import add_edits, require_project
@@ -133,6 +134,7 @@ def add_sessions(command: argparse.ArgumentParser) -> None:
     listed.add_argument("--limit", type=whole_number, metavar="N", default=_SHOWN, help=many)
     _add_one(add_verb(verbs, "show", _show, "show a session and the states of its objects"))
     add_objects_verb(verbs)
+    add_session_why(verbs)
     archive = add_verb(verbs, "archive", _archive, "move sessions into the archive")
     merge = "add to a session of that label that is archived already"
     archive.add_argument("--merge", action="store_true", help=merge)

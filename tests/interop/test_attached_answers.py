@@ -86,6 +86,11 @@ def previews(view: EngineView) -> Any:
     ]
 
 
+def why(view: EngineView) -> Any:
+    found = view.objects.why(stored(view))
+    return replace(found, processing=timeless(found.processing))
+
+
 def timeless(steps: tuple[ProcessorStep, ...]) -> tuple[ProcessorStep, ...]:
     """Leave out how long each step took, which is never the same twice."""
     return tuple(replace(step, seconds=0.0) for step in steps)
@@ -135,6 +140,7 @@ QUESTIONS: dict[str, Callable[[EngineView], Any]] = {
     "objects/recent": lambda v: v.objects.recent(),
     "objects/thumbnail": lambda v: v.objects.thumbnail(stored(v), width=32, height=32),
     "objects/trail": lambda v: v.objects.trail(stored(v)),
+    "objects/why": why,
     "peers/list": lambda v: v.peers.list(),
     "port_status": lambda v: v.port_status(receiver(v).port),
     "preview_routing": previews,

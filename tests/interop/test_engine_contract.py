@@ -361,7 +361,8 @@ def objects_are_found_and_others_are_not(view: EngineView) -> None:
     refused(NotFound, view.objects.thumbnail, NO_OBJECT)
 
 
-@promise("objects/header", "objects/compare", "objects/shown", "objects/shown_comparison")
+@promise("objects/header", "objects/compare", "objects/why", "objects/shown",
+         "objects/shown_comparison", "objects/shown_why")  # fmt: skip
 def identifying_values_are_masked_until_somebody_asks_to_see_them(view: EngineView) -> None:
     reference = stored(view)
     masked, shown = view.objects.header(reference), view.objects.shown(reference, WHO)
@@ -375,9 +376,11 @@ def identifying_values_are_masked_until_somebody_asks_to_see_them(view: EngineVi
     revealed = view.objects.shown_comparison(reference, WHO).rows
     assert [row.change for row in compared] == [row.change for row in revealed]
     assert not any(row.stored.masked for row in revealed if row.stored)
-    for ask in (view.objects.header, view.objects.compare):
+    why, shown_why = view.objects.why(reference), view.objects.shown_why(reference, WHO)
+    assert (why.arrival, why.agrees) == (shown_why.arrival, shown_why.agrees)
+    for ask in (view.objects.header, view.objects.compare, view.objects.why):
         refused(NotFound, ask, NO_OBJECT)
-    for show in (view.objects.shown, view.objects.shown_comparison):
+    for show in (view.objects.shown, view.objects.shown_comparison, view.objects.shown_why):
         refused(NotFound, show, NO_OBJECT, WHO)
 
 

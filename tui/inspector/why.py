@@ -314,8 +314,7 @@ async def explain_session(screen: ConsoleScreen, session: Session) -> None:
     """Explain a session by the first object of each of its scans."""
 
     def first_objects(engine: EngineView) -> tuple[ObjectReference, ...]:
-        scans = engine.sessions.detail(session.id).scans
-        return tuple(ObjectReference(session.id, scan.first_file) for scan in scans)
+        return engine.sessions.detail(session.id).first_objects
 
     references = await screen.engine.call(
         "look at a session", first_objects, about="why", changes=False

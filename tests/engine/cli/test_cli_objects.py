@@ -147,9 +147,30 @@ def test_an_object_is_followed_and_drawn(
     assert (beyond.code, (tmp_path / "x").exists()) == (1, False)
 
 
+def test_why_an_object_and_its_session_are_where_they_are(
+    run: Run, engine: Engine, uid: str, viewers: Viewers
+) -> None:
+    (session,) = run("sessions", "list", "--json").data["sessions"]
+    (why,) = run("objects", "why", uid, "--json").data["objects"]
+    assert (why["as_received"], why["agrees"], why["session"]["id"]) == (True, True, session["id"])
+    assert why["decides"]["project"] == session["project"]
+    assert set(why["decides"]["subject"]) == {"•"}
+    assert run("sessions", "why", str(session["id"]), "--json").data["objects"] == [why]
+    told = run("sessions", "why", str(session["id"]))
+    assert f"is in       {session['project']} / {session['label']}, prearchive" in told.out
+    assert "ATTRIBUTE" in told.out
+    assert "identifying values are masked" in told.err
+    assert viewers.names == []
+    (shown,) = run("objects", "why", uid, "--show-values", "--json").data["objects"]
+    assert shown["decides"]["session"] == session["label"]
+    assert len(viewers.names) == 1
+    assert run("sessions", "why", "77").code == 4
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
+        (("why", "1.2.3"), 4),
         (("show", "1.2.3"), 4),
         (("show", "77:SCANS/x.dcm"), 4),
         (("show", "../../etc/passwd"), 2),

@@ -49,8 +49,10 @@ COMMANDS = {
     "objects/recent": "objects recent",
     "objects/shown": "objects show --show-values",
     "objects/shown_comparison": "objects compare --show-values",
+    "objects/shown_why": "objects why --show-values",
     "objects/thumbnail": "objects image --frame --window",
     "objects/trail": "objects trail",
+    "objects/why": "objects why",
     "port_status": "receivers test-port",
     "preview_routing": "route --recent --rules",
     "peers/delete": "peers delete",
@@ -121,6 +123,7 @@ ACTIONS = {
     "session.archive": "sessions/archive",
     "session.move": "sessions/move",
     "session.edit": "sessions/edit",
+    "session.why": "objects/why",
     "session.undo": "sessions/undo",
     "session.delete": "sessions/delete",
     "session.rebuild": "sessions/rebuild",
@@ -128,6 +131,7 @@ ACTIONS = {
     "session.cancel": "sessions/cancel",
     "object.values": "objects/shown",
     "object.compare": "objects/compare",
+    "object.why": "objects/why",
     "object.image": "objects/thumbnail",
     "object.window": "objects/thumbnail",
     "object.frame": "objects/thumbnail",
@@ -170,7 +174,8 @@ ACTIONS = {
 VIEW_ONLY = {Scope.VIEW, Scope.LISTS, Scope.MARKS, Scope.AREAS, Scope.NEIGHBOURS, Scope.SCREENS,
              Scope.EVERYWHERE, Scope.FILTER, Scope.LOG}  # fmt: skip
 """Keys of these scopes move, sort, filter, copy or leave; the engine hears nothing of them."""
-VIEW_ONLY_KEYS = {"object.private", "object.sequences", "object.copy_tag", "object.rule",
+VIEW_ONLY_KEYS = {"object.private", "object.sequences", "object.copy_tag", "object.equal",
+                  "object.rule",
                   "session.copy_uid"}  # fmt: skip
 
 
