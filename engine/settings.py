@@ -105,6 +105,11 @@ class EngineSettings:
         return self.data_dir / "metrics.token"
 
     @property
+    def format_file(self) -> Path:
+        """The format number of the data directory, and the program that opened it last."""
+        return self.data_dir / "format.json"
+
+    @property
     def config_file(self) -> Path:
         """The TinyDB file with receivers, projects and site settings."""
         return self.data_dir / "config.json"

@@ -521,11 +521,19 @@ class ConsoleApp(CommandApp):
         screen.show(self.engine_state)
         self.push_screen(screen)
 
-    def action_diagnostics(self) -> None:
-        """Show versions, files, terminal and engine, for a report."""
+    @work(group="diagnostics", exclusive=True, description="diagnostics")
+    async def action_diagnostics(self) -> None:
+        """Show versions, files, terminal, engine and its health, for a report."""
         from tui.shell.help import console_facts, diagnostics
 
-        text = diagnostics(console_facts(self, self._settings_path), self.engine_state)
+        health = None
+        # Without an engine that answers, the rest is shown all the same.
+        with suppress(EngineError):
+            health = await self.engine.call(
+                "health", lambda engine: engine.monitoring.health(), changes=False
+            )
+        facts = console_facts(self, self._settings_path)
+        text = diagnostics(facts, self.engine_state, health)
         self.push_screen(MessageDialog("Diagnostics", text, error=False))
 
     # The terminal

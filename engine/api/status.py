@@ -277,6 +277,16 @@ class AssociationsView(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """Something unwise about an installation that is no problem now."""
+
+    about: str
+    """Such as ``backup``, ``clock`` or ``disk``."""
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """The state of the engine for a monitoring system."""
 
@@ -289,6 +299,8 @@ class Health:
     """Why objects are refused or work fails, as sentences; empty if all is well."""
     notes: tuple[str, ...] = ()
     """What goes on that is no problem, such as a recovery."""
+    advice: tuple[Advice, ...] = ()
+    """What is unwise."""
 
     @property
     def ok(self) -> bool:

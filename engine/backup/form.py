@@ -30,11 +30,14 @@ CHUNK_BYTES = 1 << 20
 DATABASES = ("index.sqlite", "state.sqlite")
 TREES = ("prearchive", "archive", "trash", "quarantine")
 """Folders of objects, which are in a backup by choice."""
-STATE = ("config.json", "config.history", *DATABASES, "trace.key", "sender-hours.json", "logs")
+STATE = (
+    *("format.json", "config.json", "config.history", *DATABASES),
+    *("trace.key", "sender-hours.json", "logs"),
+)
 """Files and folders that are in every backup, as far as they exist."""
 
 _STATE_FILE = re.compile(
-    r"config\.json|config\.history/[0-9]{8,}(-changes-of-[0-9]{8,})?\.json|(index|state)\.sqlite"
+    r"format\.json|config\.json|config\.history/[0-9]{8,}(-changes-of-[0-9]{8,})?\.json|(index|state)\.sqlite"
     r"|trace\.key|sender-hours\.json|logs/(events|audit)\.jsonl(\.[0-9]{1,4})?"
     r"|logs/commands/[0-9A-Za-z_.-]{1,200}",
     re.ASCII,

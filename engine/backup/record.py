@@ -12,8 +12,6 @@ from engine.host.data_directory import replace_file
 if TYPE_CHECKING:
     from engine.settings import EngineSettings
 
-LATE_DAYS = 8
-"""A weekly backup may take a day."""
 _MOST_BYTES = 4096
 
 
@@ -27,12 +25,10 @@ def note_backup(settings: EngineSettings, at: datetime, *, objects: bool) -> Non
     replace_file(settings.last_backup_file, json.dumps(record).encode())
 
 
-def late_backup(settings: EngineSettings, now: datetime) -> str:
-    """Return in words that the last backup is long ago; empty if not, or if there never was one."""
+def last_backup(settings: EngineSettings) -> datetime | None:
+    """Return when the last backup was made; None if there never was one, or that is not known."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         with settings.last_backup_file.open("rb") as file:
             at = datetime.fromisoformat(json.loads(file.read(_MOST_BYTES))["at"])
-        days = (now - at).days
-        if days > LATE_DAYS:
-            return f"no backup for {days} days"
-    return ""
+        return at.astimezone(UTC)
+    return None

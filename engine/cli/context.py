@@ -11,6 +11,7 @@ from engine.errors import NotFound, NotTheOwner, StorageUnusable
 from engine.host import terminal
 from engine.host.clock import SystemClock
 from engine.host.data_directory import access_faults
+from engine.host.data_format import require_format
 from engine.host.owner import SAYS, caller_uid, owner_of, user, user_name
 from engine.model.plugins import DEFAULT_IDENTIFIERS
 from engine.settings import EngineSettings, default_data_dir, usual_receiving_processes
@@ -58,10 +59,11 @@ def require_data_directory(arguments: argparse.Namespace) -> None:
 
     Raises:
         NotFound: if there is none; a new one would only hide a mistyped name.
-        StorageUnusable: if the name is that of a file.
+        StorageUnusable: if the name is that of a file, or a later version made the directory.
     """
     directory = settings_of(arguments).data_dir
     if directory.is_dir():
+        require_format(settings_of(arguments))
         return
     if directory.exists():
         raise StorageUnusable(f"{directory} is not a folder", "name a folder with --data")

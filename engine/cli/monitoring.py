@@ -54,6 +54,9 @@ def _health(arguments: argparse.Namespace) -> int:
         told += [("problem", problem) for problem in health.problems]
         told += [("note", note) for note in health.notes]
         terminal.print_table(("HEALTH", "ok" if health.ok else "not well"), told)
+        # Sentences, not a table: a remedy that is cut is none.
+        for advice in health.advice:
+            terminal.print_text(f"\n{advice.about}: {advice.what}\n  → {advice.remedy}")
     return 0 if health.ok else _NOT_WELL
 
 

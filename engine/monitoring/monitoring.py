@@ -16,6 +16,7 @@ from engine.events.monitoring import AlertTried
 from engine.host.terminal import visible
 from engine.index.listing import WorkWaiting, work_waiting
 from engine.metrics import QueueCounts
+from engine.monitoring.advice import advise
 from engine.monitoring.alerts.delivery import send_test_alert
 from engine.monitoring.exposition import render
 
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 
     from engine.api import EngineSnapshot
     from engine.api.forwarding import DestinationStatus
-    from engine.api.status import ImportCounts
+    from engine.api.status import Advice, ImportCounts
     from engine.events import Event
     from engine.host.clock import Clock
     from engine.index.store import SessionIndex
     from engine.metrics import Counters, Metrics
     from engine.model.alerts import AlertTarget
     from engine.model.configuration import Configuration
+    from engine.monitoring.advice import Facts
 
 
 WORK_LATE_SECONDS = 900.0
@@ -40,7 +42,10 @@ LAG_SECONDS = 30.0
 
 
 def judge(
-    snapshot: EngineSnapshot, counters: Counters, dead: Sequence[str], backup_note: str = ""
+    snapshot: EngineSnapshot,
+    counters: Counters,
+    dead: Sequence[str],
+    advice: Sequence[Advice] = (),
 ) -> Health:
     """Return the engine's health.
 
@@ -48,14 +53,13 @@ def judge(
         snapshot: what the console sees.
         counters: the counters, for the lag of the index.
         dead: the parts that should run and do not.
-        backup_note: that a backup is late; empty if none is.
+        advice: what is unwise.
     """
     enabled = [status for status in snapshot.receivers if status.receiver.enabled]
     listening = sum(status.state is ReceiverState.LISTENING for status in enabled)
     problems = tuple(_problems(snapshot, counters, dead))
-    recovery = "" if snapshot.recovery is None else str(snapshot.recovery)
-    notes = tuple(filter(None, (recovery, backup_note)))
-    return Health(not dead, listening, len(enabled), problems, notes)
+    notes = () if snapshot.recovery is None else (str(snapshot.recovery),)
+    return Health(not dead, listening, len(enabled), problems, notes, tuple(advice))
 
 
 def _problems(snapshot: EngineSnapshot, counters: Counters, dead: Sequence[str]) -> Iterator[str]:
@@ -98,7 +102,7 @@ class Monitoring:
         report: Callable[[Event], object],
         configuration: Callable[[], Configuration],
         commitments_waiting: Callable[[], int] = lambda: 0,
-        backup_note: Callable[[], str] = str,
+        facts: Callable[[Counters], Facts] | None = None,
     ) -> None:
         self._metrics = metrics
         self._index = index
@@ -109,7 +113,7 @@ class Monitoring:
         self._report = report
         self._configuration = configuration
         self._commitments_waiting = commitments_waiting
-        self._backup_note = backup_note
+        self._facts = facts
 
     def counters(self) -> Counters:
         """Return the counters since the engine started, and those of the index."""
@@ -157,8 +161,14 @@ class Monitoring:
         return render(self._snapshot(), self.counters())
 
     def health(self) -> Health:
-        """Return the health, with all problems."""
-        return judge(self._snapshot(), self.counters(), self._dead(), self._backup_note())
+        """Return the health, with all problems and all advice."""
+        counters = self.counters()
+        advice: tuple[Advice, ...] = ()
+        if self._facts is not None:
+            # A data directory that is not there now is among the problems.
+            with suppress(OSError):
+                advice = advise(self._facts(counters))
+        return judge(self._snapshot(), counters, self._dead(), advice)
 
     def try_alert(self, target: AlertTarget, actor: str) -> None:
         """Send a test alert to a target, and record who did; masks stand for its secrets."""

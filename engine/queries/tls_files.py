@@ -66,14 +66,24 @@ def _revocation_lists(receiver: Receiver) -> tuple[RevocationList, ...]:
     return read_revocation_lists(Path(receiver.tls_crl))
 
 
+def certificate_notes(file: Path, now: datetime) -> Iterator[str]:
+    """Yield a warning about a certificate that has to be renewed."""
+    from engine.certificates.tls_context import read_certificate  # slow to import
+
+    # A missing or broken file is reported by the port that can't use it.
+    with suppress(InvalidReceiver):
+        found = read_certificate(file)
+        left = found.days_left(now)
+        if left < EXPIRY_WARNING_DAYS:
+            expires = f"expires in {counted(left, 'day')}"
+            when = "has expired" if found.is_expired(now) else expires
+            yield f"the certificate {when}, at {found.not_after.isoformat()}; renew it"
+
+
 def tls_notes(receiver: Receiver, now: datetime) -> Iterator[str]:
     """Yield warnings about the files: what has to be renewed, and doubtful authorities."""
-    record = certificate_record(receiver, now) or {}
-    left = record.get("days_left")
-    if isinstance(left, int) and left < EXPIRY_WARNING_DAYS:
-        when = "has expired" if record["problem"] else f"expires in {counted(left, 'day')}"
-        yield f"the certificate {when}, at {record['not_after']}; renew it"
-    # A missing or broken file is reported by the port that can't use it.
+    if receiver.tls is not None:
+        yield from certificate_notes(Path(receiver.tls_certificate), now)
     with suppress(InvalidReceiver):
         for one in authorities(receiver):
             if one.is_device or one.is_doubtful:

@@ -7,11 +7,13 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from engine import __version__
 from engine.config.source import ConfigurationSource
 from engine.config.store import ConfigurationStore
 from engine.events.journal import Journal
 from engine.events.logging_handler import JournalHandler
 from engine.host import data_directory
+from engine.host.data_format import require_format, write_format
 from engine.host.lock import EngineLock
 from engine.identification.installed import infos_of, load_identifiers
 from engine.index.store import SessionIndex
@@ -77,10 +79,12 @@ def open_storage(
         ConfigurationError: if the configuration file is not acceptable.
         StorageUnusable: if the directory can't hold what must be kept there.
     """
+    require_format(settings)
     data_directory.prepare(settings)
     # Before any file is opened: of two engines only one may change them.
     lock = EngineLock.acquire(settings.lock_file, clock)
     resources.callback(lock.release)
+    write_format(settings, __version__)
     store = _open_store(settings, clock, plugins, check)
     source = ConfigurationSource(store, settings.config_file, settings.config_source)
     configuration = source.first()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.backup.record import late_backup
 from engine.events import LeftoversSwept
 from engine.events.delivery import QueueSetAside
 from engine.monitoring.alerts.dispatcher import AlertDispatcher
@@ -13,6 +12,7 @@ from engine.monitoring.monitoring import Monitoring
 from engine.monitoring.watch import SilenceDetector, WatchThread
 from engine.processing.command.commands import Programs
 from engine.processing.forward.forwarding import Forwarding
+from engine.service.facts import facts_of
 from engine.sessions.service import SessionService, areas_of
 from engine.state.schema import Damages
 
@@ -131,7 +131,9 @@ class MonitoringService:
             storage.journal.record,
             configuration,
             commitments_waiting,
-            lambda: late_backup(settings, clock.now()),
+            lambda counters: facts_of(
+                settings, configuration(), counters, storage.expiry, clock.now()
+            ),
         )
         silence = SilenceDetector(settings.sender_hours_file, storage.journal)
         self._watch = WatchThread(

@@ -191,6 +191,12 @@ class ExpiryClock:
             self._journal.record(ClockStepped(seconds=round(step.total_seconds())))
         return at
 
+    def ahead(self) -> timedelta | None:
+        """Return by how much the wall clock is ahead of what is trusted; None if it is not."""
+        at = self.now()
+        with self._lock:
+            return None if self._judged.ahead_for is None else self._wall - at
+
     def keep(self) -> None:
         """Write the present state to the file, for the next run.
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+SQLITE_VERSION = sqlite3.sqlite_version_info
 LOCK_WAIT_SECONDS = 10.0
 """For another process that is just writing."""
 MAKE_ROOM = "make room on the disk, and try again; nothing is lost"

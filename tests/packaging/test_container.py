@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,9 @@ def test_all_that_is_copied_into_the_image_exists() -> None:
     sources = [name for names in copied for name in names if not name.startswith(("--", "/"))]
     assert len(sources) >= 6
     assert all((root / name).exists() for name in sources)
+
+
+def test_the_pod_runs_the_image_of_this_version() -> None:
+    project = tomllib.loads((CONTAINER.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    (container,) = pod()["containers"]
+    assert container["image"] == f"dicomdock:{project['version']}"

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine import __version__
+from engine.host.data_format import FORMAT, DataFormat, read_format
 from engine.model.session import SessionStatus
 from engine.settings import EngineSettings
 from tests.crash.dock import make, running
@@ -64,7 +66,8 @@ def test_what_is_packed_is_what_was_said_of_it(data: Path, said: dict[str, Any])
 def test_everything_is_as_it_was_once_a_later_engine_has_run(
     data: Path, said: dict[str, Any], clock: FixedClock
 ) -> None:
-    earlier = [file for file in EngineSettings(data).earlier_state_files if file.exists()]
+    settings, written = EngineSettings(data), (data / "config.json").read_bytes()
+    earlier = [file for file in settings.earlier_state_files if file.exists()]
     with running(data, clock, lambda _: None) as dock:
         assert list(faults_of_index(keeping(dock), live=False)) == []
     found = said_by(data)
@@ -72,6 +75,9 @@ def test_everything_is_as_it_was_once_a_later_engine_has_run(
         assert found[kind] == said[kind], kind
     assert all(file.with_name(f"{file.name}.before-state").exists() for file in earlier)
     assert not any(file.exists() for file in earlier)
+    # It had no number, as before 1.0; its copy is for those who go back.
+    assert read_format(settings) == DataFormat(FORMAT, __version__)
+    assert (data / "config.json.format-0").read_bytes() == written
 
 
 def test_what_had_begun_goes_on_under_a_later_engine(data: Path, clock: FixedClock) -> None:

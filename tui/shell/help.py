@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from engine.api import EngineSnapshot, ProcessStatus
+    from engine.api.status import Health
     from tui.engine_client import EngineState
     from tui.shell.screen import ConsoleScreen
 
@@ -214,11 +215,14 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def diagnostics(console: ConsoleFacts, engine_state: EngineState) -> str:
+def diagnostics(
+    console: ConsoleFacts, engine_state: EngineState, health: Health | None = None
+) -> str:
     """Return everything as text for a ticket; no object's values are in it."""
     sections = {
         "Versions": console.versions,
         "Engine": _engine(engine_state),
+        **({"Health": _health(health)} if health is not None else {}),
         "Console": (
             ("theme", console.theme),
             ("settings file", console.settings_file),
@@ -228,6 +232,13 @@ def diagnostics(console: ConsoleFacts, engine_state: EngineState) -> str:
         "Threads": _threads(console.threads),
     }
     return "\n\n".join(f"{title}\n{_lines(facts)}" for title, facts in sections.items())
+
+
+def _health(health: Health) -> tuple[Fact, ...]:
+    """Return what is wrong, and what is unwise with its remedy."""
+    problems = tuple(("problem", problem) for problem in health.problems)
+    advice = tuple((one.about, f"{one.what} → {one.remedy}") for one in health.advice)
+    return (*problems, *advice) or (("problems", "none"),)
 
 
 def _engine(engine_state: EngineState) -> tuple[Fact, ...]:

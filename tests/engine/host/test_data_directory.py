@@ -33,7 +33,7 @@ def test_a_directory_that_was_just_made_is_its_owners_alone(settings: EngineSett
 
 @pytest.mark.parametrize(
     "name", ["incoming", "prearchive", "trash", "quarantine", "logs", "config.history",
-             "config.json", "index.sqlite", "index.sqlite-wal", "control.token",
+             "config.json", "format.json", "index.sqlite", "index.sqlite-wal", "control.token",
              "trace.key", "logs/events.jsonl", "control.sock", "sessions.bell", "config.json.lock",
              "config.json.bak.1", "logs/events.jsonl.1", "logs/metrics.prom", "logs/commands",
              "state.sqlite-wal", "study-routes.sqlite"],

@@ -495,7 +495,16 @@ def test_metrics_and_health_say_what_was_received(engine: NotingEngine, port: in
         'code="1/1/7",reason="called AE title not recognized"} 1.0',
     ):
         assert sample in text
-    assert engine.monitoring.health().ok
+    # A new directory is closed to others, and a fresh engine has only what its defaults leave open.
+    health, data = engine.monitoring.health(), engine._settings.data_dir
+    assert health.ok
+    said = {advice.about: advice.what for advice in health.advice}
+    assert "permissions" not in said
+    assert said["backup"] == "there never was a backup"
+    data.chmod(0o755)
+    (data / "trace.key").chmod(0o644)
+    (permissions,) = [a for a in engine.monitoring.health().advice if a.about == "permissions"]
+    assert permissions.remedy == f"chmod o-rwx {data} {data}/trace.key"
     assert engine.monitoring.is_alive()
 
 

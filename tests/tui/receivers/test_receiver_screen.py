@@ -7,6 +7,7 @@ from textual.pilot import Pilot
 
 from engine.api import PortState, PortStatus, ProcessStatus
 from engine.api.objects import ObjectReference
+from engine.api.status import Advice, Health
 from tests.fakes import FakeEngine, busy, make_snapshot, port_in_use
 from tui.app import ConsoleApp
 from tui.associations.table import AllAssociationsTable
@@ -231,9 +232,10 @@ async def test_diagnostics_can_be_copied() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         await pilot.press("f12")
+        await settle(app, pilot)
         assert isinstance(app.screen, MessageDialog)
         await pilot.press("y")
-        for words in ("pynetdicom", "archive01", "size", "120 × 40", "MainThread"):
+        for words in ("pynetdicom", "archive01", "size", "120 × 40", "MainThread", "Health"):
             assert words in app.clipboard
 
 
@@ -250,6 +252,9 @@ def test_diagnostics_of_a_silent_engine_say_so_and_hostile_values_are_literal() 
     )
     processes = (ProcessStatus(2, 100, 3, 4_000, 1.25, 13_000_000),)
     engine = EngineState(make_snapshot(processes=processes, sessions_waiting=1_200))
-    shown = diagnostics(console, engine)
+    advice = Advice("backup", "there never was a backup", "dicomdock backup -o FILE")
+    shown = diagnostics(console, engine, Health(True, 0, 0, ("no \x1b[2J",), (), (advice,)))
+    assert "problem           no ␛[2J" in shown
+    assert "backup            there never was a backup → dicomdock backup -o FILE" in shown
     assert "to be worked on   1,200 sessions" in shown
     assert "process 2         3 associations, 4,000 objects, 1.2 s of CPU, " in shown
