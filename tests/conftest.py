@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 END_WITHIN_SECONDS = 5
+LONGEST_NAME = 60
+"""Of a value that is a part of a test's name, in characters."""
 
 
 class TopLevelSVG(pytest_textual_snapshot.SVGImageExtension):  # type: ignore[misc]
@@ -62,6 +64,17 @@ def in_utc() -> Iterator[None]:
     """For tests whose texts hold local times."""
     with zone("UTC"):
         yield
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a long value by its beginning and its length.
+
+    Processes tell each other the names of all tests, and again with each result.
+    """
+    if isinstance(val, str | bytes) and len(val) > LONGEST_NAME:
+        begin = val[:LONGEST_NAME]
+        return f"{begin if isinstance(begin, str) else ascii(begin)[2:-1]}... {len(val)}"
+    return None
 
 
 @pytest.hookimpl(trylast=True)
