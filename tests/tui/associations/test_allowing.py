@@ -21,6 +21,7 @@ from tests.fakes import (
     whitelist_rejections,
 )
 from tests.tui.dashboard.test_dashboard import footer, row, running, settle, toasts
+from tests.tui.shell.test_palette import shown
 from tests.tui.tables import cell
 from tui.app import ConsoleApp
 from tui.associations.allow import AllowDialog, WhitelistPreview, advice, allow_form, sent_as
@@ -304,8 +305,7 @@ async def test_the_palette_offers_to_allow_each_caller_that_a_line_helps() -> No
     engine = whitelist_rejections()
     async with running(engine) as (app, pilot):
         await pilot.press("ctrl+p", *"allow old_ws", "enter")
-        await settle(app, pilot)
-        assert isinstance(app.screen, AllowDialog)
+        await shown(app, pilot, AllowDialog)
         assert app.screen.form.association == rejected(engine)
 
 
