@@ -305,8 +305,8 @@ async def test_the_palette_offers_to_allow_each_caller_that_a_line_helps() -> No
     engine = whitelist_rejections()
     async with running(engine) as (app, pilot):
         await pilot.press("ctrl+p", *"allow old_ws", "enter")
-        await shown(app, pilot, AllowDialog)
-        assert app.screen.form.association == rejected(engine)
+        dialog = await shown(app, pilot, AllowDialog)
+        assert dialog.form.association == rejected(engine)
 
 
 async def test_details_of_a_rejected_caller_say_how_often_and_what_helps() -> None:

@@ -1,6 +1,6 @@
 """The palette finds everything that has a name, and says why an action is not possible."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from textual.command import CommandList, CommandPalette
@@ -17,6 +17,8 @@ from tui.sessions.session import SessionScreen
 from tui.settings.dialog import ScriptDialog
 from tui.shell.dialogs import MessageDialog
 from tui.widgets.filter import FilterBar
+
+S = TypeVar("S", bound=Screen[Any])
 
 
 @pytest.fixture(autouse=True)
@@ -40,12 +42,13 @@ async def found(app: ConsoleApp, pilot: Pilot[None], words: str, wanted: str) ->
     raise AssertionError(f"{wanted} is not among {lines}")
 
 
-async def shown(app: ConsoleApp, pilot: Pilot[None], kind: type[Screen[Any]]) -> None:
-    """Wait until a search of the palette has led to a screen."""
+async def shown(app: ConsoleApp, pilot: Pilot[None], kind: type[S]) -> S:
+    """Return the screen that a search of the palette leads to, as soon as it is there."""
     for _ in range(50):
         await settle(app, pilot)
-        if isinstance(seen(app), kind):
-            return
+        screen = seen(app)
+        if isinstance(screen, kind):
+            return screen
     raise AssertionError(f"{seen(app)} is no {kind.__name__}")
 
 
