@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import socket
 import ssl
 import threading
@@ -149,7 +150,11 @@ def test_a_report_goes_over_tls_only_to_a_peer_whose_certificate_is_trusted(
     with listening(port, "CT_1", reports, context):
         for wrong, says in (
             (replace(trusting, tls_ca=str(others.ca_file)), "its certificate is not accepted"),
-            (replace(trusting, tls_certificate="", tls_key=""), "closed the connection"),
+            # The alert arrives, or the end of the connection overtakes it.
+            (
+                replace(trusting, tls_certificate="", tls_key=""),
+                "closed the connection|certificate required",
+            ),
             (replace(trusting, tls_enabled=False), "closed the connection"),
             (replace(trusting, tls_ca=str(tmp_path / "gone.pem")), "gone.pem"),
         ):
@@ -157,7 +162,7 @@ def test_a_report_goes_over_tls_only_to_a_peer_whose_certificate_is_trusted(
             before = len(desk.told(CommitmentNotDelivered))
             asked(desk)
             told = desk.wait_for(CommitmentNotDelivered, before + 1)
-            assert says in told[-1]
+            assert re.search(says, told[-1])
             assert reports.is_empty()
         desk.configuration = Configuration(peers=(trusting,))
         asked(desk)

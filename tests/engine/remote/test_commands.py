@@ -56,7 +56,7 @@ def test_a_command_has_the_callers_output_and_folder_and_is_signed_with_the_call
     monkeypatch.setenv("SUDO_USER", "somebody")  # of the engine: it says nothing of the caller
     monkeypatch.chdir(tmp_path)
     (tmp_path / "callers").write_text("10.0.0.7\n")
-    added = ["--ae-title", "CT1", "--port", "8105", "--whitelist-file", "callers", "--json"]
+    added = ["--ae-title", "CT1", "--port", "8105", "--whitelist", "@callers", "--json"]
     with serving(settings) as server:
         code = hand_over(
             settings.commands_file, ["--data", str(tmp_path), "receivers", "add", *added]
