@@ -58,6 +58,15 @@ class RevisionPage:
     """Whether there are earlier ones."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReceiverTimes:
+    """When a receiver was added and last changed; None if the kept revisions don't say."""
+
+    receiver_id: int
+    added_at: datetime | None = None
+    changed_at: datetime | None = None
+
+
 class HistoryView(Protocol):
     """The history of a configuration; every method reads files, so call it in a worker.
 
@@ -79,6 +88,10 @@ class HistoryView(Protocol):
             NotFound: if one is not kept.
             ConfigurationError: if one is not acceptable any more.
         """
+        ...
+
+    def receiver_times(self) -> tuple[ReceiverTimes, ...]:
+        """Return when each receiver was added and last changed, as far as the revisions say."""
         ...
 
     def restore(self, number: int, actor: str, *, replacing: int | None = None) -> int:

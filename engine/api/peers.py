@@ -27,8 +27,8 @@ class PeersView(Protocol):
             replacing: the peer as its editor saw it; None adds one. Its AE title may be another.
 
         Raises:
-            InvalidPeer: if a value is invalid, or its AE title is another peer's.
-            InvalidReceiver: if one of its TLS files can't be used.
+            InvalidPeer: if a value is invalid, a TLS file can't be used, or its AE title is another
+                peer's.
             ChangedMeanwhile: if somebody else changed the peer after its editor saw it.
             NotFound: if the peer to replace does not exist any more.
         """

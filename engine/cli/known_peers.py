@@ -80,10 +80,10 @@ def _save(arguments: argparse.Namespace, verb: str, seen: KnownPeer | None) -> N
     record = seen.to_record() if seen else {"ae_title": arguments.ae_title}
     peer = parse_known_peer(record | fields)
     if peer.tls is not None:
-        # Slow to import, and rarely needed. It reads the files: a wrong one is an error now.
-        from engine.certificates.tls_context import caller
+        # Slow to import, and rarely needed.
+        from engine.commitment.peers import require_tls_files
 
-        caller(peer.tls)
+        require_tls_files(peer)
     configuration = store_of(arguments).save_peer(peer, actor(), replacing=seen)
     if arguments.json:
         saved = configuration.peer(peer.ae_title).to_record()

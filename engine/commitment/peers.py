@@ -1,10 +1,11 @@
-"""Whom to call with a report: a known peer, or else a destination of forward copies."""
+"""Whom to call by an AE title: a known peer, or else a destination of forward copies."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.errors import ConfigurationError
+from engine.certificates.tls_context import caller
+from engine.errors import ConfigurationError, InvalidPeer
 from engine.model.known_peer import peer_named
 from engine.model.peer import Peer
 from engine.processing.forward.connection import peer_of
@@ -14,6 +15,7 @@ from engine.processing.installed import settings_of
 
 if TYPE_CHECKING:
     from engine.model.configuration import Configuration
+    from engine.model.known_peer import KnownPeer
 
 
 def peer_to_call(configuration: Configuration, called: str, calling: str) -> Peer | None:
@@ -35,3 +37,16 @@ def peer_to_call(configuration: Configuration, called: str, calling: str) -> Pee
         if processor.enabled and peer.called_ae_title == called:
             return Peer(peer.host, peer.port, called, calling, peer.tls)
     return None
+
+
+def require_tls_files(peer: KnownPeer) -> None:
+    """Read the TLS files of a peer before it is saved.
+
+    Raises:
+        InvalidPeer: if one can't be used.
+    """
+    if peer.tls is not None:
+        try:
+            caller(peer.tls)
+        except ConfigurationError as error:
+            raise InvalidPeer(*error.problems) from error

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from engine.api.history import ChangeRow, RevisionPage, RevisionSummary
+from engine.api.history import ChangeRow, ReceiverTimes, RevisionPage, RevisionSummary
+from engine.config.receiver_times import receiver_times
 from engine.errors import ChangedMeanwhile, NotFound
 from engine.host.owner import SAYS
 from engine.model.configuration import Configuration
@@ -46,6 +47,8 @@ class HistoryQueries:
         self._in_force = in_force
         self._changing = changing
         self._apply = apply
+        self._times: tuple[int, dict[int, ReceiverTimes]] = (0, {})
+        """Of the receivers at a revision. Not locked: a race reads some revisions once more."""
 
     def revisions(self, *, before: int | None = None, limit: int = 50) -> RevisionPage:
         """Return revisions older than one, newest first."""
@@ -60,6 +63,16 @@ class HistoryQueries:
         earlier = self._store.revision(before) if before else Configuration()
         later = self._in_force() if after is None else self._store.revision(after)
         return tuple(map(_row, masked(differences(earlier, later))))
+
+    def receiver_times(self) -> tuple[ReceiverTimes, ...]:
+        """Return when each receiver was added and last changed, as far as the revisions say."""
+        known_at, known = self._times
+        revision = self._in_force().revision
+        if revision != known_at:
+            past = self._store.history.revisions(revision + 1)
+            known = receiver_times(past, known, known_at)
+            self._times = revision, known
+        return tuple(known.values())
 
     def restore(self, number: int, actor: str, *, replacing: int | None = None) -> int:
         """Bring an old revision into force, as a new revision; return the number of the new one."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.api.status import EchoResult
-from engine.certificates.tls_context import caller
-from engine.commitment.peers import peer_to_call
+from engine.commitment.peers import peer_to_call, require_tls_files
 from engine.dimse.commands import SUCCESS, status_in_words
 from engine.dimse.scu import echo_peer
 from engine.errors import NotFound, PeerError
@@ -45,10 +44,7 @@ class PeerService:
         """Add a peer, or replace one that its editor saw; return it as it is stored."""
         # From its fields: a client may have made the value without any check.
         parsed = parse_known_peer(peer.to_record())
-        if parsed.tls is not None:
-            caller(
-                parsed.tls
-            )  # reads the files: a wrong one is an error now, not at the first call
+        require_tls_files(parsed)
         with self._access.changing() as store:
             self._access.apply(store.save_peer(parsed, actor, replacing=replacing))
         return parsed

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from engine.api.history import ChangeRow, RevisionPage, RevisionSummary
+from engine.api.history import ChangeRow, ReceiverTimes, RevisionPage, RevisionSummary
 from engine.errors import ChangedMeanwhile, NotFound
 from engine.model.configuration_diff import Change
 from tests.fakes.values import NOW
@@ -91,6 +91,9 @@ class FakeHistory:
             if number not in numbers:
                 raise NotFound(f"revision {number} is not kept", "kept revisions: 1 to 12")
         return () if before == after else self.changes
+
+    def receiver_times(self) -> tuple[ReceiverTimes, ...]:
+        return ()
 
     def restore(self, number: int, actor: str, *, replacing: int | None = None) -> int:
         self.command("history.restore", number, actor, replacing)

@@ -130,6 +130,7 @@ QUESTIONS: dict[str, Callable[[EngineView], Any]] = {
     "history/diff": lambda v: v.history.diff(1),
     "commitments/list": lambda v: v.commitments.list(),
     "commitments/show": lambda v: v.commitments.show(1),
+    "history/receiver_times": lambda v: v.history.receiver_times(),
     "history/revisions": lambda v: v.history.revisions(),
     "identifiers": identifiers,
     "monitoring/counters": lambda v: v.monitoring.counters(),

@@ -209,6 +209,16 @@ def site_settings_are_replaced_by_whoever_saw_them_last(view: EngineView) -> Non
     assert view.site() == before
 
 
+@promise("history/receiver_times")
+def a_receiver_is_changed_no_earlier_than_it_was_added(view: EngineView) -> None:
+    ids = {status.receiver.id for status in view.snapshot().receivers}
+    for times in view.history.receiver_times():
+        assert times.receiver_id in ids
+        assert times.added_at is not None
+        assert times.changed_at is not None
+        assert times.added_at <= times.changed_at
+
+
 @promise("history/revisions", "history/diff", "history/restore", "undo")
 def each_change_is_a_revision_and_an_old_one_comes_back_as_a_new_one(view: EngineView) -> None:
     history = view.history

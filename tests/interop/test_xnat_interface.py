@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -37,10 +38,12 @@ def _plain(script: Script) -> None:
 
 
 def test_records_have_xnats_members_and_defaults(script: Script) -> None:
+    created, changed = (script.record[name] for name in ("created", "timestamp"))
+    assert 1_700_000_000_000 < created <= changed <= time.time() * 1000
     assert script.record == {
         "id": 1,
-        "created": None,
-        "timestamp": None,
+        "created": created,
+        "timestamp": changed,
         "disabled": 0,
         "enabled": True,
         "aeTitle": "XNAT",
@@ -126,7 +129,9 @@ def test_a_put_of_a_part_opens_nothing(script: Script) -> None:
     assert script.http.put(f"{BASE}/1", json=example).json() == before
     assert not script.is_admitted("STRANGER")
     disabled = script.http.put(f"{BASE}/1/", json={"enabled": False})
-    assert disabled.json() == script.record == before | {"enabled": False}
+    assert disabled.json()["timestamp"] >= before["timestamp"]
+    changed = {"enabled": False, "timestamp": disabled.json()["timestamp"]}
+    assert disabled.json() == script.record == before | changed
 
 
 @pytest.mark.parametrize("spelled", ["append", "TRUE", True, "delete", "false", False])

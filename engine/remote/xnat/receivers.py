@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.api import ReceiverState
+from engine.api.history import ReceiverTimes
 from engine.config.xnat.receivers import (
     DQR_IDENTIFIER,
     STUDY_ROUTING,
@@ -18,7 +19,7 @@ from engine.errors import NotFound
 from engine.model.plugins import DEFAULT_IDENTIFIER, offered_identifiers
 from engine.model.project import ProjectRegistry
 from engine.model.receiver import ReceiverRules
-from engine.remote.xnat.answers import Body, Call, flag_of, record_of, resource
+from engine.remote.xnat.answers import Body, Call, flag_of, milliseconds, record_of, resource
 from engine.remote.xnat.prearchive import fields_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def receiver_routes() -> tuple[BaseRoute, ...]:
         resource(f"{BASE}/identifiers/{{bean}}", "PUT", _reset_one),
         # An AE title may contain a slash.
         resource(f"{BASE}/title/{{title:path}}/{{port}}", "GET", _by_title),
-        resource(f"{BASE}/{{id}}", "GET", lambda call: _record(_named(call))),
+        resource(f"{BASE}/{{id}}", "GET", lambda call: _record(call, _named(call))),
         resource(f"{BASE}/{{id}}", "PUT", _merge, Body.TEXT),
         resource(f"{BASE}/{{id}}", "DELETE", _delete),
         resource(f"{BASE}/{{id}}/enabled", "GET", lambda call: _named(call).enabled),
@@ -59,7 +60,7 @@ def receiver_routes() -> tuple[BaseRoute, ...]:
 
 
 def _list(call: Call) -> list[dict[str, object]]:
-    return [_record(receiver) for receiver in _receivers(call.engine)]
+    return _records(call, _receivers(call.engine))
 
 
 def _create(call: Call) -> dict[str, object]:
@@ -68,14 +69,14 @@ def _create(call: Call) -> dict[str, object]:
     wanted = posted_id(record)
     known = next((r for r in _receivers(call.engine) if r.id == wanted), None)
     receiver = posted_receiver(record, known, _rules(call.engine))
-    return _record(call.engine.save_receiver(receiver, call.actor, replacing=known))
+    return _record(call, call.engine.save_receiver(receiver, call.actor, replacing=known))
 
 
 def _merge(call: Call) -> dict[str, object]:
     known = _named(call)
     receiver = merged_receiver(_posted(call), known, _rules(call.engine))
     # A merge keeps what it does not name, so that must not have changed since it was read.
-    return _record(call.engine.save_receiver(receiver, call.actor, replacing=known))
+    return _record(call, call.engine.save_receiver(receiver, call.actor, replacing=known))
 
 
 def _posted(call: Call) -> Mapping[str, Any]:
@@ -104,13 +105,13 @@ def _by_title(call: Call) -> dict[str, object]:
     label = f"{call.part('title')}:{call.part('port')}"
     for receiver in _receivers(call.engine):
         if receiver.label == label:
-            return _record(receiver)
+            return _record(call, receiver)
     raise NotFound(f"Could not find DICOM SCP instance with the title and port {label[:80]!r}")
 
 
 def _enable(call: Call) -> dict[str, object]:
     enabled = flag_of(call.part("flag"))
-    return _record(call.engine.set_enabled(_named(call).id, enabled, call.actor))
+    return _record(call, call.engine.set_enabled(_named(call).id, enabled, call.actor))
 
 
 def _switch(call: Call, *, allowed: bool) -> list[tuple[str, int, bool]]:
@@ -175,8 +176,21 @@ def _receivers(engine: EngineView) -> tuple[Receiver, ...]:
     return tuple(status.receiver for status in engine.snapshot().receivers)
 
 
-def _record(receiver: Receiver) -> dict[str, Any]:
-    """Return a record as ``GET`` gives it, without times: those are in the history."""
-    # XNAT 1.1: `disabled` is an inherited column that its receivers do not use.
-    stamps = {"created": None, "timestamp": None, "disabled": 0}
+def _record(call: Call, receiver: Receiver) -> dict[str, object]:
+    return _records(call, (receiver,))[0]
+
+
+def _records(call: Call, receivers: Iterable[Receiver]) -> list[dict[str, object]]:
+    """Return records as ``GET`` gives them."""
+    times = {one.receiver_id: one for one in call.engine.history.receiver_times()}
+    return [_with_stamps(one, times.get(one.id, ReceiverTimes(one.id))) for one in receivers]
+
+
+def _with_stamps(receiver: Receiver, times: ReceiverTimes) -> dict[str, object]:
+    stamps = {
+        "created": times.added_at and milliseconds(times.added_at),
+        "timestamp": times.changed_at and milliseconds(times.changed_at),
+        # XNAT 1.1: an inherited column that its receivers do not use.
+        "disabled": 0,
+    }
     return {"id": receiver.id, **stamps, **to_xnat(receiver), "label": receiver.label}

@@ -46,6 +46,10 @@ def test_a_peer_is_added_changed_and_removed_each_as_a_revision(run: Run) -> Non
         (("delete", "NOPE", "--yes"), "there is no peer NOPE"),
         (("echo", "NOPE"), "there is no peer NOPE"),
         (("edit", "PACS", "--tls-enabled", "--tls-key", "/k.pem"), "tls_key '/k.pem': goes with"),
+        (
+            ("edit", "PACS", "--tls-enabled", "--tls-ca", "/k.pem"),
+            "tls_ca '/k.pem': does not exist",
+        ),
     ],
 )
 def test_a_peer_is_refused_in_words(run: Run, arguments: tuple[str, ...], said: str) -> None:
@@ -53,6 +57,7 @@ def test_a_peer_is_refused_in_words(run: Run, arguments: tuple[str, ...], said: 
     outcome = run("peers", *arguments)
     assert outcome.code != 0
     assert said in outcome.err
+    assert "receiver" not in outcome.err
 
 
 def test_without_an_engine_the_commitments_are_listed_as_well(run: Run) -> None:

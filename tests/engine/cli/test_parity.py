@@ -35,6 +35,7 @@ COMMANDS = {
     "forwarding/failed": "forwarding failed",
     "forwarding/retry": "forwarding retry --item",
     "history/diff": "config diff",
+    "history/receiver_times": "config history",
     "history/restore": "config restore",
     "history/revisions": "config history",
     "identifiers": "plugins",

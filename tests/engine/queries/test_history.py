@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.api.history import ChangeRow
+from engine.api.history import ChangeRow, ReceiverTimes
 from engine.config.store import ConfigurationStore
 from engine.errors import ChangedMeanwhile, NotFound
 from engine.model.configuration_diff import Change, FieldDifference
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.model.configuration import Configuration
+    from engine.model.receiver import Receiver
 
 
 class Setting:
@@ -124,3 +126,36 @@ def test_an_address_that_a_client_only_says_it_has_is_not_shown_as_its_address(
     setting.store.save_project(Project("NEURO-02"), signed)
     newest = setting.history.revisions().revisions[0]
     assert (newest.changed_by, newest.changed_from) == (who, where)
+
+
+def test_receivers_have_the_times_of_their_first_and_their_last_revision(tmp_path: Path) -> None:
+    clock = FixedClock()
+    store = ConfigurationStore(tmp_path / "config.json", clock=clock)
+    in_force = [store.save_project(Project("NEURO-01"), "anna")[0]]
+    history = HistoryQueries(store, lambda: in_force[-1], lambda: nullcontext(store), print)
+    assert history.receiver_times() == ()
+
+    def save(receiver: Receiver) -> Receiver:
+        clock.advance(60)
+        configuration, saved = store.save_receiver(receiver, "anna")
+        in_force.append(configuration)
+        return saved
+
+    first = save(make_receiver("FIRST", 8104))
+    second = save(make_receiver("SECOND", 8104))
+    minute = timedelta(minutes=1)
+    times = ReceiverTimes(first.id, NOW + minute, NOW + minute)
+    both = (times, ReceiverTimes(second.id, NOW + 2 * minute, NOW + 2 * minute))
+    assert set(history.receiver_times()) == set(both)
+    save(replace(first, port=8105))
+    changed = replace(times, changed_at=NOW + 3 * minute)
+    assert set(history.receiver_times()) == {changed, both[1]}
+    # Who begins to look now reads all revisions, and says the same.
+    afresh = HistoryQueries(store, lambda: in_force[-1], lambda: nullcontext(store), print)
+    assert set(afresh.receiver_times()) == {changed, both[1]}
+    # What was before the oldest kept revision is not known.
+    store.history.file(1).unlink()
+    store.history.file(2).unlink()
+    unknown = HistoryQueries(store, lambda: in_force[-1], lambda: nullcontext(store), print)
+    gone = {replace(changed, added_at=None), ReceiverTimes(second.id)}
+    assert set(unknown.receiver_times()) == gone
