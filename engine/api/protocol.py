@@ -231,7 +231,8 @@ class EngineView(Protocol):
         """Identify the last objects again, by the saved settings and by drafted ones.
 
         Identifying values are masked. The headers are the last 20 of each receiver, which are
-        kept in memory only.
+        kept in memory only. If they are fewer, as after a restart, one stored object of each of
+        the newest sessions follows: as stored, and without processors.
 
         Args:
             receiver: a drafted receiver; a new one (id 0) is tried on the objects of all
@@ -239,7 +240,7 @@ class EngineView(Protocol):
             site: drafted site settings; None means those in force.
 
         Returns:
-            The objects, newest first; none if nothing arrived since the engine started.
+            The objects: first those that arrived, then those from sessions, each newest first.
         """
         ...
 

@@ -69,7 +69,7 @@ def add_route(parser: argparse.ArgumentParser) -> None:
     """Add the dry run of files."""
     set_run(parser, _route)
     parser.add_argument("files", metavar="FILE|DIR", nargs="*", help="DICOM files, or folders")
-    recent = "instead of files: what arrived last at that receiver of the running engine"
+    recent = "instead of files: what arrived last at that receiver, or is in its newest sessions"
     parser.add_argument("--recent", action="store_true", help=recent)
     add_show_values(parser)
     a_name = "an id, AE:PORT or AE title"
@@ -313,8 +313,13 @@ def recent_routes(arguments: argparse.Namespace) -> list[RoutingDryRunResult]:
 
 
 def _rehearsed(preview: RoutingPreview) -> RoutingDryRunResult:
+    at = (
+        f"{preview.at:%Y-%m-%d %H:%M}, as stored,"
+        if preview.as_stored
+        else f"{preview.at:%H:%M:%S}"
+    )
     return RoutingDryRunResult(
-        f"{preview.at:%H:%M:%S} from {preview.calling_ae_title}",
+        f"{at} from {preview.calling_ae_title}",
         preview.draft,
         preview.saved,
         (),

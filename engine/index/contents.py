@@ -18,7 +18,7 @@ from engine.api.sessions import (
 )
 from engine.errors import NotFound
 from engine.index.store import SESSION_COLUMNS, session_of
-from engine.model.session import ObjectState
+from engine.model.session import ObjectState, SessionArea
 from engine.storage.scans import natural_order
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ def sop_class_name(uid: str) -> str:
 
 MOST_RECENT = 500
 _LOOKED_THROUGH = 20_000
+_SESSIONS_LOOKED_THROUGH = 2_000
 """How many rows are looked through for those of one sender."""
 _MOST_STEPS = 1_000
 
@@ -180,6 +181,38 @@ def newest(
         RecentRow(datetime.fromisoformat(at), *rest)
         for at, *rest in connection.execute(sql, values)
     )
+
+
+class SessionFile(NamedTuple):
+    """One stored object of a session."""
+
+    session: Session
+    at: datetime
+    calling_ae_title: str
+    file: str
+    """Below the session's folder."""
+
+
+def files_of_newest(
+    connection: sqlite3.Connection, receiver: str, limit: int
+) -> tuple[SessionFile, ...]:
+    """Return the first stored file of each of the newest sessions, of one receiver if named."""
+    sql = (
+        # Without a bound, a receiver without sessions would read all of them.
+        f"SELECT {SESSION_COLUMNS} FROM (SELECT * FROM sessions ORDER BY last_object_at DESC"
+        " LIMIT ?) WHERE area <> ? AND (? = '' OR receiver = ?) LIMIT ?"
+    )
+    values = (_SESSIONS_LOOKED_THROUGH, SessionArea.TRASH, receiver, receiver, limit)
+    sessions = map(session_of, connection.execute(sql, values).fetchall())
+    found = []
+    for session in sessions:
+        # The first by name, not by time: that is the first entry of the index.
+        one = (
+            f"SELECT at, calling_ae_title, file FROM objects WHERE {_STORED} ORDER BY file LIMIT 1"
+        )
+        for at, caller, file in connection.execute(one, (session.id,)):
+            found.append(SessionFile(session, datetime.fromisoformat(at), caller, file))
+    return tuple(found)
 
 
 def instance_of(connection: sqlite3.Connection, reference: ObjectReference) -> str:

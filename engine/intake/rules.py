@@ -6,14 +6,18 @@ says how far to read, and then for the identity. Policies are compiled once per 
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from engine.dicom.header import identifying_values_of
+from engine.dicom.header import STUDY_INSTANCE_UID, identifying_values_of
 from engine.dicom.part10 import read_file
+from engine.errors import UnreadableObject
 from engine.events import RuleFailed
 from engine.identification.caches import (
+    HEADERS_PER_RECEIVER,
     RecentHeader,
     RecentHeaders,
     SeriesDestination,
@@ -23,14 +27,14 @@ from engine.identification.identifiers import MissingIdentifier, explain
 from engine.identification.sources import Routing
 from engine.intake.receiver_policy import ReceiverPolicy
 from engine.intake.rule_failures import SlowRules
-from engine.intake.trial import DryRun, try_recent
+from engine.intake.trial import DryRun, StoredFile, try_recent
 from engine.model.identity import UNASSIGNED, Identification, Trace
 from engine.model.processing import ProcessorTrial, RoutingPreview
 from engine.routing import RuleSuspended, RuleTimeout
 from engine.state.studies import NO_STUDIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from engine.dicom.header import HeaderView
@@ -203,25 +207,55 @@ class ObjectRouter:
         return DryRun(_explained(receiver_policy, header), header)
 
     def preview(
-        self, receiver: Receiver, site: SiteSettings | None = None, *, shown: bool = False
+        self,
+        receiver: Receiver,
+        site: SiteSettings | None = None,
+        *,
+        stored: Sequence[StoredFile] = (),
+        shown: bool = False,
     ) -> tuple[RoutingPreview, ...]:
         """Identify the last objects again: by the saved rules, and by a drafted receiver and site.
 
-        The objects are those of the receiver, newest first; of all receivers if it is new.
-        Identifying values are masked unless `shown`.
+        The objects are those of the receiver, newest first; of all receivers if it is new. If
+        fewer than 20 headers are in memory, stored objects of other studies follow, without
+        processors. Identifying values are masked unless `shown`.
         """
         configuration = self._configuration()
         draft = self._ruled(receiver, configuration, site or configuration.site)
         in_force = {r.id: self.receiver_policy(r) for r in configuration.receivers}
         until = self._clock.monotonic() + PREVIEW_SECONDS
         previews = []
+        studies = set()
         for recent in self._recent.of(receiver.id):
             saved = self._tried(in_force.get(recent.receiver_id, draft), recent, until)
             preview = _preview(recent, saved, self._tried(draft, recent, until))
-            previews.append(
-                preview if shown else preview.masked(identifying_values_of(recent.header))
-            )
-        return tuple(previews)
+            previews.append((preview, recent.header))
+            studies.add(recent.header.text(STUDY_INSTANCE_UID))
+        for recent in self._stored(stored, [draft, *in_force.values()]):
+            if len(previews) < HEADERS_PER_RECEIVER and until > self._clock.monotonic():
+                if recent.header.text(STUDY_INSTANCE_UID) in studies:
+                    continue
+                policy = in_force.get(recent.receiver_id, draft)
+                saved = DryRun(_explained(policy, recent.header), recent.header)
+                tried = DryRun(_explained(draft, recent.header), recent.header)
+                preview = replace(_preview(recent, saved, tried), as_stored=True)
+                previews.append((preview, recent.header))
+        return tuple(
+            preview if shown else preview.masked(identifying_values_of(header))
+            for preview, header in previews
+        )
+
+    def _stored(
+        self, stored: Iterable[StoredFile], policies: Sequence[ReceiverPolicy]
+    ) -> Iterator[RecentHeader]:
+        """Yield headers of stored objects as far as rules need them; skip what can't be read."""
+        last_tag = max(policy.last_tag for policy in policies)
+        for one in stored:
+            receiver = self.receiver_named(one.receiver)
+            with suppress(UnreadableObject, OSError):
+                header = read_file(one.path, last_tag=last_tag)
+                number = receiver.id if receiver is not None else 0
+                yield RecentHeader(one.at, number, one.receiver, one.calling_ae_title, header)
 
     def try_processor(
         self, processor: Processor, receiver: str, *, shown: bool = False

@@ -207,6 +207,8 @@ class RoutingPreview:
     """As it arrived."""
     differs: bool | None = None
     """Whether the draft would file it elsewhere, where masked labels can't tell."""
+    as_stored: bool = False
+    """Whether it was read from the stored file, which scripts and processors may have changed."""
 
     @property
     def changes(self) -> bool:

@@ -23,6 +23,7 @@ from engine.index import contents
 from engine.index.contents import session_row, sop_class_name
 from engine.inspection.job import HeaderJob, HeaderResult, ThumbnailJob
 from engine.inspection.run import run
+from engine.intake.trial import StoredFile
 from engine.model.identity import (
     MASK,
     UNASSIGNED,
@@ -145,6 +146,18 @@ class ObjectQueries:
             rows = contents.newest(connection, receiver, calling_ae_title, limit)
         kept = {recent.header.sop_instance_uid: recent for recent in self._router.recent()}
         return tuple(_recent(row, kept.get(row.sop_instance_uid)) for row in rows)
+
+    def first_of_sessions(self, receiver: str, limit: int) -> tuple[StoredFile, ...]:
+        """Return one stored object of each of the newest sessions, of one receiver if named."""
+        with self._reader.reading() as connection:
+            rows = contents.files_of_newest(connection, receiver, limit)
+        return tuple(
+            StoredFile(
+                *(row.at, row.session.receiver, row.calling_ae_title),
+                self._session_service.folder(row.session) / row.file,
+            )
+            for row in rows
+        )
 
     def header(self, reference: ObjectReference, *, as_received: bool = False) -> ObjectHeader:
         """Return the elements of an object, with identifying values masked."""

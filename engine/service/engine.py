@@ -31,6 +31,7 @@ from engine.events import (
 )
 from engine.host.clock import SystemClock
 from engine.host.open_files import raise_limit
+from engine.identification.caches import HEADERS_PER_RECEIVER
 from engine.inspection.showings import audited
 from engine.model.configuration import Configuration, descriptor_note, require_descriptors
 from engine.net.ports import InheritedSockets, listening_address, probe
@@ -53,7 +54,7 @@ from engine.service.storage import Plugins, open_storage
 from engine.service.workers import MonitoringService, PostStoreWorkers, start_alerts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from engine.api import EchoResult, PortStatus
     from engine.api.commitments import CommitmentsView
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from engine.config.store import ConfigurationStore
     from engine.events import Event, EventPage, Listener, RecordedEvent
     from engine.host.clock import Clock
+    from engine.intake.trial import StoredFile
     from engine.model.plugins import FileNamerInfo, IdentifierInfo
     from engine.model.processing import RoutingPreview
     from engine.model.project import Project
@@ -338,15 +340,24 @@ class Engine:
         self, receiver: Receiver, site: SiteSettings | None = None
     ) -> tuple[RoutingPreview, ...]:
         """Identify recent objects by the saved settings and by unsaved ones; values are masked."""
-        return self._intake.router.preview(self._revealed(receiver), site)
+        stored = self._stored_samples(receiver)
+        return self._intake.router.preview(self._revealed(receiver), site, stored=stored)
 
     def shown_routing(
         self, receiver: Receiver, actor: str, site: SiteSettings | None = None
     ) -> tuple[RoutingPreview, ...]:
         """Return the same with nothing masked, and record the access in the audit log."""
-        previews = self._intake.router.preview(self._revealed(receiver), site, shown=True)
+        stored = self._stored_samples(receiver)
+        previews = self._intake.router.preview(
+            self._revealed(receiver), site, stored=stored, shown=True
+        )
         self._intake.phi_access_log.note_all(actor, (one.sop_instance_uid for one in previews))
         return previews
+
+    def _stored_samples(self, receiver: Receiver) -> Sequence[StoredFile]:
+        """Return stored objects of the receiver as it is called now; of all if it is new."""
+        saved = (r.label for r in self._configuration.receivers if r.id == receiver.id)
+        return self._stored_objects.first_of_sessions(next(saved, ""), HEADERS_PER_RECEIVER)
 
     def _revealed(self, receiver: Receiver) -> Receiver:
         return revealed_receiver(receiver, self._configuration)
@@ -413,6 +424,7 @@ class Engine:
             *(self._settings, storage, self._intake, self._session_service, self._associations),
             *(self._clock, self._access, self._commitment_service.notify, resources),
         )
+        self._stored_objects = answers.objects
         self.objects: ObjectsView = answers.objects
         self.scripts: ScriptsView = answers.scripts
         self.sessions: SessionsView = answers.sessions

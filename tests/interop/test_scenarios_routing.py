@@ -13,6 +13,10 @@ import pytest
 from pydicom.uid import generate_uid
 
 from engine.events import RuleFailed
+from engine.model.peer import AETitle
+from engine.model.queries import SessionQuery
+from engine.service.engine import Engine
+from engine.settings import EngineSettings
 from tests.interop.routing_dock import CONSTANT, RULES, Dock, image, routed_image, running_dock
 from tests.running import make_receiver, object_rows
 
@@ -76,3 +80,34 @@ def test_what_arrived_can_be_tried_with_other_rules(dock: Dock) -> None:
     assert preview.saved.outcome == ("P", "subj", "sess", None)
     assert preview.draft.outcome == ("P", "subj_rtd", "sess", None)
     assert dock.engine.preview_routing(receiver)[0].changes is False
+
+
+def test_after_a_restart_rules_are_tried_on_one_stored_object_of_each_session(
+    tmp_path: Path,
+) -> None:
+    with running_dock(tmp_path / "data") as dock:
+        dock.labels_of(routed_image())
+        dock.labels_of(routed_image())
+        other = image(StudyInstanceUID=generate_uid(), PatientID="MRN-OTHER")
+        dock.labels_of(other)
+        dock.engine.stop(drain_seconds=0)
+    engine = Engine(EngineSettings(tmp_path / "data"))
+    engine.start()
+    try:
+        receiver = engine.snapshot().receivers[0].receiver
+        draft = replace(receiver, routing_enabled=True, subject_routing=RULES["subject_routing"])
+        newest, oldest = engine.shown_routing(draft, "anna")
+        assert newest.as_stored
+        assert newest.sop_instance_uid == other.SOPInstanceUID
+        assert (oldest.receiver, oldest.calling_ae_title) == (receiver.label, "SCANNER")
+        assert (newest.changes, oldest.changes) == (False, True)
+        assert oldest.draft.outcome == ("P", "subj_rtd", "sess", None)
+        masked, new = engine.preview_routing(draft), replace(draft, id=0, ae_title=AETitle("NEW"))
+        assert "MRN-OTHER" in repr(newest)
+        assert "MRN-OTHER" not in repr(masked)
+        assert len(engine.preview_routing(new)) == 2
+        folder = engine._session_service.folder(engine.sessions.list(SessionQuery()).sessions[0])
+        folder.rename(tmp_path / "elsewhere")
+        assert len(engine.preview_routing(draft)) == 1
+    finally:
+        engine.stop(drain_seconds=0)

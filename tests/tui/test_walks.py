@@ -250,7 +250,7 @@ async def make_the_receiver(walk: Walk, port: int) -> None:
     await walk.switch_on("routing_enabled", opens="project_routing")
     await walk.fill("project_routing", WHOLE_VALUE)
     await walk.tab_to("routing-preview")
-    await walk.sees("no object arrived since the engine started")
+    await walk.sees("there is no object to try the rules on")
     await walk.press("ctrl+s")
     await walk.sees(f"WALK:{port} saved", "1 listening")
 

@@ -29,7 +29,8 @@ MAX_FAILED_RULES = 3
 """Of one attribute: more would push the others out of sight."""
 MAX_VALUE_CHARACTERS = 64
 """As much of a value as a rule sees (XNAT 6.4)."""
-NO_OBJECTS = "no object arrived since the engine started; the next one shows here"
+NO_OBJECTS = "there is no object to try the rules on: none arrived, and no session has one"
+AS_STORED = "as stored: scripts and processors may have changed it since it arrived"
 _SITE_SHOWN = (*SHOWN, Attribute.AUTO_ARCHIVE)
 """A receiver has no rules for auto-archiving."""
 OTHERWISE = {
@@ -87,7 +88,9 @@ def object_words(preview: RoutingPreview, *, whose: Source = Source.RECEIVER) ->
         whose: whose rules are being considered.
     """
     draft, saved = preview.draft, preview.saved
-    head = f"{clock(preview.at)} from {safe(preview.calling_ae_title)}, {safe(preview.receiver)}"
+    at = f"{preview.at.astimezone():%Y-%m-%d %H:%M}" if preview.as_stored else clock(preview.at)
+    head = f"{at} from {safe(preview.calling_ae_title)}, {safe(preview.receiver)}"
+    head += f", {AS_STORED}" if preview.as_stored else ""
     attributes = (
         () if draft.identity is None else tuple(_words(a, draft, whose) for a in _shown(whose))
     )

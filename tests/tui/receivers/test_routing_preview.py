@@ -270,4 +270,4 @@ async def test_without_objects_the_preview_says_what_it_waits_for() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         panel = app.dialog.query_one(RoutingPreviewPanel)
-        assert "no object arrived" in str(panel.visual)
+        assert "there is no object to try the rules on" in str(panel.visual)
