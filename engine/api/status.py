@@ -213,6 +213,8 @@ class EngineSnapshot:
     """Sessions that are to be built, or that a request waits for."""
     recovery: RecoveryStatus | None = None
     """None once all sessions are recovered."""
+    declared_by: str = ""
+    """The document that declares the configuration, which is read-only; empty if there is none."""
     pid: int = 0
     """The engine's process; 0 if there is none, as in a demonstration."""
 

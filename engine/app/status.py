@@ -52,6 +52,8 @@ class EngineStatus:
     """How far a running engine that answers is with the sessions that a killed one left open."""
     index_bytes: int = 0
     """The size of the index."""
+    declared_by: str = ""
+    """The document (``--config``) that declares the configuration of a running engine."""
 
 
 def read_status(settings: EngineSettings) -> EngineStatus:

@@ -8,9 +8,8 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine import Durability
 from engine.cli.context import settings_of
@@ -28,6 +27,8 @@ from engine.host import terminal
 from engine.settings import MOST_USUAL_PROCESSES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from engine.api import ReceiverStatus
     from engine.app.status import EngineStatus
     from engine.events import RecordedEvent
@@ -54,9 +55,20 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_engine, needs_data=False)
 
 
-def add_engine_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a command that runs an engine in its process."""
-    add = partial(parser.add_argument, default=argparse.SUPPRESS)
+def add_engine_options(
+    parser: argparse.ArgumentParser, drain_seconds: int = 10
+) -> list[argparse.Action]:
+    """Add the options of a command that runs an engine in its process, and return them.
+
+    Args:
+        parser: of the command.
+        drain_seconds: the default of a stop, for the help.
+    """
+    added = []
+
+    def add(*names: str, **more: Any) -> None:
+        added.append(parser.add_argument(*names, default=argparse.SUPPRESS, **more))
+
     declares = "a TOML document that declares the configuration, which is read-only otherwise"
     add("--config", type=_document, metavar="FILE", dest="config_source", help=declares)
     flushed = "full, file or none: what is flushed before an object is confirmed (default: full)"
@@ -65,7 +77,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add("--marker", type=_file_name, metavar="NAME", help=marked)
     held = "headers up to this are in memory until they are anonymized (default: 8; most: 256)"
     add("--held-header", type=_mebibytes, metavar="MIB", dest="held_header_mib", help=held)
-    drained = "how long a stop waits for open associations (default: 10)"
+    drained = f"how long a stop waits for open associations (default: {drain_seconds})"
     add("--drain-seconds", type=seconds, metavar="N", help=drained)
     told = "hours in which the result of a storage commitment is tried to be told (default: 168)"
     add("--commitment-hours", type=whole_number, metavar="N", help=told)
@@ -83,6 +95,22 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add("--receiving-processes", type=_processes, metavar="N", help=shared)
     least = f"the least severity that the event log keeps: {', '.join(Severity)} (default: INFO)"
     add("--log-level", type=severity, metavar="LEVEL", help=least)
+    return added
+
+
+def engine_words(arguments: argparse.Namespace) -> Iterator[str]:
+    """Yield the options of an engine that a command was given, as `dicomdock engine` takes them.
+
+    Paths are absolute: a service has another folder. How long a stop waits is left out.
+    """
+    given = vars(arguments)
+    for option in add_engine_options(argparse.ArgumentParser()):
+        if option.dest == "drain_seconds" or not given.get(option.dest):
+            continue
+        value = given[option.dest]
+        for one in value if isinstance(value, list) else [value]:
+            text = str(Path(one).absolute()) if option.metavar == "FILE" else str(one)
+            yield from (option.option_strings[0], text)
 
 
 def add_status(parser: argparse.ArgumentParser) -> None:
@@ -227,6 +255,7 @@ def _print_status(data_dir: str, status: EngineStatus) -> None:
     summary = [
         ("engine", f"running, {status.running}" if status.running else "not running"),
         ("revision", status.revision),
+        *([("declared by", terminal.visible(status.declared_by))] if status.declared_by else []),
         ("receivers", f"{len(status.receivers)}, {enabled} enabled"),
         ("today", f"{status.objects_today} objects"),
         ("sessions", f"{status.sessions_receiving} receiving"),

@@ -20,18 +20,13 @@ from engine.app.systemd_install import (
     unreachable,
 )
 from engine.app.systemd_units import NAME, STATE_ROOT, ListenPlace, ServiceSettings, units
-from engine.cli.context import store_of
-from engine.cli.options import (
-    add_verb,
-    add_verbs,
-    add_yes,
-    metrics_address,
-    metrics_network,
-    seconds,
-)
+from engine.cli.context import settings_of, store_of
+from engine.cli.options import add_verb, add_verbs, add_yes
+from engine.cli.running import add_engine_options, engine_words
 from engine.errors import ConfigurationError
 from engine.host import terminal
 from engine.host.owner import as_owner
+from engine.model.configuration import Configuration
 from engine.settings import DATA_VARIABLE, service_data_dir
 
 if TYPE_CHECKING:
@@ -61,12 +56,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add("--user", metavar="NAME", help=f"the user that it runs as (default: {NAME})")
     ports = "a port, or ADDRESS:PORT, that systemd holds; repeatable (default: the receivers')"
     add("--port", dest="listen", type=_place, action="append", metavar="PORT", help=ports)
-    drained = "how long a stop waits for open associations (default: 60)"
-    add("--drain-seconds", type=seconds, metavar="N", help=drained)
-    scraped = "where metrics are read, such as 127.0.0.1:9404 (default: off)"
-    add("--metrics", type=metrics_address, metavar="ADDRESS", help=scraped)
-    free = "a network whose clients read them there without the token; repeatable"
-    add("--metrics-allow", type=metrics_network, metavar="NETWORK", action="append", help=free)
+    add_engine_options(parser, drain_seconds=60)
 
 
 def _place(text: str) -> ListenPlace:
@@ -133,21 +123,37 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
     chosen = {name: given[name] for name in ("user", "drain_seconds") if name in given}
     named = arguments.data or os.environ.get(DATA_VARIABLE)
     arguments.data = Path(named or service_data_dir() or STATE_ROOT / NAME).absolute()
-    metrics = ("--metrics", given["metrics"]) if given.get("metrics") else ()
-    networks = given.get("metrics_allow", ())
-    allowed = (word for network in networks for word in ("--metrics-allow", network))
+    if given.get("control_tcp"):
+        from engine.remote.host import require_tls  # the whole control API
+
+        # What would end the engine at each start ends the installation.
+        require_tls(settings_of(arguments))
+    named_files = (given.get(n) for n in ("config_source", "control_certificate", "control_key"))
+    folders = [Path(file).absolute().parent for file in named_files if file]
     return ServiceSettings(
         program=_program(),
         data_dir=arguments.data,
         listen=tuple(given.get("listen") or _configured(arguments)),
-        options=(*metrics, *allowed),
-        readable=tuple(_own_places()),
+        options=tuple(engine_words(arguments)),
+        readable=(*_own_places(), *dict.fromkeys(folders)),
         **chosen,
     )
 
 
 def _configured(arguments: argparse.Namespace) -> tuple[ListenPlace, ...]:
-    """Return the addresses of the configured receivers; none if the configuration is unreadable."""
+    """Return the addresses of the configured receivers; the default if that is unreadable.
+
+    Raises:
+        ConfigurationError: if the document that is to declare the configuration is not valid.
+    """
+    document = vars(arguments).get("config_source")
+    if document is not None:
+        from engine.config.declaration import declared
+        from engine.config.document import read_document
+
+        # Secrets are the service's to read, perhaps from its environment.
+        declaration = read_document(document, needs_secrets=False)
+        return _places(declared(declaration, Configuration(), prune=True))
     try:
         # The command stays root, for the units; in this directory root never works as root.
         with as_owner(arguments.data):
@@ -155,6 +161,10 @@ def _configured(arguments: argparse.Namespace) -> tuple[ListenPlace, ...]:
     except ConfigurationError as error:
         terminal.say(f"the receivers are not known, so the default is taken: {error.detail}")
         return DEFAULT_LISTEN
+    return _places(configuration)
+
+
+def _places(configuration: Configuration) -> tuple[ListenPlace, ...]:
     site = configuration.site.bind_address
     places = (ListenPlace(r.port, r.bind_address or site) for r in configuration.receivers)
     return tuple(dict.fromkeys(places)) or DEFAULT_LISTEN

@@ -40,6 +40,7 @@ def _status_of(snapshot: EngineSnapshot, settings: EngineSettings) -> EngineStat
         snapshot.sessions_waiting,
         snapshot.recovery,
         index_bytes(settings),
+        snapshot.declared_by,
     )
 
 

@@ -211,6 +211,7 @@ class Engine:
             processes=self._processes.statuses() if self._processes is not None else (),
             sessions_waiting=self.monitoring.work_waiting().sessions,
             recovery=self._session_service.recovery.status(),
+            declared_by=str(self._settings.config_source or ""),
             pid=os.getpid(),
         )
 

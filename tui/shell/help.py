@@ -255,6 +255,7 @@ def _engine(engine_state: EngineState) -> tuple[Fact, ...]:
         ("running for", duration(running)),
         ("revision", f"{snapshot.revision:,}"),
         ("configuration", snapshot.configuration_problem or "in force"),
+        *((("declared by", snapshot.declared_by),) if snapshot.declared_by else ()),
         ("data directory", snapshot.data_dir),
         ("durability", snapshot.durability),
         ("free space", size(snapshot.storage.free_bytes)),

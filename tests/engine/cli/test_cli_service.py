@@ -43,6 +43,33 @@ def test_the_units_listen_where_receivers_do(run: Run) -> None:
     assert socket_lines(run, "--port", "104") == ["ListenStream=104"]
 
 
+def test_options_of_the_engine_go_into_the_unit_and_a_document_says_the_ports(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    (folder / "dicomdock.toml").write_text('[[receivers]]\nae_title = "A"\nport = 11112\n')
+    monkeypatch.chdir(folder)
+    declared = ("--config", "dicomdock.toml", "--durability", "file", "--commitment-hours", "24")
+    served = ("--control-tcp", "0.0.0.0:8143", "--control-certificate", "c.pem")
+    more = (*declared, *served, "--control-key", "k.pem", "--drain-seconds", "90")
+    unit = run("service", "print", *more, "--json").data["units"][0]["text"]
+    (line,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    assert line.endswith(
+        f" engine --drain-seconds 90 --config {folder}/dicomdock.toml --durability file"
+        f" --commitment-hours 24 --control-tcp 0.0.0.0:8143 --control-certificate {folder}/c.pem"
+        f" --control-key {folder}/k.pem"
+    )
+    assert socket_lines(run, *declared) == ["ListenStream=11112"]
+    for faulty, words in (
+        (("--control-tcp", "0.0.0.0:8143"), "would send the token in the clear"),
+        (("--config", "nothing.toml"), "nothing.toml"),
+        (("--receiving-processes", "99"), "0 to 64"),
+    ):
+        refused = run("service", "print", *faulty)
+        assert (refused.code, words in refused.err) == (2, True), refused.err
+
+
 def test_units_are_printed_with_their_paths(run: Run) -> None:
     scraped = ("--metrics", "0.0.0.0:9404", "--metrics-allow", "10.0.0.0/8")
     out = run("service", "print", "--user", "dicom", *scraped).out

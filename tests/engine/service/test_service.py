@@ -645,6 +645,7 @@ def test_a_document_alone_changes_the_configuration_that_it_declares(
     engine = NotingEngine(replace(settings, config_source=document))
     engine.start()
     try:
+        assert engine.snapshot().declared_by == str(document)
         (receiver,) = engine.snapshot().receivers
         assert (receiver.receiver.label, receiver.state) == (
             f"CT1:{other}",
