@@ -11,8 +11,8 @@ from engine.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-CHUNK_FILES = 64
-"""Files that go to a process together: handing them over costs as much as a fifth of a file."""
+CHUNK_FILES = 32
+"""Files that go to a process together: handing them over costs as much as one more file."""
 CHUNK_BYTES = 64 * 1024 * 1024
 """A chunk ends with the file that reaches this size."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import shutil
 import tempfile
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -83,10 +82,10 @@ def readable(source: str) -> Iterator[Path]:
         return
     system, path = file_system(source)
     with tempfile.TemporaryFile(prefix="dicomdock-") as copy:
-        with store_errors(source), system.open(path, "rb") as file:
-            shutil.copyfileobj(file, copy, _PIECE_BYTES)
-        copy.flush()
-        yield Path(f"/proc/self/fd/{copy.fileno()}")
+        local = f"/proc/self/fd/{copy.fileno()}"
+        with store_errors(source):
+            system.get_file(path, local)
+        yield Path(local)
 
 
 class Writer:
@@ -193,8 +192,10 @@ class NewUpload:
 
     def publish(self) -> bool:
         """Upload the object; return false if another one has its name."""
-        with store_errors(self._target):
-            with suppress(FileNotFoundError), self._system.open(self._path, "rb") as there:
+        with store_errors(self._target), tempfile.TemporaryFile(prefix="dicomdock-") as there:
+            # One request says both whether it is there and what it is.
+            with suppress(FileNotFoundError):
+                self._system.get_file(self._path, f"/proc/self/fd/{there.fileno()}")
                 return _is_same(self.fd, there)
             self._system.put_file(f"/proc/self/fd/{self.fd}", self._path)
         return True

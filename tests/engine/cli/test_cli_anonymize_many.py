@@ -28,7 +28,7 @@ SCRIPT = """version "6.6"
 (0010,0010) := subject
 (0010,0020) = "drop" ? reject[]
 """
-CHUNK = 64
+CHUNK = 32
 
 
 @pytest.fixture
