@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Final, Protocol, Self
@@ -83,12 +84,18 @@ class TimeLimit(Exception):
     """The time limit that is its text is exceeded for one object; never leaves this package."""
 
 
+def _drawn(_made_for: str) -> int:
+    return secrets.randbits(128)
+
+
 @dataclass(frozen=True, slots=True)
 class ScriptContext:
     """Limits, tables and callbacks of a script; the same for many objects."""
 
     lookup: LookupTable = field(default_factory=LookupTable)
     uid_maps: UidMaps = field(default_factory=MemoryUidMaps)
+    draw: Callable[[str], int] = _drawn
+    """Gives 128 bits for a new UID. The argument is the value that the UID is for; empty: none."""
     ignore_rejection: bool = False
     cpu_limit_seconds: float = CPU_LIMIT_SECONDS
     """The processor time that a script may take for one object."""

@@ -105,7 +105,7 @@ COMMANDS = (
     CommandEntry(
         "anonymize",
         "apply a DicomEdit 6 script to files",
-        "scripts:add_anonymize",
+        "anonymize:add_anonymize",
         as_caller=True,
     ),
     CommandEntry("script", "check and try anonymization scripts", "scripts:add_script"),

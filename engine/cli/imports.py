@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import threading
 from collections import Counter
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING
 from engine.api.status import ImportCounts
 from engine.cli.context import actor, attached, receiver_named, settings_of, store_of
 from engine.cli.options import FileRefused, set_run
-from engine.cli.progress import ProgressLine, time_left
+from engine.cli.tally import Line, Tally, add_report, number_up_to, require_report
 from engine.errors import AssociationRefused, EngineError, NotFound, PeerError, UnreadableObject
 from engine.host import terminal
 from engine.importing.found import BAD, FoundObject, Outcome
@@ -22,16 +20,16 @@ from engine.model.peer import AETitle, Peer, PeerDeadlines
 from engine.model.tls import TlsSettings
 
 if TYPE_CHECKING:
+    import argparse
     import ssl
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from engine.dimse.acse import Context
     from engine.dimse.scu import OutgoingAssociation
     from engine.importing.found import Found, Name
-    from engine.importing.outcomes import Result
-    from engine.importing.report import Report
     from engine.importing.sources import Sources
     from engine.intake.rehearsal import RoutingDryRun, RoutingDryRunResult
+    from engine.jobs.report import Report
     from engine.model.receiver import Receiver
 
 CALLING_AE_TITLE = "IMPORT"
@@ -39,7 +37,6 @@ CALLING_AE_TITLE = "IMPORT"
 NOT_ACCEPTED = 9
 """The exit code if files were not stored that should have been."""
 _JOBS, _MOST_JOBS = 4, 64
-_SHOWN_FAILURES = 20
 _DEADLINES = PeerDeadlines(answer_seconds=600)
 """The engine is no stranger: a script, a processor or a disk may keep it busy."""
 
@@ -60,10 +57,8 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     add("--receiver", required=True, metavar="RECEIVER", help="an id, AE:PORT or AE title")
     add("--as", dest="calling", default=CALLING_AE_TITLE, metavar="AE",
         help=f"the AE title to call with (default: {CALLING_AE_TITLE})")  # fmt: skip
-    add("--report", type=Path, metavar="FILE", help="write a line of JSON for each file there")
-    again = "go on with an import of that report: what was stored is not sent again"
-    add("--resume", action="store_true", help=again)
-    add("--jobs", type=_jobs, default=_JOBS, metavar="N",
+    add_report(parser)
+    add("--jobs", type=number_up_to(_MOST_JOBS), default=_JOBS, metavar="N",
         help=f"associations at once (default: {_JOBS}; most: {_MOST_JOBS})")  # fmt: skip
     add("--follow-links", action="store_true", help="follow symbolic links in folders")
     add("--dry-run", action="store_true", help="show where each file would go, and send nothing")
@@ -73,18 +68,11 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     add("--tls-key", default="", metavar="FILE", help="PEM file with its key")
 
 
-def _jobs(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= _MOST_JOBS):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number from 1 to {_MOST_JOBS}")
-    return int(text)
-
-
 def _import(arguments: argparse.Namespace) -> int:
     from engine.importing.sources import Sources
 
     arguments.calling = str(AETitle.parse(arguments.calling, "as"))
-    if arguments.resume and arguments.report is None:
-        raise FileRefused("--resume needs the report of the import to go on with", "add --report")
+    require_report(arguments)
     for path in arguments.paths:
         _require(path)
     receiver = receiver_named(store_of(arguments).load().receivers, arguments.receiver)
@@ -103,9 +91,9 @@ def _import(arguments: argparse.Namespace) -> int:
         report = resources.enter_context(_report(arguments, receiver))
         note = partial(engine.monitoring.note_import, receiver.label, arguments.calling, actor())
         note(None)
-        tally = _Tally(sources, report)
+        tally = Tally(sources.sizes, report, ignored=Outcome.NOT_DICOM)
         try:
-            _send(arguments, sources, call, tally)
+            _send(arguments, sources.find(), call, tally, report)
         except AssociationRefused as error:
             raise _explained(error, arguments, receiver) from error
         except (PeerError, KeyboardInterrupt):
@@ -117,7 +105,7 @@ def _import(arguments: argparse.Namespace) -> int:
             _print(arguments, receiver, tally)
             # The engine may be gone: then its journal has the end of the associations.
             with suppress(EngineError):
-                note(tally.to_counts())
+                note(_counts(tally))
     if not tally.files:
         raise FileRefused("there is no DICOM file", "name files, or folders that hold some")
     return NOT_ACCEPTED if tally.failed else 0
@@ -134,29 +122,36 @@ def _require(path: Path) -> None:
 
 def _send(
     arguments: argparse.Namespace,
-    sources: Sources,
+    found: Iterable[Found],
     call: Callable[[Sequence[Context]], OutgoingAssociation],
-    tally: _Tally,
+    tally: Tally,
+    report: Report | None,
 ) -> None:
-    from engine.importing.outcomes import Outcomes
+    from engine.importing.outcomes import Outcomes, not_done
     from engine.importing.sender import Sender
     from engine.index.arrivals import Arrivals
 
     with closing(Arrivals(settings_of(arguments).index_file)) as arrivals, tally.counting():
         sender = Sender(call, Outcomes(arrivals), arguments.jobs)
-        for result in sender.run(tally.left(sources.find())):
-            tally.add(result)
+        for result in sender.run(found if report is None else not_done(found, report)):
+            bad = result.outcome in BAD
+            line = Line(
+                str(result.name), str(result.outcome), result.reason, bad, result.read_bytes
+            )
+            tally.add(line, result.sent_bytes, result.to_record())
 
 
 @contextmanager
 def _report(arguments: argparse.Namespace, receiver: Receiver) -> Iterator[Report | None]:
-    from engine.importing.report import Report
+    from engine.importing.outcomes import key_if_done
+    from engine.jobs.report import Report
 
     if arguments.report is None:
         yield None
         return
     heading = {"receiver": receiver.label, "as": arguments.calling}
-    with Report(arguments.report.absolute(), heading, resume=arguments.resume) as report:
+    path, resume = arguments.report.absolute(), arguments.resume
+    with Report(path, "import", heading, key_if_done, resume=resume) as report:
         yield report
 
 
@@ -198,122 +193,18 @@ def _explained(
     return AssociationRefused(error.result, error.source, error.reason, error.detail, remedy)
 
 
-class _Tally:
-    """Counts and reports the outcomes, and shows the progress."""
-
-    def __init__(self, sources: Sources, report: Report | None) -> None:
-        self._line = ProgressLine()
-        self._sources = sources
-        self._report = report
-        self._total_bytes = 0
-        """Of all files; 0 until they are counted."""
-        self._read_bytes = 0
-        self._sent_bytes = 0
-        self.outcomes: Counter[str] = Counter()
-        self.failures: list[Result] = []
-        """The first ones."""
-        self.failed = 0
-        self.hint = ""
-        """What to do next, if it did not come to its end."""
-
-    @contextmanager
-    def counting(self) -> Iterator[None]:
-        """Count the bytes of all files meanwhile, for the time that is left."""
-        ended = threading.Event()
-        thread = threading.Thread(target=self._count, args=(ended,), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-    def _count(self, ended: threading.Event) -> None:
-        total = 0
-        for size in self._sources.sizes():
-            total += size
-            if ended.is_set():
-                return
-        self._total_bytes = total
-
-    def left(self, found: Iterable[Found]) -> Iterable[Found]:
-        """Return what an earlier import of the report has not stored."""
-        return self._report.left(found) if self._report is not None else found
-
-    @property
-    def passed_over(self) -> int:
-        """The number of files that an earlier import has stored."""
-        return self._report.passed_over if self._report is not None else 0
-
-    @property
-    def files(self) -> int:
-        """The number of files that are DICOM, as far as can be seen."""
-        return sum(self.outcomes.values()) + self.passed_over - self.outcomes["not DICOM"]
-
-    def add(self, result: Result) -> None:
-        """Count and report what became of a file."""
-        if self._report is not None:
-            self._report.add(result)
-        self.outcomes[str(result.outcome)] += 1
-        self._sent_bytes += result.sent_bytes
-        self._read_bytes += result.read_bytes
-        if result.outcome in BAD:
-            self.failed += 1
-            if len(self.failures) < _SHOWN_FAILURES:
-                self.failures.append(result)
-        self._line.show(self._words)
-
-    def _words(self) -> str:
-        seconds = max(self._line.seconds, 0.001)
-        words = (
-            f"{terminal.counted(self.files, 'file')}, {self._sent_bytes / 1e6 / seconds:.1f} MB/s"
-        )
-        if self.failed:
-            words += f", {self.failed:,} failed"
-        # Not of what is passed over: it would count as the fastest work.
-        passed_bytes = self._report.passed_bytes if self._report is not None else 0
-        if self._total_bytes and self._read_bytes:
-            left = time_left(seconds, self._read_bytes, self._total_bytes - passed_bytes)
-            words += f", {left} left"
-        return words
-
-    def end(self) -> None:
-        """Remove the line of the progress."""
-        self._line.end()
-
-    def to_counts(self) -> ImportCounts:
-        """Return what the engine's journal keeps."""
-        counts = self.outcomes
-        return ImportCounts(counts["stored"], counts["duplicate"], counts["filtered"], self.failed)
-
-    def to_record(self) -> dict[str, object]:
-        """Return the summary as JSON."""
-        return {
-            "outcomes": dict(sorted(self.outcomes.items())),
-            "stored_before": self.passed_over,
-            "failed": self.failed,
-            "bytes": self._sent_bytes,
-            "seconds": round(self._line.seconds, 3),
-        }
+def _counts(tally: Tally) -> ImportCounts:
+    """Return what the engine's journal keeps."""
+    counts = tally.outcomes
+    return ImportCounts(counts["stored"], counts["duplicate"], counts["filtered"], tally.failed)
 
 
-def _print(arguments: argparse.Namespace, receiver: Receiver, tally: _Tally) -> None:
+def _print(arguments: argparse.Namespace, receiver: Receiver, tally: Tally) -> None:
+    if not arguments.json:
+        return tally.print(arguments.report, before="stored before")
     record = tally.to_record()
-    if arguments.json:
-        terminal.print_json({"receiver": receiver.label, "as": arguments.calling, **record})
-        return
-    for failure in tally.failures:
-        terminal.say(f"{failure.name}: {failure.outcome}: {failure.reason}")
-    if tally.failed > len(tally.failures):
-        where = "" if arguments.report is None else f"; {arguments.report} has all"
-        terminal.say(f"… and {tally.failed - len(tally.failures):,} more{where}")
-    rows: list[tuple[object, ...]] = [(o, f"{n:,}") for o, n in tally.outcomes.most_common()]
-    if tally.passed_over:
-        rows.append(("stored before", f"{tally.passed_over:,}"))
-    if rows:
-        terminal.print_table(("OUTCOME", "FILES"), rows)
-    if tally.hint:
-        terminal.say(tally.hint)
+    record["stored_before"] = record.pop("done_before")
+    return terminal.print_json({"receiver": receiver.label, "as": arguments.calling, **record})
 
 
 def _rehearse(arguments: argparse.Namespace, sources: Sources) -> int:

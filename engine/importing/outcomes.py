@@ -11,12 +11,15 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from engine.importing.found import Name, Outcome
+from engine.dimse.commands import RetryDecision, retry_decision
+from engine.importing.found import FoundObject, Name, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from engine.importing.found import Found
     from engine.index.arrivals import Arrivals, RecordedOutcome
+    from engine.jobs.report import Report
 
 _ROWS_AT_ONCE = 1000
 LATEST_ROW_SECONDS = 5.0
@@ -37,6 +40,37 @@ class Result:
     sent_bytes: int = 0
     read_bytes: int = 0
     """The share of the source's bytes that is done with it."""
+
+    def to_record(self) -> dict[str, object]:
+        """Return the line of the report."""
+        return {
+            "source": self.name.source,
+            "member": self.name.member,
+            "bytes": self.name.size_bytes,
+            "sop_instance_uid": self.sop_instance_uid,
+            "outcome": str(self.outcome),
+            "reason": self.reason,
+            "status": self.status,
+            "session": self.session,
+        }
+
+
+def key_if_done(record: Mapping[str, object]) -> tuple[object, ...] | None:
+    """Return what a line of the report knows its file by; None if it was not stored."""
+    status = record.get("status")
+    if isinstance(status, int) and retry_decision(status) is RetryDecision.DONE:
+        return record.get("source"), record.get("member"), record.get("bytes")
+    return None
+
+
+def not_done(found: Iterable[Found], report: Report) -> Iterator[Found]:
+    """Yield what an earlier run has not stored; the rest is closed."""
+    for one in found:
+        key = one.name.source, one.name.member, one.name.size_bytes
+        if isinstance(one, FoundObject) and report.has(key, one.read_bytes):
+            one.close()
+        else:
+            yield one
 
 
 @dataclass(frozen=True, slots=True)

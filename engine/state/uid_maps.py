@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.errors import OutOfResources, StorageUnusable
@@ -15,8 +16,11 @@ from engine.state.database import LOCK_WAIT_SECONDS
 from engine.state.schema import STATE, UID_MAPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    UidKey = tuple[str, str | None]
+    """Scope and value."""
 
 _FIND = "SELECT uid FROM uid_maps WHERE scope = ? AND value = ? AND is_null = ?"
 
@@ -45,18 +49,32 @@ class SqliteUidMaps:
         Raises:
             OutOfResources: if the table can't be read or written.
         """
-        # DicomEdit's mapUID gives null and the empty text a UID each (dicomedit 9.3).
-        key = (scope, value or "", value is None)
+        return self._settled({(scope, value): make})[scope, value]
+
+    def settle(self, wanted: Mapping[UidKey, str]) -> dict[UidKey, str]:
+        """Return the UIDs of many values, in one transaction; new values get the proposed ones.
+
+        Raises:
+            OutOfResources: if the table can't be read or written.
+        """
+        return self._settled({key: partial(str, uid) for key, uid in wanted.items()})
+
+    def _settled(self, wanted: Mapping[UidKey, Callable[[], str]]) -> dict[UidKey, str]:
         try:
             with self._lock, self._connection:
-                row = self._connection.execute(_FIND, key).fetchone()
-                if row is None:
-                    # OR IGNORE, then read again: another process may have been faster.
-                    insert = "INSERT OR IGNORE INTO uid_maps VALUES (?, ?, ?, ?)"
-                    self._connection.execute(insert, (*key, make()))
-                    row = self._connection.execute(_FIND, key).fetchone()
+                return {key: self._uid(*key, make) for key, make in wanted.items()}
         except sqlite3.Error as error:
             raise OutOfResources(f"the table of UIDs: {error}") from error
+
+    def _uid(self, scope: str, value: str | None, make: Callable[[], str]) -> str:
+        # DicomEdit's mapUID gives null and the empty text a UID each (dicomedit 9.3).
+        key = (scope, value or "", value is None)
+        row = self._connection.execute(_FIND, key).fetchone()
+        if row is None:
+            # OR IGNORE, then read again: another process may have been faster.
+            insert = "INSERT OR IGNORE INTO uid_maps VALUES (?, ?, ?, ?)"
+            self._connection.execute(insert, (*key, make()))
+            row = self._connection.execute(_FIND, key).fetchone()
         uid: str = row[0]
         return uid
 

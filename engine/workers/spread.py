@@ -45,7 +45,7 @@ def spread(
         return
     # Started anew: a fork would copy locks that threads of this process hold.
     executor = ProcessPoolExecutor(
-        *(cores, multiprocessing.get_context("spawn")), initializer=_begin_worker
+        *(cores, multiprocessing.get_context("spawn")), initializer=begin_worker
     )
     begun: deque[Future[Result]] = deque()
     try:
@@ -61,7 +61,8 @@ def spread(
         executor.shutdown(cancel_futures=True)
 
 
-def _begin_worker() -> None:
+def begin_worker() -> None:
+    """Make the process a worker: silent, and ended with the process that started it."""
     detach_from_terminal()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -34,14 +33,15 @@ def _hash_uid_list(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     return VOID
 
 
-def _new_uid(_run: ScriptRun, _arguments: tuple[Value, ...]) -> str:
-    return f"{UUID_ROOT}{uuid.uuid4().int}"
+def _new_uid(run: ScriptRun, _arguments: tuple[Value, ...]) -> str:
+    drawn = run.script_context.draw("").to_bytes(16, "big")
+    return f"{UUID_ROOT}{uuid.UUID(bytes=drawn, version=4).int}"
 
 
 def _map_uid(run: ScriptRun, arguments: tuple[Value, ...]) -> str:
     # As in XNAT, the value comes first, and null is a value like any other (dicomedit 9.3).
     value, root = run.text(arguments[0]), run.needed(arguments[1])
-    return run.script_context.uid_maps.uid_for(_MAP_UID, value, lambda: _random_uid(root))
+    return _mapped(run, _MAP_UID, value, root)
 
 
 def _map_referenced_uids(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
@@ -49,17 +49,16 @@ def _map_referenced_uids(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     if len(root) > _LONGEST_ROOT or not _ROOT.fullmatch(root):
         remedy = f"write digits and dots, at most {_LONGEST_ROOT} characters"
         raise StatementFailure("the root of mapReferencedUIDs is no UID root", remedy)
-    maps = run.script_context.uid_maps
     change_each(
-        run,
-        paths_in(arguments[1:]),
-        lambda text: maps.uid_for(_MAP_REFERENCED, text, lambda: _random_uid(root)),
+        run, paths_in(arguments[1:]), lambda text: _mapped(run, _MAP_REFERENCED, text, root)
     )
     return VOID
 
 
-def _random_uid(root: str) -> str:
-    return f"{root}.{secrets.randbits(128)}"
+def _mapped(run: ScriptRun, scope: str, value: str | None, root: str) -> str:
+    around = run.script_context
+    made_for = f"{scope}{'' if value is None else f'/{value}'}"
+    return around.uid_maps.uid_for(scope, value, lambda: f"{root}.{around.draw(made_for)}")
 
 
 FUNCTIONS: Final = {

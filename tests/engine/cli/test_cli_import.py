@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.importing.report import Report
+from engine.jobs.report import Report
 from engine.model.project import Project
 from engine.remote.host import serve
 from engine.service.engine import Engine
@@ -19,9 +19,8 @@ from tests.engine.importing.files import dicom_file, write_dicomdir, write_tar, 
 from tests.running import configure, free_port, make_receiver, stored_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from engine.importing.outcomes import Result
     from tests.engine.cli.outcome import Run
 
 
@@ -82,9 +81,9 @@ def test_a_medium_with_archives_and_junk_goes_the_way_of_every_object_and_may_be
     before = {path: path.read_bytes() for path in media.rglob("*") if path.is_file()}
     words = ("import", str(media), "--receiver", "XNAT", "--report", str(report), "--jobs", "1")
 
-    def interrupted(self: Report, result: Result) -> None:
-        add(self, result)
-        if result.sop_instance_uid == "1.2.1.2":
+    def interrupted(self: Report, record: Mapping[str, object]) -> None:
+        add(self, record)
+        if record["sop_instance_uid"] == "1.2.1.2":
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
