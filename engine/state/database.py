@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sqlite3
+import stat
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
@@ -228,8 +230,19 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 
 def _create(path: Path) -> None:
-    """Create the file if it does not exist, readable by its owner only."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    """Create the file if it does not exist, readable by its owner only.
+
+    Raises:
+        OSError: if it can't be made, or is a symbolic link.
+    """
+    # Made without a descriptor. Closing one would drop all locks that this process has on the file
+    # (fcntl(2)), those of SQLite as well: another process that closes the database would be the
+    # last user for SQLite, and would delete the log that this process goes on writing.
+    try:
+        os.mknod(path, stat.S_IFREG | 0o600)
+    except FileExistsError:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
 
 
 def _copy_aside(path: Path, version: int) -> None:

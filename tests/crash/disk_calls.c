@@ -220,6 +220,20 @@ int __open64_2(const char *path, int flags) { return opened(real_openat(), AT_FD
 int __openat_2(int folder, const char *path, int flags) { return opened(real_openat(), folder, path, flags, 0); }
 int __openat64_2(int folder, const char *path, int flags) { return opened(real_openat(), folder, path, flags, 0); }
 
+int mknod(const char *path, mode_t mode, dev_t device) {
+    REAL(mknod, int, const char *, mode_t, dev_t);
+    if (!is_watched(AT_FDCWD, path)) return real(path, mode, device);
+    take();
+    int result = fails(CREATE, "mknod", AT_FDCWD, path) ? -1 : real(path, mode, device);
+    if (!result) {
+        struct record head = {.op = 'c', .folder = parent_of(AT_FDCWD, path)};
+        head.inode = inode_of(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);
+        put(head, last(path), NULL, NULL, 0);
+    }
+    give_back();
+    return result;
+}
+
 /* Content */
 
 static off_t place(int fd) {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from functools import partial
@@ -14,6 +16,7 @@ import pytest
 from engine.errors import StorageUnusable
 from engine.index.reader import IndexFile
 from engine.index.store import SessionIndex
+from engine.model.study_route import StudyRoute
 from engine.processing.command.queue import RunQueue
 from engine.processing.forward.queue import ForwardingQueue
 from engine.state import database, studies
@@ -21,6 +24,7 @@ from engine.state.database import PrivateFile, PrivateTables
 from engine.state.routes import StudyRoutes
 from engine.state.studies import LabelKey, StudyLabels
 from engine.state.uid_maps import SqliteUidMaps
+from tests.fakes import NOW
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +50,29 @@ def test_every_transaction_of_the_state_database_is_flushed(
 def test_the_index_survives_a_power_cut_unless_its_user_does_without(tmp_path: Path) -> None:
     with closing(SessionIndex(tmp_path / "index.sqlite")) as index:
         assert pragmas(index._connection) == ("wal", FULL)
+
+
+def test_another_process_that_closes_the_file_takes_no_log_away(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    with StudyRoutes(path) as routes, ForwardingQueue(path):
+        # As a command does beside an engine, which opens the file several times.
+        look = (
+            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('ANALYZE'); c.close()"
+        )
+        subprocess.run([sys.executable, "-c", look, str(path)], check=True)
+        routes.add((StudyRoute("1.2.3", "NEURO-01"),), "anna", NOW)
+        with StudyRoutes(path) as opened_later:
+            assert opened_later.all() == routes.all() != ()
+
+
+def test_the_file_is_private_and_no_link(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    StudyRoutes(path).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    link = tmp_path / "link.sqlite"
+    link.symlink_to(path)
+    with pytest.raises(StorageUnusable, match="symbolic link"):
+        StudyRoutes(link)
 
 
 @pytest.mark.parametrize(("durable", "synchronous"), [(True, FULL), (False, NORMAL)])
