@@ -143,6 +143,7 @@ class FakeCommitments:
             (CommittedObject("1.2", "1.2.3", committed=True),),
         ),
     )
+    retried: builtins.list[tuple[int, str]] = field(default_factory=builtins.list)
 
     def list(self, limit: int = 100) -> tuple[CommitmentStatus, ...]:
         return tuple(detail.status for detail in self.known)[:limit]
@@ -154,6 +155,7 @@ class FakeCommitments:
         raise NotFound(f"there is no request {number}", "list them again")
 
     def retry(self, number: int, actor: str) -> CommitmentStatus:
+        self.retried.append((number, actor))
         return self.show(number).status
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.api import EngineView
+    from engine.api.commitments import CommitmentStatus
     from engine.api.forwarding import DestinationStatus
     from engine.model.processor import Processor
     from tui.processors.dialog import ProcessorDialog
@@ -188,6 +189,15 @@ class ProcessorCommands:
         )
         await self._done(f"{counted(dropped, 'object')} for {name} dropped")
         return True
+
+    async def retry_commitment(self, commitment: CommitmentStatus) -> None:
+        """Look the objects of a request up again, and send its report at once."""
+        name = safe(commitment.calling_ae_title)
+        await self._call(
+            f"retry the report to {name}",
+            lambda engine: engine.commitments.retry(commitment.id, self._actor),
+        )
+        await self._done(f"the report to {name} is tried now")
 
     # What all have
 

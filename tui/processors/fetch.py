@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.api.forwarding import DestinationState
 from engine.errors import EngineError
+from tui.processors.commitments import undelivered
 from tui.text import safe
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.api import EngineView
+    from engine.api.commitments import CommitmentStatus
     from engine.api.forwarding import DestinationStatus, NotForwarded
     from engine.model.processing import ProcessorStatus
     from engine.model.processor import ProcessorClass
@@ -25,6 +27,8 @@ MOVING_SECONDS: Final = 2.0
 """Between two polls while a queue is being sent: there is no event for each object."""
 MOST_FAILED: Final = 500
 """At most so many objects that are not retried are listed, the newest."""
+MOST_COMMITMENTS: Final = 200
+"""Among so many newest requests for storage commitment those without a report are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class ProcessorData:
     destinations: tuple[DestinationStatus, ...] = ()
     failed: tuple[NotForwarded, ...] = ()
     """Of the one destination that was asked about."""
+    commitments: tuple[CommitmentStatus, ...] = ()
+    """The newest requests for storage commitment whose report is not delivered."""
 
     @property
     def is_moving(self) -> bool:
@@ -131,4 +137,8 @@ class ProcessorFetch:
         if self._destination is not None:
             failed = engine.forwarding.failed(self._destination, MOST_FAILED)
             return ProcessorData(destinations=destinations, failed=failed)
-        return ProcessorData(engine.processors.list(), engine.processors.classes(), destinations)
+        commitments = undelivered(engine.commitments.list(MOST_COMMITMENTS))
+        return ProcessorData(
+            *(engine.processors.list(), engine.processors.classes(), destinations),
+            commitments=commitments,
+        )

@@ -1,4 +1,4 @@
-"""Screen 7: processors in their order, processor classes, and destinations of forward copies."""
+"""Screen 7: processors in their order, classes, forward copies, and reports that wait."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from engine.model.processing import ProcessorState
 from tui.keys import Scope
 from tui.processors.commands import ProcessorCommands
+from tui.processors.commitments import (
+    CommitmentsTable,
+    commitment_facts,
+    commitment_rows,
+    commitments_title,
+)
 from tui.processors.fetch import ProcessorData, ProcessorFetch
 from tui.processors.forwarding import (
     DESTINATION_STYLES,
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from engine.api import EngineSnapshot
+    from engine.api.commitments import CommitmentStatus
     from engine.api.forwarding import DestinationStatus
     from engine.model.processing import ProcessorStatus
     from engine.model.processor import Processor, ProcessorClass
@@ -55,7 +62,12 @@ if TYPE_CHECKING:
 NONE_YET = "no processor yet; n adds one, for receivers whose custom processing is on"
 NONE_READ_ONLY = "no processor yet"
 NO_DESTINATION = "no destination; a processor of the class Forward copy is one"
+ALL_DELIVERED = "every report is delivered"
 NOT_READ = "reading…"
+
+
+NOT_PROCESSORS = frozenset({"classes", "forwarding", "commitments"})
+"""Panels whose rows are no processors."""
 
 
 class ProcessorsScreen(ConsoleScreen):
@@ -63,7 +75,7 @@ class ProcessorsScreen(ConsoleScreen):
 
     PLACE = "processors"
     SCOPES = (Scope.PROCESSORS, Scope.FORWARDING)
-    PANELS = ("processors", "chosen", "forwarding", "classes")
+    PANELS = ("processors", "chosen", "forwarding", "commitments", "classes")
     AUTO_FOCUS = "#processors-table"
     CSS_PATH = "style.tcss"
 
@@ -91,6 +103,8 @@ class ProcessorsScreen(ConsoleScreen):
                     yield ClassesTable(id="classes-table")
             with Panel("Forwarding", id="forwarding"):
                 yield DestinationsTable(id="forwarding-table")
+            with Panel("Storage commitment", id="commitments"):
+                yield CommitmentsTable(id="commitments-table")
 
     # Showing
 
@@ -113,6 +127,10 @@ class ProcessorsScreen(ConsoleScreen):
         table.show(destination_rows(known.destinations, snapshot.taken_at), NO_DESTINATION)
         self.panel("forwarding").describe(_forwarding_title(known.destinations))
         self.set_class(bool(known.destinations), "-has-destinations")
+        rows = commitment_rows(known.commitments, snapshot.taken_at)
+        self.query_one(CommitmentsTable).show(rows, ALL_DELIVERED)
+        self.panel("commitments").describe(commitments_title(known.commitments))
+        self.set_class(bool(known.commitments), "-has-commitments")
 
     @property
     def _note(self) -> str:
@@ -177,6 +195,15 @@ class ProcessorsScreen(ConsoleScreen):
         return next((d for d in known.destinations if str(d.id) == key), None)
 
     @property
+    def chosen_commitment(self) -> CommitmentStatus | None:
+        """The report under the cursor."""
+        known = self._news.known
+        if known is None or not self._built:
+            return None
+        key = self.query_one(CommitmentsTable).chosen
+        return next((one for one in known.commitments if str(one.id) == key), None)
+
+    @property
     def _chosen_class(self) -> ProcessorClass | None:
         known = self._news.known
         key = self.query_one(ClassesTable).chosen
@@ -198,7 +225,11 @@ class ProcessorsScreen(ConsoleScreen):
         if panel == "forwarding" and destination is not None:
             title = f"{DESTINATION_STYLES[destination.state].glyph} {safe(destination.label)}"
             return Details(title, _lines(destination_facts(destination, now)), asdict(destination))
-        if panel in {"classes", "forwarding"} or status is None:
+        commitment = self.chosen_commitment
+        if panel == "commitments" and commitment is not None:
+            title = f"Report to {safe(commitment.calling_ae_title)}"
+            return Details(title, _lines(commitment_facts(commitment, now)), asdict(commitment))
+        if panel in NOT_PROCESSORS or status is None:
             return None
         title = f"{PROCESSOR_STYLES[status.state].glyph} {safe(status.processor.label)}"
         facts = _lines(processor_facts(status, known.classes, now))
@@ -220,11 +251,13 @@ class ProcessorsScreen(ConsoleScreen):
 
     def check_own(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what makes no sense for the chosen row."""
+        if action == "commitment":
+            return self.focused_panel() == "commitments" and self.chosen_commitment is not None
         if action == "forwarding":
             return self._may_forward(str(parameters[0]))
         if action != "processor":
             return super().check_own(action, parameters)
-        if self.focused_panel() in {"forwarding", "classes"} and parameters[0] != "new":
+        if self.focused_panel() in NOT_PROCESSORS and parameters[0] != "new":
             return False
         return self._may(str(parameters[0]))
 
@@ -265,6 +298,16 @@ class ProcessorsScreen(ConsoleScreen):
     async def _command_forwarding(self, name: str, destination: DestinationStatus) -> None:
         if await ProcessorCommands(self.console).forwarding(name, destination, ()):
             self.refetch()
+
+    def action_commitment(self, _: str) -> None:
+        """Look the objects of the chosen report up again, and send it at once."""
+        commitment = self.chosen_commitment
+        if commitment is not None and self.console.may():
+            self.console.carry_out(self._retry_commitment, commitment)
+
+    async def _retry_commitment(self, commitment: CommitmentStatus) -> None:
+        await ProcessorCommands(self.console).retry_commitment(commitment)
+        self.refetch()
 
     def action_open(self) -> None:
         """List the objects that a destination did not get, or show all details of another row."""

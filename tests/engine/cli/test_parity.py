@@ -165,6 +165,7 @@ ACTIONS = {
     "processor.up": "processors/save",
     "processor.down": "processors/save",
     "forwarding.retry": "forwarding/retry",
+    "commitment.retry": "commitments/retry",
     "forwarding.drop": "forwarding/drop",
     "forwarding.drop_waiting": "forwarding/drop",
     "app.undo": "undo",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from textual.widgets import Input, Static
 
+from engine.api.commitments import CommitmentDetail, CommitmentState
 from engine.api.scripts import FindingKind, ScriptFinding
 from engine.errors import ChangedMeanwhile, EngineError, InvalidProcessor, Problem
 from engine.model.processing import ProcessorStatus
@@ -27,6 +28,7 @@ from tests.tui.processors.processing import (
     processing,
 )
 from tui.app import ConsoleApp
+from tui.processors.commitments import CommitmentsTable
 from tui.processors.dialog import ProcessorDialog, TrialScreen
 from tui.processors.fetch import RefreshState, is_due
 from tui.processors.forwarding import DestinationsTable, ForwardingScreen, NotForwardedTable
@@ -320,6 +322,39 @@ async def test_given_up_objects_are_sent_again_or_forgotten_the_marked_ones_only
         await press(app, pilot, "escape")
         shown: object = app.screen
         assert shown is screen
+
+
+async def test_reports_that_are_not_delivered_say_why_and_are_sent_again() -> None:
+    engine = processing()
+    (delivered,) = engine.commitments.known
+    waiting = replace(
+        delivered.status,
+        id=2,
+        calling_ae_title="MR[1]",
+        asked_at=NOW - timedelta(hours=3),
+        state=CommitmentState.WAITING,
+        failed=1,
+        attempts=4,
+        next_attempt_at=NOW + timedelta(seconds=30),
+        reason="MR[1]@10.1.2.3:104: connection refused",
+    )
+    async with running(engine) as (app, screen, pilot):
+        assert not screen.query_one(CommitmentsTable).region
+        engine.commitments.known = (delivered, CommitmentDetail(waiting, delivered.objects))
+        screen.refetch()
+        await settle(app, pilot)
+        table = screen.query_one(CommitmentsTable)
+        (row,) = rows(table)
+        assert row.removeprefix("▸").split()[:5] == ["▲", "waiting", "MR[1]", "3", "h"]
+        assert "connection refused" in row
+        assert "commitment.retry" not in keys(screen)
+        table.focus()
+        await press(app, pilot, "enter")
+        detail = app.screen._detail  # type: ignore[attr-defined]
+        assert "dicomdock commitments show 2" in detail
+        await press(app, pilot, "escape", "r")
+        assert engine.commitments.retried == [(2, "anna")]
+        assert "the report to MR[1] is tried now" in told(app)
 
 
 async def test_given_up_objects_that_a_filter_keeps_away_are_not_acted_on() -> None:
