@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -64,6 +65,7 @@ class Terminal:
             start_new_session=True,
             preexec_fn=_take_terminal if signals else None,
         )
+        self._name = os.ttyname(slave)
         os.close(slave)
         self.output = b""
         self._screen = pyte.Screen(COLUMNS, LINES)
@@ -123,6 +125,17 @@ class Terminal:
     def type(self, keys: bytes) -> None:
         """Press keys."""
         os.write(self._terminal, keys)
+
+    def fill(self) -> None:
+        """Write as much as the terminal takes while nobody reads: no program can write more."""
+        other_end = os.open(self._name, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        with suppress(BlockingIOError):
+            while os.write(other_end, b" " * 4096):
+                pass
+        with suppress(BlockingIOError):
+            while os.write(other_end, b" "):
+                pass
+        os.close(other_end)
 
     def hang_up(self) -> None:
         """Take the terminal away."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from textual import on, work
 from textual.app import ScreenStackError
 from textual.command import SimpleProvider
+from textual.drivers.linux_driver import LinuxDriver
 
 from engine.errors import EngineError
 from tui.console_settings import ConsoleSettings, load_settings, save_settings
@@ -39,6 +40,7 @@ from tui.shell.engine_app import EngineApp
 from tui.shell.palette import ConsoleCommands, ConsolePalette
 from tui.shell.screen import ConsoleScreen, ScreenContext
 from tui.terminal import CHECK_SECONDS, TerminalWatch, end_at_once
+from tui.terminal_output import PatientDriver
 from tui.terminal_picture import TerminalPicture
 from tui.theme import DARK, QUIET, THEMES, OnceParsed, palette_of, user_theme
 
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
     from textual.command import Provider
+    from textual.driver import Driver
     from textual.events import Resize
     from textual.screen import Screen
     from textual.theme import Theme
@@ -537,6 +540,11 @@ class ConsoleApp(CommandApp):
         self.push_screen(MessageDialog("Diagnostics", text, error=False))
 
     # The terminal
+
+    def get_driver_class(self) -> type[Driver]:
+        """Use Textual's driver, but never wait for a terminal that nobody reads."""
+        usual = super().get_driver_class()
+        return PatientDriver if usual is LinuxDriver else usual
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         super()._display(screen, self._picture.shortened(self, screen, renderable))

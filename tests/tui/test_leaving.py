@@ -197,3 +197,14 @@ def test_a_second_sigterm_exits_at_once_with_the_terminal_restored(tmp_path: Pat
         terminal.process.send_signal(signal.SIGTERM)
         assert terminal.read_until(ALTERNATE_SCREEN_OFF)
         assert terminal.wait() == 128 + signal.SIGTERM
+
+
+def test_sigterm_ends_a_console_whose_terminal_nobody_reads(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    with console(note) as terminal:
+        assert terminal.shows("listening")
+        terminal.fill()
+        terminal.type(b"24" * 40)  # each draws a screen: more than what Textual lets wait
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.process.wait(10) == 0
+    assert note.read_text() == "engine stopped\n"
