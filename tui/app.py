@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import pkgutil
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from textual.command import SimpleProvider
 from textual.drivers.linux_driver import LinuxDriver
 
 from engine.errors import EngineError
-from tui.console_settings import ConsoleSettings, load_settings, save_settings
+from tui.console_settings import ConsoleSettings, load_settings, save_setting
 from tui.dashboard.screen import DashboardScreen
 from tui.engine_client import (
     CONSOLES,
@@ -33,7 +32,8 @@ from tui.engine_client import (
     UndoRequested,
     UrgentEvent,
 )
-from tui.keys import Scope, bindings
+from tui.keymap import keymap, user_keys
+from tui.keys import Scope, bindings, rebind
 from tui.places import HOME, SCREEN_SPECS, ScreenSpec
 from tui.shell.dialogs import MessageDialog, QuestionDialog, TooSmallScreen, is_too_small
 from tui.shell.engine_app import EngineApp
@@ -145,6 +145,9 @@ class CommandApp(EngineApp):
 
 
 REDRAW_SECONDS = 0.2
+MOST_PROBLEMS = 4
+PROBLEM_SECONDS = 20
+"""What is wrong with settings is shown so long."""
 REST = timedelta(seconds=5)
 """A screen behind a dialog is drawn so often."""
 
@@ -246,12 +249,17 @@ class ConsoleApp(CommandApp):
         """Whether the console ended and left its engine running."""
         self._terminal_watch = TerminalWatch(self._hang_up, self._terminate)
         self._picture = TerminalPicture()
-        self._settings, self._settings_problem = self._load_settings()
+        self._settings, problem = self._load_settings()
+        self._settings_problems = [problem] if problem else []
         self.console_themes = (*THEMES, *self._user_themes())
         """What can be chosen."""
         for theme in self.console_themes:
             self.register_theme(theme)
         self.theme = self._known_theme(theme_name or self._settings.theme)
+        keys, problems = user_keys(self._settings.keys)
+        self._settings_problems += problems
+        rebind(keys)
+        self._user_keys = keymap(keys)
         for place in places:
             if place.screen:
                 self.add_mode(place.name, partial(self._screen_of, place))
@@ -272,29 +280,31 @@ class ConsoleApp(CommandApp):
             try:
                 yield user_theme(name, said)
             except ValueError as error:
-                self._settings_problem = str(error)
+                self._settings_problems.append(str(error))
 
     def _known_theme(self, name: str) -> str:
         if name in {theme.name for theme in self.console_themes}:
             return name
-        self._settings_problem = f"there is no theme “{name}”, the usual one is used"
+        self._settings_problems.append(f"there is no theme “{name}”, the usual one is used")
         return DARK.name
 
     def choose_theme(self, name: str) -> None:
         """Use a theme from now on, and the next time."""
         self.theme = name
-        self._settings = replace(self._settings, theme=name)
-        if self._settings_path is not None:
-            problem = save_settings(self._settings_path, self._settings)
-            if problem:
-                self.show_toast(problem, "warning")
+        self.keep("theme", name)
+
+    def keep(self, name: str, value: object) -> None:
+        """Keep a setting for the next time."""
+        problem = save_setting(self._settings_path, name, value) if self._settings_path else ""
+        if problem:
+            self.show_toast(problem, "warning")
 
     async def on_mount(self) -> None:
         """Poll the engine once, then start the timers."""
         self._terminal_watch.begin()
         self._link.start()
-        if self._settings_problem:
-            self.show_toast(self._settings_problem, "warning")
+        self.set_keymap(self._user_keys)
+        self._say_settings_problems()
         self.theme_changed_signal.subscribe(self, self._repaint)
         self.set_interval(CHECK_SECONDS, self._terminal_watch.check)
         await self.look()
@@ -302,6 +312,13 @@ class ConsoleApp(CommandApp):
             self.set_interval(1 / self._refresh_hz, self.refresh_from_engine)
         # Loading the engine takes longer than drawing: the first picture comes before it.
         self.call_after_refresh(self._begin)
+
+    def _say_settings_problems(self) -> None:
+        for problem in self._settings_problems[:MOST_PROBLEMS]:
+            self.show_toast(problem, "warning", PROBLEM_SECONDS)
+        more = len(self._settings_problems) - MOST_PROBLEMS
+        if more > 0:
+            self.show_toast(f"{more} more problems in {self._settings_path}", "warning")
 
     def _begin(self) -> None:
         self.carry_out(self._start_engine)

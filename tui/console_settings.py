@@ -1,6 +1,6 @@
 """Reads and writes the user's settings of the console.
 
-A broken file gives the defaults and a warning.
+A broken file is put aside; a setting that makes no sense is left out, and both are said.
 """
 
 from __future__ import annotations
@@ -9,17 +9,42 @@ import contextlib
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_config_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 MAX_BYTES = 64 * 1024
 DEFAULT_THEME = "dark"
+MIN_HZ, MAX_HZ = 0.1, 30.0
+"""How often the console may look, per second."""
+
+
+class Symbols(StrEnum):
+    """Which characters the console draws with."""
+
+    AUTO = "auto"
+    """Those that the terminal can show, as far as its language says so."""
+    UNICODE = "unicode"
+    ASCII = "ascii"
+
+
+@dataclass(frozen=True, slots=True)
+class TableSettings:
+    """What the user chose for one table."""
+
+    sort: str = ""
+    """A column's key; empty for the usual order."""
+    descending: bool = False
+    columns: tuple[str, ...] = ()
+    """Keys of the columns to show; empty for the usual ones."""
+    filter: str = ""
+    """What the filter line of its screen said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +54,13 @@ class ConsoleSettings:
     theme: str = DEFAULT_THEME
     themes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Themes of the user's own by name: the ``base`` that they begin with, and other colors."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Other keys than the usual ones, by the ids of `tui.keys`; not checked."""
+    symbols: Symbols = Symbols.AUTO
+    refresh: float | None = None
+    """Looks per second; None for the usual."""
+    tables: Mapping[str, TableSettings] = field(default_factory=dict)
+    """By the names of tables."""
 
 
 def settings_path() -> Path:
@@ -39,35 +71,117 @@ def settings_path() -> Path:
 def load_settings(path: Path) -> tuple[ConsoleSettings, str]:
     """Return the settings, and why they are not what the file says, if so; never raises."""
     try:
+        record = _read(path)
+    except OSError as error:
+        return ConsoleSettings(), f"{path} can't be read, usual settings are used: {error}"
+    except (ValueError, TypeError, RecursionError) as error:
+        return ConsoleSettings(), f"{path} is broken: {error}; {_put_aside(path)}"
+    values: dict[str, Any] = {}
+    refused: list[str] = []
+    for name, (read, form) in _FORMS.items():
+        if name not in record:
+            continue
+        try:
+            values[name] = read(record[name])
+        except (TypeError, ValueError, AttributeError):
+            refused.append(f"{name} is left out: write {form}")
+    problem = f"{path}: {'; '.join(refused)}" if refused else ""
+    return ConsoleSettings(**values), problem
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what the file says; nothing without a file.
+
+    Raises:
+        ValueError, TypeError: if it is no JSON object.
+    """
+    try:
         with path.open("rb") as file:
             record = json.loads(file.read(MAX_BYTES))  # not more, whatever the file is
     except FileNotFoundError:
-        return ConsoleSettings(), ""
-    except (OSError, ValueError, RecursionError) as error:
-        return ConsoleSettings(), f"{path} can't be read, usual settings are used: {error}"
-    theme = record.get("theme", DEFAULT_THEME) if isinstance(record, dict) else None
-    if not isinstance(theme, str):
-        return ConsoleSettings(), f"{path} names no theme, the usual one is used"
-    themes = record.get("themes", {})
-    if not _are_themes(themes):
-        return ConsoleSettings(theme), f"{path}: themes are left out: write name: {{color: value}}"
-    return ConsoleSettings(theme, themes), ""
+        return {}
+    if not isinstance(record, dict):
+        raise TypeError("it is no JSON object")
+    return record
 
 
-def _are_themes(raw: object) -> bool:
-    return isinstance(raw, dict) and all(
-        isinstance(said, dict) and all(isinstance(value, str) for value in said.values())
-        for said in raw.values()
+def _put_aside(path: Path) -> str:
+    """Rename a broken file, which the next change would overwrite; say where it is."""
+    aside = path.with_name(f"{path.name}.broken")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        return f"usual settings are used ({error.strerror or error})"
+    return f"it is {aside.name} now, and usual settings are used"
+
+
+def _text(raw: Any) -> str:
+    if not isinstance(raw, str):
+        raise TypeError
+    return raw
+
+
+def _texts(raw: Any) -> dict[str, str]:
+    return {name: _text(value) for name, value in raw.items()}
+
+
+def _themes(raw: Any) -> dict[str, dict[str, str]]:
+    return {name: _texts(said) for name, said in raw.items()}
+
+
+def _refresh(raw: Any) -> float | None:
+    if raw is None:
+        return None
+    if isinstance(raw, bool) or not MIN_HZ <= raw <= MAX_HZ:
+        raise ValueError
+    return float(raw)
+
+
+def _tables(raw: Any) -> dict[str, TableSettings]:
+    return {name: _table(said) for name, said in raw.items()}
+
+
+def _table(said: Any) -> TableSettings:
+    return TableSettings(
+        sort=_text(said.get("sort", "")),
+        descending=bool(said.get("descending", False)),
+        columns=tuple(map(_text, said.get("columns", ()))),
+        filter=_text(said.get("filter", "")),
     )
 
 
-def save_settings(path: Path, settings: ConsoleSettings) -> str:
-    """Keep the settings; return why that was not possible, if so; never raises."""
+_FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "theme": (_text, "the name of a theme"),
+    "themes": (_themes, "name: {color: value}"),
+    "keys": (_texts, 'id: key, such as {"view.pause": "f7"}'),
+    "symbols": (Symbols, "auto, unicode or ascii"),
+    "refresh": (_refresh, f"how often a second, {MIN_HZ:g} to {MAX_HZ:g}"),
+    "tables": (_tables, "table: {sort, descending, columns, filter}"),
+}
+"""How each setting is read, and what it should look like."""
+
+
+def save_setting(path: Path, name: str, value: object) -> str:
+    """Change one setting; return why that was not possible, if so; never raises.
+
+    The file is read again, so that neither what another console saved nor what this one does
+    not understand is lost. A table's settings are changed one by one: ``tables.sessions``.
+    """
     try:
+        try:
+            record = _read(path)
+        except (ValueError, TypeError, RecursionError):
+            record = {}
+        group, _, part = name.partition(".")
+        if part:
+            inside = record.get(group)
+            record[group] = {**(inside if isinstance(inside, dict) else {}), part: value}
+        else:
+            record[group] = value
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, json.dumps(asdict(settings), indent=2) + "\n")
+        _replace(path, json.dumps(record, indent=2) + "\n")
     except OSError as error:
-        return f"the theme is not kept: {path} can't be written: {error.strerror or error}"
+        return f"{name} is not kept: {path} can't be written: {error.strerror or error}"
     return ""
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from textual.binding import Binding, BindingType
+from textual.keys import REPLACED_KEYS, key_to_character
 
 from engine.api import ReceiverState
 from tui.places import SCREEN_SPECS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from engine.api import ReceiverStatus
 
 
@@ -39,19 +43,8 @@ class Scope(StrEnum):
     EVERYWHERE = "Everywhere"
 
 
-WRITTEN = {
-    "asterisk": "*",
-    "comma": ",",
-    "enter": "⏎",
-    "equals_sign": "=",
-    "escape": "esc",
-    "full_stop": ".",
-    "left_square_bracket": "[",
-    "question_mark": "?",
-    "right_square_bracket": "]",
-    "slash": "/",
-}
-"""Keys whose names are not what people write."""
+WRITTEN = {"enter": "⏎", "escape": "esc"}
+"""Keys that are neither characters nor written as Textual names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +78,15 @@ class Key:
         return self.run or f"{group}('{name}')"
 
     @property
+    def bound(self) -> str:
+        """Textual's name of the key that is bound now."""
+        return _rebound.get(self.id, self.keys)
+
+    @property
     def shown(self) -> str:
-        """The key as people write it."""
-        plain = self.keys.replace("ctrl+", "^").replace("shift+", "⇧")
-        return self.written or WRITTEN.get(self.keys, plain)
+        """The key that is bound now, as people write it."""
+        usual = self.written if self.bound == self.keys else ""
+        return usual or written(self.bound)
 
     @property
     def verb(self) -> str:
@@ -113,6 +111,37 @@ class Key:
             id=self.id,
         )
 
+
+_rebound: dict[str, str] = {}
+"""Keys that the user chose, by id: one console runs in a process."""
+
+
+def rebind(chosen: Mapping[str, str]) -> None:
+    """Use other keys than the usual ones, by id, from now on; Textual's names."""
+    _rebound.clear()
+    _rebound.update(chosen)
+
+
+def written(key: str) -> str:
+    """Return Textual's name of a key as people write it."""
+    *modifiers, name = key.split("+")
+    prefix = "".join({"ctrl": "^", "shift": "⇧"}.get(one, f"{one}+") for one in modifiers)
+    character = key_to_character(REPLACED_KEYS.get(name, name)) or ""
+    is_seen = character.isprintable() and character.strip()
+    return prefix + (WRITTEN.get(name) or (character if is_seen else name))
+
+
+def pressed(key_id: str) -> str:
+    """Return the key that is bound to an action now, as people write it."""
+    return BY_ID[key_id].shown
+
+
+def with_keys(text: str) -> str:
+    """Return a text with each ``{id}`` replaced by the key that is bound now."""
+    return _PLACE.sub(lambda found: pressed(found[1]), text)
+
+
+_PLACE = re.compile(r"\{([a-z]+\.[a-z_]+)\}")
 
 KEYS = (
     Key("receiver.new", Scope.RECEIVERS, "n", "New", "create a receiver", 1, changes=True),

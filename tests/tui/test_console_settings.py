@@ -1,38 +1,70 @@
 """The console's own settings."""
 
+import json
 import re
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from tui.console_settings import ConsoleSettings, load_settings, save_settings
+from tui.console_settings import (
+    ConsoleSettings,
+    Symbols,
+    TableSettings,
+    load_settings,
+    save_setting,
+)
 from tui.theme import LIGHT, user_theme
 
+EVERYTHING = ConsoleSettings(
+    "mine",
+    {"mine": {"base": "light", "panel": "#fff"}},
+    {"view.pause": "f7"},
+    Symbols.ASCII,
+    0.5,
+    {"sessions": TableSettings("label", descending=True, columns=("label",), filter="since:2h")},
+)
 
-def test_settings_come_back_as_they_were_saved(tmp_path: Path) -> None:
+
+def test_settings_come_back_as_they_were_saved_and_no_other_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "dicomdock" / "console.json"
     assert load_settings(path) == (ConsoleSettings(), "")
-    assert save_settings(path, ConsoleSettings("light")) == ""
+    assert save_setting(path, "theme", "light") == ""
     assert load_settings(path) == (ConsoleSettings("light"), "")
     assert [file.name for file in path.parent.iterdir()] == ["console.json"]
+    for name in ("theme", "themes", "keys", "symbols", "refresh"):
+        assert save_setting(path, name, getattr(EVERYTHING, name)) == ""
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"of a newer console": 7}))
+    for table, settings in EVERYTHING.tables.items():
+        assert save_setting(path, f"tables.{table}", asdict(settings)) == ""
+    assert load_settings(path) == (EVERYTHING, "")
+    assert json.loads(path.read_text())["of a newer console"] == 7
 
 
-def test_themes_of_the_user_are_kept_when_another_one_is_chosen(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("theme", 3),
+        ("themes", {"mine": ["#fff"]}),
+        ("keys", ["f7"]),
+        ("keys", {"view.pause": 7}),
+        ("symbols", "emoji"),
+        ("refresh", 0),
+        ("refresh", True),
+        ("refresh", "fast"),
+        ("tables", {"sessions": 3}),
+        ("tables", {"sessions": {"columns": [1]}}),
+    ],
+)
+def test_a_setting_that_makes_no_sense_leaves_the_rest_in_force(
+    tmp_path: Path, name: str, value: object
+) -> None:
     path = tmp_path / "console.json"
-    path.write_text('{"theme": "mine", "themes": {"mine": {"base": "light", "panel": "#fff"}}}')
+    path.write_text(json.dumps({"theme": "light", "refresh": 2, name: value}))
     settings, problem = load_settings(path)
-    assert (settings.theme, problem) == ("mine", "")
-    save_settings(path, replace(settings, theme="dark"))
-    assert load_settings(path)[0].themes == {"mine": {"base": "light", "panel": "#fff"}}
-
-
-def test_themes_that_make_no_sense_leave_the_rest_in_force(tmp_path: Path) -> None:
-    path = tmp_path / "console.json"
-    path.write_text('{"theme": "light", "themes": {"mine": ["#fff"]}}')
-    settings, problem = load_settings(path)
-    assert settings == ConsoleSettings("light")
-    assert "themes are left out" in problem
+    assert getattr(settings, name) == getattr(ConsoleSettings(), name)
+    assert settings.theme == "light" or name == "theme"
+    assert f"{name} is left out: write " in problem
 
 
 def test_a_theme_of_the_user_is_one_of_ours_in_other_colors() -> None:
@@ -58,12 +90,14 @@ def test_a_theme_that_is_none_says_what_to_write(
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"{", b"\xff\xfe", b"[]", b"null", b'{"theme": 3}', b"[" * 100_000],
+    "content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"[" * 100_000, b'{"a": ' + b"1" * 65_536]
 )
-def test_a_broken_file_gives_the_usual_settings_and_says_so(tmp_path: Path, content: bytes) -> None:
+def test_a_broken_file_is_put_aside_and_said(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "console.json"
     path.write_bytes(content)
     settings, problem = load_settings(path)
     assert settings == ConsoleSettings()
-    assert str(path) in problem
+    assert f"{path} is broken" in problem
+    assert "it is console.json.broken now" in problem
+    assert (tmp_path / "console.json.broken").read_bytes() == content
+    assert load_settings(path) == (ConsoleSettings(), "")

@@ -28,6 +28,7 @@ from engine.model.whitelist import (
 )
 from tui.associations.table import when_rejected
 from tui.engine_client import receiver_now
+from tui.keys import pressed, with_keys
 from tui.shell.engine_app import EngineScreen
 from tui.shell.form_dialog import refusal_words
 from tui.shell.health import rejection_words
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
 
 _LIMIT_ADVICE = (
-    "wait until an association ends, or raise the limit: e edits the receiver, whose own limits "
-    "are under Advanced"
+    "wait until an association ends, or raise the limit: {receiver.edit} edits the receiver, whose "
+    "own limits are under Advanced"
 )
 _ADVICE_BY_ENDING = (
     ("no more are allowed", _LIMIT_ADVICE),
@@ -157,18 +158,20 @@ def advice(association: AssociationStatus, snapshot: EngineSnapshot) -> str:
     if every:
         return every.removeprefix("✗ ")
     if allow_form(association, snapshot) is not None:
-        return "w on its row offers whitelist lines that let it in"
+        return with_keys("{association.allow} on its row offers whitelist lines that let it in")
     status = _called(association, snapshot)
     if status is None:
         return _unknown_receiver(association, snapshot)
     name = safe(status.receiver.label)
     if not status.receiver.enabled:
-        return f"{name} is stopped; s on its row starts it"
+        return f"{name} is stopped; {pressed('receiver.start')} on its row starts it"
     if status.state is ReceiverState.NOT_ALLOWED:
-        return "DICOM receivers are not allowed on this site now; B allows them again"
+        return with_keys(
+            "DICOM receivers are not allowed on this site now; {site.allow} allows them again"
+        )
     for ending, helps in _ADVICE_BY_ENDING:
         if association.why.endswith(ending):
-            return helps
+            return with_keys(helps)
     if not status.receiver.whitelist_enabled:
         return f"the whitelist of {name} is off now: every caller is accepted and may send now"
     return f"{name} would accept the caller now; it may send again"
@@ -200,8 +203,8 @@ def _unknown_receiver(association: AssociationStatus, snapshot: EngineSnapshot) 
     known = [s.receiver for s in snapshot.receivers if str(s.receiver.port) == port]
     titles = ", ".join(safe(r.ae_title) for r in known if r.enabled) or "none"
     return (
-        f"no receiver {safe(association.receiver)} is configured: n creates one, or the caller "
-        f"calls one of those on port {safe(port)}: {titles}"
+        f"no receiver {safe(association.receiver)} is configured: {pressed('receiver.new')} "
+        f"creates one, or the caller calls one of those on port {safe(port)}: {titles}"
     )
 
 

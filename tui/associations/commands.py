@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.api import AssociationEnd
 from tui.associations.table import association_of, repeated, row_key, when_rejected, why_ended
 from tui.engine_client import AllowRequested
-from tui.keys import Key, Scope
+from tui.keys import Key, Scope, pressed
 from tui.shell.dialogs import MessageDialog, QuestionDialog, WorkStep
 from tui.shell.screen import ConsoleScreen, PaletteEntry
 from tui.text import clock, counted, host_of, safe
@@ -160,7 +160,7 @@ def caller_entries(
         yield PaletteEntry(
             f"association: Allow {caller} in {called}",
             f"rejected {when_rejected(association)} from {safe(host_of(association.address))}",
-            "w" if association == chosen else "",
+            pressed("association.allow") if association == chosen else "",
             partial(screen.post_message, AllowRequested(association)),
         )
 
@@ -184,4 +184,5 @@ def explanation(snapshot: EngineSnapshot, chosen: str | None, *, read_only: bool
 def _what_helps(rejected: AssociationStatus, snapshot: EngineSnapshot) -> str:
     from tui.associations.allow import allow_form  # whitelists, which the first picture needs not
 
-    return "w allows it" if allow_form(rejected, snapshot) else "w says what helps"
+    helps = "allows it" if allow_form(rejected, snapshot) else "says what helps"
+    return f"{pressed('association.allow')} {helps}"

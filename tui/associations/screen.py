@@ -24,7 +24,7 @@ from tui.associations.table import (
     association_of,
     association_title,
 )
-from tui.keys import Scope
+from tui.keys import Scope, pressed
 from tui.widgets.filter import FilterBar
 from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Facts, Panel
@@ -121,7 +121,7 @@ class AssociationsScreen(AssociationActions):
         """Offer to let in every rejected caller, not only the chosen one."""
         yield from caller_entries(self, self.rejected_caller)
         for offer in self.key_entries(Scope.ASSOCIATIONS, Scope.VIEW):
-            if offer.shown != "w":
+            if offer.shown != pressed("association.allow"):
                 yield offer
 
     @on(LiveTable.Chosen, "#associations-table")

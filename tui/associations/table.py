@@ -34,12 +34,12 @@ class AssociationsTable(LiveTable):
     UNSORTED = "live ones first"
     HELP_TITLE = "Associations"
     HELP = (
-        "Live associations come first, oldest on top; below them those that ended recently. "
-        "A rejected caller is a row like any other, ×25 in place of objects meaning 25 attempts: "
-        "the line under the table says why, w lets it in or says what helps, and enter shows "
-        "everything that is known, refused presentation contexts too. MB/s is the mean of the "
-        "last five full seconds. An association that ended in these seconds keeps its rate, so "
-        "that all rows add up to the rate in the header."
+        "Live associations come first, oldest on top; below them those that ended recently. A "
+        "rejected caller is a row like any other, ×25 in place of objects meaning 25 attempts: the "
+        "line under the table says why, {association.allow} lets it in or says what helps, and "
+        "{list.open} shows everything that is known, refused presentation contexts too. MB/s is "
+        "the mean of the last five full seconds. An association that ended in these seconds keeps "
+        "its rate, so that all rows add up to the rate in the header."
     )
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("state", "State", 10),

@@ -9,6 +9,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.api import ReceiverState
+from tui.keys import pressed
 from tui.text import count, cut, fit, megabytes, safe, size, sparkrows
 from tui.theme import DARK, Palette, Tone, palette_of
 
@@ -30,7 +31,7 @@ class ThroughputChart(Widget, can_focus=True):
     HELP = (
         "One bar per second, the newest at the right; all bars of a chart share one scale. "
         "max is the best second of the last minute. Latency is the time from the last byte of "
-        "an object to the answer, since the engine started. z shows the chart large."
+        "an object to the answer, since the engine started. {view.zoom} shows the chart large."
     )
 
     def __init__(self, *, id: str) -> None:
@@ -216,9 +217,9 @@ def _steps(*, read_only: bool) -> Iterator[tuple[str, str, str]]:
 
     suggested = f"suggested: AE title {DEFAULT_AE_TITLE}, port {DEFAULT_PORT}"
     if not read_only:
-        yield "n", "Create a receiver", suggested
-    yield "?", "Keys and help", ""
-    yield "^p", "Everything else", ""
+        yield pressed("receiver.new"), "Create a receiver", suggested
+    yield pressed("app.help"), "Keys and help", ""
+    yield pressed("app.palette"), "Everything else", ""
 
 
 def _host_facts(snapshot: EngineSnapshot, free: str) -> list[tuple[str, str]]:

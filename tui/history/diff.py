@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from engine.model.configuration_diff import Change
 from engine.model.secrets import MASK
+from tui.keys import pressed
 from tui.text import fit, safe
 from tui.theme import DARK, Palette, Tone, palette_of
 
@@ -239,7 +240,9 @@ class RevisionDiff(Static):
         for line in shown:
             self._append(text, line, widths)
         if len(self._lines) > MOST_LINES:
-            text.append(f"… {len(self._lines) - MOST_LINES:,} more lines; y copies all")
+            text.append(
+                f"… {len(self._lines) - MOST_LINES:,} more lines; {pressed('view.copy')} copies all"
+            )
         self.update(text)
 
     def _head(self, widths: Columns) -> Text:

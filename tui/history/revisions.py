@@ -83,10 +83,10 @@ class RevisionsTable(MarkableTable):
     HELP = (
         "Every saved change makes a revision; a change of the file by hand is one of an editor. ● "
         "is in force. Below is what the chosen revision changed in the one before it. Mark two "
-        "with space and they are compared with each other. R brings back what the chosen revision "
-        "said, u takes back the newest change; both show first what that changes, and both make a "
-        "new revision, so that nothing is lost. Secrets are never shown. Older revisions are read "
-        "when the cursor comes to the last row."
+        "with {mark.row} and they are compared with each other. {history.restore} brings back what "
+        "the chosen revision said, {history.undo} takes back the newest change; both show first "
+        "what that changes, and both make a new revision, so that nothing is lost. Secrets are "
+        "never shown. Older revisions are read when the cursor comes to the last row."
     )
     COLUMNS = (
         Column("number", "Rev", 7, right=True),

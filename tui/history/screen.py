@@ -13,7 +13,7 @@ from engine.errors import EngineError
 from tui.engine_client import Fetch, RestoreRequested
 from tui.history.diff import DiffLine, RevisionDiff, as_text, diff_lines
 from tui.history.revisions import FIELDS, RevisionsTable, made_by, revision_fields, revision_rows
-from tui.keys import Scope
+from tui.keys import Scope, pressed
 from tui.shell.details import Details
 from tui.shell.screen import FetchingScreen
 from tui.text import counted
@@ -215,7 +215,8 @@ class HistoryScreen(FetchingScreen):
     def _why_no_pair(self) -> str:
         marked = len(self.query_one(RevisionsTable).marked)
         if marked > 2:
-            return f"{marked} revisions are marked; two can be compared: space takes a mark away"
+            unmark = f"{pressed('mark.row')} takes a mark away"
+            return f"{marked} revisions are marked; two can be compared: {unmark}"
         return "nothing is chosen" if self._list.revisions else ""
 
     def _why_no_lines(self, answer: Difference | None) -> str:

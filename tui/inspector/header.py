@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from engine.api.objects import ComparedRow, RowChange
+from tui.keys import with_keys
 from tui.text import count, counted, safe
 from tui.theme import Tone
 from tui.widgets.filter import NO_FILTER, RowFilter, folded
@@ -27,7 +28,6 @@ GLYPHS: Final = {
     RowChange.ADDED: "+",
 }
 _TEXT_OF_ONE_VALUE: Final = frozenset({"LT", "ST", "UT", "OB", "OW", "OF", "OD", "OL", "UN", "SQ"})
-MASKED_NOTE: Final = " (masked, v shows)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +151,20 @@ def pair_words(row: ComparedRow) -> str:
             return value_words(row.stored or row.received)
 
 
+def masked_note() -> str:
+    """Return what stands behind a value that is masked."""
+    return with_keys(" (masked, {object.values} shows)")
+
+
 def _short(element: ElementRow | None) -> str:
-    return value_words(element).removesuffix(MASKED_NOTE)
+    return value_words(element).removesuffix(masked_note())
 
 
 def value_words(element: ElementRow | None) -> str:
     """Return the value of an element in one line."""
     if element is None:
         return ""
-    note = MASKED_NOTE if element.masked else ("…" if element.cut else "")
+    note = masked_note() if element.masked else ("…" if element.cut else "")
     uid, space, name = element.value.partition(" ")
     value = f"{name} {uid}" if space and element.vr == "UI" else element.value
     return safe(value) + note
@@ -234,11 +239,12 @@ class HeaderTable(PagedTable):
     NOUN = "element"
     HELP_TITLE = "Header"
     HELP = (
-        "The elements of the object as it is stored; enter opens a sequence and s opens all, "
-        "p hides private elements, / finds by tag, VR, keyword or value. c compares with what "
-        "arrived: ≠ changed, − removed, + added; once more shows only those. Identifying values "
-        "are masked until v is pressed; the journal keeps who saw them. r copies a routing rule "
-        "for the element."
+        "The elements of the object as it is stored; {list.open} opens a sequence and "
+        "{object.sequences} opens all, {object.private} hides private elements, {view.filter} "
+        "finds by tag, VR, keyword or value. {object.compare} compares with what arrived: ≠ "
+        "changed, − removed, + added; once more shows only those. Identifying values are masked "
+        "until {object.values} is pressed; the journal keeps who saw them. {object.rule} copies a "
+        "routing rule for the element."
     )
     COLUMNS = (
         Column("change", "", 1),

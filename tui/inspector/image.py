@@ -15,6 +15,7 @@ from textual.widget import Widget
 
 from engine.api.objects import Window
 from tui.engine_client import Fetch
+from tui.keys import pressed
 from tui.text import safe
 from tui.theme import DARK, Palette, Tone, palette_of
 
@@ -120,9 +121,10 @@ class Picture(Widget, can_focus=True):
 
     HELP_TITLE = "Image"
     HELP = (
-        "One frame of the object, two pixels in each cell. w steps through windows, and while "
-        "the image has the focus ← → make the window narrower and wider and ↑ ↓ move its "
-        "centre. , and . step through frames, i gives the image the whole screen."
+        "One frame of the object, two pixels in each cell. {object.window} steps through windows, "
+        "and while the image has the focus ← → make the window narrower and wider and ↑ ↓ move its "
+        "centre. {object.frame_back} and {object.frame} step through frames, {object.image} gives "
+        "the image the whole screen."
     )
     BINDINGS = [
         Binding("left", "adjust(0, -1)", "Narrower", show=False),
@@ -264,7 +266,11 @@ class InspectorImage:
             return safe(image_words(image)), ""
         picture.show(image)
         names = len(windows_for(sop_class)) > 1 or self._named is not OWN
-        keys = "w window   arrows move it" if names else "arrows move the window"
+        keys = (
+            f"{pressed('object.window')} window   arrows move it"
+            if names
+            else "arrows move the window"
+        )
         note = keys if image.window is not None else ""
         return f"{image_words(image)}   {window_words(image, self._named.name)}", note
 

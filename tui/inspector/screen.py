@@ -26,7 +26,7 @@ from tui.inspector.header import (
     value_words,
 )
 from tui.inspector.image import InspectorImage, Picture
-from tui.keys import Scope
+from tui.keys import Scope, pressed
 from tui.places import HOME
 from tui.shell.details import Details
 from tui.shell.dialogs import MessageDialog
@@ -63,7 +63,12 @@ def trail_facts(trail: ObjectTrail, scripts: Sequence[str], now: datetime) -> li
         label, project = safe(session.label, 60), safe(session.project or UNASSIGNED, 60)
         facts.append(("session", f"{label} in {project}, {session.area}"))
     ran = ", ".join(safe(number, 20) for number in scripts)
-    facts.append(("anonymized", f"script {ran}; c compares" if ran else "no script has run"))
+    facts.append(
+        (
+            "anonymized",
+            f"script {ran}; {pressed('object.compare')} compares" if ran else "no script has run",
+        )
+    )
     for step in trail.steps[-MOST_STEPS:]:
         facts += _step(step, now)
     if len(trail.steps) > MOST_STEPS:
@@ -222,7 +227,8 @@ class InspectorScreen(ConsoleScreen):
         compared = self._both.answer
         if self._compares and compared is not None:
             return f"compared up to {tag_words(compared.last_tag)}, as more is not kept"
-        return "masked; v shows" if self._masked else "shown for a minute; v masks"
+        key = pressed("object.values")
+        return f"masked; {key} shows" if self._masked else f"shown for a minute; {key} masks"
 
     def _show_element(self) -> None:
         line = self._line()

@@ -18,6 +18,7 @@ from engine.model.identity import UNASSIGNED, Attribute, Source
 from engine.model.project import Project
 from engine.model.session import SessionAction, possible_actions
 from tui.engine_client import SITE, ReceiverCommand, SettingsCommand
+from tui.keys import pressed
 from tui.shell.dialogs import QuestionDialog
 from tui.shell.engine_app import EngineScreen
 from tui.text import moment, safe
@@ -359,7 +360,7 @@ def _consequences(why: ObjectWhy, name: str, *, is_new: bool, moves: bool) -> st
     elif why.session is not None:
         words.append(
             f"The session {safe(why.session.label, 60)} can't be moved in its present state; "
-            "m moves it once it is ready."
+            f"{pressed('session.move')} moves it once it is ready."
         )
     return "\n\n".join(words)
 

@@ -31,6 +31,7 @@ from engine.events import (
 )
 from engine.events.monitoring import ClockStepped
 from engine.events.sessions import SessionConflicts, SessionFailed
+from tui.keys import pressed, with_keys
 from tui.log.folding import folded_events
 from tui.shell.details import Details, in_lines
 from tui.text import clock, counted, moment, safe, sentence_case
@@ -59,7 +60,7 @@ class EventsTable(LiveTable):
     HELP_TITLE = "Events"
     HELP = (
         "The latest events, newest first. While the cursor is on the first row the "
-        "panel follows; move down to hold your place. enter shows the whole sentence. "
+        "panel follows; move down to hold your place. {list.open} shows the whole sentence. "
         "The objects of an association are one row, which stands where they began to arrive; "
         "screen 4 has each second."
     )
@@ -126,7 +127,9 @@ def event_title(engine_state: EngineState) -> str:
 
 
 _ADVICE: dict[type[Event], str] = {
-    AssociationRejected: "Screen 2 says what lets this caller in; w on its row allows it.",
+    AssociationRejected: (
+        "Screen 2 says what lets this caller in; {association.allow} on its row allows it."
+    ),
     AssociationAborted: "If it was the caller, its own log says why; it usually sends again.",
     ConnectionDropped: "Look what connects there: port scanners and load balancers do this too.",
     ContextsRefused: "Let the caller propose another transfer syntax; screen 2 lists all of them.",
@@ -145,8 +148,10 @@ _ADVICE: dict[type[Event], str] = {
     PluginBroken: "Install a version of the plugin that fits, or remove it.",
     ClockStepped: "Check the clock of this host and its NTP service.",
     ControlRefused: "Correct the client's user or token. If it is not yours, find out whose it is.",
-    SessionConflicts: "On screen 3, enter shows the session; a says what merging would do.",
-    SessionFailed: "On screen 3, enter shows the session, and the path of a link in its way.",
+    SessionConflicts: (
+        "On screen 3, {list.open} shows the session; {session.archive} says what merging would do."
+    ),
+    SessionFailed: "On screen 3, {list.open} shows the session, and the path of a link in its way.",
     SocketUnused: "Give the socket unit and the receiver the same port.",
 }
 
@@ -155,9 +160,10 @@ def what_to_do(event: Event) -> str:
     """Return what helps against an event, safe text; empty if nothing is needed."""
     if isinstance(event, ReceiverFailed):
         return sentence_case(
-            f"{safe(event.remedy)}; on screen 1, e edits the receiver and r retries."
+            f"{safe(event.remedy)}; on screen 1, {pressed('receiver.edit')} edits the receiver and "
+            f"{pressed('receiver.retry')} retries."
         )
-    return _ADVICE.get(type(event), "")
+    return with_keys(_ADVICE.get(type(event), ""))
 
 
 def event_row_details(engine_state: EngineState, chosen: str | None) -> Details | None:

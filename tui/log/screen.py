@@ -15,7 +15,7 @@ from textual.widget import Widget
 
 from engine.errors import EngineError
 from engine.events import Severity
-from tui.keys import Scope
+from tui.keys import Scope, pressed, with_keys
 from tui.log.event_log import FIELDS, LEVEL_WORDS, LEVELS, LogModel
 from tui.log.events import event_details, what_to_do
 from tui.log.view import LogView, TimeFormat
@@ -189,7 +189,7 @@ class LogScreen(ConsoleScreen):
         self._everything.take(engine_state.events)
         if self._audit is not None:
             self._audit.take(engine_state.events)
-        cleared = "cleared; X brings older events back"
+        cleared = with_keys("cleared; {log.clear} brings older events back")
         hidden = cleared if self._log.is_cleared else "no event of these levels"
         empty = bar.empty(hidden if self._log.total else self._nothing())
         view.show(snapshot.taken_at, empty)
@@ -210,13 +210,14 @@ class LogScreen(ConsoleScreen):
         if not bar.wanted and shown < total:
             title = f"{shown:,} of {total:,}"
         lost = f"   {engine_state.dropped:,} older ones gone" if engine_state.dropped else ""
-        cleared = "   cleared, X brings older ones back" if self._log.is_cleared else ""
+        back = f"   cleared, {pressed('log.clear')} brings older ones back"
+        cleared = back if self._log.is_cleared else ""
         panel, note = self.panel("events"), "newest first"
         if self._audit is None:
             panel.rename("Events")
         else:
             panel.rename("Audit log")
-            note = "a shows all events   newest first"
+            note = f"{pressed('log.audit')} shows all events   newest first"
             lost = f"   {self._older_audited}" if self._older_audited else ""
         panel.describe(f"{title}{lost}{cleared}", note)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.model.processor import ProcessorRules
 from engine.model.project import ProjectRegistry
+from tui.keys import pressed
 from tui.processors.table import moved
 from tui.shell.dialogs import QuestionDialog
 from tui.text import counted, safe
@@ -150,7 +151,9 @@ class ProcessorCommands:
         if await self._call(f"move {name}", move):
             return f"processor {name} acts {'earlier' if step < 0 else 'later'} now"
         end = "first" if step < 0 else "last"
-        self._app.show_toast(f"{name} is the {end} at its location; e changes the location")
+        self._app.show_toast(
+            f"{name} is the {end} at its location; {pressed('processor.edit')} changes the location"
+        )
         return ""
 
     # Destinations

@@ -14,6 +14,7 @@ from engine.model.processor import (
     Processor,
     parse_processor,
 )
+from tui.keys import with_keys
 from tui.processors.help import HELP, LABELS, MEANINGS
 from tui.text import counted, safe, sentence_case
 
@@ -255,7 +256,7 @@ class ProcessorForm:
         """Explain a field, with examples."""
         field = self.parameters.get(name)
         if field is None:
-            return HELP[name]
+            return with_keys(HELP[name])
         default = field.parameter.default
         otherwise = f"\n\nWithout a value: {safe(default)}" if default else ""
         return f"{sentence_case(safe(field.parameter.help))}.{otherwise}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.containers import Vertical
 
 from engine.api.forwarding import DestinationState
-from tui.keys import Scope
+from tui.keys import Scope, with_keys
 from tui.processors.commands import ProcessorCommands
 from tui.processors.fetch import MOST_FAILED, ProcessorFetch
 from tui.shell.details import Details
@@ -58,8 +58,9 @@ class DestinationsTable(LiveTable):
     HELP = (
         "Each Forward copy processor is a destination with a queue that survives every restart. "
         "Queued objects are sent by themselves, after trouble with growing pauses; what a peer "
-        "refuses for good is given up and waits for a decision: enter lists it, r sends it again, "
-        "x forgets it. The stored objects stay in any case."
+        "refuses for good is given up and waits for a decision: {list.open} lists it, "
+        "{forwarding.retry} sends it again, {forwarding.drop} forgets it. The stored objects stay "
+        "in any case."
     )
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("state", "State", 9),
@@ -80,8 +81,9 @@ class NotForwardedTable(MarkableTable):
     UNSORTED = "newest first"
     HELP_TITLE = "Given up"
     HELP = (
-        "Objects that the peer refused for good, or too often. Mark some with space; r sends them "
-        "again, x forgets them. Without marks both act on the one under the cursor."
+        "Objects that the peer refused for good, or too often. Mark some with {mark.row}; "
+        "{forwarding.retry} sends them again, {forwarding.drop} forgets them. Without marks both "
+        "act on the one under the cursor."
     )
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("queued", "Queued", 16),
@@ -158,7 +160,11 @@ def not_forwarded_rows(items: Iterable[NotForwarded], now: datetime) -> list[Tab
 
 
 NOTHING = "nothing was given up; what waits is sent by itself"
-GONE = (("destination", "does not exist any more; esc goes back"),)
+
+
+def gone() -> tuple[tuple[str, str], ...]:
+    """Return what is said of a destination that was deleted."""
+    return (("destination", with_keys("does not exist any more; {view.back} goes back")),)
 
 
 class ForwardingScreen(ConsoleScreen):
@@ -207,7 +213,7 @@ class ForwardingScreen(ConsoleScreen):
         if known is None:
             return
         now = snapshot.taken_at
-        self.query_one(Facts).show(destination_facts(chosen, now) if chosen else GONE)
+        self.query_one(Facts).show(destination_facts(chosen, now) if chosen else gone())
         bar = self.query_one(FilterBar)
         items = [item for item in known.failed if bar.wanted.matches(_fields(item))]
         table = self.query_one(NotForwardedTable)

@@ -46,8 +46,8 @@ after_session_created  labels are settled; what is written is only stored
 after_stored           the object is in its file (Forward copy)
 after_session_complete the session is built (Command)""",
     "priority": """At one location the smaller number acts first; with equal
-numbers the older processor. 10 is usual. K and J on the Processors screen move
-a processor up and down by writing other priorities.""",
+numbers the older processor. 10 is usual. {processor.up} and {processor.down} on the
+Processors screen move a processor up and down by writing other priorities.""",
     "receivers_allowed": """One receiver per line, AE:PORT, such as XNAT:8104.
 Empty: the objects of every receiver with custom processing.""",
     "receivers_denied": """One receiver per line, AE:PORT. Their objects are

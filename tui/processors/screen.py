@@ -9,7 +9,7 @@ from textual import on
 from textual.containers import Horizontal, Vertical, VerticalScroll
 
 from engine.model.processing import ProcessorState
-from tui.keys import Scope
+from tui.keys import Scope, with_keys
 from tui.processors.commands import ProcessorCommands
 from tui.processors.commitments import (
     CommitmentsTable,
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from tui.shell.screen import ScreenContext
     from tui.widgets.panel import Fact
 
-NONE_YET = "no processor yet; n adds one, for receivers whose custom processing is on"
+NONE_YET = "no processor yet; {processor.new} adds one, for receivers whose custom processing is on"
 NONE_READ_ONLY = "no processor yet"
 NO_DESTINATION = "no destination; a processor of the class Forward copy is one"
 ALL_DELIVERED = "every report is delivered"
@@ -149,7 +149,7 @@ class ProcessorsScreen(ConsoleScreen):
     def _show_processors(self, known: ProcessorData, snapshot: EngineSnapshot) -> None:
         bar = self.query_one(FilterBar)
         wanted = [s for s in known.statuses if bar.wanted.matches(processor_fields(s))]
-        empty = bar.empty(NONE_READ_ONLY if self.frame.read_only else NONE_YET)
+        empty = bar.empty(NONE_READ_ONLY if self.frame.read_only else with_keys(NONE_YET))
         rows = processor_rows(known.statuses, snapshot.taken_at)
         shown = {str(status.processor.id) for status in wanted}
         self.query_one(ProcessorsTable).show([row for row in rows if row.key in shown], empty)

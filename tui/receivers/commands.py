@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.api import ReceiverState
 from tui.engine_client import ReceiverCommand
-from tui.keys import KEYS, Scope, possible
+from tui.keys import KEYS, Scope, possible, pressed, with_keys
 from tui.shell.dialogs import QuestionDialog
 from tui.shell.palette import receiver_ways
 from tui.shell.screen import ConsoleScreen, PaletteEntry
@@ -137,7 +137,8 @@ class ReceiverCommands:
     async def _stop(self, status: ReceiverStatus) -> None:
         name, open_now = name_of(status.receiver), status.open_associations
         finish = f" {counted(open_now, 'open association')} may finish." if open_now else ""
-        sentence = f"{name} rejects every new caller from now on.{finish} s starts it again."
+        again = f"{pressed('receiver.start')} starts it again."
+        sentence = f"{name} rejects every new caller from now on.{finish} {again}"
         question = QuestionDialog.confirm(f"Stop {name}?", sentence, "Stop it")
         # A receiver that does not listen loses nothing.
         listens = status.state is ReceiverState.LISTENING or open_now
@@ -241,8 +242,10 @@ def outcome(status: ReceiverStatus) -> tuple[str, SeverityLevel]:
 def _consequence(status: ReceiverStatus) -> str:
     open_now = status.open_associations
     if not open_now:
-        return "No association is open. Z brings it back."
-    return f"{counted(open_now, 'open association')} may finish; Z brings it back."
+        return with_keys("No association is open. {app.undo} brings it back.")
+    return (
+        f"{counted(open_now, 'open association')} may finish; {pressed('app.undo')} brings it back."
+    )
 
 
 def name_of(receiver: Receiver) -> str:
@@ -282,7 +285,9 @@ class ReceiverActions(ConsoleScreen):
         if key.argument == "retry":
             return f"{name} is {word}; only a receiver that failed to listen is retried"
         if key.argument == "echo":
-            helps = "; s starts it" if not status.receiver.enabled else ""
+            helps = (
+                f"; {pressed('receiver.start')} starts it" if not status.receiver.enabled else ""
+            )
             return f"{name} is {word} and answers no C-ECHO{helps}"
         return reason
 
@@ -303,7 +308,7 @@ def receiver_entries(
 
     read_only = screen.frame.read_only
     if not read_only:
-        yield offer("new", "receiver: New", "create a receiver", "n", 0)
+        yield offer("new", "receiver: New", "create a receiver", pressed("receiver.new"), 0)
     snapshot = screen.engine_state.snapshot
     statuses = sorted(snapshot.receivers if snapshot else (), key=lambda s: s != selected)
     for status in statuses:

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from engine.api import PortState, ReceiverState
 from tui.engine_client import Fetch
+from tui.keys import pressed
 from tui.text import counted, cut, duration, fit, moment, safe, sentence_case
 from tui.theme import DARK, Palette, Tone, palette_of
 
@@ -31,10 +32,10 @@ Fact = tuple[str, str]
 CONSOLATION = "The other receivers are not affected."
 CONSOLATION_SHARED = "Receivers on other ports are not affected."
 KEY_HINTS = (
-    ("r", "retry now"),
-    ("e", "edit the receiver"),
-    ("s", "stop it"),
-    ("y", "copy this report"),
+    ("receiver.retry", "retry now"),
+    ("receiver.edit", "edit the receiver"),
+    ("receiver.stop", "stop it"),
+    ("view.copy", "copy this report"),
 )
 
 
@@ -100,7 +101,7 @@ class FailurePanel(Static):
         text.append(gap[1:]).append(consolation, self._palette.style(Tone.MUTED)).append(gap)
         for i, (key, label) in enumerate(self._hints):
             text.append("    " if i else "")
-            text.append(key, self._palette.style(Tone.KEY)).append(f" {label}")
+            text.append(pressed(key), self._palette.style(Tone.KEY)).append(f" {label}")
         return text
 
 

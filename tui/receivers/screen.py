@@ -25,7 +25,7 @@ from tui.associations.details import (
 )
 from tui.associations.table import AllAssociationsTable, association_of, association_title
 from tui.engine_client import Fetch
-from tui.keys import Scope
+from tui.keys import Scope, pressed, with_keys
 from tui.log.events import ReceiverEventsTable, event_row_details
 from tui.places import HOME
 from tui.receivers.commands import ReceiverActions, receiver_entries
@@ -71,8 +71,8 @@ class LastObjectsTable(LiveTable):
     HELP_TITLE = "Last objects"
     HELP = (
         "The objects that arrived last from the caller under the cursor above, or from everybody, "
-        "with the status that was answered: enter opens the header of a stored one, and says of "
-        "any other why it was not kept."
+        "with the status that was answered: {list.open} opens the header of a stored one, and says "
+        "of any other why it was not kept."
     )
     COLUMNS = (
         Column("at", "Time", 8),
@@ -169,7 +169,7 @@ class RateChart(Widget, can_focus=True):
     HELP_TITLE = "Throughput"
     HELP = (
         "One bar per second of the last minute, the newest at the right, in MB/s. The best second "
-        "fills the height. z shows the chart large."
+        "fills the height. {view.zoom} shows the chart large."
     )
 
     def __init__(self, *, id: str) -> None:
@@ -222,7 +222,11 @@ class RateChart(Widget, can_focus=True):
 
 
 NOBODY_LATELY = "nobody has called this receiver lately"
-GONE = (("receiver", "does not exist any more; esc goes back"),)
+
+
+def gone() -> tuple[tuple[str, str], ...]:
+    """Return what is said of a receiver that was deleted."""
+    return (("receiver", with_keys("does not exist any more; {view.back} goes back")),)
 
 
 class ReceiverScreen(ReceiverActions, AssociationActions):
@@ -283,7 +287,7 @@ class ReceiverScreen(ReceiverActions, AssociationActions):
         if failed and status is not None:
             free = self._free_ports.near(status, snapshot)
             self.query_one(FailurePanel).show(status, snapshot, free)
-        self.query_one(Facts).show(settings_facts(status, snapshot) if status else GONE)
+        self.query_one(Facts).show(settings_facts(status, snapshot) if status else gone())
         self.panel("settings").describe(state_title(status, snapshot) if status else "")
         if status is not None:
             self.query_one(RateChart).show(status.throughput)
@@ -323,7 +327,9 @@ class ReceiverScreen(ReceiverActions, AssociationActions):
         found = self._objects.of(status, caller, snapshot.taken_at)
         self.query_one(LastObjectsTable).show(last_object_rows(found), NOTHING)
         who = f"from {safe(caller)}" if chosen else "from everybody"
-        self.panel("objects").describe(who, "⏎ opens the header" if found else "")
+        self.panel("objects").describe(
+            who, f"{pressed('list.open')} opens the header" if found else ""
+        )
 
     def _chosen(self, snapshot: EngineSnapshot) -> AssociationStatus | None:
         return association_of(snapshot, self.query_one(AllAssociationsTable).chosen)

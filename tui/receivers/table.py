@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from engine.api import ReceiverState
 from engine.model.anonymization import AsReceived, stored_as_received
+from tui.keys import pressed
 from tui.receivers.failure import failure_report
 from tui.shell.details import Details
 from tui.text import age, count, counted, cut, fit, megabytes, moment, safe, size
@@ -264,7 +265,7 @@ def state_words(status: ReceiverStatus, snapshot: EngineSnapshot) -> str:
                 return f"rejects every caller: {safe(snapshot.storage.refusal)}; {words}"
             return words + certificate_words(status, now)
         case ReceiverState.DISABLED:
-            return f"stopped since {since}; s starts it"
+            return f"stopped since {since}; {pressed('receiver.start')} starts it"
         case ReceiverState.DRAINING:
             open_now = counted(status.open_associations, "open association")
             return f"takes no new associations since {since}; {open_now} may finish"

@@ -145,9 +145,9 @@ class VolumeChart(Widget, can_focus=True):
     HELP_TITLE = "Volume by hour"
     HELP = (
         "Bytes that were stored, by the hour, the present hour at the right; the best bar fills "
-        "the height. Where there is no room for each hour a bar stands for several. h shows the "
-        "last 24 hours or the last 7 days, z the chart large. An association that is open is "
-        "counted when it ends, and each hour."
+        "the height. Where there is no room for each hour a bar stands for several. {sender.range} "
+        "shows the last 24 hours or the last 7 days, {view.zoom} the chart large. An association "
+        "that is open is counted when it ends, and each hour."
     )
 
     class Resized(Message):

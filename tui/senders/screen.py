@@ -13,7 +13,7 @@ from textual.containers import Container, Vertical, VerticalScroll
 from tui.associations.commands import AssociationActions
 from tui.associations.details import ContextsFetch
 from tui.engine_client import Fetch, GoRequested
-from tui.keys import Scope
+from tui.keys import Scope, pressed
 from tui.senders.chart import VolumeChart, meaning
 from tui.senders.senders import (
     FIELDS,
@@ -180,7 +180,9 @@ class SendersScreen(AssociationActions, FetchingScreen):
         if drawn != self._drawn:
             self._drawn = drawn
             self._write(with_live(senders, snapshot), snapshot)
-        self.panel("senders").describe(self._title(), f"{table.UNSORTED}   o sorts")
+        self.panel("senders").describe(
+            self._title(), f"{table.UNSORTED}   {pressed('view.sort')} sorts"
+        )
 
     def _write(self, senders: tuple[Sender, ...], snapshot: EngineSnapshot) -> None:
         bar, table = self.query_one(FilterBar), self.query_one(SendersTable)
@@ -200,7 +202,7 @@ class SendersScreen(AssociationActions, FetchingScreen):
         shown, found, total = self._counts
         title = self.query_one(FilterBar).count(found, total)
         if shown < found:
-            title += f"   the first {shown:,} are shown, / finds others"
+            title += f"   the first {shown:,} are shown, {pressed('view.filter')} finds others"
         marked = self.query_one(SendersTable).marked
         return title + (f"   {len(marked)} marked" if marked else "")
 
@@ -223,7 +225,7 @@ class SendersScreen(AssociationActions, FetchingScreen):
         """Say how long a bar is, which depends on how many there is room for."""
         chart = self.query_one(VolumeChart)
         said = meaning(chart.hours, chart.size.width)
-        self.panel("volume").describe(said, "h day or week")
+        self.panel("volume").describe(said, f"{pressed('sender.range')} day or week")
 
     def _detail_of(self, sender: Sender | None, snapshot: EngineSnapshot) -> SenderDetail | None:
         if sender is None:

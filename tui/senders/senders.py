@@ -275,8 +275,9 @@ class SendersTable(MarkableTable):
         "quiet: it has sent before; never: it called and never sent an object; reject: it was "
         "never let in. Numbers are since it was first seen, and what an association brings is "
         "counted when it ends, and each hour. The bars are the last 24 hours, each row to its own "
-        "scale. w lets a rejected caller in or says what helps; a, s and l show its associations, "
-        "sessions and events; x aborts what it has open."
+        "scale. {association.allow} lets a rejected caller in or says what helps; "
+        "{sender.associations}, {sender.sessions} and {sender.log} show its associations, sessions "
+        "and events; {association.abort} aborts what it has open."
     )
     COLUMNS = (
         Column("state", "State", 10),

@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 
 from engine.errors import SessionError
 from engine.model.session import SessionAction, SessionArea, possible_actions
+from tui.keys import pressed
 from tui.sessions.review import Review, ReviewDialog
 from tui.sessions.undo import UndoDialog
 from tui.sessions.words import (
@@ -259,7 +260,8 @@ class SessionActions(ConsoleScreen):
         self.sessions_changed()
         if outcome.done:
             past = "archived" if review.archive else "changed"
-            words = f"{safe(review.label) or name_of(session)} {past}   Z undoes it"
+            undo = f"{pressed('session.undo')} undoes it"
+            words = f"{safe(review.label) or name_of(session)} {past}   {undo}"
             self.app.notify(words, markup=False, timeout=5)
 
     async def _preview(self, session_id: int, review: Review) -> EditPreview:
@@ -397,7 +399,9 @@ def _carried_out(
             )
     reason = failure(action, outcome)
     if reason:
-        raise SessionError(reason, "enter shows the session; then choose what suits it")
+        raise SessionError(
+            reason, f"{pressed('list.open')} shows the session; then choose what suits it"
+        )
     return outcome
 
 

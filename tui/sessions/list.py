@@ -19,7 +19,7 @@ from engine.model.identity import UNASSIGNED
 from engine.model.queries import InvalidQuery, SessionQuery, parse_query
 from engine.model.session import SessionArea, SessionStatus
 from tui.engine_client import Fetch
-from tui.keys import Scope
+from tui.keys import Scope, pressed, with_keys
 from tui.sessions.actions import SessionActions, SessionChanges
 from tui.sessions.session import session_details
 from tui.sessions.tables import (
@@ -322,7 +322,9 @@ class SessionsScreen(SessionActions):
         facts = session_summary(detail, now) if narrow else session_facts(detail, now)
         self.query_one("#facts", Facts).show(facts)
         self.query_one(ScansTable).show(scan_rows(detail.scans), "no scan yet: it is not built")
-        self.panel("scans").describe(scans_title(detail.scans), "⏎ lists the objects")
+        self.panel("scans").describe(
+            scans_title(detail.scans), f"{pressed('list.open')} lists the objects"
+        )
         self.query_one("#history-facts", Facts).show(history_lines(detail, now))
 
     def _chosen(self) -> Session | None:
@@ -390,7 +392,12 @@ class SessionsScreen(SessionActions):
         yield from self.key_entries(Scope.SESSIONS, Scope.VIEW)
         for area in SessionArea:
             show = partial(self.action_show_area, area)
-            yield PaletteEntry(f"areas: {AREA_NAMES[area]}", "[ and ] change areas", "", show)
+            yield PaletteEntry(
+                f"areas: {AREA_NAMES[area]}",
+                with_keys("{area.previous} and {area.next} change areas"),
+                "",
+                show,
+            )
 
     def action_area(self, step: int) -> None:
         """Go to the area beside this one."""

@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 
 from engine.api.objects import ObjectReference
 from tui.engine_client import Fetch
-from tui.keys import Scope
+from tui.keys import Scope, pressed
 from tui.sessions.actions import SessionActions, SessionChanges
 from tui.sessions.tables import (
     ObjectsTable,
@@ -151,7 +151,7 @@ class SessionScreen(SessionActions):
             rows = object_rows(page.objects, page.offset)
             table.show(rows, "no object is left here", offset=page.offset, total=page.total)
             title = f"scan {safe(scan)}   {counted(page.total, 'object')}"
-            self.panel("objects").describe(title, "⏎ opens the header")
+            self.panel("objects").describe(title, f"{pressed('list.open')} opens the header")
 
     def sessions_here(self) -> tuple[Session, ...]:
         """Return the session."""

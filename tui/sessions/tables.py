@@ -55,12 +55,13 @@ class SessionsTable(PagedTable, Marks):
     POINTER_WIDTH = 3
     HELP_TITLE = "Sessions"
     HELP = (
-        "Sessions of the prearchive, the archive or the trash; [ and ] change between them. "
-        "Space marks sessions, and a, m, d and r then act on all that are marked. The filter "
-        "takes words and project:, status:, since:, modality: and receiver:, such as "
-        "status:ready,error since:24h; words are looked for in project, subject, session and "
-        "Study Instance UID. Enter shows scans and objects. Only what is seen is read, so a "
-        "hundred thousand sessions cost no more than a hundred."
+        "Sessions of the prearchive, the archive or the trash; {area.previous} and {area.next} "
+        "change between them. {mark.row} marks sessions, and {session.archive}, {session.move}, "
+        "{session.delete} and {session.rebuild} then act on all that are marked. The filter takes "
+        "words and project:, status:, since:, modality: and receiver:, such as status:ready,error "
+        "since:24h; words are looked for in project, subject, session and Study Instance UID. "
+        "Enter shows scans and objects. Only what is seen is read, so a hundred thousand sessions "
+        "cost no more than a hundred."
     )
     COLUMNS = (
         Column(_O.STATUS, "Status", 12),
@@ -160,7 +161,7 @@ class ScansTable(LiveTable):
 
     NOUN = "scan"
     HELP_TITLE = "Scans"
-    HELP = "The scans of the session: enter lists the objects of one."
+    HELP = "The scans of the session: {list.open} lists the objects of one."
     COLUMNS = (
         Column("id", "Scan", 5, flexible=True, max_width=8),
         Column("modality", "Mod", 3),
@@ -176,8 +177,8 @@ class ObjectsTable(PagedTable):
     NOUN = "object"
     HELP_TITLE = "Objects"
     HELP = (
-        "The objects of the scan in the order of their arrival: enter shows the header, the image "
-        "and where it went. What was odd about an object stands in its line."
+        "The objects of the scan in the order of their arrival: {list.open} shows the header, the "
+        "image and where it went. What was odd about an object stands in its line."
     )
     COLUMNS = (
         Column("number", "No.", 5, right=True),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.model.identity import UNASSIGNED
 from engine.model.session import SessionAction, SessionArea, SessionStatus, possible_actions
+from tui.keys import pressed, with_keys
 from tui.text import clock, count, counted, cut, moment, safe, sentence_case, size
 
 if TYPE_CHECKING:
@@ -140,10 +141,11 @@ def request_words(detail: SessionDetail, now: datetime) -> str:
     if request is None:
         return ""
     when = f" at {moment(request.asked_at, now)}" if request.asked_at else ""
-    state = "waits; c takes it back"
+    cancel = pressed("session.cancel")
+    state = f"waits; {cancel} takes it back"
     if request.begun:
         may_end = SessionAction.CANCEL in possible_actions(detail.session)
-        state = "has begun; c takes it back" if may_end else "has begun"
+        state = f"has begun; {cancel} takes it back" if may_end else "has begun"
     return f"{request.action}, asked by {safe(request.by, 40)}{when}, {state}"
 
 
@@ -215,15 +217,17 @@ def impossible_words(action: SessionAction, session: Session) -> str:
     if action is SessionAction.CANCEL:
         return f"no request waits for {name_of(session)}, which is {status}"
     if session.area is SessionArea.TRASH:
-        return f"{name_of(session)} is in the trash; u restores it"
+        return f"{name_of(session)} is in the trash; {pressed('session.restore')} restores it"
     if action is SessionAction.RESTORE:
         return f"{name_of(session)} is not in the trash"
     if session.area is SessionArea.ARCHIVE:
         return f"{name_of(session)} is in the archive"
     if action is SessionAction.ARCHIVE and session.project is None:
-        return f"{name_of(session)} has no project; m moves it to one, W says why"
+        helps = with_keys("{session.move} moves it to one, {session.why} says why")
+        return f"{name_of(session)} has no project; {helps}"
     receiving = session.status is SessionStatus.RECEIVING
-    hint = "; r builds it now, else it is built when no object has come for a while"
+    built = "builds it now, else it is built when no object has come for a while"
+    hint = f"; {pressed('session.rebuild')} {built}"
     return f"{name_of(session)} is {status}{hint if receiving else ''}"
 
 

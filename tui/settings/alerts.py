@@ -11,6 +11,7 @@ from textual.binding import Binding
 from engine.errors import InvalidSite, Problem
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
 from engine.model.site import SiteSettings
+from tui.keys import pressed
 from tui.settings.dialog import SettingsDialog
 from tui.settings.form import FieldKind, FieldSpec, Remark, number_in
 from tui.settings.site_forms import SiteForm
@@ -207,7 +208,8 @@ class AlertCommands:
             await self.send(tuple(found))
         else:
             self._app.show_toast(
-                "there is nobody to send a test alert to; n adds a target", "warning"
+                f"there is nobody to send a test alert to; {pressed('settings.new')} adds a target",
+                "warning",
             )
 
     async def send(self, targets: tuple[AlertTarget, ...]) -> None:

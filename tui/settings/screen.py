@@ -174,11 +174,14 @@ def _list(engine: EngineView) -> StudyRoutePage:
     return engine.study_routes.list()
 
 
-NO_PROJECTS = ("there are no projects yet", "n adds one; until then everything is Unassigned")
+NO_PROJECTS = (
+    "there are no projects yet",
+    "{settings.new} adds one; until then everything is Unassigned",
+)
 LISTS = {"projects": "projects", "alerts": "targets", "studies": "routes"}
 """The panel with the list of a section that has one."""
 FILTERS = {"projects": "#filter", "studies": "#routes-filter"}
-NO_TARGETS = ("there is no alert target", "n adds a program or a webhook")
+NO_TARGETS = ("there is no alert target", "{settings.new} adds a program or a webhook")
 
 
 class SiteScreen(ConsoleScreen):

@@ -226,8 +226,8 @@ class SectionsTable(LiveTable):
     UNSORTED = "as they are"
     HELP_TITLE = "Settings"
     HELP = (
-        "The row under the cursor is the section that is shown; e edits it. Nothing is changed "
-        "before ctrl+s; every change is a revision that can be undone."
+        "The row under the cursor is the section that is shown; {settings.edit} edits it. Nothing "
+        "is changed before ctrl+s; every change is a revision that can be undone."
     )
     COLUMNS = (
         Column("section", "Section", 13),
@@ -350,7 +350,7 @@ def _kinds(target: AlertTarget) -> str:
 
 ROUTE_FIELDS = ("study", "project", "subject", "session", "by")
 """Fields of a filter."""
-NO_ROUTES = ("no study is announced", "n says where one goes before it comes")
+NO_ROUTES = ("no study is announced", "{settings.new} says where one goes before it comes")
 
 
 class StudyRoutesTable(LiveTable):

@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Footer, Input, Static
 
+from tui.keys import pressed
 from tui.text import safe
 from tui.widgets.panel import HangingText
 
@@ -237,7 +238,7 @@ class TooSmallScreen(Screen[None]):
             "The terminal is too small",
             f"now     {width} × {height}",
             f"needed  {MIN_WIDTH} × {MIN_HEIGHT}",
-            "receivers go on   ^q quits",
+            f"receivers go on   {pressed('app.quit')} quits",
         )
         self.query_one("#too-small", Static).update("\n".join(lines))
 

@@ -12,6 +12,7 @@ from textual.screen import Screen
 
 from engine.errors import EngineError
 from tui.engine_client import EngineClient, EngineLink, EngineState, NotNow
+from tui.keys import pressed
 from tui.shell.dialogs import MessageDialog, ProgressDialog, WorkAnswered, WorkEnded
 from tui.text import safe
 
@@ -154,7 +155,7 @@ class EngineApp(App[None]):
 
     def show_saved(self, sentence: str, severity: SeverityLevel = "information") -> None:
         """Show the outcome of a change, and the key that undoes it."""
-        self.show_toast(f"{sentence}   Z undoes it", severity)
+        self.show_toast(f"{sentence}   {pressed('app.undo')} undoes it", severity)
 
 
 class EngineScreen(Screen[R]):

@@ -8,6 +8,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from engine.api import ReceiverState
+from tui.keys import pressed
 from tui.text import counted, safe, size
 
 if TYPE_CHECKING:
@@ -56,7 +57,11 @@ def silence_words(engine_state: EngineState, *, restarts: bool) -> str:
     """Say that what is shown may be outdated, and how to start an engine."""
     if engine_state.silent_since is None:
         return ""
-    how = "f5 starts one here" if restarts else "start one with: dicomdock engine"
+    how = (
+        f"{pressed('app.start_engine')} starts one here"
+        if restarts
+        else "start one with: dicomdock engine"
+    )
     return f"✗ What is shown may be outdated. If the engine ended, {how}."
 
 
@@ -86,7 +91,8 @@ def configuration_words(snapshot: EngineSnapshot) -> str:
         return ""
     kept = f"revision {snapshot.revision}, the last good one, stays in force"
     problem = safe(snapshot.configuration_problem)
-    return f"✗ The configuration file is refused; {kept} (8 and R write it back): {problem}"
+    back = f"8 and {pressed('history.restore')} write it back"
+    return f"✗ The configuration file is refused; {kept} ({back}): {problem}"
 
 
 def read_only_words(snapshot: EngineSnapshot) -> str:
@@ -104,7 +110,7 @@ def barred_words(snapshot: EngineSnapshot, *, read_only: bool = False) -> str:
     kept = counted(barred, "enabled receiver")
     verb = "does" if barred == 1 else "do"
     site = "⊘ DICOM receivers are not allowed on this site"
-    remedy = "" if read_only else " B allows them again"
+    remedy = "" if read_only else f" {pressed('site.allow')} allows them again"
     return f"{site}: {kept} {verb} not listen.{remedy}"
 
 

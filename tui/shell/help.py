@@ -18,7 +18,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.api import ReceiverState
-from tui.keys import KEYS, Key, Scope
+from tui.keys import KEYS, Key, Scope, with_keys
 from tui.text import counted, duration, fit, moment, safe, size
 from tui.theme import (
     ASSOCIATION_STYLES,
@@ -124,7 +124,7 @@ def help_on(widget: Widget, palette: Palette, screen: ConsoleScreen) -> tuple[st
     about = widget if hasattr(widget, "HELP_TITLE") else None
     if about is None:
         return "Keys and help", all_keys(palette, screen)
-    page = Text(f"{about.HELP}\n\n", end="")
+    page = Text(f"{with_keys(str(about.HELP))}\n\n", end="")
     page.append("Keys here\n", "bold")
     scopes = {*screen.SCOPES, Scope.VIEW}
     scopes |= {Scope.LISTS} if hasattr(about, "COLUMNS") else set()

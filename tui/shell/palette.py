@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Input
 
 from tui.engine_client import GoRequested, ReceiverWanted, SwitchRequested
-from tui.keys import BY_ID
+from tui.keys import BY_ID, pressed, with_keys
 from tui.shell.health import is_barred
 from tui.shell.screen import ConsoleScreen, PaletteEntry
 from tui.text import safe
@@ -42,7 +42,8 @@ def receiver_ways(screen: ConsoleScreen, status: ReceiverStatus) -> Iterator[Pal
     shows = ReceiverWanted(status.receiver.id)
     ways: tuple[tuple[str, str, str, Message], ...] = (
         ("dashboard", "go: Receiver", "its settings, traffic, associations and objects", shows),
-        ("sessions", "go: Sessions received by", "prearchive first; ] goes on to the archive",
+        ("sessions", "go: Sessions received by",
+         with_keys("prearchive first; {area.next} goes on to the archive"),
          GoRequested("sessions", only)),
         ("log", "log: Events of", "filters the log", GoRequested("log", only)),
     )  # fmt: skip
@@ -62,7 +63,7 @@ def site_entries(screen: ConsoleScreen) -> Iterator[PaletteEntry]:
         yield PaletteEntry(
             "site: Allow DICOM receivers" if barred else "site: Allow no DICOM receivers",
             "they are not allowed now" if barred else "the switch over all receivers (asks)",
-            "B",
+            pressed("site.bar"),
             partial(screen.post_message, SwitchRequested(allowed=barred)),
         )
 
@@ -129,7 +130,9 @@ def _navigation_entries(app: PaletteHost, screen: ConsoleScreen) -> Iterator[Pal
 def _app_entries(app: PaletteHost) -> Iterator[PaletteEntry]:
     if not app.frame.read_only:
         detail = "shows what that changes, and asks"
-        yield PaletteEntry("configuration: Undo last change", detail, "Z", app.action_undo)
+        yield PaletteEntry(
+            "configuration: Undo last change", detail, pressed("app.undo"), app.action_undo
+        )
     for key_id in ("app.help", "app.help_here", "app.diagnostics"):
         key = BY_ID[key_id]
         run = getattr(app, f"action_{key.action}")

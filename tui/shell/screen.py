@@ -24,7 +24,7 @@ from tui.engine_client import (
     EngineState,
     RefreshRequested,
 )
-from tui.keys import KEYS, Key, Scope, bindings, changes, needs_engine
+from tui.keys import KEYS, Key, Scope, bindings, changes, needs_engine, pressed, with_keys
 from tui.places import HOME, SCREEN_SPECS, ScreenSpec
 from tui.shell.dialogs import MessageDialog
 from tui.shell.engine_app import EngineScreen
@@ -297,8 +297,11 @@ class ConsoleScreen(EngineScreen[None]):
             bar.value = words
 
     def invited(self, fact: str, step: str) -> str:
-        """Return a fact with the next step; a read-only console names none."""
-        return fact if self.frame.read_only else f"{fact}: {step}"
+        """Return a fact with the next step, which a read-only console does not name.
+
+        An ``{id}`` in it is replaced by the key.
+        """
+        return fact if self.frame.read_only else with_keys(f"{fact}: {step}")
 
     # What happens
 
@@ -346,7 +349,7 @@ class ConsoleScreen(EngineScreen[None]):
     def explain_key(self, pressed: str) -> None:
         """Say why a key of this screen, which was pressed, does nothing now."""
         scopes = (*self.SCOPES, Scope.VIEW, Scope.EVERYWHERE)
-        keys = [key for key in KEYS if key.scope in scopes and pressed == key.keys]
+        keys = [key for key in KEYS if key.scope in scopes and pressed == key.bound]
         if keys and keys[0].id != "view.back" and not self._stopping:
             words = f"{keys[0].shown} ({keys[0].label}): {self.why_not(keys[0])}"
             self.console.show_toast(words, "warning")
@@ -395,7 +398,7 @@ class ConsoleScreen(EngineScreen[None]):
         self._paused_reading = self._engine_state if paused else None
         self.set_class(paused, "-paused")
         at = clock(self._engine_state.snapshot.taken_at) if self._engine_state.snapshot else ""
-        note = f"‖ PAUSED at {at}   p goes on" if paused else ""
+        note = f"‖ PAUSED at {at}   {pressed('view.pause')} goes on" if paused else ""
         for panel in self.query(Panel):
             panel.override_note(note)
         self.show(self._engine_state)
@@ -465,7 +468,7 @@ def _own_actions(screen: type[ConsoleScreen]) -> frozenset[str]:
     return frozenset(key.verb for key in KEYS if key.scope in scopes)
 
 
-RETRY = "asks again by itself, r at once"
+RETRY = "asks again by itself, {sender.refresh} at once"
 
 
 class FetchingScreen(ConsoleScreen):
@@ -514,7 +517,7 @@ class FetchingScreen(ConsoleScreen):
     def _say_problem(self) -> None:
         line, words = self.query_one("#not-read", Static), problem_words(self.problem)
         if words:
-            line.update(f"✗ not read: {words}; {RETRY}")
+            line.update(f"✗ not read: {words}; {with_keys(RETRY)}")
         line.display = bool(words)
 
     def palette_entries(self) -> Iterator[PaletteEntry]:

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
 
+from tui.keys import pressed
 from tui.text import cut, moment
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from engine.api import EngineSnapshot
     from tui.places import ScreenSpec
-
-BACK = "esc back"
 
 
 class Breadcrumb(Widget):
@@ -39,11 +38,12 @@ class Breadcrumb(Widget):
         if not self._crumbs:
             return Content("")
         width = self.size.width - 2
+        back = f"{pressed('view.back')} back"
         *before, here = self._crumbs
         way = "".join(f"{crumb} ▸ " for crumb in before)
-        here = cut(here, max(8, width - cell_len(way) - len(BACK) - 2))
-        gap = " " * max(1, width - cell_len(way + here) - len(BACK))
-        return Content.assemble(" ", way, (here, "bold"), gap, BACK)
+        here = cut(here, max(8, width - cell_len(way) - len(back) - 2))
+        gap = " " * max(1, width - cell_len(way + here) - len(back))
+        return Content.assemble(" ", way, (here, "bold"), gap, back)
 
 
 class Tab(NamedTuple):

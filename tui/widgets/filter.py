@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from textual.widgets import Input
 
-from tui.keys import Scope, bindings
+from tui.keys import Scope, bindings, pressed
 from tui.text import safe
 
 if TYPE_CHECKING:
@@ -213,4 +213,5 @@ class FilterBar(Input):
         if not self.wanted:
             return otherwise
         doubt = doubts(self.value, self._fields, self._values)
-        return f"no row matches the filter; {doubt}{'; ' if doubt else ''}esc shows all"
+        more = f"{doubt}; " if doubt else ""
+        return f"no row matches the filter; {more}{pressed('view.back')} shows all"

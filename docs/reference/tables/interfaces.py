@@ -19,9 +19,11 @@ def keys() -> str:
     parts = []
     for scope, group in groupby(by_scope, key=lambda key: key.scope):
         rows = [
-            (code(key.shown), key.label, key.help, "yes" if key.changes else "") for key in group
+            (code(key.shown), key.label, key.help, "yes" if key.changes else "", code(key.id))
+            for key in group
         ]
-        parts.append(f"## {scope}\n\n{table(('key', 'name', 'does', 'changes something'), rows)}")
+        heads = ("key", "name", "does", "changes something", "id")
+        parts.append(f"## {scope}\n\n{table(heads, rows)}")
     return "\n\n".join(parts)
 
 
