@@ -205,6 +205,7 @@ class Engine:
             storage=self._storage(),
             sessions_receiving=self._index.receiving(),
             has_anonymization=configuration.has_anonymization,
+            projects=len(configuration.projects.projects),
             configuration_problem=self._configuration_problem,
             processes=self._processes.statuses() if self._processes is not None else (),
             sessions_waiting=self.monitoring.work_waiting().sessions,
