@@ -154,7 +154,7 @@ KEYS = (
     Key("receiver.echo", Scope.RECEIVERS, "t", "Echo test", "send it a C-ECHO, as a peer would", 2,
         short="Echo", asks=True),
     Key("receiver.reach", Scope.RECEIVERS, "i", "Send to it",
-        "what to type at a scanner; lines for storescu, dcmsend and Orthanc"),
+        "what to type at a scanner; lines for storescu, dcmsend and Orthanc", 2, short="Send to"),
     Key("receiver.retry", Scope.RECEIVERS, "r", "Retry now",
         "a failed one: try to listen again at once", 1, short="Retry", changes=True),
     Key("association.allow", Scope.ASSOCIATIONS, "w", "Allow caller",

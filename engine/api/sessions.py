@@ -161,6 +161,8 @@ class SessionDetail:
     """Oldest first; of the time before the engine's start only the main entries are known."""
     purged_at: datetime | None = None
     """For a session in the trash: when it will be deleted permanently."""
+    ready_at: datetime | None = None
+    """While it is received: when it is built if no further object comes, by the settings now."""
     patients: tuple[str, ...] = ()
     """In words, without their names: several patients in this study, in one session or more."""
     archives_itself: bool = False

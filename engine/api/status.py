@@ -203,6 +203,8 @@ class EngineSnapshot:
     sessions_receiving: int
     has_anonymization: bool = True
     """Whether the site or any project has a script or profile that runs."""
+    projects: int = 0
+    """How many projects are configured."""
     configuration_problem: str = ""
     """Why the configuration file is not in force; empty if it is."""
     read_only: str = ""

@@ -89,6 +89,9 @@ def _remarks(detail: SessionDetail) -> Iterator[str]:
     if detail.request is not None:
         begun = "begun" if detail.request.begun else "waits"
         yield f"{detail.request.action} was asked for by {detail.request.by}, {begun}"
+    if detail.ready_at is not None:
+        at = terminal.cell_text(detail.ready_at)
+        yield f"ready after {at} if no further object comes; sessions rebuild builds it now"
     if detail.purged_at is not None:
         yield f"removed for good after {terminal.cell_text(detail.purged_at)}"
     yield f"may be asked for now: {', '.join(detail.actions) or 'nothing'}"

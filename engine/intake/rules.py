@@ -27,7 +27,7 @@ from engine.identification.identifiers import MissingIdentifier, explain
 from engine.identification.sources import Routing
 from engine.intake.receiver_policy import ReceiverPolicy
 from engine.intake.rule_failures import SlowRules
-from engine.intake.trial import DryRun, StoredFile, try_recent
+from engine.intake.trial import DryRun, try_recent
 from engine.model.identity import UNASSIGNED, Identification, Trace
 from engine.model.processing import ProcessorTrial, RoutingPreview
 from engine.routing import RuleSuspended, RuleTimeout
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from engine.host.clock import Clock
     from engine.identification.evaluation import RoutingFailure
     from engine.identification.identifiers import Identifier
+    from engine.index.contents import StoredFile
     from engine.intake.object import AssociationContext
     from engine.intake.rule_failures import RuleFailures
     from engine.model.configuration import Configuration

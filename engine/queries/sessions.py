@@ -21,7 +21,13 @@ from engine.index.database import translate_sqlite_errors
 from engine.index.finding import find
 from engine.index.listing import session_page
 from engine.index.operations import OperationKind, Plan, Request
-from engine.model.session import UNFINISHED, ObjectState, SessionAction, possible_actions
+from engine.model.session import (
+    UNFINISHED,
+    ObjectState,
+    SessionAction,
+    SessionStatus,
+    possible_actions,
+)
 from engine.queries.session_edits import archives_itself, preview_edit, require_project
 from engine.sessions.context import project_of
 from engine.sessions.folders.stored_objects import scripts_of
@@ -115,6 +121,7 @@ class SessionQueries:
             actions=possible_actions(session),
             history=self._history(session),
             purged_at=self._purged_at(session),
+            ready_at=self._ready_at(session),
             patients=tuple(filter(None, (session.patients, *_other_subjects(others)))),
             archives_itself=archives_itself(self._configuration(), session, session.project),
         )
@@ -248,6 +255,12 @@ class SessionQueries:
             if getattr(recorded.event, "session", None) == session.id
         ]
         return tuple(sorted(moments, key=lambda moment: moment.at))
+
+    def _ready_at(self, session: Session) -> datetime | None:
+        if session.status is not SessionStatus.RECEIVING:
+            return None
+        idle = self._configuration().site.sessions.idle_seconds
+        return session.last_object_at + timedelta(seconds=idle)
 
     def _purged_at(self, session: Session) -> datetime | None:
         since = put_into_trash_at(session)

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from engine.config.store import ConfigurationStore
     from engine.events import Event, EventPage, Listener, RecordedEvent
     from engine.host.clock import Clock
-    from engine.intake.trial import StoredFile
+    from engine.index.contents import StoredFile
     from engine.model.plugins import FileNamerInfo, IdentifierInfo
     from engine.model.processing import RoutingPreview
     from engine.model.project import Project
@@ -207,6 +207,7 @@ class Engine:
             storage=self._storage(),
             sessions_receiving=self._index.receiving(),
             has_anonymization=configuration.has_anonymization,
+            projects=len(configuration.projects.projects),
             configuration_problem=self._configuration_problem,
             processes=self._processes.statuses() if self._processes is not None else (),
             sessions_waiting=self.monitoring.work_waiting().sessions,

@@ -264,6 +264,11 @@ class FakeSessions:
             request=asked,
             actions=possible_actions(session),
             history=_history(session),
+            ready_at=(
+                session.last_object_at + timedelta(minutes=5)
+                if session.status is SessionStatus.RECEIVING
+                else None
+            ),
             purged_at=NOW + timedelta(days=20) if session.area is SessionArea.TRASH else None,
         )
 

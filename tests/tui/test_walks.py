@@ -219,7 +219,7 @@ async def clear_the_table(walk: Walk) -> None:
     await walk.press("d")
     await walk.sees("Delete XNAT")
     await walk.press("right", "enter")
-    await walk.sees("No receivers yet", "Create a receiver")
+    await walk.sees("no receivers yet", "creates one")
 
 
 async def make_a_project(walk: Walk, engine: Engine) -> None:
@@ -236,7 +236,7 @@ async def make_a_project(walk: Walk, engine: Engine) -> None:
     await walk.until(lambda: len(engine.projects()) == 2, "the new project")
     await walk.sees("project NEURO-01 saved")
     await walk.press("1")
-    await walk.sees("No receivers yet")
+    await walk.sees("no receivers yet")
 
 
 async def make_the_receiver(walk: Walk, port: int) -> None:

@@ -268,8 +268,8 @@ class AllowDialog(ModalScreen[Receiver | None], EngineScreen[Receiver | None]):
                 yield WhitelistPreview()
             yield Static("", id="refused", markup=False)
             with Horizontal(id="answers"):
-                yield Button("Cancel  esc", id="cancel", variant="primary", compact=True)
-                yield Button("Allow  ^s", id="allow-it", compact=True)
+                yield Button("Cancel  esc", id="cancel", compact=True)
+                yield Button("Allow  ^s", id="allow-it", variant="primary", compact=True)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:

@@ -9,7 +9,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.api import ReceiverState
-from tui.keys import pressed
+from tui.dashboard.first_start import first_steps, is_first_start
 from tui.text import count, cut, fit, megabytes, safe, size, sparkrows
 from tui.theme import DARK, Palette, Tone, palette_of
 
@@ -56,6 +56,7 @@ class ThroughputChart(Widget, can_focus=True):
             snapshot.latency,
             _disk(snapshot),
             snapshot.totals,
+            first_steps(snapshot),
             [(s.receiver.ae_title, s.state, s.throughput) for s in snapshot.receivers],
         )
         if shown != self._shown:
@@ -67,6 +68,8 @@ class ThroughputChart(Widget, can_focus=True):
         if self._snapshot is None:
             return Text("")
         width, height = self.size
+        if is_first_start(self._snapshot):
+            return self._joined(list(steps_drawn(self._snapshot, self._palette, width)))
         if height <= 5 and width >= 70:
             return self._joined(self._flat_lines(self._snapshot, width)[:height])
         return self._joined(self._lines(self._snapshot, width, height))
@@ -164,12 +167,27 @@ def _disk(snapshot: EngineSnapshot) -> str:
     return f"{storage.used_percent} % used, {size(storage.free_bytes)} free"
 
 
+def steps_drawn(
+    snapshot: EngineSnapshot, palette: Palette, width: int, *, read_only: bool = False
+) -> Iterator[Text]:
+    """Yield one line for each step of the first start."""
+    for step in first_steps(snapshot):
+        tone = palette.style(Tone.OK if step.is_done else Tone.MUTED)
+        line = Text(f"{step.mark} ", tone, no_wrap=True)
+        line.append(fit(step.label, STEP_WIDTH), "not dim")
+        if step.key and not (read_only or step.is_done):
+            line.append(f"{step.key} ", palette.key)
+        yield line.append(cut(step.help, width - len(line)), palette.style(Tone.MUTED))
+
+
+STEP_WIDTH = 15
 WIDTH = 66
 LABEL_WIDTH = 16
 EXPLANATION = (
     "A receiver is a DICOM storage SCP: an AE title and a port that",
     "modalities send to. Objects it accepts wait in the prearchive.",
 )
+FIRST_START_ENDS = "These steps are shown until the first object has come."
 
 
 class EmptyState(Static):
@@ -189,7 +207,7 @@ class EmptyState(Static):
     def show(self, snapshot: EngineSnapshot) -> None:
         """Show where this installation keeps its data."""
         free = size(snapshot.storage.free_bytes)
-        shown = (snapshot.data_dir, free, snapshot.revision)
+        shown = (snapshot.data_dir, free, snapshot.revision, first_steps(snapshot))
         if shown != self._shown:
             self._shown = shown
             self.update(self._text(snapshot, free))
@@ -197,29 +215,17 @@ class EmptyState(Static):
     def _text(self, snapshot: EngineSnapshot, free: str) -> Text:
         quiet = self._palette.style(Tone.MUTED)
         text = Text(end="", no_wrap=True)
-        text.append("No receivers yet\n\n", "bold")
+        text.append("First start: no receivers yet\n\n", "bold")
         for line in EXPLANATION:
             text.append(line + "\n")
         text.append("\n")
-        for key, label, detail in _steps(read_only=self._read_only):
-            text.append(fit(key, 4), self._palette.style(Tone.KEY)).append(label + "\n")
-            if detail:
-                text.append(f"    {detail}\n\n", quiet)
+        for step in steps_drawn(snapshot, self._palette, WIDTH, read_only=self._read_only):
+            text.append(step).append("\n")
+        text.append(f"\n{FIRST_START_ENDS}\n", quiet)
         text.append("\n─ this host ".ljust(WIDTH, "─") + "\n", quiet)
         for name, value in _host_facts(snapshot, free):
             text.append(fit(name, LABEL_WIDTH), quiet).append(cut(value, 50) + "\n")
         return text
-
-
-def _steps(*, read_only: bool) -> Iterator[tuple[str, str, str]]:
-    """Yield keys, what they do, and a detail."""
-    from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT
-
-    suggested = f"suggested: AE title {DEFAULT_AE_TITLE}, port {DEFAULT_PORT}"
-    if not read_only:
-        yield pressed("receiver.new"), "Create a receiver", suggested
-    yield pressed("app.help"), "Keys and help", ""
-    yield pressed("app.palette"), "Everything else", ""
 
 
 def _host_facts(snapshot: EngineSnapshot, free: str) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from tui.associations.table import (
     association_of,
     association_title,
 )
+from tui.dashboard.first_start import is_first_start
 from tui.dashboard.panels import EmptyState, ThroughputChart
 from tui.engine_client import EngineState, SwitchRequested
 from tui.keys import Scope
@@ -126,7 +127,10 @@ class DashboardScreen(ReceiverActions, AssociationActions):
         self.panel("associations").describe(title)
         self._show_why(snapshot)
         self.query_one(ThroughputChart).show(snapshot)
-        self.panel("throughput").describe("", "one bar is one second")
+        is_first = is_first_start(snapshot)
+        self.set_class(is_first, "-first-start")
+        self.panel("throughput").rename("First start" if is_first else "Throughput")
+        self.panel("throughput").describe("", "" if is_first else "one bar is one second")
         self.query_one(EventsTable).show_events(engine_state.events)
         self.panel("events").describe(event_title(engine_state))
         self._show_selected(snapshot)

@@ -67,10 +67,10 @@ class EventsTable(LiveTable):
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("at", "Time", 8),
         Column("level", "Level", 7),
-        Column("ae_title", "Receiver", 12, at_most=99),
-        Column("receiver", "Receiver", 16, at_least=100),
-        Column("caller", "Calling AE", 16, at_least=100),
         Column("message", "What happened", 20, flexible=True),
+        Column("ae_title", "Receiver", 11, at_most=139),
+        Column("receiver", "Receiver", 16, at_least=140),
+        Column("caller", "Calling AE", 16, at_least=100),
     )
 
     def __init__(self, *, id: str) -> None:
@@ -88,8 +88,8 @@ class ReceiverEventsTable(EventsTable):
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("at", "Time", 8),
         Column("level", "Level", 7),
-        Column("caller", "Calling AE", 12),
         Column("message", "What happened", 20, flexible=True),
+        Column("caller", "Calling AE", 12),
     )
 
 

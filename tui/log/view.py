@@ -39,11 +39,15 @@ WIDE = 99
 """From this width on there is room for longer columns."""
 WIDER = 140
 """From this width on there is room for all columns: before, the sentences need it."""
-SHORT_OR_LONG = (Column("at", "Time", 12, at_least=WIDE), Column("at", "Time", 8, at_most=WIDE - 1))
+BY_WIDTH = (
+    Column("at", "Time", 12, at_least=WIDER),
+    Column("at", "Time", 11, at_least=WIDE, at_most=WIDER - 1),
+    Column("at", "Time", 8, at_most=WIDE - 1),
+)
 TIMES = {
-    TimeFormat.CLOCK: SHORT_OR_LONG,
+    TimeFormat.CLOCK: BY_WIDTH,
     TimeFormat.DATE: (Column("at", "Time", 19),),
-    TimeFormat.AGO: SHORT_OR_LONG,
+    TimeFormat.AGO: BY_WIDTH,
 }
 MARK = "mark"
 MESSAGE = "message"
@@ -63,13 +67,12 @@ class LogView(Table):
     )
     COLUMNS = (
         Column("level", "Level", 7),
-        Column("receiver", "Receiver", 16, at_least=WIDE),
-        Column("ae_title", "Receiver", 11, at_most=WIDE - 1),
+        Column(MESSAGE, "What happened", 20, flexible=True),
+        Column("receiver", "Receiver", 16, at_least=WIDER),
+        Column("ae_title", "Receiver", 11, at_most=WIDER - 1),
         Column("caller", "Calling AE", 16, at_least=WIDE),
-        Column("caller", "Calling AE", 12, at_most=WIDE - 1),
         Column("association", "Number", 7, at_least=WIDER),
         Column("topic", "What", 9, at_least=WIDER),
-        Column(MESSAGE, "What happened", 10, flexible=True),
     )
     SORTS = False
     OPENS = False
@@ -196,7 +199,7 @@ class LogView(Table):
         return row, line - self._tops[row]
 
     def _wrapped(self, sentence: str) -> Sequence[str]:
-        width = self._fitted[-1].width
+        width = next(column.width for column in self._fitted if column.key == MESSAGE)
         if len(sentence) <= width // 2:
             return (sentence,)
         return [line.plain for line in Text(sentence).wrap(self.app.console, width)]
@@ -231,17 +234,10 @@ class LogView(Table):
             row = TableRow(row.key, {MESSAGE: line} if part else {**row.cells, MESSAGE: line})
         return super()._pieces(row, part)
 
-    def _piece(self, column: Column, cell: Cell) -> Piece:
-        piece = super()._piece(column, cell)
-        return piece._replace(text=piece.text[:-1]) if column.key == MESSAGE else piece
-
-    def _label(self, column: Column) -> str:
-        return column.label if column.key == MESSAGE else super()._label(column)
-
     def _time(self, at: datetime, width: int) -> str:
         match self.times:
             case TimeFormat.CLOCK if self._is_of_another_day(at):
-                if width < 12:
+                if width < 11:
                     return age(at, self._now or at)
                 return at.astimezone().strftime("%m-%d %H:%M")
             case TimeFormat.CLOCK:

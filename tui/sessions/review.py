@@ -104,7 +104,7 @@ class ReviewDialog(ModalScreen[Review | None], EngineScreen[Review | None]):
                 yield Static("What happens then", classes="head", markup=False)
                 yield Static("", id="consequences", markup=False)
             with Horizontal(classes="buttons"):
-                yield Button("Cancel", id=_CANCEL, compact=True)
+                yield Button("Cancel  esc", id=_CANCEL, compact=True)
                 yield Button("Save  ^s", id=_SAVE, compact=True)
                 yield Button("Save and archive  ^a", id=_ARCHIVE, variant="primary", compact=True)
 

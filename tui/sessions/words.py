@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engine.model.identity import UNASSIGNED
 from engine.model.session import SessionAction, SessionArea, SessionStatus, possible_actions
 from tui.keys import pressed, with_keys
-from tui.text import clock, count, counted, cut, moment, safe, sentence_case, size
+from tui.text import clock, count, counted, cut, duration, moment, safe, sentence_case, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,9 +79,10 @@ def session_facts(detail: SessionDetail, now: datetime) -> list[Fact]:
     session = detail.session
     facts = [
         ("why", safe(session.reason)),
+        ("ready", ready_words(detail, now)),
         *(("patients", safe(words)) for words in detail.patients),
         ("waits", request_words(detail, now)),
-        ("project", project_of(session)),
+        ("project", project_of(session) + ("" if session.project else "; W says why")),
         ("subject", safe(session.subject or "–")),
         ("session", safe(session.label)),
         ("received", _span(session, now)),
@@ -98,6 +99,16 @@ def session_facts(detail: SessionDetail, now: datetime) -> list[Fact]:
     return [(name, value) for name, value in facts if value]
 
 
+def ready_words(detail: SessionDetail, now: datetime) -> str:
+    """Say when a session that is received will be built; empty for others."""
+    if detail.ready_at is None:
+        return ""
+    seconds = (detail.ready_at - now).total_seconds()
+    if seconds <= 0:
+        return "in a moment: no object has come for long enough"
+    return f"in {duration(seconds)} if no further object comes; r builds it now"
+
+
 def session_summary(detail: SessionDetail, now: datetime) -> list[Fact]:
     """Return the same in four lines, for where there is little room; a long reason has three."""
     session = detail.session
@@ -106,6 +117,8 @@ def session_summary(detail: SessionDetail, now: datetime) -> list[Fact]:
         for s in detail.scans
     )
     first = ("why", session.reason) if session.reason else ("received", _span(session, now))
+    if detail.ready_at is not None and not session.reason:
+        first = ("ready", ready_words(detail, now))
     waits = request_words(detail, now)
     by = ", ".join(value for _, value in sources(detail.sources[:1]))
     warned = sum(warning.objects for warning in detail.warnings)

@@ -240,6 +240,10 @@ class ScriptDialog(SettingsDialog[R]):
         return self.form  # type: ignore[return-value]
 
     @property
+    def _shows_script(self) -> bool:
+        return SITE_SCRIPT in self.form.visible_fields()
+
+    @property
     def _panel(self) -> BeforeAfter:
         return self.query_one(BeforeAfter)
 
@@ -268,7 +272,8 @@ class ScriptDialog(SettingsDialog[R]):
     def found_problems(self) -> dict[str, tuple[Problem, ...]]:
         """Return all that keeps the form from being saved, the script's errors with it."""
         found = super().found_problems()
-        if self._checked == self.script.text(SITE_SCRIPT) and errors(self._findings):
+        current = self._checked == self.script.text(SITE_SCRIPT)
+        if self._shows_script and current and errors(self._findings):
             found[SITE_SCRIPT] = (*found.get(SITE_SCRIPT, ()), *errors(self._findings))
         return {name: found[name] for name in self.form.field_order if name in found}
 
@@ -284,12 +289,13 @@ class ScriptDialog(SettingsDialog[R]):
         """Return what the key for the next problem goes to: problems, and remarks on lines."""
         remarks = tuple(map(problem_of, self._findings))
         shown = self.shown_problems()
-        return {**shown, SITE_SCRIPT: remarks} if remarks else shown
+        return {**shown, SITE_SCRIPT: remarks} if remarks and self._shows_script else shown
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer a script to begin with as long as there is none."""
         if action == "begin":
-            return self._has_default and not self.script.text(SITE_SCRIPT).strip()
+            is_empty = not self.script.text(SITE_SCRIPT).strip()
+            return self._has_default and is_empty and self._shows_script
         return super().check_action(action, parameters)
 
     def action_begin(self) -> None:

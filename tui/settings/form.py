@@ -18,7 +18,7 @@ from tui.widgets.field import Field, Note, NoteTone, Toggle
 from tui.widgets.form import FormFields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from textual.app import ComposeResult
     from textual.widget import Widget
@@ -245,6 +245,12 @@ class SettingsFields(FormFields):
                 for spec in specs:
                     yield self._row(spec)
         yield from self.compose_more()
+
+    def show(self, problems: Mapping[str, Iterable[Problem]]) -> None:
+        """Make every field show what the form says; a section without fields has no heading."""
+        super().show(problems)
+        for section in self.query(".section"):
+            section.display = any(field.display for field in section.query(Field))
 
     def compose_more(self) -> ComposeResult:
         """Build what stands below the fields."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.api.scripts import ScriptTrial
-from engine.model.anonymization import SITE_SCRIPT, ScriptScope
+from engine.model.anonymization import ENABLED, SITE_SCRIPT, ScriptScope
 from engine.model.project import MAX_ALIASES, AutoArchive, Project
 from tui.settings.form import FieldKind, FieldSpec, Remark, SettingsForm
 from tui.settings.shared_fields import (
+    PROFILE_ENABLED,
     anonymization_record,
     anonymization_specs,
     anonymization_values,
@@ -38,7 +39,7 @@ class ProjectForm(SettingsForm[Project]):
                   "Other names that find it, one per line, spelled exactly\n"
                   "as they stand in the values of objects.",
                   hint=f"one per line, at most {MAX_ALIASES}"),
-        FieldSpec("auto_archive", FieldKind.CHOICE, "Sessions",
+        FieldSpec("auto_archive", FieldKind.CHOICE, "Auto-archive",
                   "What becomes of its complete sessions.",
                   choices=tuple((words, str(int(code)))
                                 for code, words in AUTO_ARCHIVE_WORDS.items())),
@@ -46,11 +47,13 @@ class ProjectForm(SettingsForm[Project]):
                   "Where sessions are archived from now on, below the\n"
                   "project's folder: arc001, arc002 and so on.",
                   hint="arc001, arc002 …"),
-        FieldSpec("series_import_filter", FieldKind.LINES, "Not wanted", by_line=True, help=
+        FieldSpec("series_import_filter", FieldKind.LINES, "Series filter", by_line=True,
+                  hint="what is not kept; f1 shows how", help=
                   "Which of its objects are not kept, after the filter of\n"
                   "the site; one pattern per line:\n\n"
                   "  whitelist\n  [Modality]\n  CT|MR"),
-        *anonymization_specs("before sessions are archived", "sessions are archived as they are"),
+        *anonymization_specs("before sessions are archived", "sessions are archived as they are",
+                             script_needs=ENABLED),
     )  # fmt: skip
 
     @classmethod
@@ -104,7 +107,7 @@ class ProjectForm(SettingsForm[Project]):
     def trial(self) -> ScriptTrial | None:
         """Return what is to be tried on an object; None if it can't be."""
         profile = profile_of(self._values)
-        if profile is None or self.original is None:
+        if profile is None or self.original is None or not self._anonymizes():
             return None
         name = self.original.id
         return ScriptTrial(ScriptScope.PROJECT, name, self.text(SITE_SCRIPT), profile)
@@ -113,7 +116,12 @@ class ProjectForm(SettingsForm[Project]):
         """Say why nothing can be tried."""
         if self.original is None:
             return "save the project first; then its script can be tried here"
+        if not self._anonymizes():
+            return "script and profile are off: sessions are archived as they are"
         return "the preview waits until the fields marked ✗ are corrected"
+
+    def _anonymizes(self) -> bool:
+        return self.is_on(ENABLED) or self.is_on(PROFILE_ENABLED)
 
     def summary(self) -> str:
         """Return the sentence on what happens to complete sessions."""

@@ -51,12 +51,13 @@ PS3.15 Annex E: it removes, empties or replaces some 600
 elements and all private ones. It runs before the script."""
 
 
-def anonymization_specs(when: str, off: str) -> tuple[FieldSpec, ...]:
+def anonymization_specs(when: str, off: str, *, script_needs: str = "") -> tuple[FieldSpec, ...]:
     """Return the fields.
 
     Args:
         when: a clause saying when they run.
         off: what an object is then if the script is off.
+        script_needs: the switch that the script's text is only shown with, if any.
     """
     head = "Anonymization"
     return (
@@ -74,7 +75,7 @@ def anonymization_specs(when: str, off: str) -> tuple[FieldSpec, ...]:
                   "many days, forward or,\nwith a minus, back; the days between them stay.",
                   section=head, needs=PROFILE_ENABLED, usual="not kept", hint="days; -30 is back"),
         FieldSpec(SITE_SCRIPT, FieldKind.SCRIPT, "Script text", _SCRIPT_HELP, section="Script text",
-                  by_line=True),
+                  needs=script_needs, by_line=True),
     )  # fmt: skip
 
 

@@ -316,7 +316,7 @@ class SessionsForm(SiteForm):
                   "How stored objects are named. ${Keyword} stands for the\n"
                   "value of that element, ${HashAWithB} for a hash of two:\n\n"
                   "  ${SeriesNumber}-${InstanceNumber}-${SOPInstanceUID}"),
-        FieldSpec("series_filter", FieldKind.LINES, "Not wanted", by_line=True, help=
+        FieldSpec("series_filter", FieldKind.LINES, "Series filter", by_line=True, help=
                   "Which objects are not kept, one pattern per line; they\n"
                   "are answered with success. A pattern looks into the\n"
                   "Series Description, or the element named above it:\n\n"

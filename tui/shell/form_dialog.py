@@ -50,11 +50,12 @@ class DialogFoot(Vertical):
         yield Static(id="refusal", markup=False)
         yield Static(id="summary", markup=False)
         with Horizontal(id="buttons"):
+            # As in every dialog: the safe one first, and last what the dialog is for.
+            yield Button("Cancel  esc", id="cancel", compact=True)
             yield Button("Reload  ^r", id="reload", variant="warning", compact=True)
             if self._test is not None:
                 test_id, words = self._test
                 yield Button(Content(f"{words}  ^t"), id=test_id, compact=True)
-            yield Button("Cancel  esc", id="cancel", compact=True)
             yield Button("Save  ^s", id="save", variant="primary", compact=True)
 
     def summarize(self, words: str) -> None:

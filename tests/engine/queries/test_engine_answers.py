@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,6 +87,8 @@ def test_a_session_is_told_in_detail(view: EngineView, session: Session) -> None
     assert any("opened in NEURO-01" in moment.text for moment in detail.history)
     assert detail.anonymized_by == ()
     assert detail.folder.is_dir()
+    is_open = detail.session.status is SessionStatus.RECEIVING
+    assert detail.ready_at == (session.last_object_at + timedelta(minutes=5) if is_open else None)
     page = view.sessions.objects(session.id, detail.scans[1].id)
     assert (page.total, page.objects[0].sop_class) == (2, "CT Image Storage")
     with pytest.raises(NotFound):

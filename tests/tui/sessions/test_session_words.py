@@ -35,6 +35,13 @@ def test_facts_begin_with_what_needs_somebody() -> None:
     detail = FakeEngine().sessions.detail(418)
     assert session_facts(detail, NOW)[0][0] == "why"
     assert facts_of(416)["anonymized"] == "yes, script 12"
+    assert "ready" not in facts_of(416)
+    receiving = replace(detail, session=ONE, ready_at=NOW + timedelta(seconds=252))
+    words = "in 4 min 12 s if no further object comes; r builds it now"
+    assert session_facts(receiving, NOW)[0] == ("ready", words)
+    assert session_summary(receiving, NOW)[0] == ("ready", words)
+    unassigned = replace(detail, session=replace(ONE, project=None))
+    assert dict(session_facts(unassigned, NOW))["project"] == "Unassigned; W says why"
     assert facts_of(424)["anonymized"] == "no script has run"
     assert facts_of(416)["by"] == "XNAT:8104 ← CT_SCANNER_1 10.4.7.21"
     assert facts_of(420)["waits"] == "archive, asked by anna at 14:03:22, waits; c takes it back"

@@ -106,7 +106,13 @@ def hostile() -> FakeEngine:
     engine = settled()
     texts = [name for name in HOSTILE_NAMES if name.isprintable()]
     engine.known_projects = tuple(
-        Project(f"P-{n}", title=name, aliases=(name, name * 9), anonymization_script=SCRIPT)
+        Project(
+            f"P-{n}",
+            title=name,
+            aliases=(name, name * 9),
+            anonymization_script=SCRIPT,
+            anonymization_script_enabled=True,
+        )
         for n, name in enumerate(texts)
     )
     rows = tuple(replace(row, keyword=HOSTILE_NAMES[4], after=HOSTILE_NAMES[5])

@@ -19,7 +19,14 @@ from engine.api.scripts import (
 from engine.config.masking import masked_site
 from engine.errors import Problem
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
-from engine.model.anonymization import ProfileSettings, Retain, ScriptScope, SiteScript
+from engine.model.anonymization import (
+    ENABLED,
+    SITE_SCRIPT,
+    ProfileSettings,
+    Retain,
+    ScriptScope,
+    SiteScript,
+)
 from engine.model.limits import BOUNDS, Limits
 from engine.model.project import AutoArchive, Project
 from engine.model.routing import SiteRouting
@@ -220,6 +227,11 @@ def test_a_new_project_gets_what_the_site_says_and_its_id_stays() -> None:
     assert "PETLAB are left in the prearchive" in form.summary()
     edited = ProjectForm.edit(NEURO)
     assert "id" not in edited.visible_fields()
+    assert SITE_SCRIPT not in edited.visible_fields()
+    assert edited.trial() is None
+    assert "script and profile are off" in edited.untried()
+    edited.set(ENABLED, True)
+    assert SITE_SCRIPT in edited.visible_fields()
     trial = edited.trial()
     assert trial is not None
     assert (trial.scope, trial.project) == (ScriptScope.PROJECT, "NEURO-01")
