@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.api import AssociationEnd, ReceiverState
-from tui.keys import BY_ID
+from tui.keys import pressed
 from tui.text import counted
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def first_steps(snapshot: EngineSnapshot) -> tuple[FirstStep, ...]:
     listening = sum(s.state is ReceiverState.LISTENING for s in snapshot.receivers)
     called = [*snapshot.associations, *snapshot.ended_associations]
     accepted = sum(a.end is not AssociationEnd.REJECTED for a in called)
-    site = _key("go.site")
+    site = pressed("go.site")
     return (
         FirstStep(
-            *("Receiver", bool(listening), _key("receiver.new")),
+            *("Receiver", bool(listening), pressed("receiver.new")),
             f"{listening} of {len(snapshot.receivers)} listening"
             if snapshot.receivers
             else "creates one",
@@ -53,7 +53,7 @@ def first_steps(snapshot: EngineSnapshot) -> tuple[FirstStep, ...]:
             counted(snapshot.projects, "project") if snapshot.projects else "Projects, then n",
         ),
         FirstStep(
-            *("First sender", accepted > 0, _key("receiver.reach") * bool(snapshot.receivers)),
+            *("First sender", accepted > 0, pressed("receiver.reach") * bool(snapshot.receivers)),
             _sender_help(snapshot, accepted, len(called)),
         ),
         FirstStep(
@@ -67,9 +67,5 @@ def _sender_help(snapshot: EngineSnapshot, accepted: int, called: int) -> str:
     if accepted:
         return "called; no object yet"
     if called:
-        return f"rejected; {_key('association.allow')}: why"
+        return f"rejected; {pressed('association.allow')}: why"
     return "what to type there" if snapshot.receivers else "after the receiver"
-
-
-def _key(name: str) -> str:
-    return BY_ID[name].shown
