@@ -92,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _print_circumstances(folder, machine, arguments.durability)
         if arguments.part == CONSOLE:
             workload = (arguments.workloads or ["mr"])[0]
-            _print_lines(console.measure(bench, workload, quick=arguments.quick))
+            associations = (arguments.associations or [console.ASSOCIATIONS])[0]
+            _print_lines(console.measure(bench, workload, associations, quick=arguments.quick))
             return 0
         if arguments.idle:
             _print_lines(idle.measure(bench, quick=arguments.quick))
@@ -275,7 +276,8 @@ def _parser() -> argparse.ArgumentParser:
     console_words = "what the console costs: busy, idle, and until it is there"
     add("part", nargs="?", choices=[CONSOLE], help=console_words)
     add("--workloads", type=_workloads, help=f"of {', '.join([*WORKLOADS, SINGLE])}; default all")
-    add("--associations", type=_numbers, help="how many side by side; default 1,4,16")
+    many = f"how many side by side; default 1,4,16, and of the console {console.ASSOCIATIONS}"
+    add("--associations", type=_numbers, help=many)
     add("--rounds", type=_number, default=0, help="default 5")
     add(
         "--receivers",

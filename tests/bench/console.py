@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import time
 from dataclasses import asdict
 from statistics import median
@@ -28,8 +31,9 @@ if TYPE_CHECKING:
 
 SCREENS = (HOME, "associations", "log", RECEIVER)
 ASSOCIATIONS = 4
+"""By default."""
 CROWD = 100
-"""Live associations, of which four are busy."""
+"""Live associations, the busy ones among them."""
 LATE_BAR_MS, LOOK_BAR_MS, IDLE_BAR, PAINT_BAR = 50.0, 20.0, 0.02, 0.6
 _PDU_BYTES = 16_382
 _LAST_LINE = "Quit"
@@ -37,17 +41,19 @@ _STARTS = 5
 _IDLE_SECONDS = 60.0
 _SETTLED_SECONDS = 5.0
 """After so long all that comes with a start is over."""
-_RUN_SECONDS = 120.0
+_RUN_SECONDS, _STOP_SECONDS = 120.0, 30.0
 
 
-def measure(bench: Bench, workload: str, *, quick: bool) -> Iterator[str]:
-    """Yield the lines of the report."""
+def measure(
+    bench: Bench, workload: str, associations: int = ASSOCIATIONS, *, quick: bool
+) -> Iterator[str]:
+    """Yield the lines of the report; so many associations send at the same time."""
     yield ""
     yield from _first_paints(bench, 1 if quick else _STARTS)
     yield _idle(bench, 3.0 if quick else _IDLE_SECONDS)
-    case = Case(WORKLOADS[workload], ASSOCIATIONS, _PDU_BYTES, 5.0 if quick else 10.0)
+    case = Case(WORKLOADS[workload], associations, _PDU_BYTES, 5.0 if quick else 10.0)
     yield ""
-    yield f"{case.workload.title}, {ASSOCIATIONS} associations at full speed"
+    yield f"{case.workload.title}, {associations} associations at full speed"
     heads = ("screen", "objects/s", "CPU ms/look", "late p50", "p99", "max ms")
     watched = [(s, _watched(bench, case, s, 0)) for s in SCREENS[: 1 if quick else None]]
     watched.append((f"associations, {CROWD} live", _watched(bench, case, "associations", CROWD)))
@@ -82,7 +88,11 @@ def _watched(bench: Bench, case: Case, screen: str, crowd: int) -> Watched:
     with Terminal(arguments, folder) as terminal:
         _wait_for(terminal, CALLED)
         held = [Caller(port, tape.contexts) for _ in range(max(0, crowd - case.associations))]
-        terminal.wait(_RUN_SECONDS)
+        try:
+            terminal.wait(_RUN_SECONDS)
+        except subprocess.TimeoutExpired:
+            _stop(terminal)
+            raise Failed(f"the console does not end: {terminal.output[-400:]!r}") from None
         for caller in held:
             caller.drop()
     if not report.exists():
@@ -101,6 +111,7 @@ def _first_paints(bench: Bench, starts: int) -> Iterator[str]:
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(bench.fresh_folder())}
     with Terminal(*_console(bench), compiled) as terminal:
         _wait_for(terminal, CALLED)
+        _stop(terminal)
     for _ in range(starts):
         arguments, folder = _console(bench)
         began = time.perf_counter()
@@ -110,6 +121,7 @@ def _first_paints(bench: Bench, starts: int) -> Iterator[str]:
             used.append(processor_seconds(child_of(terminal.process.pid)))
             _wait_for(terminal, CALLED)
             filled.append(time.perf_counter() - began)
+            _stop(terminal)
     yield (
         f"first paint after {min(painted):.2f} s at best, median {median(painted):.2f} s, "
         f"{min(used):.2f} s of CPU (bar < {PAINT_BAR:g} s); "
@@ -124,6 +136,7 @@ def _idle(bench: Bench, seconds: float) -> str:
         before = processor_seconds(child_of(terminal.process.pid))
         terminal.read_until(b"\0", seconds)
         used = processor_seconds(child_of(terminal.process.pid)) - before
+        _stop(terminal)
     return f"idle console and engine: {used / seconds:.1%} of a core (bar < {IDLE_BAR:.0%})"
 
 
@@ -133,6 +146,12 @@ def _console(bench: Bench) -> tuple[list[str], Path]:
     folder.mkdir()
     Dicomdock().command(folder, free_port())
     return ["-m", "tui", "--data", str(folder / "data")], folder
+
+
+def _stop(terminal: Terminal) -> None:
+    """End console and engine: without its terminal the engine would go on."""
+    os.kill(child_of(terminal.process.pid), signal.SIGTERM)
+    terminal.wait(_STOP_SECONDS)
 
 
 def _wait_for(terminal: Terminal, words: str) -> None:

@@ -95,7 +95,7 @@ class WatchedConsole(ConsoleApp):
             blast.failure or ("" if len(late) > 100 else "the tape was over too soon"),
         )
         await asyncio.to_thread(Path(order.report).write_text, json.dumps(asdict(watched)))
-        await self.action_quit()
+        self._leave()  # `action_quit` would ask what becomes of the engine
 
     def _show(self, screen: str) -> None:
         if screen == RECEIVER:

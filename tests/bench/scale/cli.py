@@ -8,20 +8,23 @@ import platform
 import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.settings import usual_receiving_processes
 from tests.bench.cli import _names, _number
 from tests.bench.processes import Failed
 from tests.bench.report import aligned
 from tests.bench.rounds import file_system_of
-from tests.bench.scale import configuration, live, objects, sessions
+from tests.bench.scale import beside, configuration, live, objects, sessions
 from tests.bench.scale.rows import Row, growth, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SESSIONS, OBJECTS = (1_000, 10_000, 100_000), (10_000, 100_000)
+IDLE = (50_000,)
 PROJECTS, RECEIVERS, ASSOCIATIONS = (10, 1_000, 10_000), (1, 50, 500), (1_000,)
 ROWS = (
     Row("status", "status change of a session", "ms CPU", "sessions", SESSIONS,
@@ -30,6 +33,14 @@ ROWS = (
         sessions.operation, "flat"),
     Row("build", "one build while all are idle", "ms CPU", "sessions", SESSIONS,
         sessions.build, "≤ 10"),
+    Row("beside", "builder's part of the CPU while objects arrive", "%", "sessions", IDLE,
+        partial(beside.share, processes=usual_receiving_processes()), "≤ 10"),
+    Row("kept", "rate beside the builder, of that alone", "%", "sessions", IDLE,
+        partial(beside.kept, processes=usual_receiving_processes()), "≥ 90"),
+    Row("beside-one", "builder's part, no receiving processes", "%", "sessions", IDLE,
+        partial(beside.share, processes=0), "≤ 10"),
+    Row("kept-one", "rate kept, no receiving processes", "%", "sessions", IDLE,
+        partial(beside.kept, processes=0), "≥ 90"),
     Row("purge", "purge of one trash entry", "ms CPU", "sessions", SESSIONS,
         sessions.purge, "≤ 0.3"),
     Row("save", "a save", "ms CPU", "projects", PROJECTS, configuration.save, "≤ 60"),

@@ -20,12 +20,18 @@ class Day:
 
     rate: float
     clock: FixedClock = field(default_factory=FixedClock)
+    batch: float = 0.0
+    """Objects are counted once in so many seconds; 0 for at once."""
     worked: float = 0.0
     arrived: float = 0.0
     pauses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pace = Pace(self.clock, lambda: int(self.arrived), self.wait, lambda: self.worked)
+        self.pace = Pace(self.clock, self.counted, self.wait, lambda: self.worked)
+
+    def counted(self) -> int:
+        batch = self.rate * self.batch
+        return int(self.arrived // batch * batch if batch else self.arrived)
 
     def wait(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -54,10 +60,16 @@ def test_while_objects_arrive_the_work_takes_a_small_part_of_the_time() -> None:
     assert day.pauses == [pytest.approx(PAUSE * WORK_SECONDS)] * 100
 
 
+def test_objects_that_are_counted_in_batches_arrive_without_a_break() -> None:
+    day = Day(rate=1000, batch=0.05)
+    day.work(1000)
+    assert sum(day.pauses) > 950 * PAUSE * WORK_SECONDS
+
+
 def test_a_few_objects_slow_the_work_down_a_little() -> None:
     day = Day(rate=10)
     day.work(1000)
-    assert 0 < sum(day.pauses) < 1000 * WORK_SECONDS
+    assert 0 < sum(day.pauses) < 1000 * PAUSE * WORK_SECONDS / 5
 
 
 def test_work_that_has_not_ended_for_an_hour_gets_half_of_the_time() -> None:
