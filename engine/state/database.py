@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sqlite3
@@ -226,9 +227,23 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
             return
 
 
+_CREATING = threading.Lock()
+
+
 def _create(path: Path) -> None:
-    """Create the file if it does not exist, readable by its owner only."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    """Create the file if it does not exist, readable by its owner only.
+
+    A file that is there is not opened: closing any descriptor of a file takes away the locks of all
+    connections of this process (POSIX). Then another process that closes the file would believe to
+    be its last user and remove the log that is written here, with what is committed in it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    # Locked: between open and close another thread could connect.
+    with _CREATING, suppress(FileExistsError):
+        os.close(os.open(path, flags, 0o600))
+        return
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
 
 def _copy_aside(path: Path, version: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from functools import partial
@@ -14,6 +16,7 @@ import pytest
 from engine.errors import StorageUnusable
 from engine.index.reader import IndexFile
 from engine.index.store import SessionIndex
+from engine.model.study_route import StudyRoute
 from engine.processing.command.queue import RunQueue
 from engine.processing.forward.queue import ForwardingQueue
 from engine.state import database, studies
@@ -21,6 +24,7 @@ from engine.state.database import PrivateFile, PrivateTables
 from engine.state.routes import StudyRoutes
 from engine.state.studies import LabelKey, StudyLabels
 from engine.state.uid_maps import SqliteUidMaps
+from tests.fakes import NOW
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +58,24 @@ def test_the_index_is_flushed_with_each_transaction_if_it_is_to_be_durable(
 ) -> None:
     with closing(SessionIndex(tmp_path / "index.sqlite", durable=durable)) as index:
         assert pragmas(index._connection) == ("wal", synchronous)
+
+
+def test_what_is_written_after_another_process_closed_the_file_is_not_lost(tmp_path: Path) -> None:
+    """The last user of a file removes its log: each process must hold its lock until its end.
+
+    A process loses the locks of all its connections when it closes any descriptor of the file.
+    """
+    path = tmp_path / "file.sqlite"
+    read = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(*c.execute(sys.argv[2]))"
+
+    def elsewhere() -> str:
+        command = (sys.executable, "-c", read, path, "SELECT COUNT(*) FROM study_routes")
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    with StudyRoutes(path) as first, StudyRoutes(path):
+        elsewhere()
+        first.add([StudyRoute("1.2.3", "P1")], "anna", NOW)
+        assert elsewhere() == "(1,)\n"
 
 
 def test_nobody_else_reads_or_writes_between_the_reading_and_writing_of_one_process(
