@@ -414,9 +414,9 @@ class AssociationRefused(PeerError):
 
 
 class ContextRefused(PeerError):
-    """The peer accepts no objects of this SOP class in this transfer syntax."""
+    """The peer accepts no presentation context for this SOP class and transfer syntax."""
 
-    title = "The object was not accepted"
+    title = "Not accepted by the peer"
     exit_code = 9
 
 

@@ -123,11 +123,14 @@ class SessionReader:
         """Return number, project and label under which objects of renamed sessions come."""
         marks = ", ".join("?" * len(statuses))
         query = (
-            "SELECT id, came_project, came_label FROM sessions"
+            "SELECT id, came_project, came_label, project FROM sessions"
             f" WHERE status IN ({marks}) AND came_label IS NOT NULL"
         )
         with self._index.reading() as connection:
-            return tuple(connection.execute(query, statuses).fetchall())
+            rows = connection.execute(query, statuses).fetchall()
+        # As in `engine.index.store.arrives_as`.
+        since = [(number, now, label) for number, came, label, now in rows if came is None and now]
+        return (*((number, came, label) for number, came, label, _ in rows), *since)
 
     def receiving(self) -> tuple[tuple[int, str], ...]:
         """Return the sessions being received, each with the time of its last object."""

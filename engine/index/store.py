@@ -68,6 +68,18 @@ _LEAVING = frozenset(
 )
 
 
+def arrives_as(table: str = "") -> str:
+    """Return the condition for the sessions that were renamed, and whose objects come by a key.
+
+    Objects that came without a project come to the session's project once they name it: often it
+    was made for them since.
+    """
+    return (
+        f"({table}came_label = :label AND ({table}came_project IS :project"
+        f" OR ({table}came_project IS NULL AND {table}project IS :project)))"
+    )
+
+
 def named_as(table: str = "") -> str:
     """Return the condition for the sessions of a key, by `SessionKey.values`.
 
@@ -75,7 +87,7 @@ def named_as(table: str = "") -> str:
     """
     return (
         f"{table}study_instance_uid = :study AND (({table}label = :label AND {table}project IS"
-        f" :project) OR ({table}came_label = :label AND {table}came_project IS :project))"
+        f" :project) OR {arrives_as(table)})"
     )
 
 
@@ -89,7 +101,7 @@ _COPIES = (
 _SAME_KEY = f"SELECT 1 FROM sessions WHERE {named_as()} LIMIT 1"
 _RENAMED = (
     "SELECT project, subject, label FROM sessions WHERE study_instance_uid = :study"
-    " AND came_label = :label AND came_project IS :project"
+    f" AND {arrives_as()}"
     f" AND +area <> '{SessionArea.TRASH}' ORDER BY id DESC LIMIT 1"
 )
 

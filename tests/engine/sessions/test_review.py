@@ -126,6 +126,23 @@ def test_later_objects_of_a_study_follow_its_names_before_and_after_archiving(
     assert names(depot, other)[:3] == ("NEURO-01", "S1", "E1")
 
 
+def test_objects_that_name_the_project_of_a_renamed_session_since_it_was_made_go_there_too(
+    depot: Depot,
+) -> None:
+    session = ready(depot, project=None)
+    ask(depot, session, MOVE, project="NEURO-02", label="E2")
+    for project in (None, "NEURO-02"):
+        assert depot.receive(project) == session
+    assert set(depot.ledger.former_names(S.RECEIVING)) == {
+        (session, None, "E1"),
+        (session, "NEURO-02", "E1"),
+    }
+    assert depot.receive("NEURO-01") != session
+    depot.fall_silent()
+    ask(depot, session, ARCHIVE)
+    assert names(depot, depot.receive("NEURO-02", SeriesNumber="8"))[:3] == ("NEURO-02", "S1", "E2")
+
+
 def test_a_renamed_session_is_recovered_before_an_object_that_comes_by_its_old_names(
     depot: Depot,
 ) -> None:
