@@ -290,6 +290,7 @@ def test_only_what_needs_a_person_at_once_is_urgent() -> None:
         events.CertificateRefused,
         events.CertificateExpired,
         events.RevocationListExpired,
+        StateLost,
     }
 
 
