@@ -143,6 +143,18 @@ class QueueSetAside(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateLost(
+    Event,
+    severity=Severity.ERROR,
+    topic="forward",
+    urgent=True,
+    template="state.sqlite is missing, but was there once: UIDs that scripts put in the place of"
+    " others, study routes and queues are lost; stop the engine, and restore it from a backup",
+):
+    """An engine started with a new state database where there had been another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramEnded(
     Event,
     topic="command",

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Self
 from engine import __version__
 from engine.config.source import ConfigurationSource
 from engine.config.store import ConfigurationStore
+from engine.events.delivery import StateLost
 from engine.events.journal import Journal
 from engine.events.logging_handler import JournalHandler
 from engine.host import data_directory
-from engine.host.data_format import require_format, write_format
+from engine.host.data_format import read_format, require_format, write_format
 from engine.host.lock import EngineLock
 from engine.identification.installed import infos_of, load_identifiers
 from engine.index.store import SessionIndex
@@ -84,6 +85,8 @@ def open_storage(
     # Before any file is opened: of two engines only one may change them.
     lock = EngineLock.acquire(settings.lock_file, clock)
     resources.callback(lock.release)
+    # An index and a format are there only after a start that made a state database first.
+    once = settings.index_file.exists() and read_format(settings).number > 0
     write_format(settings, __version__)
     store = _open_store(settings, clock, plugins, check)
     source = ConfigurationSource(store, settings.config_file, settings.config_source)
@@ -99,6 +102,8 @@ def open_storage(
     resources.callback(incoming.close)
     data_directory.require_one_file_system(settings)
     require_index(settings)
+    if once and not any(f.exists() for f in (settings.state_file, *settings.earlier_state_files)):
+        journal.record(StateLost())
     # First: what earlier versions kept of studies in the index is taken over from there.
     repair(settings.state_file)
     index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)

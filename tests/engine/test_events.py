@@ -10,6 +10,7 @@ import pytest
 
 from engine import events
 from engine.events import Event, counted
+from engine.events.delivery import StateLost
 from engine.events.sessions import (
     RowsThinned,
     ScansRemoved,
@@ -24,6 +25,11 @@ EXAMPLES: list[tuple[Event, str]] = [
     (
         RowsThinned(rows=1_200, before="2024-11-30"),
         "1,200 rows of objects in no session removed from the index, from before 2024-11-30",
+    ),
+    (
+        StateLost(),
+        "state.sqlite is missing, but was there once: UIDs that scripts put in the place of others,"
+        " study routes and queues are lost; stop the engine, and restore it from a backup",
     ),
     (
         events.EngineStarted(version="1.0", listening=2, enabled=3),
@@ -285,6 +291,7 @@ def test_only_what_needs_a_person_at_once_is_urgent() -> None:
         events.CertificateRefused,
         events.CertificateExpired,
         events.RevocationListExpired,
+        StateLost,
     }
 
 

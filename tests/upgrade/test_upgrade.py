@@ -7,7 +7,10 @@ keeps: `december` by that of December 2026, `before-state` by the last one witho
 from __future__ import annotations
 
 import json
+import sqlite3
+import subprocess
 import tarfile
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +23,7 @@ from engine.model.session import SessionStatus
 from engine.settings import EngineSettings
 from tests.crash.dock import make, running
 from tests.crash.verdict import faults_of_index
+from tests.docs.run_blocks import BLOCK
 from tests.fakes import FixedClock
 from tests.upgrade.make_data_directory import said_by, store, study
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from tests.crash.dock import Dock
 
 HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs/how-to/upgrade.md"
 S = SessionStatus
 VERSIONS = ("december", "before-state")
 
@@ -67,6 +72,7 @@ def test_everything_is_as_it_was_once_a_later_engine_has_run(
     data: Path, said: dict[str, Any], clock: FixedClock
 ) -> None:
     settings, written = EngineSettings(data), (data / "config.json").read_bytes()
+    before = versions_of(data)
     earlier = [file for file in settings.earlier_state_files if file.exists()]
     with running(data, clock, lambda _: None) as dock:
         assert list(faults_of_index(keeping(dock), live=False)) == []
@@ -78,6 +84,27 @@ def test_everything_is_as_it_was_once_a_later_engine_has_run(
     # It had no number, as before 1.0; its copy is for those who go back.
     assert read_format(settings) == DataFormat(FORMAT, __version__)
     assert (data / "config.json.format-0").read_bytes() == written
+    go_back(data)
+    assert (data / "config.json").read_bytes() == written
+    assert not settings.format_file.exists()
+    assert before.items() <= versions_of(data).items()
+
+
+def versions_of(data: Path) -> dict[str, int]:
+    """Return the versions of the tables of both databases, as far as they exist."""
+    found = {}
+    for path in (data / "index.sqlite", data / "state.sqlite"):
+        if path.exists():
+            with closing(sqlite3.connect(path)) as connection:
+                found[path.name] = connection.execute("PRAGMA user_version").fetchone()[0]
+    return found
+
+
+def go_back(data: Path) -> None:
+    """Give the commands of the page for those who go back to the older program."""
+    (block,) = (b for _, b in BLOCK.findall(PAGE.read_text("utf-8")) if "schema-" in b)
+    script = block.replace("/srv/dock", str(data))
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True)
 
 
 def test_what_had_begun_goes_on_under_a_later_engine(data: Path, clock: FixedClock) -> None:

@@ -32,6 +32,7 @@ from engine.events.delivery import (
     ObjectsNotForwarded,
     ProgramFailed,
     QueueSetAside,
+    StateLost,
 )
 from engine.events.monitoring import (
     SenderHeard,
@@ -51,6 +52,7 @@ _BEGINS = {
     StorageLow: AlertKind.STORAGE,
     StorageRefuses: AlertKind.STORAGE,
     QueueSetAside: AlertKind.STORAGE,
+    StateLost: AlertKind.STORAGE,
     AnonymizationFailed: AlertKind.SCRIPT,
     RuleFailed: AlertKind.SCRIPT,
     ProgramFailed: AlertKind.SCRIPT,

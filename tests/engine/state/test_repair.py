@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.errors import StorageUnusable
-from engine.events.delivery import QueueSetAside
+from engine.events.delivery import QueueSetAside, StateLost
 from engine.model.study_route import StudyRoute
 from engine.state import salvage
 from engine.state.routes import StudyRoutes
@@ -151,3 +151,12 @@ def test_an_engine_goes_on_and_tells_once_what_was_damaged(tmp_path: Path) -> No
     assert names == ["forwarding.sqlite.damaged"] * 2 + ["state.sqlite.damaged"] * 2
     assert told[0].sentence().endswith("0 rows of it could be read and are used on, any others"
                                        " are lost")  # fmt: skip
+    lost = []
+    for path in data.glob("state.sqlite*"):
+        path.unlink()
+    for _ in range(2):
+        with running(data, FixedClock(), lambda _: None) as dock:
+            engine = dock.engine
+            found = [r.event for r in engine._journal.events_since(0, 100).events]
+            lost.append(StateLost() in found)
+    assert lost == [True, False]
