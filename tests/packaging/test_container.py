@@ -11,6 +11,9 @@ from typing import Any
 import yaml
 
 from engine.cli.context import settings_of
+from engine.config.declaration import declared
+from engine.config.document import read_document
+from engine.model.configuration import Configuration
 from engine.model.peer import MetricsAddress, metrics_networks
 from tui.cli import console_parser
 
@@ -18,6 +21,7 @@ CONTAINER = Path(__file__).parents[2] / "packaging/container"
 IMAGE = (CONTAINER / "Containerfile").read_text("utf-8").replace("\\\n", "")
 COMPOSE = yaml.safe_load((CONTAINER / "compose.yml").read_text("utf-8"))
 MANIFESTS = [*yaml.safe_load_all((CONTAINER / "kubernetes.yml").read_text("utf-8"))]
+SEVERAL = [*yaml.safe_load_all((CONTAINER / "kubernetes-several.yml").read_text("utf-8"))]
 
 
 def value(instruction: str) -> str:
@@ -26,9 +30,13 @@ def value(instruction: str) -> str:
     return found[-1]
 
 
+def the(kind: str, manifests: list[Any] = MANIFESTS) -> Any:
+    (found,) = [one for one in manifests if one["kind"] == kind]
+    return found["spec"]
+
+
 def pod() -> Any:
-    (found,) = [one for one in MANIFESTS if one["kind"] == "StatefulSet"]
-    return found["spec"]["template"]["spec"]
+    return the("StatefulSet")["template"]["spec"]
 
 
 def test_the_commands_of_image_and_pod_are_commands_of_the_program() -> None:
@@ -83,3 +91,40 @@ def test_the_pod_runs_the_image_of_this_version() -> None:
     project = tomllib.loads((CONTAINER.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
     (container,) = pod()["containers"]
     assert container["image"] == f"dicomdock:{project['version']}"
+
+
+def test_several_docks_are_the_pods_of_one_dock_and_what_keeps_senders_to_them(
+    tmp_path: Path,
+) -> None:
+    docks, one = the("StatefulSet", SEVERAL), the("StatefulSet")
+    (container,), (same) = docks["template"]["spec"]["containers"], pod()["containers"][0]
+    assert docks["replicas"] == 3
+    assert docks["volumeClaimTemplates"] == one["volumeClaimTemplates"]
+    assert docks["template"]["spec"]["securityContext"] == pod()["securityContext"]
+    differing = {"args", "volumeMounts"}
+    assert {k: v for k, v in container.items() if k not in differing} == {
+        k: v for k, v in same.items() if k not in differing
+    }
+    settings = settings_of(console_parser().parse_args(container["args"]))
+    assert settings.drain_seconds < docks["template"]["spec"]["terminationGracePeriodSeconds"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts["configuration"] == container["args"][container["args"].index("--config") + 1]
+
+    labels = docks["template"]["metadata"]["labels"]
+    services = {one["metadata"]["name"]: one for one in SEVERAL if one["kind"] == "Service"}
+    assert all(service["spec"]["selector"] == labels for service in services.values())
+    assert services["docks"]["spec"]["sessionAffinity"] == "ClientIP"
+    assert the("PodDisruptionBudget", SEVERAL)["selector"]["matchLabels"] == labels
+    monitor = the("ServiceMonitor", SEVERAL)
+    metrics = services[docks["serviceName"]]
+    assert monitor["selector"]["matchLabels"] == metrics["metadata"]["labels"]
+    assert monitor["endpoints"][0]["port"] == metrics["spec"]["ports"][0]["name"]
+
+    (texts,) = [one["data"] for one in SEVERAL if one["kind"] == "ConfigMap"]
+    (name,) = texts
+    (tmp_path / name).write_text(texts[name], "utf-8")
+    made = declared(read_document(tmp_path / name), Configuration(), prune=True)
+    assert {receiver.port for receiver in made.receivers} == {
+        container["ports"][0]["containerPort"]
+    }
+    assert [processor.label for processor in made.processors] == ["ARCHIVE"]

@@ -24,6 +24,8 @@ class Destination:
     port: int
     called_ae_title: str
     calling_ae_title: str
+    source: str = ""
+    """The local address to call from; empty leaves it to the system."""
 
 
 class SendingAssociation:
@@ -41,7 +43,10 @@ class SendingAssociation:
         for sop_class_uid in sop_classes:
             ae.add_requested_context(sop_class_uid)
         self._association = ae.associate(
-            destination.address, destination.port, ae_title=destination.called_ae_title
+            destination.address,
+            destination.port,
+            ae_title=destination.called_ae_title,
+            bind_address=(destination.source, 0) if destination.source else None,
         )
         transport = self._association.dul.socket
         self._socket = transport.socket if transport is not None else None
