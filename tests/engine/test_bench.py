@@ -24,7 +24,7 @@ from engine.model.identity import Source
 from engine.model.project import Project, ProjectRegistry
 from engine.model.routing import SiteRouting
 from engine.settings import usual_receiving_processes
-from tests.bench import estimate
+from tests.bench import estimate, queues
 from tests.bench.anonymizing import (
     STATEMENTS,
     bench_script,
@@ -367,3 +367,24 @@ def test_identification_is_measured_with_its_rules() -> None:
     shared = identification_us(workload, receiver, DefaultIdentifier())
     each = identification_us(workload, receiver, Uninformed())
     assert 0 < shared < each < 10_000
+
+
+def test_queues_of_several_docks_are_the_same_for_a_seed_and_grow_only_in_an_outage() -> None:
+    load = queues.Load()
+    hours = queues.simulate(load, (queues.Outage(None, 10, 12),))
+    assert hours == queues.simulate(load, (queues.Outage(None, 10, 12),))
+    assert len(hours) == 24
+    waiting = [sum(hour.to_forward) for hour in hours]
+    assert waiting[:10] == [0] * 10
+    # Two hours of three times the mean are 700,000 objects, less what is random.
+    assert 400_000 < max(waiting) == waiting[11] < 700_000
+    assert waiting[-1] == 0
+    # A dock that is away has nothing new to forward; the others take its senders.
+    away = queues.simulate(replace(load, objects_a_year=4e10), (queues.Outage(0, 0, 24),))
+    assert {hour.to_forward[0] for hour in away} == {0}
+    assert max(sum(hour.to_forward) for hour in away) > 0
+
+
+def test_the_page_shows_the_pictures_of_the_queues() -> None:
+    page = (Path(__file__).parents[2] / "docs/explanation/several-docks.md").read_text("utf-8")
+    assert queues.pictures() in page

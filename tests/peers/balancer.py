@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shutil
+import socket
 import subprocess
 import threading
 import zlib
@@ -52,10 +53,19 @@ def _haproxy(
     running.stdin.write(text.encode())
     running.stdin.close()
     try:
+        _wait_until_listening(port)
         yield
     finally:
         running.terminate()
         running.wait(20)
+
+
+def _wait_until_listening(port: int) -> None:
+    for _ in range(200):
+        with suppress(OSError), socket.create_connection((LOOPBACK, port)):
+            return
+        threading.Event().wait(0.05)
+    raise AssertionError("HAProxy does not listen")
 
 
 class _StandIn:
