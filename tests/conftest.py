@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 import threading
 import time
+import zlib
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 ZONE = os.environ.get("TESTS_ZONE", "UTC")
 """Where the tests run: pictures and most texts are recorded for UTC, `.ci/floor` is elsewhere."""
+SHARE = int(os.environ.get("TESTS_SHARE", "1"))
+"""Of how many tests one is run: `.ci/run` does not repeat all of them on the oldest Python."""
 os.environ.update(TEXTUAL_ANIMATIONS="none", TZ=ZONE, LC_ALL="C.UTF-8", TERM="xterm-256color")
 
 import pytest  # noqa: E402 - Textual reads the environment when it is imported
@@ -34,6 +39,9 @@ ROOT = Path(__file__).resolve().parents[1]
 END_WITHIN_SECONDS = 5
 LONGEST_NAME = 60
 """Of a value that is a part of a test's name, in characters."""
+
+
+_NUMBERS = count()
 
 
 class TopLevelSVG(pytest_textual_snapshot.SVGImageExtension):  # type: ignore[misc]
@@ -60,6 +68,13 @@ def zone(name: str) -> Iterator[None]:
 
 
 @pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder as pytest's own does, which first reads the names of those of all tests."""
+    name = re.sub(r"\W", "_", request.node.name)[:25]
+    return tmp_path_factory.mktemp(f"{name}-{next(_NUMBERS)}", numbered=False)
+
+
+@pytest.fixture
 def in_utc() -> Iterator[None]:
     """For tests whose texts hold local times."""
     with zone("UTC"):
@@ -78,11 +93,31 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let coverage not depend on luck, nor on the longest loops, which it makes twice as long."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let coverage not depend on luck, and leave out what is not in the wanted share."""
     for item in items:
         if item.get_closest_marker("hypothesis"):
             item.add_marker(pytest.mark.no_cover)
+    if SHARE > 1:
+        chosen = set(in_share(SHARE, {item.nodeid: str(item.path) for item in items}))
+        config.hook.pytest_deselected(items=[i for i in items if i.nodeid not in chosen])
+        items[:] = [item for item in items if item.nodeid in chosen]
+
+
+def in_share(share: int, modules: dict[str, str]) -> Iterator[str]:
+    """Choose every so-manieth test by its name, the same each time, and one of each module.
+
+    Args:
+        share: how many tests there are for one that is chosen, about.
+        modules: the module of each test.
+    """
+    places = {test: zlib.crc32(test.encode()) for test in modules}
+    first: dict[str, str] = {}
+    for test in sorted(places, key=lambda test: places[test]):
+        first.setdefault(modules[test], test)
+    for test, module in modules.items():
+        if places[test] % share == 0 or first[module] == test:
+            yield test
 
 
 def pytest_collection_finish() -> None:

@@ -44,8 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Draw each picture once, the last one of a test from afar; a test with a single one, twice.
 
-    The size makes no difference to the engine. What is drawn after the first picture runs the same
-    code, so its coverage is not measured, which takes as long as drawing.
+    The size makes no difference to the engine.
     """
     pictures: dict[tuple[Path, str], list[pytest.Function]] = {}
     for item in items:
@@ -55,8 +54,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for of_a_test in pictures.values():
         near = {picture_name(i.name): i for i in of_a_test if not is_far(i)}
         far = {picture_name(i.name): i for i in of_a_test if is_far(i)}
-        for item in of_a_test[1:]:
-            item.add_marker(pytest.mark.no_cover)
         left_out.update(list(far.values())[:-1])
         if len(near) > 1:
             left_out.update(near[name] for name in list(far)[-1:] if name in near)
