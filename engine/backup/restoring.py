@@ -23,12 +23,12 @@ from engine.backup.form import (
 )
 from engine.backup.reading import chunks_of, files_of
 from engine.errors import StorageUnusable
-from engine.host.data_directory import UNFINISHED_RESTORE
+from engine.host.data_directory import UNFINISHED_RESTORE, flush
 from engine.host.lock import EngineLock
 from engine.index import schema as index_schema
 from engine.model.identity import timestamp
 from engine.state import schema as state_schema
-from engine.state.database import MAKE_ROOM, SUFFIXES, flush
+from engine.state.database import MAKE_ROOM, SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -39,8 +39,9 @@ from engine.backup.form import (
 )
 from engine.backup.reading import read_backup
 from engine.errors import AlreadyRunning, NotFound, StorageUnusable
+from engine.host.data_directory import flush
 from engine.index.reader import keep_numbers_free, read_session_numbers
-from engine.state.database import flush, rows_of_copy, sound_copy, stamp
+from engine.state.database import rows_of_copy, sound_copy, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -127,11 +127,7 @@ def _flush(directory: Path) -> None:
         StorageUnusable: if it can't be flushed.
     """
     try:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        flush(directory)
     except PermissionError:
         # The directory above belongs to somebody else, who made the entry of ours.
         return
@@ -204,6 +200,20 @@ def _make(path: Path) -> None:
         ) from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise StorageUnusable(f"{path} is not writable", "change its owner or mode")
+
+
+def flush(path: Path) -> None:
+    """Return when a file, or the names in a folder, are on the disk.
+
+    Raises:
+        OSError: if that can't be done.
+    """
+    # Without waiting: somebody may have put a pipe in its place.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def replace_file(path: Path, content: bytes, mode: int = 0o600) -> None:

@@ -10,13 +10,13 @@ interrupts that leaves the old one.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import StorageUnusable
+from engine.host.data_directory import flush
 from engine.index.reader import keep_numbers_free, read_session_numbers, restore_session_numbers
 from engine.model.identity import timestamp
 from engine.model.session import SessionArea
@@ -24,7 +24,6 @@ from engine.sessions.audit import UnknownFolder, unknown_folders
 from engine.sessions.folders.documents import FIRST_UNKNOWN, read_session_xml
 from engine.sessions.service import areas_of, locked, opened_sessions
 from engine.storage.areas import document_of
-from engine.storage.files import flush_folder
 from engine.storage.scans import SCANS
 
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ def _trashed(areas: Areas) -> Iterator[UnknownFolder]:
 
 def _take_place(new: Path, old: Path, time: str) -> str:
     """Give the new index the name of the old one, which is kept; return its name then."""
-    _flush(new)
+    flush(new)
     kept_as = f"{old.name}.{time}" if old.exists() else ""
     if kept_as:
         _close_log(old)
@@ -136,7 +135,7 @@ def _take_place(new: Path, old: Path, time: str) -> str:
         # A second name first: there is an index at any moment.
         aside.hardlink_to(old)
     new.replace(old)
-    flush_folder(old.parent)
+    flush(old.parent)
     return kept_as
 
 
@@ -144,14 +143,6 @@ def _close_log(path: Path) -> None:
     """Let an index take in its log, so that it is one file; a damaged one may keep its log."""
     with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _flush(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _remove(path: Path) -> None:

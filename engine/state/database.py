@@ -15,6 +15,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Self
 
 from engine.errors import StorageDamaged, StorageUnusable
+from engine.host.data_directory import flush
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -318,19 +319,6 @@ def rows_of_copy(copy: Path, query: str) -> list[tuple[object, ...]]:
     address = f"{copy.absolute().as_uri()}?immutable=1"
     with closing(sqlite3.connect(address, uri=True)) as connection:
         return connection.execute(query).fetchall()
-
-
-def flush(path: Path) -> None:
-    """Return when a file, or the names in a folder, are on the disk.
-
-    Raises:
-        OSError: if that can't be done.
-    """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _statements(script: str) -> Iterator[str]:

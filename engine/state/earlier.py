@@ -12,9 +12,10 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import StorageUnusable
+from engine.host.data_directory import flush
 from engine.host.lock import EngineLock
 from engine.settings import EARLIER_STATE_FILES
-from engine.state.database import LOCK_WAIT_SECONDS, SUFFIXES, flush, open_to_read
+from engine.state.database import LOCK_WAIT_SECONDS, SUFFIXES, open_to_read
 from engine.state.salvage import TableReader, note_damage, set_aside
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import sqlite3
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from engine.state.database import SUFFIXES, flush, is_damage, open_to_read
+from engine.host.data_directory import flush
+from engine.state.database import SUFFIXES, is_damage, open_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

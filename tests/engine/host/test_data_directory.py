@@ -153,10 +153,11 @@ def test_the_names_of_a_new_directory_are_flushed_once_they_are_all_there(
     assert held_below(tmp_path) == 0
 
 
-def test_what_can_not_be_flushed_stops_the_engine(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(StorageUnusable, match="file can't be flushed: Not a directory"):
-        data_directory._flush(tmp_path / "file")
+@pytest.mark.timeout(10)
+def test_what_can_not_be_flushed_stops_the_engine_and_holds_up_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageUnusable, match="pipe can't be flushed: Invalid argument"):
+        data_directory._flush(tmp_path / "pipe")
 
 
 def test_a_directory_above_that_may_not_be_listed_is_not_ours_to_flush(

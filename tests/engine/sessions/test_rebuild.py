@@ -119,7 +119,7 @@ def test_what_interrupts_it_leaves_the_old_index_and_nothing_else(
         with pytest.raises(KeyboardInterrupt):
             rebuilt(settings)
     with monkeypatch.context() as patched:
-        patched.setattr(rebuild, "_flush", fail)
+        patched.setattr(rebuild, "flush", fail)
         with pytest.raises(StorageUnusable, match="made anew: No space left"):
             rebuilt(settings)
     assert read(settings.index_file, "SELECT * FROM objects") == before

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.errors import StorageUnusable
+from engine.host.data_directory import flush
 from engine.state import database
 from engine.state.database import PrivateFile
 
@@ -119,7 +120,6 @@ def test_the_copy_is_on_the_disk_before_the_first_step(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[str, int]] = []
-    flush = database.flush
 
     def noted(what: Path) -> None:
         flush(what)
