@@ -21,13 +21,14 @@ from engine.identification.caches import (
     RecentHeader,
     RecentHeaders,
     SeriesDestination,
+    StoredFile,
 )
 from engine.identification.evaluation import RoutingEvaluation
 from engine.identification.identifiers import MissingIdentifier, explain
 from engine.identification.sources import Routing
 from engine.intake.receiver_policy import ReceiverPolicy
 from engine.intake.rule_failures import SlowRules
-from engine.intake.trial import DryRun, StoredFile, try_recent
+from engine.intake.trial import DryRun, try_recent
 from engine.model.identity import UNASSIGNED, Identification, Trace
 from engine.model.processing import ProcessorTrial, RoutingPreview
 from engine.routing import RuleSuspended, RuleTimeout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from engine.dicom.part10 import FileMeta
 from engine.errors import IntakeError
@@ -18,7 +18,6 @@ from engine.storage.placement import ObjectFiltered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
     from pathlib import Path
 
     from engine.dicom.header import HeaderView
@@ -28,17 +27,6 @@ if TYPE_CHECKING:
     from engine.model.processing import ProcessorStep
     from engine.processing.chain import Processing, ProcessorChain
     from engine.storage.incoming import IncomingArea
-
-
-class StoredFile(NamedTuple):
-    """A stored object that rules are to be tried on."""
-
-    at: datetime
-    """When it arrived."""
-    receiver: str
-    """``AE:port``."""
-    calling_ae_title: str
-    path: Path
 
 
 @dataclass(frozen=True, slots=True)

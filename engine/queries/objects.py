@@ -19,11 +19,11 @@ from engine.api.objects import (
     Thumbnail,
 )
 from engine.errors import NotFound, UnreadableObject
+from engine.identification.caches import StoredFile
 from engine.index import contents
 from engine.index.contents import session_row, sop_class_name
 from engine.inspection.job import HeaderJob, HeaderResult, ThumbnailJob
 from engine.inspection.run import run
-from engine.intake.trial import StoredFile
 from engine.model.identity import (
     MASK,
     UNASSIGNED,
