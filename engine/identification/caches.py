@@ -23,6 +23,7 @@ from engine.storage.placement import scan_folder
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+    from pathlib import Path
 
     from engine.dicom.header import Excerpt, HeaderView
     from engine.model.file_name_template import FileNameTemplate
@@ -140,6 +141,17 @@ class RecentHeader(NamedTuple):
     """``AE:port``."""
     calling_ae_title: str
     header: HeaderView
+
+
+class StoredFile(NamedTuple):
+    """A stored object that rules are to be tried on."""
+
+    at: datetime
+    """When it arrived."""
+    receiver: str
+    """``AE:port``."""
+    calling_ae_title: str
+    path: Path
 
 
 class RecentHeaders:

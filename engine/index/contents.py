@@ -23,7 +23,6 @@ from engine.storage.scans import natural_order
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
 
     from engine.api.objects import ObjectReference
     from engine.model.session import Session
@@ -36,17 +35,6 @@ _MOST_WARNINGS = 50
 _SCAN = "substr(file, 7, instr(substr(file, 7), '/') - 1)"
 """The folder of an object's scan: files are ``SCANS/<scan>/<resource>/<name>``."""
 _STORED = f"session = ? AND state = '{ObjectState.STORED}' AND file <> ''"
-
-
-class StoredFile(NamedTuple):
-    """A stored object that rules are to be tried on."""
-
-    at: datetime
-    """When it arrived."""
-    receiver: str
-    """``AE:port``."""
-    calling_ae_title: str
-    path: Path
 
 
 class ScanRow(NamedTuple):

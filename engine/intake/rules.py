@@ -21,6 +21,7 @@ from engine.identification.caches import (
     RecentHeader,
     RecentHeaders,
     SeriesDestination,
+    StoredFile,
 )
 from engine.identification.evaluation import RoutingEvaluation
 from engine.identification.identifiers import MissingIdentifier, explain
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from engine.host.clock import Clock
     from engine.identification.evaluation import RoutingFailure
     from engine.identification.identifiers import Identifier
-    from engine.index.contents import StoredFile
     from engine.intake.object import AssociationContext
     from engine.intake.rule_failures import RuleFailures
     from engine.model.configuration import Configuration

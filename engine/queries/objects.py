@@ -19,8 +19,9 @@ from engine.api.objects import (
     Thumbnail,
 )
 from engine.errors import NotFound, UnreadableObject
+from engine.identification.caches import StoredFile
 from engine.index import contents
-from engine.index.contents import StoredFile, session_row, sop_class_name
+from engine.index.contents import session_row, sop_class_name
 from engine.inspection.job import HeaderJob, HeaderResult, ThumbnailJob
 from engine.inspection.run import run
 from engine.model.identity import (

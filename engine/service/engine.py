@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from engine.config.store import ConfigurationStore
     from engine.events import Event, EventPage, Listener, RecordedEvent
     from engine.host.clock import Clock
-    from engine.index.contents import StoredFile
+    from engine.identification.caches import StoredFile
     from engine.model.plugins import FileNamerInfo, IdentifierInfo
     from engine.model.processing import RoutingPreview
     from engine.model.project import Project

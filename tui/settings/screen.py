@@ -266,7 +266,7 @@ class SiteScreen(ConsoleScreen):
         found = [p for p in projects if bar.wanted.matches(project_fields(p))]
         rows = project_rows(found, settings.sessions)
         self.query_one(ProjectsTable).show(rows, bar.empty(self.invited(*NO_PROJECTS)))
-        title = bar.count(len(found), len(projects)) if bar.wanted else str(len(projects))
+        title = bar.count(len(found), len(projects))
         self.panel("projects").describe(title)
 
     def _show_routes(self, now: datetime) -> None:

@@ -82,7 +82,7 @@ def project_facts(project: Project, sessions: int | None) -> tuple[Fact, ...]:
         ("sessions here", "…" if sessions is None else f"{sessions:,}"),
         ("when complete", AUTO_ARCHIVE_WORDS[project.auto_archive]),
         ("archive folder", safe(project.archive_folder)),
-        ("not wanted", _text(project.series_import_filter)),
+        ("series filter", _text(project.series_import_filter)),
         *_steps(
             project.anonymization_script_enabled,
             project.anonymization_script,
@@ -188,7 +188,7 @@ def _sessions(site: SiteSettings) -> Iterator[Fact]:
         "file names",
         f"{safe(sessions.file_name_template)}\n{example_name(sessions.file_name_template)}",
     )
-    yield "not wanted", _text(sessions.series_filter)
+    yield "series filter", _text(sessions.series_filter)
     for name in STORAGE:
         verb, _, _ = name.partition("_")
         label = "warn below" if verb == "low" else "refuse below"
@@ -247,9 +247,10 @@ class ProjectsTable(LiveTable):
         "is a script, switched off."
     )
     COLUMNS = (
-        Column("project", "Project", 12, flexible=True, max_width=24),
+        # Ids of one site often begin alike.
+        Column("project", "Project", 20, flexible=True, max_width=40, middle=True),
         Column("title", "Title", 12, flexible=True, at_least=84),
-        Column("aliases", "Aliases", 12, flexible=True),
+        Column("aliases", "Aliases", 12, flexible=True, max_width=30),
         Column("archive", "Complete", 9),
         Column("script", "Anonymize", 16),
         Column("filter", "Filter", 6, at_least=60),

@@ -182,7 +182,7 @@ async def test_tab_walks_through_the_visible_fields_in_order_and_then_the_button
         for _ in range(len(FIELD_ORDER) + 3):
             walked.append(app.focused_id())
             await pilot.press("tab")
-        assert walked == [*FIELD_ORDER, "test-port", "cancel", "save"]
+        assert walked == [*FIELD_ORDER, "cancel", "test-port", "save"]
         assert app.focused_id() == "ae_title"
 
 
