@@ -15,7 +15,7 @@ from textual.command import SimpleProvider
 from textual.drivers.linux_driver import LinuxDriver
 
 from engine.errors import EngineError
-from tui.console_settings import ConsoleSettings, load_settings, save_setting
+from tui.console_settings import KeptSettings
 from tui.dashboard.screen import DashboardScreen
 from tui.engine_client import (
     CONSOLES,
@@ -39,6 +39,7 @@ from tui.shell.dialogs import MessageDialog, QuestionDialog, TooSmallScreen, is_
 from tui.shell.engine_app import EngineApp
 from tui.shell.palette import ConsoleCommands, ConsolePalette
 from tui.shell.screen import ConsoleScreen, ScreenContext
+from tui.shell.status import pace_words
 from tui.terminal import CHECK_SECONDS, TerminalWatch, end_at_once
 from tui.terminal_output import PatientDriver
 from tui.terminal_picture import TerminalPicture
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from textual.events import Resize
     from textual.screen import Screen
     from textual.theme import Theme
+    from textual.timer import Timer
 
     from engine.api import EngineView
     from tui.associations.commands import AssociationCommands
@@ -145,6 +147,8 @@ class CommandApp(EngineApp):
 
 
 REDRAW_SECONDS = 0.2
+PACES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Looks per second that keys choose."""
 MOST_PROBLEMS = 4
 PROBLEM_SECONDS = 20
 """What is wrong with settings is shown so long."""
@@ -188,6 +192,7 @@ class ConsoleApp(CommandApp):
         demo: bool = False,
         read_only: bool = False,
         settings_path: Path | None = None,
+        usual_refresh: bool = False,
         theme_name: str = "",
         places: tuple[ScreenSpec, ...] = (),
     ) -> None:
@@ -214,10 +219,14 @@ class ConsoleApp(CommandApp):
             demo: Whether to say that nothing here is real.
             read_only: Whether nothing that changes anything can be reached.
             settings_path: Where the user's settings are kept; None keeps none.
+            usual_refresh: Whether `refresh_hz` gives way to the one in the settings.
             theme_name: Instead of the one in the settings.
             places: The screens there are, instead of `SCREEN_SPECS`.
         """
         places = places or SCREEN_SPECS
+        self._kept = KeptSettings(settings_path, refresh_hz)
+        if usual_refresh and self._kept.settings.refresh is not None:
+            self._kept.hz = self._kept.settings.refresh
         frame = ScreenContext(
             blink=blink,
             demo=demo,
@@ -226,14 +235,14 @@ class ConsoleApp(CommandApp):
             restarts=obstacle is not None and not read_only,
             places=places,
             actor=actor,
+            kept=self._kept,
         )
         super().__init__(engine, frame)
         self.stylesheet = OnceParsed(variables=self.get_css_variables())
-        self._settings_path = settings_path
         self._was_silent = self._is_asked = False
         self._shown_at: datetime | None = None
         """When the snapshot was taken that was shown last."""
-        self._refresh_hz = refresh_hz
+        self._looks_timer: Timer | None = None
         self._on_start = on_start
         self._on_quit = on_quit
         self._on_hangup = on_hangup
@@ -249,14 +258,13 @@ class ConsoleApp(CommandApp):
         """Whether the console ended and left its engine running."""
         self._terminal_watch = TerminalWatch(self._hang_up, self._terminate)
         self._picture = TerminalPicture()
-        self._settings, problem = self._load_settings()
-        self._settings_problems = [problem] if problem else []
+        self._settings_problems = [self._kept.problem] if self._kept.problem else []
         self.console_themes = (*THEMES, *self._user_themes())
         """What can be chosen."""
         for theme in self.console_themes:
             self.register_theme(theme)
-        self.theme = self._known_theme(theme_name or self._settings.theme)
-        keys, problems = user_keys(self._settings.keys)
+        self.theme = self._known_theme(theme_name or self._kept.settings.theme)
+        keys, problems = user_keys(self._kept.settings.keys)
         self._settings_problems += problems
         rebind(keys)
         self._user_keys = keymap(keys)
@@ -270,13 +278,8 @@ class ConsoleApp(CommandApp):
 
     # Settings
 
-    def _load_settings(self) -> tuple[ConsoleSettings, str]:
-        if self._settings_path is None:
-            return ConsoleSettings(), ""
-        return load_settings(self._settings_path)
-
     def _user_themes(self) -> Iterator[Theme]:
-        for name, said in self._settings.themes.items():
+        for name, said in self._kept.settings.themes.items():
             try:
                 yield user_theme(name, said)
             except ValueError as error:
@@ -291,13 +294,30 @@ class ConsoleApp(CommandApp):
     def choose_theme(self, name: str) -> None:
         """Use a theme from now on, and the next time."""
         self.theme = name
-        self.keep("theme", name)
+        self._say_kept(self._kept.keep_theme(name))
 
-    def keep(self, name: str, value: object) -> None:
-        """Keep a setting for the next time."""
-        problem = save_setting(self._settings_path, name, value) if self._settings_path else ""
+    def _say_kept(self, problem: str) -> None:
         if problem:
             self.show_toast(problem, "warning")
+
+    def action_pace(self, step: int) -> None:
+        """Look more or less often, now and the next time."""
+        hz = self._kept.hz
+        paces = sorted({*PACES, hz})
+        at = paces.index(hz) + step
+        if not 0 <= at < len(paces):
+            often = "more" if step > 0 else "less"
+            self.show_toast(f"the console looks {pace_words(hz)}, and not {often} often")
+            return
+        self._say_kept(self._kept.keep_hz(paces[at]))
+        self.show_toast(f"the console looks {pace_words(paces[at])}", seconds=2)
+        self._look_regularly()
+        self._show_reading()
+
+    def _look_regularly(self) -> None:
+        if self._looks_timer is not None:
+            self._looks_timer.stop()
+        self._looks_timer = self.set_interval(1 / self._kept.hz, self.refresh_from_engine)
 
     async def on_mount(self) -> None:
         """Poll the engine once, then start the timers."""
@@ -308,8 +328,8 @@ class ConsoleApp(CommandApp):
         self.theme_changed_signal.subscribe(self, self._repaint)
         self.set_interval(CHECK_SECONDS, self._terminal_watch.check)
         await self.look()
-        if self._refresh_hz > 0:
-            self.set_interval(1 / self._refresh_hz, self.refresh_from_engine)
+        if self._kept.hz > 0:
+            self._look_regularly()
         # Loading the engine takes longer than drawing: the first picture comes before it.
         self.call_after_refresh(self._begin)
 
@@ -318,7 +338,7 @@ class ConsoleApp(CommandApp):
             self.show_toast(problem, "warning", PROBLEM_SECONDS)
         more = len(self._settings_problems) - MOST_PROBLEMS
         if more > 0:
-            self.show_toast(f"{more} more problems in {self._settings_path}", "warning")
+            self.show_toast(f"{more} more problems in {self._kept.path}", "warning")
 
     def _begin(self) -> None:
         self.carry_out(self._start_engine)
@@ -450,6 +470,8 @@ class ConsoleApp(CommandApp):
             return None if self.engine_state.silent else True
         if action == "start_engine":
             return self.frame.restarts and self.engine_state.silent and not self._stopping
+        if action == "pace":
+            return self._kept.hz > 0
         if action == "go":
             return any(place.name == parameters[0] and place.screen for place in self.frame.places)
         return super().check_action(action, parameters)
@@ -552,7 +574,7 @@ class ConsoleApp(CommandApp):
             health = await self.engine.call(
                 "health", lambda engine: engine.monitoring.health(), changes=False
             )
-        facts = console_facts(self, self._settings_path)
+        facts = console_facts(self, self._kept.path)
         text = diagnostics(facts, self.engine_state, health)
         self.push_screen(MessageDialog("Diagnostics", text, error=False))
 

@@ -292,6 +292,7 @@ def _app(
         demo=arguments.command == "demo",
         read_only=arguments.read_only,
         settings_path=settings_path(),
+        usual_refresh=arguments.refresh is None and not arguments.slow_link,
         theme_name=arguments.theme or "",
         on_start=on_start,
         on_quit=on_quit,

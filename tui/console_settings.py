@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,8 +43,6 @@ class TableSettings:
     descending: bool = False
     columns: tuple[str, ...] = ()
     """Keys of the columns to show; empty for the usual ones."""
-    filter: str = ""
-    """What the filter line of its screen said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,8 @@ class ConsoleSettings:
     """Looks per second; None for the usual."""
     tables: Mapping[str, TableSettings] = field(default_factory=dict)
     """By the names of tables."""
+    filters: Mapping[str, str] = field(default_factory=dict)
+    """What the filter lines say, by the names of screens."""
 
 
 def settings_path() -> Path:
@@ -146,7 +146,6 @@ def _table(said: Any) -> TableSettings:
         sort=_text(said.get("sort", "")),
         descending=bool(said.get("descending", False)),
         columns=tuple(map(_text, said.get("columns", ()))),
-        filter=_text(said.get("filter", "")),
     )
 
 
@@ -156,7 +155,8 @@ _FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "keys": (_texts, 'id: key, such as {"view.pause": "f7"}'),
     "symbols": (Symbols, "auto, unicode or ascii"),
     "refresh": (_refresh, f"how often a second, {MIN_HZ:g} to {MAX_HZ:g}"),
-    "tables": (_tables, "table: {sort, descending, columns, filter}"),
+    "tables": (_tables, "table: {sort, descending, columns}"),
+    "filters": (_texts, "screen: text"),
 }
 """How each setting is read, and what it should look like."""
 
@@ -183,6 +183,52 @@ def save_setting(path: Path, name: str, value: object) -> str:
     except OSError as error:
         return f"{name} is not kept: {path} can't be written: {error.strerror or error}"
     return ""
+
+
+class KeptSettings:
+    """The user's settings as they are now; each change is kept at once."""
+
+    def __init__(self, path: Path | None, hz: float) -> None:
+        """Load them.
+
+        Args:
+            path: their file; None keeps nothing.
+            hz: how often the console looks, if the settings do not say.
+        """
+        self.path = path
+        self.settings, self.problem = (
+            load_settings(path) if path is not None else (ConsoleSettings(), "")
+        )
+        self.hz = hz
+        """How often the console looks, per second."""
+
+    def table(self, name: str) -> TableSettings:
+        """Return what was chosen for a table."""
+        return self.settings.tables.get(name, TableSettings())
+
+    def keep_table(self, name: str, chosen: TableSettings) -> str:
+        """Keep what was chosen for a table; return why that was not possible, if so."""
+        self.settings = replace(self.settings, tables={**self.settings.tables, name: chosen})
+        return self._save(f"tables.{name}", asdict(chosen))
+
+    def keep_filter(self, screen: str, text: str) -> str:
+        """Keep what a filter line says; return why that was not possible, if so."""
+        if text == self.settings.filters.get(screen, ""):
+            return ""
+        self.settings = replace(self.settings, filters={**self.settings.filters, screen: text})
+        return self._save(f"filters.{screen}", text)
+
+    def keep_hz(self, hz: float) -> str:
+        """Look so often from now on; return why that can't be kept, if so."""
+        self.hz = hz
+        return self._save("refresh", hz)
+
+    def keep_theme(self, name: str) -> str:
+        """Keep a theme; return why that was not possible, if so."""
+        return self._save("theme", name)
+
+    def _save(self, name: str, value: object) -> str:
+        return save_setting(self.path, name, value) if self.path is not None else ""
 
 
 def _replace(path: Path, text: str) -> None:

@@ -233,6 +233,9 @@ def complete(parser: argparse.ArgumentParser) -> None:
         # Only for a shell that asks: every command would have to wait for it.
         import argcomplete
 
+        from engine.cli.completions import attach
+
+        attach(parser)
         argcomplete.autocomplete(parser)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -18,8 +19,10 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.app.systemd_units import ListenPlace, ServiceSettings, units
+from engine.cli import completions
 from engine.errors import ConfigurationError
 from engine.metrics import Counters, SenderCounts
+from engine.model.project import Project
 from engine.model.receiver import ReceiverRules, parse_receiver
 from engine.model.site import SiteSettings
 from engine.monitoring.exposition import render
@@ -138,21 +141,33 @@ def test_an_address_with_a_scope_works_in_a_unit(address: str, tmp_path: Path) -
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def test_completion_answers_nothing_that_a_configuration_holds(tmp_path: Path) -> None:
-    configure(tmp_path / "data", make_receiver("SECRET_AE", 8104))
-    line = f"dicomdock --data {tmp_path / 'data'} receivers show "
+def test_completion_answers_plain_names_of_a_configuration_only(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    receivers = (make_receiver("KNOWN_AE", 8104), make_receiver("$(reboot)", 8105))
+    configure(data, *receivers, projects=(Project("P1"), Project("P2")))
+    line = f"dicomdock --data {data} receivers edit "
     asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)),
              "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "answer")}  # fmt: skip
     command = (sys.executable, "-m", "engine")
     subprocess.run(command, env=os.environ | asked, cwd="/", timeout=50, check=True)
-    assert "SECRET_AE" not in (tmp_path / "answer").read_text()
+    answer = (tmp_path / "answer").read_text()
+    assert "KNOWN_AE" in answer
+    assert "reboot" not in answer
+    given = argparse.Namespace(data=data)
+    assert completions.receivers(given) == ["KNOWN_AE:8104"]
+    assert completions.projects(given) == ["P1", "P2"]
+    assert completions.sessions(given) == []
+    for broken in (b"[" * 100_000, b"[]", b'{"receivers": {"1": 7}}'):
+        (data / "config.json").write_bytes(broken)
+        (data / "index.sqlite").write_bytes(broken)
+        assert completions.receivers(given) == completions.sessions(given) == []
     shells = [
         subprocess.run(
             (*command, "completion", shell), capture_output=True, timeout=50, check=True
         ).stdout
         for shell in ("bash", "zsh", "fish")
     ]
-    assert all(b"dicomdock" in text and b"SECRET_AE" not in text for text in shells)
+    assert all(b"dicomdock" in text and b"KNOWN_AE" not in text for text in shells)
 
 
 @given(hostile)

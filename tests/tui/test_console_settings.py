@@ -22,7 +22,8 @@ EVERYTHING = ConsoleSettings(
     {"view.pause": "f7"},
     Symbols.ASCII,
     0.5,
-    {"sessions": TableSettings("label", descending=True, columns=("label",), filter="since:2h")},
+    {"sessions": TableSettings("label", descending=True, columns=("label",))},
+    {"sessions": "since:2h"},
 )
 
 
@@ -37,6 +38,7 @@ def test_settings_come_back_as_they_were_saved_and_no_other_is_lost(tmp_path: Pa
     path.write_text(json.dumps(json.loads(path.read_text()) | {"of a newer console": 7}))
     for table, settings in EVERYTHING.tables.items():
         assert save_setting(path, f"tables.{table}", asdict(settings)) == ""
+    assert save_setting(path, "filters.sessions", "since:2h") == ""
     assert load_settings(path) == (EVERYTHING, "")
     assert json.loads(path.read_text())["of a newer console"] == 7
 
@@ -54,6 +56,7 @@ def test_settings_come_back_as_they_were_saved_and_no_other_is_lost(tmp_path: Pa
         ("refresh", "fast"),
         ("tables", {"sessions": 3}),
         ("tables", {"sessions": {"columns": [1]}}),
+        ("filters", ["since:2h"]),
     ],
 )
 def test_a_setting_that_makes_no_sense_leaves_the_rest_in_force(

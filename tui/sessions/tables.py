@@ -90,9 +90,9 @@ class SessionsTable(PagedTable, Marks):
         return SessionOrder(self.sorted_by or _O.CHANGED)
 
     @property
-    def shown_columns(self) -> tuple[Column, ...]:
-        """The columns that fit and that sessions can be sorted by."""
-        return tuple(c for c in super().shown_columns if c.key in _SORTABLE)
+    def sortable(self) -> tuple[str, ...]:
+        """The orders that the engine knows."""
+        return tuple(_SORTABLE)
 
     def sort_by(self, column: str | None) -> None:
         """Ask for another order; none is the usual one."""

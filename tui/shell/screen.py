@@ -6,7 +6,7 @@ A screen sets class variables and implements `compose_body` and `show_panels`. I
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import (
     TYPE_CHECKING,
@@ -19,6 +19,7 @@ from typing import (
 from textual import on
 from textual.widgets import Input, Static
 
+from tui.console_settings import KeptSettings
 from tui.engine_client import (
     ChoiceRequested,
     EngineState,
@@ -38,9 +39,10 @@ from tui.widgets.live_table import LiveTable
 from tui.widgets.marks import Marks
 from tui.widgets.paged_table import PagedTable
 from tui.widgets.panel import Panel
+from tui.widgets.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from textual.app import ComposeResult
     from textual.widget import Widget
@@ -59,6 +61,7 @@ _DECIDING = ("receivers", "associations", "ended_associations", "read_only")
 VIEW_REASONS = {
     "view.filter": "this screen has no filter, or no rows yet",
     "view.sort": "this panel has no table to sort",
+    "view.columns": "this panel has no table",
 }
 """Why a key of every screen does nothing."""
 
@@ -77,6 +80,8 @@ class ScreenContext:
     places: tuple[ScreenSpec, ...] = SCREEN_SPECS
     actor: str = "console"
     """Who acts, for histories and the journal."""
+    kept: KeptSettings = field(default_factory=lambda: KeptSettings(None, 0))
+    """What the user chose, now and before."""
 
 
 @runtime_checkable
@@ -202,7 +207,7 @@ class ConsoleScreen(EngineScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Build the frame and the body in it."""
-        yield StatusLine(demo=self.frame.demo, read_only=self.frame.read_only)
+        yield StatusLine(demo=self.frame.demo, read_only=self.frame.read_only, kept=self.frame.kept)
         yield Banners(read_only=self.frame.read_only, restarts=self.frame.restarts)
         yield TabRow(self.frame.places, self.PLACE, hosting=self.frame.hosting)
         yield Breadcrumb()
@@ -215,9 +220,13 @@ class ConsoleScreen(EngineScreen[None]):
         self._bar = next(iter(self.query(FilterBar)), None)
         found = self.query("LiveTable, PagedTable")
         self._tables = {str(t.id): t for t in found if isinstance(t, LiveTable | PagedTable)}
-        if self._words:
-            self.look_for(self._words)
-        self.set_class(bool(self.crumbs()), "-deep")
+        kept, is_deep = self.frame.kept, bool(self.crumbs())
+        for table in self._tables.values():
+            table.restore(kept.table(self._kept_as(table)))
+        words = self._words or ("" if is_deep else kept.settings.filters.get(self.PLACE, ""))
+        if words:
+            self.look_for(words)
+        self.set_class(is_deep, "-deep")
         self.paint(palette_of(self.app.current_theme))
         self.show(self._engine_state)
 
@@ -314,10 +323,27 @@ class ConsoleScreen(EngineScreen[None]):
         bar = self.filter_bar()
         if bar is not None:
             bar.close()
+            if not self.crumbs():
+                self._say_kept(self.frame.kept.keep_filter(self.PLACE, bar.value))
         table = self.table_here()
         if table is not None:
             table.focus()
         self.show_again()
+
+    @on(Table.Arranged)
+    def _table_arranged(self, arranged: Table.Arranged) -> None:
+        """Keep what was chosen for a table."""
+        table = arranged.table
+        self._say_kept(self.frame.kept.keep_table(self._kept_as(table), table.arrangement))
+
+    def _kept_as(self, table: Table) -> str:
+        """Return the name of a table in the settings, such as ``dashboard.receivers``."""
+        screen = type(self).__name__.removesuffix("Screen").lower()
+        return f"{screen}.{str(table.id).removesuffix('-table')}"
+
+    def _say_kept(self, problem: str) -> None:
+        if problem:
+            self.console.show_toast(problem, "warning")
 
     @on(Marks.MarksChanged)
     def _marks_changed(self) -> None:
@@ -333,11 +359,13 @@ class ConsoleScreen(EngineScreen[None]):
             return False
         if action == "back":
             return self._can_go_back()
-        if action in ("order", "pause", "zoom", "copy", "open") and not self.has_content:
+        if action in ("order", "columns", "pause", "zoom", "copy", "open") and not self.has_content:
             return False
         if action == "order":
             table = self.table_here()
             return isinstance(table, LiveTable) or (table is not None and table.SORTS)
+        if action == "columns":
+            return self.table_here() is not None
         if action == "filter":
             bar = self.filter_bar()
             return bar is not None and not bar.has_focus and self.has_content
@@ -388,9 +416,37 @@ class ConsoleScreen(EngineScreen[None]):
             return
         choices: list[tuple[str, Callable[[], None]]] = [
             (table.UNSORTED, partial(table.sort_by, None)),
-            *((f"by {c.label}", partial(table.sort_by, c.key)) for c in table.shown_columns),
+            *(
+                (f"by {c.label}", partial(table.sort_by, c.key))
+                for c in table.shown_columns
+                if c.key in table.sortable
+            ),
         ]
         self.post_message(ChoiceRequested(f"Sort {table.NOUN}s…", choices))
+
+    def action_columns(self) -> None:
+        """Choose the columns of the table, one after the other."""
+        table = self.table_here()
+        if table is None:
+            return
+        seen = table.picked or tuple(column.key for column in table.shown_columns)
+        # Columns of the same label are forms of one; columns without a label hold marks and stay.
+        labels = {column.key: column.label for column in table.columns}
+        shown = {labels[key] for key in seen if key in labels}
+        choices: list[tuple[str, Callable[[], None]]] = []
+        if table.picked:
+            choices.append(("usual columns, by width", partial(table.pick, ())))
+        for label in filter(None, dict.fromkeys(labels.values())):
+            then = shown ^ {label} | {""}
+            wanted = [key for key, its_label in labels.items() if its_label in then]
+            if then != {""}:
+                mark = "✓" if label in shown else " "
+                choices.append((f"{mark} {label}", partial(self._pick, table, wanted)))
+        self.post_message(ChoiceRequested(f"Columns of {table.NOUN}s…", choices))
+
+    def _pick(self, table: Table, columns: Sequence[str]) -> None:
+        table.pick(columns)
+        self.call_after_refresh(self.action_columns)  # for the next one, until escape
 
     def action_pause(self) -> None:
         """Hold the panels still, or let them go on."""

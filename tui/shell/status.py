@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from engine.api import EngineSnapshot
     from engine.metrics import Throughput
+    from tui.console_settings import KeptSettings
     from tui.engine_client import EngineState
 
 
@@ -43,6 +44,7 @@ _STATE_WORDS = {
     ReceiverState.NOT_ALLOWED: "not allowed",
 }
 STATUS = "status"
+USUAL_HZ = 4.0
 DISK_WARNING_PERCENT = 90
 DISK_ERROR_PERCENT = 97
 
@@ -57,11 +59,19 @@ class Item(NamedTuple):
     """The highest is left out first when there is no room; 0 never."""
 
 
+def pace_words(hz: float) -> str:
+    """Say how often the console looks."""
+    return f"{hz:g}× a second" if hz >= 1 else f"every {1 / hz:g} s"
+
+
 class StatusLine(Widget):
     """Counts of receivers by state, load, disk, host and the engine's time."""
 
-    def __init__(self, *, demo: bool = False, read_only: bool = False, id: str = STATUS) -> None:
+    def __init__(
+        self, *, demo: bool = False, read_only: bool = False, id: str = STATUS, kept: KeptSettings
+    ) -> None:
         super().__init__(id=id)
+        self._kept = kept
         self._read_only = read_only
         self._demo = demo
         self._engine_state: EngineState | None = None
@@ -104,8 +114,9 @@ class StatusLine(Widget):
         while _width(items, short=True) > width and any(i.rank for i in items):
             items.remove(max(items, key=lambda item: item.rank))
         room = width - _width(items, short=True) - 1
-        right = self._right(short=True)
-        return self._line(items, right if room >= cell_len(right) else "", width, short=True)
+        ends = (self._right(short=True), self._right(short=True).rpartition("  ")[2])
+        right = next((end for end in ends if cell_len(end) <= room), "")
+        return self._line(items, right, width, short=True)
 
     def _line(self, items: list[Item], right: str, width: int, *, short: bool) -> Text:
         line = Text(" ", no_wrap=True, overflow="ellipsis", end="")
@@ -124,7 +135,8 @@ class StatusLine(Widget):
         if self._engine_state is not None and self._engine_state.silent:
             return "" if short else host  # a clock that stands still would look like one that goes
         at = clock(snapshot.taken_at)
-        return at if short else f"{host}  {at}"
+        pace = f"↻ {pace_words(self._kept.hz)}  " if self._kept.hz not in (0, USUAL_HZ) else ""
+        return f"{pace}{at}" if short else f"{host}  {pace}{at}"
 
     def _items(self) -> Iterator[Item]:
         yield Item("dicomdock", "dicomdock", Tone.STRONG)

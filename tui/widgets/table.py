@@ -5,6 +5,7 @@ The cursor stays with its row when rows are added, removed or sorted.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
@@ -17,6 +18,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui.console_settings import TableSettings
 from tui.keys import Scope, bindings
 from tui.text import fit
 from tui.theme import DARK, Palette, Tone, palette_of
@@ -147,6 +149,22 @@ def fitted(columns: Sequence[Column], width: int) -> tuple[Column, ...]:
     return tuple(shown)
 
 
+def picked_columns(columns: Sequence[Column], picked: Sequence[str], width: int) -> list[Column]:
+    """Return the picked columns, whatever the width, but no more at the end than there is room for.
+
+    A column that has one form for wide tables and one for others, of the same label, keeps both.
+    """
+    forms = Counter(column.label for column in columns)
+    wanted = [
+        replace(column, at_least=0, at_most=10_000) if forms[column.label] == 1 else column
+        for column in columns
+        if column.key in picked
+    ]
+    while len(wanted) > 1 and sum(column.width + GAP for column in wanted) + 1 > width:
+        wanted.pop()
+    return wanted
+
+
 class DrawnLine(NamedTuple):
     """What a line of the screen shows: a row, if it is known, in pieces."""
 
@@ -194,6 +212,13 @@ class Table(ScrollView, can_focus=True):
             """The table."""
             return self.table
 
+    class Arranged(Message):
+        """The user chose another order or other columns."""
+
+        def __init__(self, table: Table) -> None:
+            super().__init__()
+            self.table = table
+
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._shown: tuple[TableRow, ...] = ()
@@ -211,6 +236,8 @@ class Table(ScrollView, can_focus=True):
         """What the lines below the heads show."""
         self.sorted_by: str | None = None
         self.descending = False
+        self.picked: tuple[str, ...] = ()
+        """Keys of the columns that the user chose; empty for the usual ones."""
 
     # What is shown
 
@@ -253,6 +280,31 @@ class Table(ScrollView, can_focus=True):
             self.descending = False
         self.sorted_by = column
         self.refresh()
+        self.post_message(self.Arranged(self))
+
+    @property
+    def sortable(self) -> tuple[str, ...]:
+        """Keys of the columns that rows can be sorted by."""
+        return tuple(column.key for column in self.columns)
+
+    def pick(self, columns: Sequence[str]) -> None:
+        """Show these columns, as far as there is room; none are the usual ones."""
+        self.picked = tuple(columns)
+        self._fit()
+        self.refresh()
+        self.post_message(self.Arranged(self))
+
+    def restore(self, kept: TableSettings) -> None:
+        """Use order and columns that were chosen before, as far as there are such columns."""
+        known = {column.key for column in self.columns}
+        self.picked = tuple(key for key in kept.columns if key in known)
+        if kept.sort in self.sortable:
+            self.sorted_by, self.descending = kept.sort, kept.descending
+
+    @property
+    def arrangement(self) -> TableSettings:
+        """What `restore` brings back."""
+        return TableSettings(self.sorted_by or "", self.descending, self.picked)
 
     def go_to(self, row: int) -> None:
         """Put the cursor on a row."""
@@ -293,8 +345,9 @@ class Table(ScrollView, can_focus=True):
 
     def _fit(self) -> None:
         """Choose the columns that fit the width."""
-        width = self.scrollable_content_region.width
-        self._fitted = fitted(self.columns, width - self.POINTER_WIDTH + 1)
+        width = self.scrollable_content_region.width - self.POINTER_WIDTH + 1
+        columns = picked_columns(self.columns, self.picked, width) if self.picked else self.columns
+        self._fitted = fitted(columns, width)
 
     def _measure(self) -> None:
         lines = self._top(self.row_count) + 1

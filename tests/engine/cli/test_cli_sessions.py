@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.cli import completions
 from engine.host.clock import SystemClock
 from engine.host.lock import EngineLock
 from engine.host.wakeup import WakeupPipe
@@ -45,7 +47,8 @@ def states(run: Run) -> dict[int, str]:
     return {session["id"]: session["status"] for session in listed}
 
 
-def test_sessions_are_listed_as_a_table_and_as_json(run: Run) -> None:
+def test_sessions_are_listed_as_a_table_and_as_json(run: Run, data: Path) -> None:
+    assert completions.sessions(argparse.Namespace(data=data)) == ["3", "2", "1"]
     table = run("sessions", "list").out.splitlines()
     assert table[0].split() == [
         *("ID", "PROJECT", "SUBJECT", "SESSION", "STATUS", "MODALITY", "OBJECTS", "MB", "LAST")

@@ -19,10 +19,12 @@ from tests.fakes import FakeEngine, barred, busy, empty, port_in_use
 from tests.fakes.values import make_snapshot
 from tests.tui.shell.second_screen import DeepScreen, Numbers, SecondScreen
 from tui.app import ConsoleApp
+from tui.console_settings import TableSettings
 from tui.dashboard.screen import DashboardScreen
 from tui.keys import KEYS, Scope
 from tui.places import SCREEN_SPECS, ScreenSpec
 from tui.receivers.failure import FailurePanel
+from tui.receivers.table import ReceiversTable
 from tui.shell.dialogs import (
     MessageDialog,
     ProgressDialog,
@@ -49,8 +51,8 @@ TWO = (
 async def running(
     engine: FakeEngine, size: tuple[int, int] = (120, 40), **options: Any
 ) -> AsyncIterator[tuple[ConsoleApp, Pilot[None]]]:
-    options = {"places": TWO} | options
-    app = ConsoleApp(engine, refresh_hz=0, blink=False, **options)
+    usual: dict[str, Any] = {"places": TWO, "refresh_hz": 0, "blink": False}
+    app = ConsoleApp(engine, **usual | options)
     async with app.run_test(size=size, notifications=True) as pilot:
         await pilot.pause()
         yield app, pilot
@@ -379,6 +381,43 @@ async def test_a_chosen_theme_is_kept_for_the_next_time(tmp_path: Path) -> None:
     async with running(busy(), settings_path=path) as (app, _):
         assert app.theme == "dark"
         assert any("no theme “no such”" in toast for toast in toasts(app))
+
+
+async def test_order_columns_filter_and_pace_are_kept_for_the_next_time(tmp_path: Path) -> None:
+    path = tmp_path / "console.json"
+    kept: dict[str, Any] = {"settings_path": path, "refresh_hz": 4, "usual_refresh": True}
+    async with running(busy(), **kept) as (app, pilot):
+        table = app.dashboard.query_one(ReceiversTable)
+        table.sort_by("port")
+        table.sort_by("port")
+        table.focus()
+        await pilot.press("minus", "minus", "slash", *"ct", "enter")
+        await settle(app, pilot)
+        assert "↻ 1× a second" in app.dashboard.query_one(StatusLine).render().plain
+        await pilot.press("O", *"identifier", "enter")
+        await settle(app, pilot)
+        await pilot.press("escape")
+        shown = [column.key for column in table.shown_columns]
+        assert "identifier" not in shown
+    async with running(busy(), **kept) as (app, pilot):
+        table = app.dashboard.query_one(ReceiversTable)
+        assert (table.sorted_by, table.descending) == ("port", True)
+        assert [column.key for column in table.shown_columns] == shown
+        assert app.dashboard.query_one(FilterBar).value == "ct"
+        assert "match “ct”" in str(app.dashboard.panel("receivers").border_title)
+        assert "↻ 1× a second" in app.dashboard.query_one(StatusLine).render().plain
+        table.pick(())
+        table.focus()
+        await pilot.press("escape", *["plus"] * 4)
+        await settle(app, pilot)
+        assert toasts(app)[-1] == "the console looks 8× a second, and not more often"
+        table.restore(TableSettings("no such", columns=("no such",)))
+        assert (table.sorted_by, table.picked) == ("port", ())
+    written = json.loads(path.read_text())
+    assert (written["refresh"], written["filters"]) == (8, {"dashboard": ""})
+    wanted = {"sort": "port", "descending": True, "columns": []}
+    assert written["tables"] == {"dashboard.receivers": wanted}
+    assert path.stat().st_mode & 0o777 == 0o600  # a filter may name a patient
 
 
 async def test_a_theme_of_the_user_is_offered_and_a_wrong_one_is_named(tmp_path: Path) -> None:
