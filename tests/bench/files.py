@@ -1,7 +1,8 @@
 """`python -m tests.bench.files`: `anonymize` on many files, in processes, on Dask, beside others.
 
 Each program reads the same files and writes them to a fresh folder. The rounds interleave. CPU is
-that of the program and of all its processes; on Dask with the workers, without the scheduler.
+that of the program; on Dask with the workers, without the scheduler. With `--jobs 2` it lacks that
+of the processes of the fork server, which the kernel does not count: read only the rate there.
 """
 
 from __future__ import annotations
