@@ -94,7 +94,9 @@ class AnonymizeJob:
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in FULL:
                 raise
-            return failed(getattr(error, "strerror", None) or str(error))
+            why = getattr(error, "strerror", None) or str(error)
+            is_of_output = getattr(error, "filename", None) not in {None, file.source}
+            return failed(f"{file.target}: {why}" if is_of_output else why)
 
     def _edited(
         self, source: Path, new: NewFile, file: JobFile, maps: ProposingUidMaps
