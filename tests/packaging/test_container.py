@@ -15,7 +15,7 @@ from engine.config.declaration import declared
 from engine.config.document import read_document
 from engine.model.configuration import Configuration
 from engine.model.peer import MetricsAddress, metrics_networks
-from tui.cli import console_parser
+from tui.cli import console_parser, main
 
 CONTAINER = Path(__file__).parents[2] / "packaging/container"
 IMAGE = (CONTAINER / "Containerfile").read_text("utf-8").replace("\\\n", "")
@@ -123,6 +123,7 @@ def test_several_docks_are_the_pods_of_one_dock_and_what_keeps_senders_to_them(
     (texts,) = [one["data"] for one in SEVERAL if one["kind"] == "ConfigMap"]
     (name,) = texts
     (tmp_path / name).write_text(texts[name], "utf-8")
+    assert main(["--data", str(tmp_path), "config", "validate", str(tmp_path)]) == 0
     made = declared(read_document(tmp_path / name), Configuration(), prune=True)
     assert {receiver.port for receiver in made.receivers} == {
         container["ports"][0]["containerPort"]

@@ -61,6 +61,22 @@ def test_every_alert_says_what_happened_and_what_to_do() -> None:
         assert rule["labels"]["severity"] in {"critical", "warning"}
 
 
+def test_every_alert_and_every_curve_of_a_machine_names_its_dock() -> None:
+    for rule in yaml.safe_load(RULES)["groups"][0]["rules"]:
+        assert "{{ $labels.instance }}" in rule["annotations"]["summary"], rule["alert"]
+        groups = re.findall(r"by \(([\w, ]+)\)", rule["expr"])
+        assert all("instance" in group.split(", ") for group in groups), rule["alert"]
+    dashboard = json.loads(DASHBOARD)
+    assert "instance" in {variable["name"] for variable in dashboard["templating"]["list"]}
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            assert 'instance=~"$instance"' in target["expr"], panel["title"]
+            # What one dock may lack while the others have plenty.
+            if re.search("process|waiting|free|lag|answer", target["expr"].partition("{")[0]):
+                kept = "(instance" in target["expr"] or target["legendFormat"] == "{{instance}}"
+                assert kept or "sessions_waiting" in target["expr"], panel["title"]
+
+
 def test_every_panel_has_a_place_of_its_own() -> None:
     panels = json.loads(DASHBOARD)["panels"]
     taken = [
