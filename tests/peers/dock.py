@@ -43,6 +43,8 @@ SETTLE_SECONDS = 6.0
 """How long the engine may take to be as it was before a fault."""
 _WATCH_STEP_MS = 5
 """How often the watcher of the configuration looks up; it holds up every stop of an engine."""
+LOOK_SECONDS = 0.02
+"""Between two looks at an engine that settles; without a pause they took a whole processor."""
 SLACK_SECONDS = 2.0
 """How long after its deadline the engine may act on it."""
 
@@ -220,7 +222,8 @@ class Dock:
         deadline = time.monotonic() + settle
         while wrong := self._unsettled(before, told, says):
             assert time.monotonic() < deadline, wrong
-            bystander.echo()  # which also gives the engine its time
+            bystander.echo()
+            time.sleep(LOOK_SECONDS)
         bystander.store(image()).expect_status(0x0000).release()
         self._control()
         self._require_truth()
