@@ -15,7 +15,7 @@ from textual.command import SimpleProvider
 from textual.drivers.linux_driver import LinuxDriver
 
 from engine.errors import EngineError
-from tui.console_settings import KeptSettings
+from tui.console_settings import KeptSettings, Symbols
 from tui.dashboard.screen import DashboardScreen
 from tui.engine_client import (
     CONSOLES,
@@ -579,6 +579,11 @@ class ConsoleApp(CommandApp):
         self.push_screen(MessageDialog("Diagnostics", text, error=False))
 
     # The terminal
+
+    @property
+    def symbols(self) -> Symbols:
+        """Which characters the user wants to see; the driver draws with them."""
+        return self._kept.settings.symbols
 
     def get_driver_class(self) -> type[Driver]:
         """Use Textual's driver, but never wait for a terminal that nobody reads."""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from textual.drivers.linux_driver import LinuxDriver
 
+from tui.ascii_symbols import ASCII, needs_ascii
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
@@ -92,6 +94,7 @@ class PatientDriver(LinuxDriver):
 
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
+        self._is_ascii = needs_ascii(app.symbols, os.environ)
         usual: TextIO | None = self._file
         if usual is None:
             return
@@ -100,6 +103,10 @@ class PatientDriver(LinuxDriver):
             repaint = partial(app.call_later, app.action_repaint)
             output: Any = TerminalOutput(self._own_descriptor, usual.encoding, repaint)
             self._file = output
+
+    def write(self, data: str) -> None:
+        """Write, with the symbols that the terminal can show."""
+        super().write(data.translate(ASCII) if self._is_ascii else data)
 
     def close(self) -> None:
         """Close what was opened, after the last output."""
