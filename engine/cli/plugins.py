@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def add_plugins(parser: argparse.ArgumentParser) -> None:
     """Add the command that lists plugins."""
     set_run(parser, _plugins)
+    parser.set_defaults(needs_data=False)
 
 
 def _plugins(arguments: argparse.Namespace) -> int:
