@@ -84,7 +84,7 @@ def test_every_place_is_a_screen_whose_keys_do_one_thing_each(place: ScreenSpec)
     assert place.name == type(screen).PLACE
     scopes = (*screen.SCOPES, Scope.VIEW, Scope.LISTS, Scope.SCREENS, Scope.EVERYWHERE)
     keys = [key.keys for key in KEYS if key.scope in scopes]
-    assert {key for key in keys if keys.count(key) > 1} <= {"s", "B", "Z"}
+    assert {key for key in keys if keys.count(key) > 1} <= {"s", "B", "Z", "r"}
 
 
 async def test_a_number_key_goes_to_a_screen_that_keeps_cursor_filter_and_marks() -> None:
