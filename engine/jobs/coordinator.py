@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _MOST_ROUNDS = 20
 """A UID may be mapped by the result of another mapping; nobody nests them deeper than this."""
+_MOST_DEATHS = 5
+"""After so many files in a row that each end their process, it is not the files."""
 _LOOK_SECONDS = 5.0
 _ALONE = 2
 """Tasks with so many tries have one file, and nothing else runs beside them."""
@@ -88,6 +90,8 @@ class _Run:
     """Tasks of one file each, of which one ends its process; they run alone."""
     running: dict[Future[TaskResult], Task] = field(default_factory=dict)
     stopped: str = ""
+    deaths: int = 0
+    """Files in a row that ended their process alone."""
 
     def results(self) -> Iterator[Sequence[FileResult]]:
         while self._begin():
@@ -141,6 +145,7 @@ class _Run:
         except Exception as error:
             raise self.executor.fault(error) from error
         if result.results:
+            self.deaths = 0
             yield result.results
         self.stopped = self.stopped or result.stopped
         if result.waiting and task.rounds < _MOST_ROUNDS:
@@ -161,6 +166,10 @@ class _Run:
             else:
                 why, remedy = "the process that works on it dies", "leave it out, and report it"
                 yield [FileResult(task.files[0], FileOutcome.FAILED, why, remedy)]
+                self.deaths += 1
+        if self.deaths >= _MOST_DEATHS:
+            why = f"the processes of {self.deaths} files in a row died"
+            raise JobStopped(why, "see whether memory is short, then go on with --resume")
 
     def _put(self, task: Task) -> None:
         (self.again if task.tries < _ALONE else self.suspects).append(task)

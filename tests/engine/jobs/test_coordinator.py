@@ -108,6 +108,16 @@ def test_the_file_that_ends_processes_is_named_and_all_others_are_done(
     assert notes.read_text().splitlines().count("kills") == 3
 
 
+def test_a_job_whose_processes_all_die_ends_after_a_few_files(
+    tmp_path: Path, uids: SqliteUidMaps
+) -> None:
+    all_of_them = files(*["kills"] * CHUNK_FILES)
+    with closing(Processes(Noting(str(tmp_path / "notes")), 1)) as executor:
+        results = run(all_of_them, executor, uids)
+        with pytest.raises(JobStopped, match="the processes of 5 files in a row died"):
+            list(results)
+
+
 def test_mapped_uids_are_the_same_in_all_chunks_whoever_asks_first(uids: SqliteUidMaps) -> None:
     uids.uid_for("map", "c", lambda: "known")
     names = [f"a{n}" for n in range(CHUNK_FILES)] + ["b", "c", "nested", "a-last"]
