@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 20.0
 MODES = (
     (r"(config|sender-hours|clock|last-backup)\.json(\.lock|\.bak\.\d)?", 0o600),
+    (r"format\.json", 0o640),
     (r"config\.history/\d+(-changes-of-\d+)?\.json", 0o600),
     (r"engine\.lock|trace\.key|sessions\.bell", 0o600),
     (r"[a-z-]+\.sqlite(-wal|-shm)?", 0o600),
