@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from textual.keys import KEY_NAME_REPLACEMENTS, Keys, key_to_character
 
+from engine.model.text import did_you_mean
 from tui.keys import BY_ID, KEYS, Scope, written
 from tui.text import safe
 
@@ -84,9 +84,8 @@ def pair_of(key: Key) -> list[Key]:
 def _read(name: str, text: str) -> tuple[str, str]:
     """Return Textual's name of a key, or what is wrong."""
     if name not in BY_ID:
-        near = get_close_matches(name, BY_ID, 1)
-        hint = f"; perhaps {near[0]}" if near else "; docs/reference/keys.md has all"
-        return "", f"there is no “{safe(name, 40)}”{hint}"
+        hint = did_you_mean(name, BY_ID) or "docs/reference/keys.md has all"
+        return "", f"there is no “{safe(name, 40)}”; {hint}"
     if BY_ID[name].scope is Scope.SCREENS:
         return "", f"{name} keeps its number, which is the screen's name"
     key = _named(text)

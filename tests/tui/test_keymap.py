@@ -65,7 +65,7 @@ def test_keys_are_taken_as_people_write_them(
 @pytest.mark.parametrize(
     ("chosen", "problem"),
     [
-        ({"receiver.stopp": "S"}, "there is no “receiver.stopp”; perhaps receiver.stop"),
+        ({"receiver.stopp": "S"}, "there is no “receiver.stopp”; did you mean receiver.stop?"),
         ({"\x1b[31m": "S"}, "there is no “␛[31m”; docs/reference/keys.md has all"),
         ({"view.filter": "hugo"}, "“hugo” is no key; write such as a, B, f2, ctrl+k or space"),
         ({"view.filter": "ctrl+"}, "“ctrl+” is no key"),

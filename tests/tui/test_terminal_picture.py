@@ -307,16 +307,22 @@ class Line:
     async def shows_all(self) -> bool:
         """Tell whether a terminal that is drawn from nothing would show the same, once all is."""
         app = self.app
+        fresh = self._drawn_anew()
         for _ in range(50):
-            fresh = Emulator(*app.size)
-            fresh.feed(app.screen._compositor.render_full_update().render_segments(app.console))
-            assert app._picture.usable, "Textual's inside is not as expected"
             if fresh.seen() == self.terminal.seen():
                 break
             # On a busy machine Textual may be about to write.
             await self.pilot.pause()
+            fresh = self._drawn_anew()
+        assert app._picture.usable, "Textual's inside is not as expected"
         assert self.terminal.text() == fresh.text()
         return fresh.seen() == self.terminal.seen()
+
+    def _drawn_anew(self) -> Emulator:
+        fresh = Emulator(*self.app.size)
+        update = self.app.screen._compositor.render_full_update()
+        fresh.feed(update.render_segments(self.app.console))
+        return fresh
 
     async def bytes_of(self, looks: int, engine: FakeEngine) -> int:
         """Let the console look at a busy engine so often, and return how many bytes it wrote."""

@@ -9,11 +9,11 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import fsspec
 import httpx
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID
-from s3fs import S3FileSystem
 
 from engine.cli import main
 from tests.running import free_port
@@ -121,7 +121,9 @@ def test_a_cluster_that_loses_a_worker_makes_the_same_files_as_one_process(
 
 def downloaded(store: str, names: Iterable[str]) -> dict[str, bytes]:
     """Return objects of the output, which only its owner may read."""
-    owner = S3FileSystem(key="a", secret="b", endpoint_url=store, skip_instance_cache=True)
+    owner = fsspec.filesystem(
+        "s3", key="a", secret="b", endpoint_url=store, skip_instance_cache=True
+    )
     return {name: owner.cat_file(f"hospital/out/{name}") for name in names}
 
 
