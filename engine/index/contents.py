@@ -136,8 +136,9 @@ def sop_class_name(uid: str) -> str:
 
 MOST_RECENT = 500
 _LOOKED_THROUGH = 20_000
-_SESSIONS_LOOKED_THROUGH = 2_000
 """How many rows are looked through for those of one sender."""
+_SESSIONS_LOOKED_THROUGH = 2_000
+"""How many of the newest sessions are looked through for those of one receiver."""
 _MOST_STEPS = 1_000
 
 

@@ -149,9 +149,9 @@ class Associations:
         self._live: dict[str, LiveAssociation] = {}
         self._ended: deque[AssociationStatus] = deque(maxlen=ENDED_KEPT)
         self._accepted: dict[str, tuple[AcceptedUIDs, ...]] = {}
+        """The accepted contexts of the ended ones that are kept, by number."""
         self._ended_lately: deque[tuple[int, LiveAssociation]] = deque(maxlen=ENDED_KEPT)
         """When each ended, in whole monotonic seconds: the engine's rate counts it for a while."""
-        """The accepted contexts of the ended ones that are kept, by number."""
         self._known_addresses = KnownAddresses(known)
         self.commitments: TakesCommitments = _NoCommitments()
         """Takes requests for storage commitment."""
@@ -470,11 +470,10 @@ class Associations:
         """
         second = int(self._clock.monotonic())
         with self._changed:
-            rates = {
-                live.id: live.ring.throughput(second).bytes_rate
-                for ended_at, live in self._ended_lately
-                if second <= ended_at + RATE_SECONDS
-            }
+            lately = self._ended_lately
+            while lately and second > lately[0][0] + RATE_SECONDS:
+                lately.popleft()  # with all that an association keeps
+            rates = {live.id: live.ring.throughput(second).bytes_rate for _, live in lately}
             if not any(rates.values()):
                 return tuple(self._ended)
             return tuple(replace(one, bytes_rate=rates.get(one.id, 0.0)) for one in self._ended)
