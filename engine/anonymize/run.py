@@ -52,6 +52,10 @@ class LookupTable:
         return self.values.get((key_type, key), self.values.get((key_type, ANY_KEY)))
 
 
+UidKey = tuple[str, str | None]
+"""Scope and value of a mapped UID; None is a value as well."""
+
+
 class UidMaps(Protocol):
     """Remembers UIDs by scope and value; safe to use from several threads or processes."""
 
@@ -64,7 +68,7 @@ class MemoryUidMaps:
     """Keeps UIDs in memory; for one command and for tests."""
 
     def __init__(self) -> None:
-        self._uids: dict[tuple[str, str | None], str] = {}
+        self._uids: dict[UidKey, str] = {}
 
     def uid_for(self, scope: str, value: str | None, make: Callable[[], str]) -> str:
         """Return the UID of a value; the result of `make` is used for a new value."""

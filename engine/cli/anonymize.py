@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import secrets
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from itertools import chain, islice
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from engine.cli.options import read_text, set_run
 from engine.cli.scripts import read_script
-from engine.cli.tally import Line, Tally, add_report, number_up_to, require_report
+from engine.cli.tally import Line, Tally, add_report, number_up_to, opened_report, require_report
 from engine.errors import EngineError
 from engine.host import terminal
+from engine.model.anonymization import Retain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +36,7 @@ _REJECTED = 3
 _WIDEST = 60
 _MOST_JOBS = 512
 _DIFF = "print what was removed, changed and added, and texts that are kept and may tell a person"
-_RETAINABLE = ("uids", "device", "institution", "patient-characteristics", "dates")
+_RETAINABLE = tuple(map(str, Retain))
 _VARIABLES = ("project", "subject", "session")
 _WORTH_PROCESSES = 200
 """Files that one process edits in 0.5 s; to start some takes as long (2026)."""
@@ -93,14 +94,13 @@ def _anonymize(arguments: argparse.Namespace) -> int:
     require_report(arguments)
     read_script(arguments.script)  # a wrong one is refused before any file is touched
     inputs = _inputs(arguments)
-    results: list[FileResult] = []
     shows_each = arguments.diff or inputs.is_single
     with ExitStack() as resources:
         settings = _settings(arguments)
         report = resources.enter_context(_report(arguments, settings, inputs))
         key = report.heading["key"] if report is not None else secrets.token_hex(32)
         tally = Tally(inputs.sizes, report)
-        work = _Work(arguments, tally, report, results, shows_each)
+        work = _Work(arguments, tally, report, shows_each)
         uids = resources.enter_context(_uid_maps(arguments.uid_map))
         job = _job(arguments, settings, key)
         executor, files = _executor(arguments, job, work.files(inputs))
@@ -169,7 +169,7 @@ def _job(arguments: argparse.Namespace, settings: Mapping[str, Any], key: str) -
 
 
 def _profile(arguments: argparse.Namespace) -> Profile | None:
-    from engine.anonymize import Profile, Retain
+    from engine.anonymize import Profile
 
     if arguments.profile:
         return Profile(frozenset(map(Retain, arguments.retain)), arguments.shift_days)
@@ -178,22 +178,14 @@ def _profile(arguments: argparse.Namespace) -> Profile | None:
     return None
 
 
-@contextmanager
 def _report(
     arguments: argparse.Namespace, settings: Mapping[str, Any], inputs: Inputs
-) -> Iterator[Report | None]:
-    from engine.jobs.report import Report
-
-    if arguments.report is None:
-        yield None
-        return
+) -> AbstractContextManager[Report | None]:
     digest = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     heading = {"output": inputs.output, "settings": digest}
     # The same key when it goes on: files that are done again become the same files.
     noted = {"key": secrets.token_hex(32)}
-    path, resume = arguments.report.absolute(), arguments.resume
-    with Report(path, "anonymize", heading, _key_if_done, resume=resume, noted=noted) as report:
-        yield report
+    return opened_report(arguments, "anonymize", heading, _key_if_done, noted)
 
 
 def _key_if_done(record: Mapping[str, object]) -> tuple[object, ...] | None:
@@ -242,11 +234,10 @@ class _Work:
         arguments: argparse.Namespace,
         tally: Tally,
         report: Report | None,
-        results: list[FileResult],
         shows_each: bool,
     ) -> None:
         self._arguments, self._tally, self._report = arguments, tally, report
-        self._results = results
+        self._results: list[FileResult] = []
         self._shows_each = shows_each
 
     def files(self, inputs: Inputs) -> Iterator[JobFile]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from engine.api.status import ImportCounts
 from engine.cli.context import actor, attached, receiver_named, settings_of, store_of
 from engine.cli.options import FileRefused, set_run
-from engine.cli.tally import Line, Tally, add_report, number_up_to, require_report
+from engine.cli.tally import Line, Tally, add_report, number_up_to, opened_report, require_report
 from engine.errors import AssociationRefused, EngineError, NotFound, PeerError, UnreadableObject
 from engine.host import terminal
 from engine.importing.found import BAD, FoundObject, Outcome
@@ -22,7 +22,7 @@ from engine.model.tls import TlsSettings
 if TYPE_CHECKING:
     import argparse
     import ssl
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from engine.dimse.acse import Context
     from engine.dimse.scu import OutgoingAssociation
@@ -141,18 +141,13 @@ def _send(
             tally.add(line, result.sent_bytes, result.to_record())
 
 
-@contextmanager
-def _report(arguments: argparse.Namespace, receiver: Receiver) -> Iterator[Report | None]:
+def _report(
+    arguments: argparse.Namespace, receiver: Receiver
+) -> AbstractContextManager[Report | None]:
     from engine.importing.outcomes import key_if_done
-    from engine.jobs.report import Report
 
-    if arguments.report is None:
-        yield None
-        return
     heading = {"receiver": receiver.label, "as": arguments.calling}
-    path, resume = arguments.report.absolute(), arguments.resume
-    with Report(path, "import", heading, key_if_done, resume=resume) as report:
-        yield report
+    return opened_report(arguments, "import", heading, key_if_done)
 
 
 def _caller(

@@ -120,8 +120,8 @@ class Parser(argparse.ArgumentParser):
 
     def _error(self, message: str, hint: str = "") -> UsageError:
         hint = hint or self._hint_at_option()
-        see = f"ee: {self.prog} --help"
-        return UsageError(message, f"{hint} S{see}" if hint else f"s{see}")
+        see = f"{self.prog} --help"
+        return UsageError(message, f"{hint} See: {see}" if hint else f"see: {see}")
 
     def _hint_at_option(self) -> str:
         """Return the most similar option for the first one that is unknown."""

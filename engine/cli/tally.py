@@ -1,6 +1,6 @@
 """Counts the outcomes of many files, shows the progress, and writes the report.
 
-What `anonymize`, `import` and `send` print while they work, and at their end.
+What `anonymize` and `import` print while they work, and at their end.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.options import FileRefused
@@ -17,18 +18,15 @@ from engine.cli.progress import ProgressLine, time_left
 from engine.host import terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
-    from engine.jobs.report import Report
+    from engine.jobs.report import Key, Report
 
 _SHOWN_FAILURES = 20
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
     """Add the options that let a command go on after an interruption."""
-    from pathlib import Path
-
     add = parser.add_argument
     add("--report", type=Path, metavar="FILE", help="write a line of JSON for each file there")
     again = "go on with the run of that report: what is done is not done again"
@@ -43,6 +41,30 @@ def require_report(arguments: argparse.Namespace) -> None:
     """
     if arguments.resume and arguments.report is None:
         raise FileRefused("--resume needs the report of the run to go on with", "add --report")
+
+
+@contextmanager
+def opened_report(
+    arguments: argparse.Namespace,
+    job: str,
+    heading: Mapping[str, str],
+    key_if_done: Callable[[Mapping[str, object]], Key | None],
+    noted: Mapping[str, str] | None = None,
+) -> Iterator[Report | None]:
+    """Yield the report that the command was given, as `Report` takes it; None if it was given none.
+
+    Raises:
+        ReportUnusable: if it can't be used.
+    """
+    # Slow to import, and rarely needed.
+    from engine.jobs.report import Report
+
+    if arguments.report is None:
+        yield None
+        return
+    path, resume = arguments.report.absolute(), arguments.resume
+    with Report(path, job, heading, key_if_done, resume=resume, noted=noted) as report:
+        yield report
 
 
 def number_up_to(most: int) -> Callable[[str], int]:
@@ -127,11 +149,6 @@ class Tally:
         """The number of files, as far as they are known."""
         return sum(self.outcomes.values()) + self.passed_over - self.outcomes[self._ignored]
 
-    @property
-    def seconds(self) -> float:
-        """The time since the start."""
-        return self._line.seconds
-
     def add(self, line: Line, moved_bytes: int, record: dict[str, object]) -> None:
         """Count and report what became of a file."""
         if self._report is not None:
@@ -143,10 +160,6 @@ class Tally:
             self.failed += 1
             if len(self.failures) < _SHOWN_FAILURES:
                 self.failures.append(line)
-        self.show()
-
-    def show(self) -> None:
-        """Show the progress, if the last time was long enough ago."""
         self._line.show(self._words)
 
     def _words(self) -> str:
@@ -176,7 +189,7 @@ class Tally:
             "done_before": self.passed_over,
             "failed": self.failed,
             "bytes": self.moved_bytes,
-            "seconds": round(self.seconds, 3),
+            "seconds": round(self._line.seconds, 3),
         }
 
     def print(self, path: Path | None, *, before: str = "done before") -> None:

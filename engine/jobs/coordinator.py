@@ -74,8 +74,8 @@ def run(
         uids: where all mapped UIDs are from.
 
     Raises:
-        JobStopped: if nothing more can be written, after all results that there are; or if the
-            executor is lost.
+        JobStopped: if nothing more can be written, after all results that there are; if the
+            executor is lost; or if process after process dies.
     """
     yield from _Run(chunks(files), executor, uids).results()
 

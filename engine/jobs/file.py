@@ -11,13 +11,12 @@ from engine.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from engine.anonymize.run import UidKey
+
 CHUNK_FILES = 32
 """Files that go to a process together: handing them over costs as much as one more file."""
 CHUNK_BYTES = 64 * 1024 * 1024
 """A chunk ends with the file that reaches this size."""
-
-UidKey = tuple[str, str | None]
-"""Scope and value of a mapped UID; see `engine.anonymize.UidMaps`."""
 
 
 class JobStopped(EngineError):

@@ -128,7 +128,6 @@ class NewLocalFile:
 
     def __init__(self, target: str, folder: int) -> None:
         self._target, self._folder = target, folder
-        self._name = ""
         self._hidden = ""
         """The temporary name, where a file can't be without one."""
         self.fd = self._opened()

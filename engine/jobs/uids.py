@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from engine.jobs.file import UidKey
+    from engine.anonymize.run import UidKey
 
 
 class UidBook(Protocol):

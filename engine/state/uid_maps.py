@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    UidKey = tuple[str, str | None]
-    """Scope and value."""
+    from engine.anonymize.run import UidKey
 
 _FIND = "SELECT uid FROM uid_maps WHERE scope = ? AND value = ? AND is_null = ?"
 
