@@ -122,6 +122,11 @@ def exact_size(size_bytes: int) -> str:
     return f"{size_bytes // factor} {unit}"
 
 
+def typed_number(name: str, value: int) -> str:
+    """Return a number as a form shows it, and as it may be typed: one of bytes with its unit."""
+    return exact_size(value) if name.endswith("_bytes") else str(value)
+
+
 def size_in(text: str) -> int | str:
     """Return the bytes that ``256 MiB``, ``4 GB`` or ``65536`` mean; other text as it is."""
     typed = text.strip()

@@ -40,7 +40,7 @@ def first_steps(snapshot: EngineSnapshot) -> tuple[FirstStep, ...]:
     listening = sum(s.state is ReceiverState.LISTENING for s in snapshot.receivers)
     called = [*snapshot.associations, *snapshot.ended_associations]
     accepted = sum(a.end is not AssociationEnd.REJECTED for a in called)
-    site = pressed("go.site")
+    site, new = pressed("go.site"), pressed("settings.new")
     return (
         FirstStep(
             *("Receiver", bool(listening), pressed("receiver.new")),
@@ -50,7 +50,7 @@ def first_steps(snapshot: EngineSnapshot) -> tuple[FirstStep, ...]:
         ),
         FirstStep(
             *("Project", snapshot.projects > 0, site),
-            counted(snapshot.projects, "project") if snapshot.projects else "Projects, then n",
+            counted(snapshot.projects, "project") if snapshot.projects else f"Projects, then {new}",
         ),
         FirstStep(
             *("First sender", accepted > 0, pressed("receiver.reach") * bool(snapshot.receivers)),

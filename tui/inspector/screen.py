@@ -207,7 +207,8 @@ class InspectorScreen(ConsoleScreen):
             return _said(problem)
         bar = self.query_one(FilterBar)
         compared = self._compares and self._both.answer is not None
-        waits = "nothing was changed; = shows all" if compared else "reading …"
+        all_key = pressed("object.equal")
+        waits = f"nothing was changed; {all_key} shows all" if compared else "reading …"
         return bar.empty(waits)
 
     def _title(self, rows: Sequence[ComparedRow], shown: int) -> str:
@@ -218,8 +219,9 @@ class InspectorScreen(ConsoleScreen):
         if not self._compares:
             return f"{title} elements   as stored"
         changes = sum(row.change is not RowChange.EQUAL for row in rows)
-        equal = "; = shows equal ones" if self._view.only_changes else "; = hides equal ones"
-        return f"{title}   {counted(changes, 'change')} since reception{equal}"
+        verb = "shows" if self._view.only_changes else "hides"
+        equal = f"{pressed('object.equal')} {verb} equal ones"
+        return f"{title}   {counted(changes, 'change')} since reception; {equal}"
 
     def _note(self, problem: EngineError | None) -> str:
         if problem is not None:

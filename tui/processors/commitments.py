@@ -32,9 +32,9 @@ class CommitmentsTable(LiveTable):
     HELP_TITLE = "Storage commitment"
     HELP = (
         "Modalities that asked whether their objects are safe, and have no answer yet. Reports are "
-        "sent by themselves, with growing pauses, until they are given up. enter says everything "
-        "about one, r looks the objects up again and sends the report at once. An unknown peer is "
-        "added with: dicomdock peers add."
+        "sent by themselves, with growing pauses, until they are given up. {list.open} says "
+        "everything about one, {commitment.retry} looks the objects up again and sends the report "
+        "at once. An unknown peer is added with: dicomdock peers add."
     )
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("state", "State", 10),

@@ -34,7 +34,7 @@ from tui.receivers.form import (
     project_choices,
 )
 from tui.receivers.help import LABELS
-from tui.text import cut, exact_size, safe, with_unit
+from tui.text import cut, safe, typed_number, with_unit
 from tui.widgets.field import Field, Note, NoteTone, Toggle, mask_hint
 from tui.widgets.form import LABEL_WIDTH, NOTES, Beside, FormFields, verdict_note
 from tui.widgets.routing_notes import rule_notes
@@ -283,7 +283,7 @@ class ReceiverFields(FormFields):
         site = self.form.rules.site
         if name in LIMIT_FIELDS:
             limit = getattr(site.limits, name)
-            return exact_size(limit) if name.endswith("_bytes") else str(limit)
+            return typed_number(name, limit)
         if name == "duplicates":
             return str(site.sessions.duplicates)
         return site.bind_address or "all addresses"

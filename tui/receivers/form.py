@@ -28,7 +28,7 @@ from tui.receivers.help import (
     NO_SCRIPT,
     PROJECT_SCRIPTS,
 )
-from tui.text import counted, exact_size, safe, sentence_case, size_in
+from tui.text import counted, safe, sentence_case, size_in, typed_number
 from tui.widgets.whitelist import CallerVerdict, LineState, caller_verdict, line_verdicts
 
 if TYPE_CHECKING:
@@ -517,15 +517,10 @@ def _values_of(receiver: Receiver) -> dict[str, str | bool]:
     record, limits = receiver.to_record(), dict(receiver.limits)
     values: dict[str, str | bool] = {name: str(record[name] or "") for name in TEXT_FIELDS}
     values.update({name: bool(record[name]) for name in SWITCH_FIELDS})
-    values.update({name: _typed(name, limits.get(name)) for name in LIMIT_FIELDS})
+    values.update(dict.fromkeys(LIMIT_FIELDS, ""))
+    values.update({name: typed_number(name, limit) for name, limit in limits.items()})
     values["tls_client"] = receiver.tls_client is ClientCertificates.REQUIRED
     return values | {"whitelist": "\n".join(receiver.whitelist)}
-
-
-def _typed(name: str, value: int | None) -> str:
-    if value is None:
-        return ""
-    return exact_size(value) if name.endswith("_bytes") else str(value)
 
 
 def _initial_values(rules: ReceiverRules) -> dict[str, str | bool]:

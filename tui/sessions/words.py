@@ -82,7 +82,11 @@ def session_facts(detail: SessionDetail, now: datetime) -> list[Fact]:
         ("ready", ready_words(detail, now)),
         *(("patients", safe(words)) for words in detail.patients),
         ("waits", request_words(detail, now)),
-        ("project", project_of(session) + ("" if session.project else "; W says why")),
+        (
+            "project",
+            project_of(session)
+            + ("" if session.project else f"; {pressed('session.why')} says why"),
+        ),
         ("subject", safe(session.subject or "–")),
         ("session", safe(session.label)),
         ("received", _span(session, now)),
@@ -106,7 +110,8 @@ def ready_words(detail: SessionDetail, now: datetime) -> str:
     seconds = (detail.ready_at - now).total_seconds()
     if seconds <= 0:
         return "in a moment: no object has come for long enough"
-    return f"in {duration(seconds)} if no further object comes; r builds it now"
+    build = f"{pressed('session.rebuild')} builds it now"
+    return f"in {duration(seconds)} if no further object comes; {build}"
 
 
 def session_summary(detail: SessionDetail, now: datetime) -> list[Fact]:

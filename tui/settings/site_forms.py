@@ -26,7 +26,7 @@ from tui.settings.shared_fields import (
     filter_remarks,
     profile_of,
 )
-from tui.text import counted, exact_size, safe, size_in, with_unit
+from tui.text import counted, exact_size, safe, size_in, typed_number, with_unit
 
 if TYPE_CHECKING:
     from engine.errors import Problem
@@ -126,11 +126,6 @@ class SiteForm(SettingsForm[SiteSettings]):
         return SiteSettings.parse(before | self.record())
 
 
-def _typed(name: str, value: int) -> str:
-    """Return a limit as the form shows it, and as it may be typed."""
-    return exact_size(value) if name.endswith("_bytes") else str(value)
-
-
 def _limit(name: str, section: str) -> FieldSpec:
     usual = getattr(Limits(), name)
     allowed = BOUNDS[name]
@@ -138,7 +133,7 @@ def _limit(name: str, section: str) -> FieldSpec:
     hint = f"{shown(allowed.start)} to {shown(allowed.stop - 1)}; {shown(usual)} if empty"
     return FieldSpec(
         name, FieldKind.NUMBER, _LIMIT_LABELS[name], _LIMIT_HELP[name], section, hint=hint,
-        usual=_typed(name, usual),
+        usual=typed_number(name, usual),
     )  # fmt: skip
 
 
@@ -389,7 +384,7 @@ def example_name(template: str) -> str:
 
 
 def _limit_values(site: SiteSettings, names: tuple[str, ...]) -> Values:
-    return {name: _typed(name, getattr(site.limits, name)) for name in names}
+    return {name: typed_number(name, getattr(site.limits, name)) for name in names}
 
 
 def _limits_record(form: SiteForm, names: tuple[str, ...]) -> dict[str, object]:

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
     from engine.api import EngineSnapshot
     from engine.errors import EngineError
-    from tui.keys import Key
     from tui.shell.details import Details
     from tui.theme import Palette
 
