@@ -318,6 +318,8 @@ class SessionRepository(SessionReader):
                 in_trash = plan.area is SessionArea.TRASH
                 status = SessionStatus.DELETED if in_trash else plan.status
                 self._set_status(connection, plan.into, status, plan.reason)
+                # Not only when they are built: a deletion may come before that.
+                recount(connection, session_id)
                 recount(connection, plan.into)
             else:
                 self._finish_merge(connection, session_id, plan, plan.into)

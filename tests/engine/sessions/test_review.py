@@ -15,6 +15,7 @@ from engine.events.sessions import ScansRemoved, SessionRelabelled, SessionUndon
 from engine.index.operations import OperationKind, Request
 from engine.model.project import AutoArchive
 from engine.model.session import ProjectScript, SessionArea, SessionStatus
+from engine.sessions import builder, runner
 from engine.sessions.folders import transfer
 from engine.sessions.worker import Lifecycle
 from tests.engine.index.depot import Depot, depot_in, open_depot
@@ -218,6 +219,24 @@ def test_removed_scans_of_an_archived_session_are_restored_as_a_session_of_their
     ask(depot, session + 1, RESTORE)
     restored = depot.session(session + 1)
     assert (restored.status, restored.label, restored.objects) == (S.READY, "E1", 1)
+
+
+def test_what_is_left_of_a_session_is_counted_before_it_is_built_again(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deletion may come first: then it is not built at all."""
+    session = depot.receive(SeriesNumber="4", SeriesInstanceUID="1.4")
+    depot.receive(SeriesNumber="5", SeriesInstanceUID="1.5")
+    depot.fall_silent()
+
+    def end(*_: object, **__: object) -> None:
+        raise Crash
+
+    monkeypatch.setattr(builder, "build", end)
+    monkeypatch.setattr(runner, "build", end)
+    with pytest.raises(Crash):
+        ask(depot, session, REMOVE, scans=("4",))
+    assert [depot.session(number).objects for number in (session, session + 1)] == [1, 1]
 
 
 @pytest.mark.parametrize(
