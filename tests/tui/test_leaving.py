@@ -161,6 +161,16 @@ async def test_a_terminal_that_is_gone_ends_the_console(monkeypatch: pytest.Monk
     assert app.return_code == 0
 
 
+async def test_a_screen_that_is_asked_for_while_the_console_ends_is_not_made() -> None:
+    app = ConsoleApp(busy(), refresh_hz=0)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        app.exit()
+        app.go("associations")
+        await pilot.pause()
+    assert app.return_code == 0
+
+
 def console(note: Path, *options: str, signals: bool = True) -> Terminal:
     """Start a console that notes when its engine was stopped."""
     return Terminal(["-c", CONSOLE, str(note), *options], note.parent, signals=signals)

@@ -215,7 +215,10 @@ class ConsoleScreen(EngineScreen[None]):
 
     def on_mount(self) -> None:
         """Show what is known before the first paint."""
-        self._built = True
+        # Nothing was mounted if the console ends while the screen is being made.
+        self._built = bool(self.query(StatusLine))
+        if not self._built:
+            return
         self._bar = next(iter(self.query(FilterBar)), None)
         found = self.query("LiveTable, PagedTable")
         self._tables = {str(t.id): t for t in found if isinstance(t, LiveTable | PagedTable)}
