@@ -304,8 +304,8 @@ class Line:
         await self.pilot.press(*keys)
         await self.pilot.pause()
 
-    async def shows_all(self) -> bool:
-        """Tell whether a terminal that is drawn from nothing would show the same, once all is."""
+    async def differences(self) -> list[tuple[int, object, object]]:
+        """Return the lines that a terminal that is drawn from nothing shows otherwise."""
         app = self.app
         fresh = self._drawn_anew()
         for _ in range(50):
@@ -316,7 +316,8 @@ class Line:
             fresh = self._drawn_anew()
         assert app._picture.usable, "Textual's inside is not as expected"
         assert self.terminal.text() == fresh.text()
-        return fresh.seen() == self.terminal.seen()
+        cells = enumerate(zip(fresh.seen(), self.terminal.seen(), strict=True))
+        return [(y, want, shown) for y, (want, shown) in cells if want != shown]
 
     def _drawn_anew(self) -> Emulator:
         fresh = Emulator(*self.app.size)
@@ -362,13 +363,13 @@ async def test_a_walk_through_the_console_shows_what_textual_would_show(line: St
             go_on(engine)
             await wire.app.look()
             await wire.pilot.pause()
-            assert await wire.shows_all(), keys
+            assert await wire.differences() == [], keys
         for size in ((82, 25), (30, 8), (81, 24)):
             await wire.resize(*size)
-            assert await wire.shows_all(), size
+            assert await wire.differences() == [], size
         wire.terminal.feed("\x1b[HSystem going down\x1b[2;1H\x1b[J")
         await wire.press("ctrl+l")
-        assert await wire.shows_all(), "^l repairs what another program wrote"
+        assert await wire.differences() == [], "^l repairs what another program wrote"
 
 
 async def test_a_busy_console_writes_few_bytes_and_an_idle_one_none(line: StartLine) -> None:
