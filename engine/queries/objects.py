@@ -192,6 +192,10 @@ class ObjectQueries:
             uid = self.received(reference).header.sop_instance_uid or ""
         self._phi_access_log.note(actor, uid, reference.session or None)
 
+    def record_file_shown(self, uid: str, actor: str) -> None:
+        """Record in the journal that identifying values of a file were shown."""
+        self._phi_access_log.note(actor, uid, None)
+
     def trail(self, reference: ObjectReference) -> ObjectTrail:
         """Return all arrivals of an object, and its sessions."""
         with self._reader.reading() as connection:

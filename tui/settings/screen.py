@@ -263,6 +263,7 @@ class SiteScreen(ConsoleScreen):
 
     def _show_projects(self, settings: SiteAndProjects) -> None:
         bar, projects = self.query_one("#filter", FilterBar), settings.projects
+        bar.offer(lambda: map(project_fields, projects))
         found = [p for p in projects if bar.wanted.matches(project_fields(p))]
         rows = project_rows(found, settings.sessions)
         self.query_one(ProjectsTable).show(rows, bar.empty(self.invited(*NO_PROJECTS)))
@@ -271,6 +272,7 @@ class SiteScreen(ConsoleScreen):
 
     def _show_routes(self, now: datetime) -> None:
         bar, routes = self.query_one("#routes-filter", FilterBar), self._routes.routes
+        bar.offer(lambda: map(route_fields, routes))
         found = [r for r in routes if bar.wanted.matches(route_fields(r))]
         table = self.query_one(StudyRoutesTable)
         table.show(route_rows(found, now), bar.empty(self.invited(*NO_ROUTES)))

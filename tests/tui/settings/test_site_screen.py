@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -10,6 +11,7 @@ from textual.widgets import Button, Input, Static, TextArea
 
 from engine.api.scripts import ScriptPreview, TrialOutcome
 from engine.errors import EngineError, InvalidProject, NotDelivered, NotFound, Problem
+from engine.model.file_sample import FileSample
 from engine.model.project import Project
 from engine.model.site import SiteSettings
 from engine.model.study_route import StudyRoute
@@ -31,6 +33,7 @@ from tui.widgets.routing_preview import RoutingPreviewPanel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from textual.pilot import Pilot
 
@@ -280,6 +283,36 @@ async def test_a_trial_that_fails_says_why_and_a_rejection_is_an_outcome() -> No
         assert not panel.chosen.as_received
         said = "no preview: the object is gone; choose another"
         assert any(said in str(part) for part in panel._parts())
+
+
+async def test_a_script_is_tried_on_a_file_and_on_objects_again(tmp_path: Path) -> None:
+    engine = settled()
+    engine.objects.known = ()
+    path = tmp_path / "a.dcm"
+    path.write_bytes(b"the beginning")
+    async with running(engine, "anonymization", "e") as (app, pilot):
+        await tried(app, pilot)
+        panel = app.screen.query_one(BeforeAfter)
+        dialog = app.screen
+        assert "f7 file" in str(panel.border_subtitle)
+        assert engine.scripts.files == []
+        await press(app, pilot, "f7")
+        app.screen.query_one("#file", Input).value = str(path)
+        await press(app, pilot, "enter")
+        while app.screen is not dialog:
+            await asyncio.sleep(0.01)
+        await tried(app, pilot)
+        assert set(engine.scripts.files) == {FileSample(b"the beginning", 13)}
+        assert "a file" in str(panel.border_title)
+        asked = len(engine.scripts.files)
+        app.screen.query_one("#anonymization_script", TextArea).text += "-(0010,1000)\n"
+        await tried(app, pilot)
+        assert len(engine.scripts.files) > asked
+        await press(app, pilot, "f7")
+        app.screen.query_one("#file", Input).value = ""
+        await press(app, pilot, "enter")
+        await tried(app, pilot)
+        assert any("no object is in memory" in str(part) for part in panel._parts())
 
 
 async def test_without_a_script_the_usual_one_is_offered_to_begin_with() -> None:
