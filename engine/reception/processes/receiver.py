@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.net.tls import HandedTls
 from engine.reception.association import IncomingAssociation
-from engine.reception.processes.remote import HandedPort
+from engine.reception.processes.remote import HandedPort, KnownReceivers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,6 +89,7 @@ class ConnectionReceiver:
         """What takes a while, and is answered."""
         self._connections: dict[int, IncomingAssociation] = {}
         self._tls: dict[TlsSettings, HandedTls] = {}
+        self._receivers = KnownReceivers()
         sockets.setblocking(False)
         self._reactor.register(sockets.fileno(), self._take)
 
@@ -139,7 +140,7 @@ class ConnectionReceiver:
     def _begin(self, over: HandOver, connected: socket.socket) -> None:
         connected.setblocking(False)
         tls = self._tls_of(over.tls) if over.tls is not None else None
-        port = HandedPort(self._link, self._reactor, over.number, over.port, tls)
+        port = HandedPort(self._link, self._reactor, over.number, over.port, tls, self._receivers)
         connection = IncomingAssociation(self._services, port, connected, over.address, over.peer)
         connection.limits, connection.is_rate_limited = over.limits, over.is_rate_limited
         self._connections[over.number] = connection
@@ -189,7 +190,7 @@ class ConnectionReceiver:
 
     def _apply(self, receivers: tuple[Receiver, ...]) -> None:
         """Apply the present configuration to open associations, from their next object on."""
-        by_label = {receiver.label: receiver for receiver in receivers}
+        by_label = self._receivers.apply(receivers)
         for connection in self._connections.values():
             live = connection.live
             if live is not None:
