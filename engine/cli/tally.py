@@ -1,6 +1,6 @@
 """Counts the outcomes of many files, shows the progress, and writes the report.
 
-What `anonymize` and `import` print while they work, and at their end.
+What `anonymize`, `import` and `send` print while they work, and at their end.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class Tally:
         self.moved_bytes = 0
         """What was sent or read."""
         self.outcomes: Counter[str] = Counter()
-        self.failures: list[Line] = []
-        """The first ones."""
+        self.failures: list[tuple[Line, Mapping[str, object]]] = []
+        """The first ones, with their lines of the report."""
         self.failed = 0
         self.hint = ""
         """What to do next, if it did not come to its end."""
@@ -149,7 +149,7 @@ class Tally:
         """The number of files, as far as they are known."""
         return sum(self.outcomes.values()) + self.passed_over - self.outcomes[self._ignored]
 
-    def add(self, line: Line, moved_bytes: int, record: dict[str, object]) -> None:
+    def add(self, line: Line, moved_bytes: int, record: Mapping[str, object]) -> None:
         """Count and report what became of a file."""
         if self._report is not None:
             self._report.add(record)
@@ -159,7 +159,7 @@ class Tally:
         if line.is_failure:
             self.failed += 1
             if len(self.failures) < _SHOWN_FAILURES:
-                self.failures.append(line)
+                self.failures.append((line, record))
         self._line.show(self._words)
 
     def _words(self) -> str:
@@ -199,7 +199,7 @@ class Tally:
             path: the report, which has all failures.
             before: the outcome of files that an earlier run has done.
         """
-        for failure in self.failures:
+        for failure, _ in self.failures:
             terminal.say(f"{failure.name}: {failure.outcome}: {failure.reason}")
         if self.failed > len(self.failures):
             where = "" if path is None else f"; {path} has all"
