@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.jobs.report import Key, Report
 
 _SHOWN_FAILURES = 20
+_MOST_PROCESSES = 512
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +66,12 @@ def opened_report(
     path, resume = arguments.report.absolute(), arguments.resume
     with Report(path, job, heading, key_if_done, resume=resume, noted=noted) as report:
         yield report
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the number of processes; its default is None."""
+    processes = "processes (default: one for each core)"
+    parser.add_argument("--jobs", metavar="N", type=number_up_to(_MOST_PROCESSES), help=processes)
 
 
 def number_up_to(most: int) -> Callable[[str], int]:

@@ -64,6 +64,17 @@ def test_a_consistent_directory_agrees_and_adds_up(run: Run) -> None:
     assert table[1].split() == ["XNAT:8104", "5", "5", "yes"]
 
 
+def test_two_processes_find_the_same_as_one(run: Run, data: Path) -> None:
+    for path in objects(data)[:2]:
+        path.unlink()
+    code, found = check(run, "--jobs", "2")
+    assert (code, found) == check(run, "--jobs", "1")
+    assert [session["differences"]["missing"] for session in found["sessions"]] != []
+    assert "'0' is no number from 1 to 512" in run("check", "--jobs", "0").err
+    rebuilt = run("check", "--rebuild-index", "--jobs", "2", "--json")
+    assert rebuilt.data["adopted"]["objects"] == OBJECTS - 2
+
+
 def test_an_object_without_a_row_is_told_and_adopted_on_request(run: Run, data: Path) -> None:
     (known, *_) = (data / "prearchive/NEURO-02").rglob("*.dcm")
     shutil.copy(known, known.with_name("new.dcm"))
