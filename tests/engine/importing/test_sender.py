@@ -6,14 +6,14 @@ import threading
 from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from engine.dimse.commands import Response
+from engine.dimse.commands import N_EVENT_REPORT, NormalizedRequest, Response
 from engine.dimse.commitment import CommitmentReport, decode_request, encode_report
 from engine.dimse.contexts import COMMITMENT_CONTEXTS, IMPLICIT_LITTLE
+from engine.dimse.requestor import ReportReceived
 from engine.dimse.scu import call
 from engine.errors import (
     AssociationBroken,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.dimse.acse import Context
-    from engine.dimse.requestor import ReportReceived
     from engine.importing.outcomes import Result
     from engine.index.arrivals import Arrivals
 
@@ -137,10 +136,10 @@ class Association(AbstractContextManager["Association"]):
         return Response(0x8130, 1, 0, "")
 
     def next_report(self, _seconds: float) -> ReportReceived | None:
-        encoded = self.reports.pop() if self.reports else None
-        return encoded and cast("Any", SimpleNamespace(
-            data_set=encoded, transfer_syntax_uid=IMPLICIT_LITTLE
-        ))  # fmt: skip
+        if not self.reports:
+            return None
+        request = NormalizedRequest(1, N_EVENT_REPORT, 1, "", "", 1)
+        return ReportReceived(request, self.reports.pop(), IMPLICIT_LITTLE)
 
 
 @pytest.fixture(autouse=True)
