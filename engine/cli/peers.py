@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-from engine.cli.options import set_run
+from engine.cli.options import FileRefused, set_run
 from engine.cli.sending import (
     NOT_ACCEPTED,
     add_paths,
@@ -134,10 +134,14 @@ def _send(arguments: argparse.Namespace) -> int:
     from engine.importing.sender import Sender
 
     peer, deadlines, sources = _peer(arguments), deadlines_of(arguments), sources_of(arguments)
+    for path in sources.strangers():
+        remedy = "name DICOM files, or the folder: other files in it are skipped"
+        raise FileRefused(f"{path} is no DICOM file", remedy)
     asks = arguments.commit or arguments.commit_port is not None
     heading = {"peer": str(peer), "as": arguments.calling, "commit": "yes" if asks else "no"}
     statuses: Counter[int] = Counter()
     error: PeerError | None = None
+    not_sent: int | None = None
     with ExitStack() as resources:
         commitment = _commitment(arguments, resources) if asks else None
         report = resources.enter_context(report_of(arguments, "send", heading))
@@ -149,6 +153,7 @@ def _send(arguments: argparse.Namespace) -> int:
         try:
             note = partial(_count, statuses)
             send_found(arguments, sender, sources, tally, report, note)
+            not_sent = 0
         except PeerError as raised:
             error = raised
             raise
@@ -156,7 +161,9 @@ def _send(arguments: argparse.Namespace) -> int:
             # What was stored before stays with the peer.
             if arguments.json:
                 record = {"peer": str(peer), **_record(tally, statuses, asks=asks)}
-                terminal.print_json(record | {"error": error.detail if error else None})
+                # What was not reached was not counted either.
+                record |= {"not_sent": not_sent, "error": error.detail if error else None}
+                terminal.print_json(record)
             else:
                 tally.print(arguments.report, before="stored before")
     return exit_code(tally)
@@ -183,7 +190,7 @@ def _commitment(arguments: argparse.Namespace, resources: ExitStack) -> Commitme
 
 
 def _record(tally: Tally, statuses: Counter[int], *, asks: bool) -> dict[str, object]:
-    """Return the summary as JSON; it names the first failures, and the report has all."""
+    """Return the summary as JSON; it names the first 10,000 failures, and the report has all."""
     record = tally.to_record()
     before = record.pop("done_before")
     stored, uncommitted = (tally.outcomes[o] for o in (Outcome.STORED, Outcome.NOT_COMMITTED))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NOT_ACCEPTED = 9
 """The exit code if files were not stored that should have been."""
 _MOST_JOBS = 64
+_KEPT_FAILURES = 10_000
+"""Of the first failures, which --json names: 10 MB."""
 
 
 def add_paths(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +76,8 @@ def report_of(
 
 def tally_of(sources: Sources, report: Report | None) -> Tally:
     """Return what counts the outcomes; files that are no DICOM are no files for it."""
-    return Tally(sources.sizes, report, ignored=Outcome.NOT_DICOM)
+    ignored = Outcome.NOT_DICOM
+    return Tally(sources.sizes, report, ignored=ignored, kept_failures=_KEPT_FAILURES)
 
 
 def send_found(

@@ -101,7 +101,12 @@ class Tally:
     """Counts and reports the outcomes, and shows the progress; for one thread."""
 
     def __init__(
-        self, sizes: Callable[[], Iterator[int]], report: Report | None, *, ignored: str = ""
+        self,
+        sizes: Callable[[], Iterator[int]],
+        report: Report | None,
+        *,
+        ignored: str = "",
+        kept_failures: int = _SHOWN_FAILURES,
     ) -> None:
         """Take what yields the sizes of all files, which is asked on another thread.
 
@@ -109,11 +114,13 @@ class Tally:
             sizes: of all files.
             report: where each file gets a line.
             ignored: the outcome of files that are not counted as files.
+            kept_failures: how many of the first failures to keep.
         """
         self._line = ProgressLine()
         self._sizes = sizes
         self._report = report
         self._ignored = ignored
+        self._kept_failures = kept_failures
         self._total_bytes = 0
         """Of all files; 0 until they are counted."""
         self._read_bytes = 0
@@ -165,7 +172,7 @@ class Tally:
         self._read_bytes += line.read_bytes
         if line.is_failure:
             self.failed += 1
-            if len(self.failures) < _SHOWN_FAILURES:
+            if len(self.failures) < self._kept_failures:
                 self.failures.append((line, record))
         self._line.show(self._words)
 
@@ -206,11 +213,11 @@ class Tally:
             path: the report, which has all failures.
             before: the outcome of files that an earlier run has done.
         """
-        for failure, _ in self.failures:
+        for failure, _ in self.failures[:_SHOWN_FAILURES]:
             terminal.say(f"{failure.name}: {failure.outcome}: {failure.reason}")
-        if self.failed > len(self.failures):
+        if self.failed > _SHOWN_FAILURES:
             where = "" if path is None else f"; {path} has all"
-            terminal.say(f"… and {self.failed - len(self.failures):,} more{where}")
+            terminal.say(f"… and {self.failed - _SHOWN_FAILURES:,} more{where}")
         rows: list[tuple[object, ...]] = [(o, f"{n:,}") for o, n in self.outcomes.most_common()]
         if self.passed_over:
             rows.append((before, f"{self.passed_over:,}"))

@@ -68,6 +68,17 @@ class Sources:
             else:
                 yield from _in_file(path)
 
+    def strangers(self) -> Iterator[Path]:
+        """Yield the named files that are neither DICOM nor archives."""
+        for path in self.paths:
+            if path.is_dir() or is_dicomdir(path.name):
+                continue
+            one = next(_in_file(path), None)
+            if isinstance(one, FoundObject):
+                one.close()
+            elif one is not None and one.outcome is Outcome.NOT_DICOM and not one.name.member:
+                yield path
+
     def sizes(self) -> Iterator[int]:
         """Yield the size of each file, without opening any; may run while `find` does."""
         for path in self._files():

@@ -146,7 +146,7 @@ def test_the_dicom_files_of_a_folder_are_sent(run: Run, site: Site, study: Path)
     assert outcome.code == 0
     record = outcome.data
     assert (record["files"], record["stored"], record["statuses"]) == (3, 3, {"0x0000": 3})
-    assert (record["failures"], record["failed"], record["error"]) == ([], 0, None)
+    assert (record["failures"], record["not_sent"], record["error"]) == ([], 0, None)
     table = run("send", str(study), site.peer(), "--jobs", "2").out.splitlines()
     assert [line.split() for line in table[1:]] == [["stored", "3"], ["not", "DICOM", "1"]]
 
@@ -193,14 +193,12 @@ def test_a_send_goes_on_after_an_interruption_and_only_with_the_same_peer(
         assert (refused.code, "no report of this send" in refused.err) == (2, True)
 
 
-def test_a_file_that_is_no_object_is_counted_and_not_sent(run: Run, study: Path) -> None:
-    with Scp() as scp:
-        peer = f"PACS@{LOOPBACK}:{scp.port}"
-        outcome = run("send", *map(str, study.glob("deeper/*")), str(study / "notes.txt"), peer)
-        assert (outcome.code, len(scp.received)) == (0, 3)
-        assert "not DICOM  1" in outcome.out
-        alone = run("send", str(study / "notes.txt"), peer)
-    assert (alone.code, "there is no DICOM file" in alone.err) == (2, True)
+def test_a_named_file_that_is_no_object_is_refused_before_anything_is_sent(
+    run: Run, study: Path
+) -> None:
+    outcome = run("send", str(study), str(study / "notes.txt"), "XNAT@127.0.0.1:1")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "notes.txt is no DICOM file" in outcome.err
 
 
 def test_nothing_to_send_is_said(run: Run, site: Site, tmp_path: Path) -> None:
@@ -214,7 +212,8 @@ def test_nothing_to_send_is_said(run: Run, site: Site, tmp_path: Path) -> None:
 
 def test_a_rejected_send_says_why(run: Run, site: Site, study: Path) -> None:
     outcome = run("send", str(study), site.peer("GUARDED"), "--json")
-    assert (outcome.code, outcome.data["stored"]) == (9, 0)
+    # No one has listed them.
+    assert (outcome.code, outcome.data["stored"], outcome.data["not_sent"]) == (9, 0, None)
     assert "is not allowed" in outcome.data["error"]
 
 

@@ -119,6 +119,15 @@ def test_a_folder_with_any_number_of_files_is_never_listed_as_a_whole(
     assert groups == [sorted(group) for group in groups]
 
 
+def test_named_files_that_can_not_be_sent_at_all_are_known_beforehand(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(dicom_file("1.2.1"))
+    (tmp_path / "b").write_text("hello")
+    (tmp_path / "c").write_bytes(b"")
+    write_zip(tmp_path / "d", {"notes": b"hello"})
+    names = [tmp_path / name for name in "abcd"]
+    assert list(Sources((*names, tmp_path)).strangers()) == names[1:3]
+
+
 def test_file_meta_without_a_preamble_counts(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(dicom_file("1.2.6")[132:])
     (tmp_path / "b").write_bytes(b"\x08\x00\x05\x00CS nothing like it")
