@@ -96,10 +96,15 @@ def send_found(
     """
     from engine.importing.outcomes import not_done
 
+    def show() -> None:
+        tally.awaiting = sender.awaiting
+        tally.show()
+
     found = sources.find()
     try:
         with tally.counting():
-            for result in sender.run(found if report is None else not_done(found, report)):
+            left = found if report is None else not_done(found, report)
+            for result in sender.run(left, show):
                 tally.add(_line(result), result.sent_bytes, result.to_record())
                 note(result)
     except (PeerError, KeyboardInterrupt):

@@ -130,6 +130,8 @@ class Tally:
         self.failures: list[tuple[Line, Mapping[str, object]]] = []
         """The first ones, with their lines of the report."""
         self.failed = 0
+        self.awaiting = 0
+        """Files that are stored, and await commitment."""
         self.hint = ""
         """What to do next, if it did not come to its end."""
 
@@ -174,6 +176,10 @@ class Tally:
             self.failed += 1
             if len(self.failures) < self._kept_failures:
                 self.failures.append((line, record))
+        self.show()
+
+    def show(self) -> None:
+        """Show the progress, if the last time was long enough ago."""
         self._line.show(self._words)
 
     def _words(self) -> str:
@@ -185,6 +191,8 @@ class Tally:
         )
         if self.failed:
             words += f", {self.failed:,} failed"
+        if self.awaiting:
+            words += f", {self.awaiting:,} await commitment"
         # Not of what is passed over: it would count as the fastest work.
         passed_bytes = self._report.passed_bytes if self._report is not None else 0
         if self._total_bytes and self._read_bytes:

@@ -127,16 +127,26 @@ class Sender:
         self._broken: AssociationBroken | None = None
         """The error of the last of these."""
         self._done: deque[Result] = deque()
+        self.awaiting = 0
+        """Stored objects of which the peer has not said yet whether it commits to them."""
         self._polled = 0.0
+        self._meanwhile: Callable[[], object] = lambda: None
 
-    def run(self, found: Iterable[Found]) -> Iterator[Result]:
+    def run(
+        self, found: Iterable[Found], meanwhile: Callable[[], object] = lambda: None
+    ) -> Iterator[Result]:
         """Send everything, and yield what becomes of it, in no order.
+
+        Args:
+            found: what is sent; taken one by one, on the caller's thread.
+            meanwhile: called a few times a second while there is no result.
 
         Raises:
             PeerError: if nothing more can be sent; after all results that there are.
             KeyboardInterrupt: likewise, after the objects that were being sent.
             StorageUnusable: if the index can't be read.
         """
+        self._meanwhile = meanwhile
         interrupted: KeyboardInterrupt | None = None
         threads = [
             threading.Thread(target=self._work, name=f"send-{n}", daemon=True)
@@ -198,6 +208,7 @@ class Sender:
     def _wait(self) -> None:
         with self._changed:
             self._changed.wait(_POLL_SECONDS)
+        self._meanwhile()
 
     def _ready(self, *, at_once: bool = False) -> Iterator[Result]:
         while self._done:
@@ -217,6 +228,7 @@ class Sender:
     def _work(self) -> None:
         one: FoundObject | None = None
         stored: _Stored = []
+        why = "the run ended before it was asked for"
         try:
             one = self._next()
             while one is not None or (stored and not self._ended.is_set()):
@@ -227,10 +239,10 @@ class Sender:
                         self._ask_commitment(association, stored)
         except Exception as error:  # the border of the thread: `run` raises it
             self._stop(error)
+            why = error.detail if isinstance(error, PeerError) else why
         finally:
             if one is not None:
                 one.close()
-            why = "the run ended before it was asked for"
             self._tell(not_committed(result, why) for _, result in stored)
             with self._changed:
                 self._busy -= 1
@@ -345,6 +357,8 @@ class Sender:
         one.close()
         if is_done and self._commitment is not None:
             stored.append((Reference(one.head.sop_class_uid, uid), result))
+            with self._changed:
+                self.awaiting += 1
             if len(stored) >= ASKED_AT_ONCE:
                 self._ask_commitment(association, stored)
         elif self._outcomes is not None:
@@ -358,6 +372,8 @@ class Sender:
     def _ask_commitment(self, association: _Association, stored: _Stored) -> None:
         if self._commitment is not None and stored:
             self._tell(self._commitment.outcomes(association.peer, stored, self._ended.is_set))
+            with self._changed:
+                self.awaiting -= len(stored)
             stored.clear()
 
     def _report(self, one: FoundObject, outcome: Outcome, reason: str) -> None:

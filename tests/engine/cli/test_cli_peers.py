@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sys
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydicom import dcmread
@@ -15,6 +16,7 @@ from pydicom import dcmread
 from engine.cli import main, progress
 from engine.dicom.part10 import FileMeta
 from engine.dimse.commitment_scu import CommitmentResult
+from engine.importing.commitment import Commitment
 from engine.model.project import Project
 from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.dimse.commitment import Reference
+    from engine.importing.outcomes import Result
     from tests.engine.cli.outcome import Run
 
 
@@ -257,6 +260,28 @@ def test_a_terminal_shows_the_progress(
         scp.status = lambda uid: 0xC000 if uid.endswith(".1") else 0
         outcome = run("send", str(study), f"PACS@{LOOPBACK}:{scp.port}")
     assert re.search(r"3 files, [\d,]+ files/s, [\d.]+ MB/s, 1 failed, \d+ s left", outcome.err)
+
+
+def test_a_terminal_shows_what_awaits_commitment(
+    run: Run, site: Site, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = threading.Event()
+
+    def outcomes(self: Commitment, *given: Any) -> list[Result]:
+        assert shown.wait(20)
+        return real(self, *given)
+
+    def write(text: str) -> int:
+        if "3 await commitment" in text:
+            shown.set()
+        return len(text)
+
+    real = Commitment.outcomes
+    monkeypatch.setattr(Commitment, "outcomes", outcomes)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "write", write)
+    monkeypatch.setattr(progress, "ON_TERMINAL_SECONDS", 0.0)
+    assert run("send", str(study), site.peer(), "--commit").code == 0
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])

@@ -337,6 +337,7 @@ def test_a_peer_without_commitment_ends_it_and_a_file_without_one_is_sent_again(
         for result in own.run(Sources((study(tmp_path, 2),)).find()):
             results.append(result)  # noqa: PERF402
     assert [result.outcome for result in results] == [Outcome.NOT_COMMITTED] * 2
+    assert {result.reason for result in results} == {"no storage commitment"}
     assert not any(key_if_done(result.to_record()) for result in results)
     stored = replace(results[0], outcome=Outcome.STORED)
     assert key_if_done(stored.to_record())
