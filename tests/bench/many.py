@@ -153,7 +153,7 @@ def _anonymizing(folder: Path, count: int) -> tuple[list[object], Path, Path]:
     make_tiny_files(folder / "in", count)
     script, report, out = folder / "script.das", folder / "report", folder / "out"
     script.write_text(_SCRIPT)
-    words: list[object] = ["anonymize", script, folder / "in", "-o", out, "--profile"]
+    words: list[object] = ["anonymize", script, folder / "in", "-o", out]
     return [*words, "--jobs", "2", "--report", report], report, out
 
 

@@ -117,6 +117,7 @@ def test_a_folder_with_any_number_of_files_is_never_listed_as_a_whole(
     assert names[-1] == "8"
     groups = [names[:3], names[3:6], names[6:8]]
     assert groups == [sorted(group) for group in groups]
+    assert [len(some) for some in Sources(())._listed(tmp_path, [])] == [3, 3, 2]
 
 
 def test_named_files_that_can_not_be_sent_at_all_are_known_beforehand(tmp_path: Path) -> None:
