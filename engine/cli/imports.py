@@ -74,7 +74,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 
 def _import(arguments: argparse.Namespace) -> int:
     arguments.calling = str(AETitle.parse(arguments.calling, "as"))
-    sources = sources_of(arguments)
+    sources = sources_of(arguments, "the owner of the data directory")
     receiver = receiver_named(store_of(arguments).load().receivers, arguments.receiver)
     if arguments.dry_run:
         return _rehearse(arguments, sources)

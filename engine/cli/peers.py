@@ -146,12 +146,10 @@ def _send(arguments: argparse.Namespace) -> int:
         commitment = _commitment(arguments, resources) if asks else None
         report = resources.enter_context(report_of(arguments, "send", heading))
         tally = tally_of(sources, report)
-        sender = Sender(
-            *(lambda contexts: call(peer, contexts, deadlines), None),
-            *(arguments.jobs, commitment),
-        )
+        associate = partial(call, peer, deadlines=deadlines)
+        sender = Sender(associate, None, arguments.jobs, commitment)
+        note = partial(_count, statuses)
         try:
-            note = partial(_count, statuses)
             send_found(arguments, sender, sources, tally, report, note)
             not_sent = 0
         except PeerError as raised:

@@ -42,8 +42,8 @@ def add_sending(parser: argparse.ArgumentParser, jobs: int, why: str = "") -> No
     add("--follow-links", action="store_true", help="follow symbolic links in folders")
 
 
-def sources_of(arguments: argparse.Namespace) -> Sources:
-    """Return what is to be sent.
+def sources_of(arguments: argparse.Namespace, reader: str = "the user of this command") -> Sources:
+    """Return what is to be sent, which `reader` must be able to read.
 
     Raises:
         FileRefused: if a name leads nowhere, or the options don't fit.
@@ -52,16 +52,16 @@ def sources_of(arguments: argparse.Namespace) -> Sources:
 
     require_report(arguments)
     for path in arguments.paths:
-        _require(path)
+        _require(path, reader)
     return Sources(tuple(path.absolute() for path in arguments.paths), arguments.follow_links)
 
 
-def _require(path: Path) -> None:
+def _require(path: Path, reader: str) -> None:
     """Refuse a name that leads nowhere, before anything is sent."""
     try:
         path.stat()
     except OSError as error:
-        remedy = "name a file or a folder that the user of this command may read"
+        remedy = f"name a file or a folder that {reader} may read"
         raise FileRefused(f"{path}: {error.strerror}", remedy) from error
 
 

@@ -107,11 +107,11 @@ def ask(
         AssociationBroken: if it does not answer, or refuses the request.
     """
     request = CommitmentRequest(str(generate_uid(prefix=None)), tuple(references))
-    until = time.monotonic() + seconds
     report: CommitmentReport | None = None
     # From before the request: the report may be faster than the answer to it.
     with nullcontext() if listener is None else listener.expecting(request.transaction_uid):
         _require_accepted(association, request)
+        until = time.monotonic() + seconds
         while report is None and time.monotonic() < until and not is_over():
             if listener is not None:
                 report = listener.report_of(request.transaction_uid)
