@@ -8,6 +8,7 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from engine.host.memory import Crowd, release_free_memory
 from engine.net.tls import HandedTls
 from engine.reception.association import IncomingAssociation
 from engine.reception.processes.remote import HandedPort, KnownReceivers
@@ -90,6 +91,7 @@ class ConnectionReceiver:
         self._connections: dict[int, IncomingAssociation] = {}
         self._tls: dict[TlsSettings, HandedTls] = {}
         self._receivers = KnownReceivers()
+        self._crowd = Crowd()
         sockets.setblocking(False)
         self._reactor.register(sockets.fileno(), self._take)
 
@@ -144,13 +146,19 @@ class ConnectionReceiver:
         connection = IncomingAssociation(self._services, port, connected, over.address, over.peer)
         connection.limits, connection.is_rate_limited = over.limits, over.is_rate_limited
         self._connections[over.number] = connection
-        port.when_closed(partial(self._connections.pop, over.number, None))
+        self._crowd.has_gone(len(self._connections))
+        port.when_closed(partial(self._forget, over.number))
         try:
             connection.begin()
         except Exception:
             _logger.exception("a connection could not be served")
             connection.why = "it could not be served"
             connection.close()
+
+    def _forget(self, number: int) -> None:
+        self._connections.pop(number, None)
+        if self._crowd.has_gone(len(self._connections)):
+            release_free_memory()
 
     def _tls_of(self, settings: TlsSettings) -> HandedTls:
         known = self._tls.get(settings)
