@@ -218,12 +218,8 @@ def visible(widget: Widget) -> Region:
 
 def can_be_scrolled_to(widget: Widget) -> bool:
     """Tell whether a widget is in something that scrolls, and shows that it does."""
-    outside = widget.ancestors[:-2]
-    return any(
-        node.show_vertical_scrollbar and node.scrollbar_size_vertical
-        for node in outside
-        if hasattr(node, "show_vertical_scrollbar")
-    )
+    outside = [node for node in widget.ancestors[:-2] if isinstance(node, Widget)]
+    return any(node.show_vertical_scrollbar and node.scrollbar_size_vertical for node in outside)
 
 
 def named(widget: Widget) -> str:

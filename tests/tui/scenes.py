@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError
 from tests.fakes import HOSTILE_NAMES, FakeEngine, hostile_names, whitelist_rejections
@@ -80,19 +80,19 @@ class Scene:
     """A screen or a dialog, and the keys that lead there from the dashboard."""
 
     name: str
-    kind: type[Screen]
+    kind: type[Screen[Any]]
     keys: tuple[str, ...]
-    pushed: Callable[[], Screen] | None = None
+    pushed: Callable[[], Screen[Any]] | None = None
     """Makes it, if no keys lead there."""
     values: tuple[tuple[str, str | bool], ...] = ()
     """What is put into fields of the form then."""
 
 
-def _scene(name: str, kind: type[Screen], *keys: str) -> Scene:
+def _scene(name: str, kind: type[Screen[Any]], *keys: str) -> Scene:
     return Scene(name, kind, keys)
 
 
-def _filled(name: str, kind: type[Screen], *keys: str, **values: str | bool) -> Scene:
+def _filled(name: str, kind: type[Screen[Any]], *keys: str, **values: str | bool) -> Scene:
     return Scene(name, kind, keys, values=tuple(values.items()))
 
 
