@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 from textual.containers import Vertical
 from textual.content import Content
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -116,6 +119,22 @@ class Facts(Static):
         for name, value in self._facts:
             table.add_row(Text(name, self._palette.style(Tone.MUTED)), Text(value))
         return table
+
+
+class Excerpt(Static):
+    """Shows as much of a text as there is room for; an ellipsis says that there is more."""
+
+    def __init__(self, text: str | Text = "", *, id: str) -> None:
+        super().__init__(text, id=id, markup=False)
+
+    def render_line(self, y: int) -> Strip:
+        """Return a line; the last one there is room for ends with an ellipsis, if more follow."""
+        line, (width, height) = super().render_line(y), self.content_size
+        if y != height - 1 or self.get_content_height(self.size, self.app.size, width) <= height:
+            return line
+        style, end = self.visual_style.rich_style, min(cell_len(line.text.rstrip()), width - 1)
+        strips = line.crop(0, end), Strip([Segment("…", style)])
+        return Strip.join(strips).adjust_cell_length(width, style)
 
 
 _LABEL = re.compile(r" *\S.{0,21}? {2,}(?=\S)")
