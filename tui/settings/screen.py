@@ -11,7 +11,6 @@ from textual import on
 from textual.containers import Horizontal, Vertical, VerticalScroll
 
 from engine.errors import EngineError
-from engine.model.queries import SessionQuery
 from tui.engine_client import Fetch, SettingsCommand, SwitchRequested
 from tui.keys import Scope
 from tui.settings.tables import (
@@ -45,7 +44,7 @@ from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Facts, Panel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from textual.app import ComposeResult
@@ -61,8 +60,6 @@ if TYPE_CHECKING:
 
 
 RETRY_SECONDS = 5
-MAX_COUNTED = 200
-"""Projects whose sessions are counted for the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +68,8 @@ class SiteAndProjects:
 
     site: SiteSettings
     projects: tuple[Project, ...]
-    sessions: dict[str, int]
-    """By project, of the first `MAX_COUNTED`."""
+    sessions: Mapping[str, int]
+    """By project, of those that have any."""
 
     def project(self, project_id: str | None) -> Project | None:
         """Return a project that there is."""
@@ -117,12 +114,7 @@ class SettingsFetch:
 
 
 def _settings(engine: EngineView) -> SiteAndProjects:
-    projects = engine.projects()
-    sessions = {
-        project.id: engine.sessions.list(SessionQuery(project=project.id), limit=1).total.sessions
-        for project in projects[:MAX_COUNTED]
-    }
-    return SiteAndProjects(engine.site(), projects, sessions)
+    return SiteAndProjects(engine.site(), engine.projects(), engine.sessions.by_project())
 
 
 OLD_AFTER = timedelta(seconds=5)
@@ -293,7 +285,7 @@ class SiteScreen(ConsoleScreen):
             return "", ()
         project, target = self._project(), self._target()
         if self.section == "projects":
-            sessions = settings.sessions.get(project.id) if project else None
+            sessions = settings.sessions.get(project.id, 0) if project else 0
             return (safe(project.id), project_facts(project, sessions)) if project else ("", ())
         route, snapshot = self._route(), self.shown_reading.snapshot
         if route is not None and snapshot is not None:
