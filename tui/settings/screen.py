@@ -39,7 +39,7 @@ from tui.shell.health import is_barred
 from tui.shell.palette import site_entries
 from tui.shell.screen import ConsoleScreen, PaletteEntry
 from tui.text import counted, safe
-from tui.widgets.filter import FilterBar
+from tui.widgets.filter import NO_FILTER, FilterBar
 from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Facts, Panel
 
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from engine.model.study_route import StudyRoute
     from tui.engine_client import Asker, EngineState
     from tui.shell.screen import ScreenContext
+    from tui.widgets.filter import RowFilter
 
 
 RETRY_SECONDS = 5
@@ -189,6 +190,7 @@ class SiteScreen(ConsoleScreen):
         super().__init__(frame)
         self._known = SettingsFetch(self, self.show_again)
         self._routes = RoutesFetch(self, self.show_again)
+        self._drawn: tuple[SiteAndProjects | None, RowFilter] = (None, NO_FILTER)
 
     def compose_body(self) -> ComposeResult:
         """Build the list of sections, and what each of them shows."""
@@ -255,6 +257,10 @@ class SiteScreen(ConsoleScreen):
 
     def _show_projects(self, settings: SiteAndProjects) -> None:
         bar, projects = self.query_one("#filter", FilterBar), settings.projects
+        drawn, self._drawn = self._drawn, (settings, bar.wanted)
+        # The rows of 10,000 projects take 0.3 s (2026), and this is called for every reading.
+        if drawn[0] is settings and drawn[1] == bar.wanted:
+            return
         found = [p for p in projects if bar.wanted.matches(project_fields(p))]
         rows = project_rows(found, settings.sessions)
         self.query_one(ProjectsTable).show(rows, bar.empty(self.invited(*NO_PROJECTS)))

@@ -527,3 +527,7 @@ async def test_the_sessions_of_a_thousand_projects_are_counted_by_one_question(
         assert str(rows["P0500"].cells["sessions"].text) == "0"
         # One question for each look at the projects.
         assert asked.count("by_project") == asked.count("projects") <= 2
+        table = app.screen.query_one(ProjectsTable)
+        before = table._rows
+        cast("SiteScreen", app.screen).show_again()
+        assert table._rows is before  # nothing is new, so that no row is made again
