@@ -45,14 +45,16 @@ def trail_of(connection: sqlite3.Connection, sop_instance_uid: str) -> ObjectTra
         if session is not None and state == ObjectState.STORED
     }
     steps = list[TrailStep]()
-    for number, ((at, *rest, state, status, reason, file), session) in enumerate(arrivals):
+    for number, (row, session) in enumerate(arrivals):
+        at, receiver, caller, state, status, reason, file = row
         place = (session.id, file) if session is not None else None
         is_replaced = place is not None and newest.get(place, number) > number
         filed = _filed(state, reason, is_replaced=is_replaced, has_session=place is not None)
         steps.append(
             TrailStep(
-                *(datetime.fromisoformat(at), *rest, state, status, reason),
-                *(session and session.id, file, filed, session and session.place),
+                *(datetime.fromisoformat(at), receiver, caller, state, status, reason),
+                *(session.id if session else None, file, filed),
+                session.place if session else None,
             )
         )
     sessions = {session.id: session for _, session in arrivals if session is not None}

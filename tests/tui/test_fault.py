@@ -49,13 +49,16 @@ class Rendered(Exception):
 
 def broken(patient: str) -> BaseException:
     """Return an exception with a cause; texts and a local variable have a patient's name."""
-    try:
+
+    def look_up(known: dict[str, str]) -> None:
         try:
-            {}[patient]
+            known[patient]
         except KeyError as error:
             raise ValueError(f"no such patient: {patient}") from error
-    except ValueError as error:
-        return error
+
+    with pytest.raises(ValueError, match="no such") as caught:
+        look_up({})
+    return caught.value
 
 
 def started(error: str, folder: Path) -> Terminal:
