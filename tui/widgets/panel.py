@@ -84,15 +84,22 @@ class Panel(Vertical):
 
 
 NAME_WIDTH = 16
+SPLIT_WIDTH = 70
+"""From this width on there is room for two columns of facts."""
 Fact = tuple[str, str]
 
 
 class Facts(Static):
-    """Shows facts; safe text only."""
+    """Shows facts; safe text only.
 
-    def __init__(self, *, id: str, name_width: int = NAME_WIDTH) -> None:
+    If it may, it shows them in two columns on a wide terminal with few lines.
+    """
+
+    def __init__(self, *, id: str, name_width: int = NAME_WIDTH, may_split: bool = False) -> None:
         super().__init__("", id=id, markup=False)
         self._name_width = name_width
+        self._may_split = may_split
+        self._is_split = False
         self._palette = palette_of(DARK)
         self._facts: tuple[Fact, ...] = ()
 
@@ -110,13 +117,35 @@ class Facts(Static):
         """Show other facts."""
         if tuple(facts) != self._facts:
             self._facts = tuple(facts)
+            self._is_split = self._splits()
             self.update(self._table())
 
+    def on_resize(self) -> None:
+        """Use one column or two, whichever fits."""
+        if self._splits() is not self._is_split:
+            self._is_split = not self._is_split
+            self.update(self._table())
+
+    def _splits(self) -> bool:
+        return (
+            self._may_split and self.size.width >= SPLIT_WIDTH and self.screen.has_class("-short")
+        )
+
     def _table(self) -> Table:
+        if not self._is_split:
+            return self._part(self._facts)
+        half = (len(self._facts) + 1) // 2
+        both = Table.grid(padding=(0, 1), expand=True)
+        both.add_column(ratio=1)
+        both.add_column(ratio=1)
+        both.add_row(self._part(self._facts[:half]), self._part(self._facts[half:]))
+        return both
+
+    def _part(self, facts: Sequence[Fact]) -> Table:
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(width=self._name_width, no_wrap=True)
         table.add_column(ratio=1, overflow="fold")
-        for name, value in self._facts:
+        for name, value in facts:
             table.add_row(Text(name, self._palette.style(Tone.MUTED)), Text(value))
         return table
 
