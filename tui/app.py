@@ -358,6 +358,21 @@ class ConsoleApp(CommandApp):
     async def _call_back(self, what: str, run: Callable[[], None]) -> None:
         await self.engine.call(what, lambda _: run(), about=CONSOLES, changes=False)
 
+    # A fault of ours
+
+    @property
+    def fault(self) -> BaseException | None:
+        """The unforeseen exception that has ended the console; `tui.fault` reports it."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        # Textual would print a traceback with local values, a patient's name among them.
+        self._close_messages_no_wait()
+
+    def panic(self, *renderables: RenderableType) -> None:
+        """End the console; exceptions that render themselves come here, and show their text."""
+        self._close_messages_no_wait()
+
     def on_unmount(self) -> None:
         """Unsubscribe from urgent events and stop polling."""
         self._link.stop()

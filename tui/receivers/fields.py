@@ -39,7 +39,7 @@ from tui.widgets.completion import COMPLETES, Names
 from tui.widgets.field import Field, Note, NoteTone, Toggle, mask_hint
 from tui.widgets.form import LABEL_WIDTH, NOTES, Beside, FormFields, verdict_note
 from tui.widgets.routing_notes import rule_notes
-from tui.widgets.routing_preview import RoutingPreviewPanel
+from tui.widgets.routing_preview import FILE_KEY, RoutingPreviewPanel
 from tui.widgets.whitelist import CallerState
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Disclosure(Widget, can_focus=True):
         self.post_message(self.Toggled(not self.opened))
 
 
-ROUTING_HINT = "may misplace objects; tab to the preview, ←→ try more"
+ROUTING_HINT = f"may misplace objects; preview: tab, ←→ more, {FILE_KEY} file"
 LINES_HINT = f"one per line: AE title, address, network, AE@address; {COMPLETES}"
 _COMPLETED = {
     "whitelist": Names.WHITELIST_LINES,
@@ -307,7 +307,7 @@ class ReceiverFields(FormFields):
         return self._field("identifier", self._identifiers, LABELS["identifier"], "-spaced")
 
     def _identifiers(self) -> Select[str]:
-        choices = {name: self._choice(name) for name in self.form.identifier_choices()}
+        choices = {name: self.form.identifier_name(name) for name in self.form.identifier_choices()}
         width = max(map(len, choices.values())) + 1
         options = [
             (Text(f"{words:<{width}}{self._capability(name)}"), name)
@@ -315,14 +315,6 @@ class ReceiverFields(FormFields):
         ]
         chosen = self.form.text("identifier")
         return Select(options, value=chosen, allow_blank=False, id="identifier")
-
-    def _choice(self, identifier: str) -> str:
-        info = self.form.info(identifier)
-        if info is None:
-            return f"✗ {safe(identifier)} (not installed)"
-        if info.error:
-            return f"✗ {safe(identifier)} (broken)"
-        return f"{safe(info.name)}{' (Default)' if info.is_default else ''}"
 
     def _capability(self, identifier: str) -> str:
         info = self.form.info(identifier)

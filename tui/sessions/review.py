@@ -18,7 +18,7 @@ from engine.model.session import SessionAction
 from tui.sessions.words import edit_words, scan_words
 from tui.shell.engine_app import EngineScreen
 from tui.text import safe
-from tui.widgets.completion import NameSuggester, name_begun, offered
+from tui.widgets.completion import COMPLETES, NameSuggester, name_begun, offered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -83,9 +83,7 @@ class ReviewDialog(ModalScreen[Review | None], EngineScreen[Review | None]):
         """Build the box."""
         with Vertical(classes="box -wide") as box:
             box.border_title = Content(f"Review {safe(self._before['label'], 60)}")
-            box.border_subtitle = Content(
-                "→ completes the project   ^s save   ^a save and archive   esc cancel"
-            )
+            box.border_subtitle = Content(f"{COMPLETES}   ^s save   ^a and archive   esc cancel")
             with VerticalScroll(can_focus=False, classes="scroll"):
                 for name, words in _FIELDS:
                     with Horizontal(classes="line"):

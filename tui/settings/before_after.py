@@ -242,9 +242,9 @@ class BeforeAfter(Static, can_focus=True):
 
     def _draw(self) -> None:
         number = f" · object {self._at + 1} of {len(self._objects)}" if self._objects else ""
-        self.border_title = Content(f" Before and after{number} ")
         if self.file is not None:
             number = " · a file"
+        self.border_title = Content(f" Before and after{number} ")
         values = f"v {'shows' if self.masked else 'hides'} values   "
         step = "←→ object   " if self._objects and self.file is None else ""
         tried = self._objects or self.file is not None

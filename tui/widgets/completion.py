@@ -46,7 +46,6 @@ class Names(StrEnum):
     HOSTS = "hosts"
     PROJECTS = "projects"
     """Ids, then aliases."""
-    PROJECT_IDS = "project ids"
     RECEIVERS = "receivers"
     """Such as ``XNAT:8104``."""
     MODALITIES = "modalities"
@@ -77,7 +76,6 @@ def known_names(engine: EngineView) -> Mapping[Names, Sequence[str]]:
         Names.PEERS: [*(str(peer.ae_title) for peer in peers), *callers],
         Names.HOSTS: [*(peer.host for peer in peers), *addresses],
         Names.PROJECTS: [*ids, *aliases],
-        Names.PROJECT_IDS: ids,
         Names.RECEIVERS: receivers,
         Names.MODALITIES: MODALITIES,
     }
@@ -102,12 +100,16 @@ def is_address(text: str) -> bool:
 
 
 def whitelist_lines(sender: Sender) -> Iterator[str]:
-    """Yield the lines that let just this caller in: by its AE title, and only from its address."""
+    """Yield the lines that let just this caller in: by its AE title, and only from its address.
+
+    There is none for a caller whose title reads as an address or network: it would complete one
+    that somebody types.
+    """
     title, address = sender.calling_ae_title, sender.address
     if is_address(address):
-        wanted = (title, f"{title}@{address}")
         found = [e.text for e in proposals(title, ip_address(address)) if e.ae_title is not None]
-        yield from (line for line in wanted if line in found)
+        if title in found:
+            yield from (line for line in (title, f"{title}@{address}") if line in found)
 
 
 def offered(names: Iterable[str]) -> tuple[str, ...]:

@@ -286,8 +286,7 @@ class RoutingPreviewPanel(Static, can_focus=True):
 
     def _draw(self) -> None:
         words = self.words
-        number = f" · object {self._at + 1} of {len(self._previews)}" if words else ""
-        self.border_title = Content(f" Routing preview{number} ")
+        self.border_title = Content(f" Routing preview{self._place()} ")
         self.border_subtitle = Content(self._keys() if words else f" {FILE_KEY} try a file ")
         if words is None:
             self.update(Content.styled(self._note or NO_OBJECTS, "$text-muted"))
@@ -306,7 +305,20 @@ class RoutingPreviewPanel(Static, can_focus=True):
 
     def _keys(self) -> str:
         value = "shows" if self.masked else "masks"
-        return f" ←→ object   v {value} values   {FILE_KEY} file "
+        step = "receiver" if self._is_file else "object"
+        steps = f"←→ {step}   " if len(self._previews) > 1 or not self._is_file else ""
+        return f" {steps}v {value} values   {FILE_KEY} file "
+
+    def _place(self) -> str:
+        """Return which of the previews is shown: of an object each, or of a file at receivers."""
+        place = f"{self._at + 1} of {len(self._previews)}"
+        if self._is_file:
+            return f" · a file, receiver {place}" if len(self._previews) > 1 else " · a file"
+        return f" · object {place}" if self._previews else ""
+
+    @property
+    def _is_file(self) -> bool:
+        return any(preview.is_file for preview in self._previews)
 
 
 def _indent(line: Content) -> int:

@@ -23,9 +23,9 @@ from tests.tui.receivers.test_receiver_dialog import (
     called_by,
     make_receiver,
     settle,
+    wait_for,
 )
 from tests.tui.receivers.test_routing_preview import settle as previewed
-from tests.tui.receivers.test_routing_preview import until
 from tui.receivers.form import ReceiverForm
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def test_try_a_file(snap_compare: Any, size: tuple[int, int]) -> None:
         await previewed(pilot)
         await pilot.press("f7", *"/none/scan.dcm", "enter")
         problem = pilot.app.screen.query_one("#file-problem", Static)
-        await until(pilot, lambda: str(problem.visual).startswith("✗"))
+        await wait_for(pilot, lambda: str(problem.visual).startswith("✗"))
 
     assert snap_compare(app, terminal_size=size, run_before=mistyped)
 

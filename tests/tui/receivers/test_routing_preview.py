@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from engine.model.processor import Location
 from engine.model.receiver import ReceiverRules
 from tests.engine.identification.identifying import header_of
 from tests.tui.previewing import PROJECTS, preview_of
-from tests.tui.receivers.test_receiver_dialog import DEFAULT, SEVERAL, Host, make_receiver
+from tests.tui.receivers.test_receiver_dialog import DEFAULT, SEVERAL, Host, make_receiver, wait_for
 from tui.receivers.form import ReceiverForm
 from tui.widgets.field import Field, LineNotes
 from tui.widgets.routing_preview import (
@@ -289,7 +288,7 @@ def host_with_file(receiver: Receiver) -> Host:
             raise UnreadableObject("the file can't be tried: is not a DICOM file", "choose another")
         return (replace(found(draft, False)[-1], is_file=True),)
 
-    app.fake.file_preview = file_preview  # type: ignore[method-assign]
+    app.fake.file_preview = file_preview  # type: ignore[assignment, method-assign]
     return app
 
 
@@ -306,18 +305,20 @@ async def test_the_rules_of_the_form_are_tried_on_a_file_and_on_recent_objects_a
         await pilot.press("f7")
         app.screen.query_one("#file", Input).value = str(path)
         await pilot.press("enter")
-        await until(pilot, lambda: app.screen is app.dialog)
+        await wait_for(pilot, lambda: app.screen is app.dialog)
         head = "a file, as if it were sent to MR_RESEARCH:11112"
-        await until(pilot, lambda: panel.words is not None and panel.words.head == head)
+        await wait_for(pilot, lambda: panel.words is not None and panel.words.head == head)
         assert app.fake.files[-1] == FileSample(DICOM, len(DICOM))
+        assert "a file" in str(panel.border_title)
+        assert "←→" not in str(panel.border_subtitle)  # there is nothing else to go to
         asked = len(app.fake.files)
         app.dialog.query_one("#project_routing", TextArea).text = "(0008,0060):(.*)"
-        await until(pilot, lambda: len(app.fake.files) > asked)
+        await wait_for(pilot, lambda: len(app.fake.files) > asked)
         assert app.fake.files[-1] is not None  # unsaved rules, on the same file
         await pilot.press("f7")
         app.screen.query_one("#file", Input).value = ""
         await pilot.press("enter")
-        await until(pilot, lambda: "object 1 of 3" in str(panel.border_title))
+        await wait_for(pilot, lambda: "object 1 of 3" in str(panel.border_title))
         assert app.fake.files[-1] is None
 
 
@@ -340,19 +341,9 @@ async def test_a_file_that_can_not_be_tried_is_refused_in_the_prompt(
         app.screen.query_one("#file", Input).value = f"{tmp_path}/{name}"
         await pilot.press("enter")
         problem = app.screen.query_one("#file-problem", Static)
-        await until(pilot, lambda: str(problem.visual).startswith("✗"))
+        await wait_for(pilot, lambda: str(problem.visual).startswith("✗"))
         assert why in str(problem.visual)
         assert "→ choose" in str(problem.visual) or "→ type" in str(problem.visual)
         await pilot.press("escape")
         await settle(pilot)
         assert app.screen is app.dialog
-
-
-async def until(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
-    """Wait for a thread of the console: a file is read beside the loop."""
-    for _ in range(200):
-        if holds():
-            return
-        await asyncio.sleep(0.01)
-        await pilot.pause()
-    assert holds()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +26,9 @@ from tui.widgets.completion import (
     rest_of_modality,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 RECEIVER = Receiver(1, AETitle("XNAT"), 8104)
 HOSTILE = (
     "\x1b[2J", "CT\n10.0.0.0/8", "[red]CT", "CT\\MR", "10.0.0.0/8", "10.4.7.21", "@10.0.0.1", "",
@@ -32,12 +36,12 @@ HOSTILE = (
 )  # fmt: skip
 
 
-def _known(*titles: str) -> dict[Names, tuple[str, ...]]:
+def _known(*titles: str) -> Mapping[Names, Sequence[str]]:
     engine = FakeEngine(current=make_snapshot(receivers=(make_status(RECEIVER),)))
     engine.senders.known = [make_sender(title) for title in titles]
     engine.peers.known = (KnownPeer(AETitle("PACS"), "pacs.example", 104),)
     engine.known_projects = (Project("NEURO", aliases=("Brain study",)), Project("CARDIO"))
-    return dict(known_names(engine))
+    return known_names(engine)
 
 
 def test_names_come_from_callers_peers_projects_and_receivers() -> None:
@@ -47,7 +51,6 @@ def test_names_come_from_callers_peers_projects_and_receivers() -> None:
     assert known[Names.PEERS] == ("PACS", "CT_1", "MR_1")
     assert known[Names.HOSTS] == ("pacs.example", "10.4.7.21")
     assert known[Names.PROJECTS] == ("NEURO", "CARDIO", "Brain study")
-    assert known[Names.PROJECT_IDS] == ("NEURO", "CARDIO")
     assert known[Names.RECEIVERS] == ("XNAT:8104",)
     assert known[Names.WHITELIST_LINES][:2] == ("CT_1", "CT_1@10.4.7.21")
 
