@@ -382,6 +382,8 @@ class ConsoleApp(CommandApp):
 
     def looked(self) -> None:
         """Show what changed; a screen behind a dialog rests, as drawing it costs most then."""
+        if not self.screen_stack:
+            return  # the console is being left, and its screens went while the engine was asked
         was_silent, self._was_silent = self._was_silent, self.engine_state.silent
         if self.screen is self._seen() or self._was_silent != was_silent or self._has_rested():
             self._show_reading()
