@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from textual.geometry import Size
 from textual.suggester import Suggester
 from textual.widgets import TextArea
 
@@ -179,6 +180,11 @@ class CompletingArea(TextArea):
             return
         before = [self.document.get_line(number) for number in range(row)]
         self.suggestion = self.complete([*before, line])
+
+    def validate_virtual_size(self, size: Size) -> Size:
+        """Leave room for what completes a line: Textual shows as much as the longest line has."""
+        room = self.scrollable_content_region.width - self.styles.scrollbar_size_vertical
+        return Size(max(size.width, room), size.height)
 
     def on_text_area_selection_changed(self) -> None:
         """Follow the cursor: what is shown belongs to where it was."""

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
+from textual.app import App, ComposeResult
 
 from engine.model.known_peer import KnownPeer
 from engine.model.peer import AETitle
@@ -18,6 +19,7 @@ from tests.fakes.values import make_snapshot
 from tui.widgets.completion import (
     MODALITIES,
     MOST_NAMES,
+    CompletingArea,
     Names,
     known_names,
     name_begun,
@@ -111,3 +113,25 @@ def test_a_line_is_completed_to_a_name_that_no_line_above_has(lines: list[str], 
 )
 def test_a_modality_is_completed_below_the_header_of_modality(lines: list[str], rest: str) -> None:
     assert rest_of_modality(lines, MODALITIES) == rest
+
+
+class Field(App[None]):
+    """One text area, which completes `C`."""
+
+    def compose(self) -> ComposeResult:
+        area = CompletingArea(soft_wrap=False, show_line_numbers=True)
+        area.complete = lambda lines: "T_SCANNER_1@10.4.7.21" if lines[-1] == "C" else ""
+        yield area
+
+
+async def test_what_completes_a_line_is_seen_whole_though_no_line_is_as_long() -> None:
+    app = Field()
+    async with app.run_test(size=(40, 10)) as pilot:
+        area = app.query_one(CompletingArea)
+        area.focus()
+        await pilot.press("C")
+        await pilot.pause()
+        assert "CT_SCANNER_1@10.4.7.21" in area.render_line(0).text
+        assert not area.show_horizontal_scrollbar
+        await pilot.press("right")
+        assert area.text == "CT_SCANNER_1@10.4.7.21"
