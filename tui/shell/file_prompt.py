@@ -53,7 +53,7 @@ def read_sample(typed: str) -> FileSample:
     try:
         path = Path(typed).expanduser()
         # To open a FIFO or device may do something already, such as to wake a writer.
-        _expect_file(typed, os.stat(path).st_mode)
+        _expect_file(typed, path.stat().st_mode)
         descriptor = os.open(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _unusable(typed, "does not exist", f"type the path of a file; {COMPLETES}") from error
