@@ -129,6 +129,7 @@ class FilePrompt(ModalScreen[Answer], EngineScreen[Answer]):
         self._path = path
         self._check = check
         self._blink = blink
+        self._busy = False
 
     def compose(self) -> ComposeResult:
         """Build the box."""
@@ -150,7 +151,9 @@ class FilePrompt(ModalScreen[Answer], EngineScreen[Answer]):
     @on(Input.Submitted, "#file")
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.ask(self._try, event.value.strip())
+        if not self._busy:  # a second answer would close the dialog below
+            self._busy = True
+            self.ask(self._try, event.value.strip())
 
     async def _try(self, typed: str) -> None:
         if not typed:
@@ -161,6 +164,7 @@ class FilePrompt(ModalScreen[Answer], EngineScreen[Answer]):
             sample = await asyncio.to_thread(read_sample, typed)
             await self._check(sample)
         except EngineError as error:
+            self._busy = False
             self._say(f"✗ {safe(error.detail)}\n→ {safe(error.remedy)}")
         else:
             self.dismiss((typed, sample))
