@@ -40,8 +40,8 @@ SENTENCE = (
     "The path of a DICOM file that you may read on this host. Its header is tried, nothing is "
     "stored. Left empty, recent objects are tried again."
 )
-# A FIFO or device must not block us before we have seen what it is.
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+# What became a FIFO or terminal since we looked must neither block us nor become ours.
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def read_sample(typed: str) -> FileSample:
@@ -51,7 +51,10 @@ def read_sample(typed: str) -> FileSample:
         UnreadableObject: if there is no such file, or it can't be read.
     """
     try:
-        descriptor = os.open(Path(typed).expanduser(), _FLAGS)
+        path = Path(typed).expanduser()
+        # To open a FIFO or device may do something already, such as to wake a writer.
+        _expect_file(typed, path.stat().st_mode)
+        descriptor = os.open(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _unusable(typed, "does not exist", f"type the path of a file; {COMPLETES}") from error
     except PermissionError as error:
@@ -62,9 +65,7 @@ def read_sample(typed: str) -> FileSample:
         raise _unusable(typed, f"can't be read: {why}", "choose another file") from error
     try:
         status = os.fstat(descriptor)
-        if not S_ISREG(status.st_mode):
-            kind = "is a folder" if S_ISDIR(status.st_mode) else "is no regular file"
-            raise _unusable(typed, kind, "choose a file")
+        _expect_file(typed, status.st_mode)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return FileSample(file.read(MOST_BYTES), status.st_size)
     except OSError as error:
@@ -72,6 +73,12 @@ def read_sample(typed: str) -> FileSample:
         raise _unusable(typed, why, "choose another file") from error
     finally:
         os.close(descriptor)
+
+
+def _expect_file(typed: str, mode: int) -> None:
+    if not S_ISREG(mode):
+        kind = "is a folder" if S_ISDIR(mode) else "is no regular file"
+        raise _unusable(typed, kind, "choose a file")
 
 
 def _unusable(typed: str, why: str, remedy: str) -> UnreadableObject:
@@ -122,6 +129,7 @@ class FilePrompt(ModalScreen[Answer], EngineScreen[Answer]):
         self._path = path
         self._check = check
         self._blink = blink
+        self._busy = False
 
     def compose(self) -> ComposeResult:
         """Build the box."""
@@ -143,7 +151,9 @@ class FilePrompt(ModalScreen[Answer], EngineScreen[Answer]):
     @on(Input.Submitted, "#file")
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.ask(self._try, event.value.strip())
+        if not self._busy:  # a second answer would close the dialog below
+            self._busy = True
+            self.ask(self._try, event.value.strip())
 
     async def _try(self, typed: str) -> None:
         if not typed:
@@ -154,6 +164,7 @@ class FilePrompt(ModalScreen[Answer], EngineScreen[Answer]):
             sample = await asyncio.to_thread(read_sample, typed)
             await self._check(sample)
         except EngineError as error:
+            self._busy = False
             self._say(f"✗ {safe(error.detail)}\n→ {safe(error.remedy)}")
         else:
             self.dismiss((typed, sample))

@@ -322,6 +322,25 @@ async def test_the_rules_of_the_form_are_tried_on_a_file_and_on_recent_objects_a
         assert app.fake.files[-1] is None
 
 
+async def test_enter_pressed_again_while_a_file_is_read_closes_only_the_prompt(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.dcm"
+    path.write_bytes(DICOM)
+    app = host_with_file(make_receiver(routing_enabled=True))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await pilot.press("f7")
+        prompt = app.screen
+        entry = prompt.query_one("#file", Input)
+        entry.value = str(path)
+        for _ in range(3):
+            entry.post_message(Input.Submitted(entry, entry.value))
+        await wait_for(pilot, lambda: app.screen is not prompt)
+        await settle(pilot)
+        assert app.screen is app.dialog
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+LINKS = {
+    "to the pipe": "pipe",
+    "to a device": "/dev/null",
+    "in a circle": "in a circle",
+    "gone": "no",
+}
+
+
 def test_only_the_beginning_of_a_huge_file_is_read(tmp_path: Path) -> None:
     huge = tmp_path / "huge.dcm"
     huge.write_bytes(b"x")
@@ -38,6 +46,11 @@ def test_the_folder_of_the_user_can_be_written_as_a_tilde(
         ("none", "does not exist"),
         ("folder", "is a folder"),
         ("pipe", "is no regular file"),
+        ("to the pipe", "is no regular file"),
+        ("to a device", "is no regular file"),
+        ("in a circle", "can't be read: Too many levels"),
+        ("gone", "does not exist"),
+        ("[red]none[/]", "[red]none[/]” does not exist"),
         ("file/below", "does not exist"),
         ("a\0b", "can't be read"),
         ("a\x1b[2J", "␛[2J” does not exist"),
@@ -47,12 +60,27 @@ def test_what_is_no_file_is_named_with_what_to_do(tmp_path: Path, name: str, why
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "pipe")
+    for link, target in LINKS.items():
+        (tmp_path / link).symlink_to(target)
     with pytest.raises(UnreadableObject) as caught:
         read_sample(f"{tmp_path}/{name}")
     assert caught.value.detail.startswith("file “")
     assert why in caught.value.detail
     assert caught.value.detail.isprintable()
     assert caught.value.remedy
+
+
+def test_a_pipe_is_not_even_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UnreadableObject), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "open", lambda *_: pytest.fail("opened"))
+        read_sample(f"{tmp_path}/pipe")
+
+
+def test_a_link_is_followed_by_the_rights_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(b"abc")
+    (tmp_path / "link").symlink_to("a.dcm")
+    assert read_sample(f"{tmp_path}/link").content == b"abc"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -66,6 +94,7 @@ def test_a_refusal_of_the_system_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
+    (tmp_path / "file").touch()
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(UnreadableObject, match="may not be read") as caught:
         read_sample(f"{tmp_path}/file")
