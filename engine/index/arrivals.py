@@ -107,12 +107,20 @@ class FiledRow(NamedTuple):
 class Arrivals:
     """Reads the index by its own connection, so that the writer never waits; for any thread."""
 
-    def __init__(self, index_file: Path) -> None:
+    def __init__(
+        self, index_file: Path, require_rows: Callable[[str], object] = lambda _: None
+    ) -> None:
         """Open the index, which must exist.
+
+        Args:
+            index_file: its path.
+            require_rows: puts rows back that were removed and may be of a SOP instance; raises
+                `SessionError` if it can't.
 
         Raises:
             StorageUnusable: if it can't be opened.
         """
+        self._require_rows = require_rows
         self._lock = threading.Lock()
         with translate_sqlite_errors():
             self._connection = open_to_read(index_file)
@@ -184,8 +192,10 @@ class Arrivals:
         """Return the newest row of a stored SOP instance.
 
         Raises:
+            SessionError: if its row was removed, and its session can't be read.
             StorageUnusable: if the index can't be read.
         """
+        self._require_rows(sop_instance_uid)
         query = "SELECT MAX(sequence) FROM objects WHERE sop_instance_uid = ? AND state = ?"
         values = (sop_instance_uid, ObjectState.STORED)
         with translate_sqlite_errors(), self._lock:
@@ -196,8 +206,10 @@ class Arrivals:
         """Return the arrivals of a SOP instance, by its UID as it came, newest first.
 
         Raises:
+            SessionError: if its row was removed, and its session can't be read.
             StorageUnusable: if the index can't be read.
         """
+        self._require_rows(sop_instance_uid)
         with translate_sqlite_errors(), self._lock:
             rows = self._connection.execute(_FILED, (sop_instance_uid, limit)).fetchall()
         return tuple(

@@ -194,6 +194,7 @@ class ObjectQueries:
 
     def trail(self, reference: ObjectReference) -> ObjectTrail:
         """Return all arrivals of an object, and its sessions."""
+        self._require_rows(reference)
         with self._reader.reading() as connection:
             uid = reference.sop_instance_uid or contents.instance_of(connection, reference)
             steps = contents.known_steps(connection, uid)
@@ -288,9 +289,16 @@ class ObjectQueries:
 
     def session(self, reference: ObjectReference) -> Session:
         """Return the session of a stored object; raises as `header` does."""
+        self._require_rows(reference)
         with self._reader.reading() as connection:
             contents.instance_of(connection, reference)
             return session_row(connection, reference.session)
+
+    def _require_rows(self, reference: ObjectReference) -> None:
+        if reference.sop_instance_uid:
+            self._session_service.require_rows_of_instance(reference.sop_instance_uid)
+        if reference.session:
+            self._session_service.require_rows(reference.session)
 
     def _read(self, job: HeaderJob) -> HeaderResult:
         result = self.run(job)

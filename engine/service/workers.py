@@ -50,7 +50,8 @@ class PostStoreWorkers:
         resources.callback(self.session_service.close)
         # Before `recover`, which adds rows for what a crash left: they are to be forwarded too.
         self.forwarding = Forwarding(
-            settings, index, areas, journal, clock, configuration, storage.expiry
+            *(settings, index, areas, journal, clock, configuration, storage.expiry),
+            self.session_service.require_rows_of_instance,
         )
         resources.callback(self.forwarding.close)
         ledger = self.session_service.ledger

@@ -15,6 +15,7 @@ from engine.model.session import SessionArea, SessionStatus
 from engine.sessions import reconcile
 from engine.sessions.folders.documents import SessionDocument, read_session_xml
 from engine.sessions.folders.stored_objects import read_stored
+from engine.sessions.rereading import require_rows
 from engine.state.database import stamp
 from engine.storage.areas import document_of
 from engine.storage.files import object_names
@@ -88,6 +89,7 @@ def adopt_findings(
     adopted = Adopted()
     for findings in found.sessions:
         session = session_context.ledger.session(findings.session)
+        require_rows(session_context, session.id)
         differences = reconcile.adopt(session_context, session, FOUND_BY_CHECK)
         session_context.ledger.recount(session.id)
         adopted = adopted.plus(differences)
@@ -157,10 +159,8 @@ class _FoundSession(NamedTuple):
 def _read_folder(task: _Folder) -> _FoundSession:
     """Read what the folder of a session tells; in any process."""
     area, folder, path = task
-    # In the order of arrival, as building wants them: the time of the file is all that is left
-    # of it.
-    status = {name: (path / name).stat() for name in object_names(path, [])}
-    files = sorted(status, key=lambda name: (status[name].st_mtime, name.rpartition("/")[2]))
+    status = reconcile.in_order_of_arrival(path, object_names(path, []))
+    files = list(status)
     if not files:
         return _FoundSession(area, folder, 0)
     parts = folder.split("/")
@@ -179,8 +179,8 @@ def _read_folder(task: _Folder) -> _FoundSession:
         first_object_at=_moment(status[files[0]]),
         last_object_at=_moment(status[files[-1]]),
         objects=[
-            (name, status[name].st_size, reconcile.identify(f"{path}/{name}"))
-            for name in files
+            (name, one.st_size, reconcile.identify(f"{path}/{name}"))
+            for name, one in status.items()
             if reconcile.is_text(name)  # the engine makes no other names
         ],
     )
