@@ -98,6 +98,12 @@ def facts_of_rows(connection: sqlite3.Connection, session_id: int) -> Mapping[st
     return {file: RowFacts(*facts) for file, *facts in rows}
 
 
+def newest_row_of(connection: sqlite3.Connection, session_id: int) -> int:
+    """Return the highest number of a session's rows; 0 if it has none."""
+    query = "SELECT COALESCE(MAX(sequence), 0) FROM objects WHERE session = ?"
+    return int(connection.execute(query, (session_id,)).fetchone()[0])
+
+
 def note_instances(
     connection: sqlite3.Connection, session_id: int, sop_instance_uids: Iterable[str]
 ) -> None:

@@ -185,6 +185,8 @@ class SessionIndex:
         """Held while rows of sessions are removed or read again: `engine.sessions.rereading`."""
         self.rows_wanted: Callable[[Sequence[int]], object] = lambda _: None
         """Called with sessions without rows whose key a new session has; returns at once."""
+        self.followed_to: Callable[[], int | None] = lambda: None
+        """Returns up to which row all that follows new objects has read; None if nothing does."""
         self.forgotten: Callable[[int], object] = lambda _: None
         """Called with each session whose place is forgotten; returns at once."""
         self._receiving = 0
@@ -451,7 +453,8 @@ class SessionIndex:
         """
         rows = self._connection.execute(
             f"SELECT id, folder, status FROM sessions WHERE {named_as()}"
-            " AND +area = :area ORDER BY id DESC",
+            # None joins a session without rows, also if an action on it has failed.
+            " AND +area = :area AND rows_removed_at IS NULL ORDER BY id DESC",
             {**key.values(), "area": key.area},
         ).fetchall()
         return [(*row, status_on_arrival(SessionStatus(row[2]))) for row in rows]

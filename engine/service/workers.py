@@ -54,6 +54,7 @@ class PostStoreWorkers:
             self.session_service.require_rows_of_instance,
         )
         resources.callback(self.forwarding.close)
+        index.followed_to = self.forwarding.followed_to
         ledger = self.session_service.ledger
         self.programs = Programs(settings, index, ledger, areas, journal, configuration)
         resources.callback(self.programs.close)

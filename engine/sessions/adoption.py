@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.errors import UnreadableObject
+from engine.errors import SessionError, UnreadableObject
 from engine.index.schema import NEXT_SESSION
 from engine.index.writer import insert_objects
 from engine.model.anonymization import script_state
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from engine.sessions.context import SessionContext
     from engine.sessions.reconcile import Differences, Identified
 
+
+_logger = logging.getLogger(__name__)
 
 WORTH_PROCESSES = 64
 """Sessions on disk. To start processes takes as long as to read some thousand objects."""
@@ -89,7 +92,11 @@ def adopt_findings(
     adopted = Adopted()
     for findings in found.sessions:
         session = session_context.ledger.session(findings.session)
-        require_rows(session_context, session.id)
+        try:
+            require_rows(session_context, session.id, accept_loss=True)
+        except SessionError as error:
+            _logger.warning("session %d stays as it is: %s", session.id, error.detail)
+            continue
         differences = reconcile.adopt(session_context, session, FOUND_BY_CHECK)
         session_context.ledger.recount(session.id)
         adopted = adopted.plus(differences)

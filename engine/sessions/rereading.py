@@ -32,13 +32,21 @@ READ_AGAIN = "read again from its file"
 """Time and sender in such a row are those of its session."""
 
 
-def require_rows(session_context: SessionContext, session_id: int) -> None:
+def require_rows(
+    session_context: SessionContext, session_id: int, *, accept_loss: bool = False
+) -> None:
     """Put the rows of a session's objects back if they were removed; for any thread.
 
     It may take 0.2 ms for each object, so the loop's thread must not call it.
 
+    Args:
+        session_context: the index and the trees.
+        session_id: the session.
+        accept_loss: whether a person wants the rows though objects are missing. If all are, the
+            folder may only be away, as a storage that is not mounted.
+
     Raises:
-        SessionError: if its folder can't be read.
+        SessionError: if its folder can't be read, or has fewer objects than the session had.
     """
     ledger = session_context.ledger
     try:
@@ -48,7 +56,7 @@ def require_rows(session_context: SessionContext, session_id: int) -> None:
             session = ledger.session(session_id)
             # Another thread may have been faster.
             if session.rows_removed_at is not None:
-                _put_back(session_context, session)
+                _put_back(session_context, session, 1 if accept_loss else session.objects)
     except NotFound:
         pass  # the caller finds that out by itself
 
@@ -93,13 +101,18 @@ def facts_of(row: ObjectRow) -> RowFacts:
     return RowFacts(row.sop_class_uid, row.sop_instance_uid, row.project_script)
 
 
-def _put_back(session_context: SessionContext, session: Session) -> None:
+def _put_back(session_context: SessionContext, session: Session, fewest: int) -> None:
     index = session_context.index
     try:
         rows = list(rows_of_files(session_context, session))
+        _require_enough(rows, session, fewest)
     except (SessionError, OSError) as error:
         why = f"the objects of session {session.id} can't be read again: {describe_error(error)}"
-        raise SessionError(why, f"check the folder {session.area}/{session.folder}") from error
+        remedy = (
+            f"check the folder {session.area}/{session.folder}; if objects are lost, stop the"
+            " engine and run: dicomdock check --adopt"
+        )
+        raise SessionError(why, remedy) from error
     remove_left(session_context, session.id)
     with index.changing() as connection:
         removed_rows.begin_return(connection, session.id)
@@ -109,6 +122,13 @@ def _put_back(session_context: SessionContext, session: Session) -> None:
             removed_rows.put_back(connection, rows[max(0, end - ROWS_AT_ONCE) : end])
     with index.changing() as connection:
         removed_rows.end_return(connection, session.id, stamp(session_context.clock.now()))
+
+
+def _require_enough(rows: list[ObjectRow], session: Session, fewest: int) -> None:
+    """Refuse rows of a part of the objects: nobody would notice later that others are missing."""
+    if len(rows) < min(fewest, session.objects):
+        why = f"its folder has {len(rows):,} of {counted(session.objects, 'object')}"
+        raise SessionError(why, "put them back")
 
 
 def remove_left(session_context: SessionContext, session_id: int) -> int:

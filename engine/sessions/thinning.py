@@ -10,7 +10,7 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.errors import SessionError
+from engine.errors import EngineError
 from engine.events.sessions import RowsThinned
 from engine.index import removed_rows
 from engine.sessions.rereading import ROWS_AT_ONCE, facts_of, remove_left, rows_of_files
@@ -163,17 +163,22 @@ class Thinning:
             return remove_left(self._context, session.id)
 
     def _given_back(self, session: Session, stopping: Callable[[], bool]) -> list[ObjectRow]:
-        """Return the rows that a session's files give; none if the index knows more than they do.
+        """Return the rows that a session's files give; none if its rows are still needed.
 
-        It does if a script gave objects other UIDs: only their rows know under which they came.
+        They are if a script gave objects other UIDs: only they know under which the objects came.
+        And they are while a destination has not seen them: it would take no object for new.
 
         Raises:
             _Stopped: if the engine stops.
         """
         with self._context.index.reading() as connection:
             known = removed_rows.facts_of_rows(connection, session.id)
+            newest = removed_rows.newest_row_of(connection, session.id)
         found: list[ObjectRow] = []
         try:
+            followed = self._context.index.followed_to()
+            if followed is not None and followed < newest:
+                return []
             for row in rows_of_files(self._context, session):
                 if stopping():
                     raise _Stopped
@@ -181,6 +186,6 @@ class Thinning:
                 if known.get(row.file) != facts_of(row):
                     return []
                 found.append(row)
-        except (SessionError, OSError):
+        except (EngineError, OSError):
             return []
         return found if len(found) == len(known) == session.objects else []

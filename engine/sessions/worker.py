@@ -238,7 +238,8 @@ class Lifecycle:
         pending = self._not_recovered()
         for session in (session for session in interrupted if session.id not in pending):
             with self._only(session.id):
-                repair(self._context, session)
+                if session.rows_removed_at is None:
+                    repair(self._context, session)
                 ledger.change(session.id, SessionStatus.RECEIVING)
 
     def run_due(self, stopping: Callable[[], bool] = lambda: False) -> float:

@@ -204,6 +204,14 @@ class Forwarding:
             self._thread.join()
         self._end(tuple(self._senders.values()))
 
+    def followed_to(self) -> int | None:
+        """Return up to which row all destinations have followed the index; None without any.
+
+        Raises:
+            StorageUnusable: if the queue can't be read.
+        """
+        return min((mark.sequence for mark in self._queue.marks().values()), default=None)
+
     def close(self) -> None:
         """Close queue and index."""
         self._open.close()

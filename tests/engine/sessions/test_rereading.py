@@ -199,6 +199,41 @@ def test_rows_of_a_folder_that_can_not_be_read_do_not_come_back_as_none(
     assert len(rows(depot)) == 3
 
 
+def test_a_folder_that_is_away_for_a_while_does_not_make_its_objects_unknown(
+    depot: Depot, tmp_path: Path
+) -> None:
+    thin(depot)
+    folder = depot.areas.folder(depot.session(1))
+    away = folder.rename(tmp_path / "away")
+
+    def require(uid: str) -> None:
+        require_rows_of_instance(depot.session_context, uid)
+
+    with closing(Arrivals(tmp_path / "index.sqlite", require)) as arrivals:
+        lookup = CommitmentLookup(arrivals, depot.areas, flushes=False)
+        references = ((CT_IMAGE_STORAGE, "1.2.3.1"),)
+        assert lookup.failures(references) == {0: PROCESSING_FAILURE}
+        # A check of that moment must not make the loss a fact.
+        adopt_findings(depot.session_context, audited(depot))
+        assert are_removed(depot)
+        assert depot.session(1).objects == 3
+        away.rename(folder)
+        assert lookup.failures(references) == {}
+    assert len(rows(depot)) == 3
+
+
+def test_objects_that_are_missing_are_not_forgotten_by_a_merge(depot: Depot) -> None:
+    thin(depot)
+    (depot.root / "archive" / depot.objects()[0]).unlink()
+    with pytest.raises(SessionError, match="its folder has 2 of 3 objects"):
+        require_rows(depot.session_context, 1)
+    later = depot.receive(SeriesNumber="6")
+    depot.fall_silent()
+    assert depot.session(later).area is SessionArea.PREARCHIVE
+    assert "2 of 3 objects" in depot.session(later).reason
+    assert [(one.counted, one.stored) for one in audited(depot).sessions] == [(3, 2)]
+
+
 def test_rows_that_were_removed_are_never_taken_for_none(depot: Depot) -> None:
     thin(depot)
     with pytest.raises(SessionError, match="rows of the objects of session 1 were removed"):
@@ -299,6 +334,79 @@ def test_a_session_that_can_not_be_read_is_not_deleted(
     assert session.status is SessionStatus.ERROR
     assert "can't be read again" in session.reason
     assert len(depot.objects()) == 3
+
+
+def fail_to_delete(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave session 1 in the archive as an error, and without rows."""
+    thin(depot)
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.storage.files.is_object", refuse)
+        ask(depot, 1, OperationKind.DELETE)
+    assert depot.session(1).status is SessionStatus.ERROR
+    assert are_removed(depot)
+
+
+def test_no_object_joins_a_session_without_rows_whose_action_has_failed(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_to_delete(depot, monkeypatch)
+    assert not depot.index.is_open(KEY._replace(area=SessionArea.ARCHIVE))
+    require_rows(depot.session_context, 1)
+    assert depot.index.is_open(KEY._replace(area=SessionArea.ARCHIVE))
+
+
+def test_a_session_without_rows_whose_action_has_failed_is_built_with_all_objects(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_to_delete(depot, monkeypatch)
+    depot.ledger.change(1, SessionStatus.RECEIVING)
+    depot.fall_silent()
+    assert depot.session(1).status is not SessionStatus.ERROR
+    assert len(rows(depot)) == len(depot.objects()) == 3
+    assert audited(depot).agrees
+
+
+def test_a_build_of_a_session_without_rows_that_was_cut_short_is_done_again(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_to_delete(depot, monkeypatch)
+    depot.ledger.change(1, SessionStatus.RECEIVING)
+    depot.ledger.change(1, SessionStatus.BUILDING)
+    after = depot.restarted()
+    try:
+        after.lifecycle.begin(clean=False)
+        after.lifecycle.recover()
+        after.fall_silent()
+        assert after.session(1).status not in {SessionStatus.ERROR, SessionStatus.BUILDING}
+        assert len(rows(after)) == 3
+    finally:
+        after.index.close()
+
+
+def test_a_deletion_that_a_crash_found_waiting_goes_on_without_rows(depot: Depot) -> None:
+    depot.codes.clear()
+    thin(depot)
+    depot.ledger.ask(1, Request(OperationKind.DELETE, "anna"))
+    after = depot.restarted()
+    try:
+        after.lifecycle.begin(clean=False)
+        # It holds up no object of the study.
+        after.lifecycle.recovery.await_sessions(KEY)
+        after.lifecycle.recover()
+        after.lifecycle.run_requests()
+        assert after.session(1).area is SessionArea.TRASH
+        assert len(rows(after)) == 3
+    finally:
+        after.index.close()
+
+
+def test_what_an_ended_process_has_left_is_no_matter_of_a_session_without_rows(
+    depot: Depot,
+) -> None:
+    thin(depot)
+    depot.lifecycle.adopt_soon([1], [1])
+    depot.lifecycle.run_due()
+    assert are_removed(depot)
 
 
 def test_an_instance_leads_to_its_session_without_its_row(depot: Depot) -> None:

@@ -196,6 +196,23 @@ def test_what_waits_is_found_after_its_row_was_removed_from_the_index(
         assert len(yard.follow()) == 1
 
 
+def test_rows_that_a_destination_has_not_followed_yet_are_not_removed(tmp_path: Path) -> None:
+    with yard_in(tmp_path) as yard:
+        depot = yard.depot
+        yard.configure(forward_copy())
+        session = depot.receive(direct=True)
+        depot.index.followed_to = lambda: min(m.sequence for m in yard.queue.marks().values())
+        depot.fall_silent()
+        thinner = Thinning(depot.session_context, ExpiryClock(depot.clock, depot.journal))
+        depot.clock.advance(2 * 86_400)
+        thinner.run(1, lambda: False)
+        assert depot.session(session).rows_removed_at is None
+        assert len(yard.follow()) == 1
+        depot.clock.advance(2 * 86_400)
+        thinner.run(1, lambda: False)
+        assert depot.session(session).rows_removed_at is not None
+
+
 def refuse(*_: object) -> NoReturn:
     raise PermissionError(13, "Permission denied")
 
