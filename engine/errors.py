@@ -98,6 +98,8 @@ class EngineError(Exception):
 
 
 _MOST_PLACES = 5
+MOST_PROBLEMS_SHOWN = 10
+"""Of one error; JSON has all of them."""
 
 
 class ConfigurationError(EngineError):
@@ -107,10 +109,10 @@ class ConfigurationError(EngineError):
     exit_code = 2
 
     def __init__(self, *problems: Problem) -> None:
-        super().__init__(
-            "; ".join(problem.sentence() for problem in problems),
-            problems[0].remedy if problems else "",
-        )
+        said = [problem.sentence() for problem in problems[:MOST_PROBLEMS_SHOWN]]
+        more = len(problems) - len(said)
+        rest = [f"and {more} more problems"] if more else []
+        super().__init__("; ".join((*said, *rest)), problems[0].remedy if problems else "")
         self.problems = problems
 
     def without_values(self) -> str:

@@ -358,6 +358,21 @@ class ConsoleApp(CommandApp):
     async def _call_back(self, what: str, run: Callable[[], None]) -> None:
         await self.engine.call(what, lambda _: run(), about=CONSOLES, changes=False)
 
+    # A fault of ours
+
+    @property
+    def fault(self) -> BaseException | None:
+        """The unforeseen exception that has ended the console; `tui.fault` reports it."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        # Textual would print a traceback with local values, a patient's name among them.
+        self._close_messages_no_wait()
+
+    def panic(self, *renderables: RenderableType) -> None:
+        """End the console; exceptions that render themselves come here, and show their text."""
+        self._close_messages_no_wait()
+
     def on_unmount(self) -> None:
         """Unsubscribe from urgent events and stop polling."""
         self._link.stop()
@@ -367,6 +382,8 @@ class ConsoleApp(CommandApp):
 
     def looked(self) -> None:
         """Show what changed; a screen behind a dialog rests, as drawing it costs most then."""
+        if not self.screen_stack:
+            return  # the console is being left, and its screens went while the engine was asked
         was_silent, self._was_silent = self._was_silent, self.engine_state.silent
         if self.screen is self._seen() or self._was_silent != was_silent or self._has_rested():
             self._show_reading()

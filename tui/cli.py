@@ -307,6 +307,10 @@ def _app(
 
 def _run(app: ConsoleApp, arguments: argparse.Namespace) -> int:
     app.run(mouse=not arguments.no_mouse)
+    if app.fault is not None:
+        from tui.fault import report
+
+        return report(app.fault, settings_path().parent)
     return app.return_code or 0
 
 

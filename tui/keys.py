@@ -162,7 +162,7 @@ KEYS = (
         changes=True),
     Key("association.abort", Scope.ASSOCIATIONS, "x", "Abort", "live ones: end them at once (asks)",
         2, run="abort", changes=True),
-    Key("site.bar", Scope.SITE, "B", "Bar all", "allow no DICOM receivers on this site (asks)",
+    Key("site.bar", Scope.SITE, "B", "Stop all", "allow no DICOM receivers on this site (asks)",
         run="switch_receivers(False)", changes=True),
     Key("site.allow", Scope.SITE, "B", "Allow receivers",
         "allow DICOM receivers on this site again", 1, short="Allow all",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -19,7 +19,7 @@ from pydicom.tag import BaseTag
 from engine.anonymize.datasets.decoding import UnreadableItems, text_element
 from engine.anonymize.datasets.private import is_private
 from engine.anonymize.datasets.reading import known_vr, text_of, vr_of
-from engine.anonymize.datasets.tree import Hit, Level, roots
+from engine.anonymize.datasets.tree import Hit, Level, may_have_items, roots
 from engine.anonymize.datasets.writing import store
 from engine.anonymize.errors import StatementFailure
 from engine.anonymize.files.values import kept_element, part_of
@@ -82,6 +82,7 @@ _COLUMNS: Final = (
 _UNLISTED: Final = ProfileRow(ProfileAction.KEEP)
 
 
+@lru_cache(4096)
 def row_of(tag: int) -> ProfileRow:
     """Return the row of a public element; elements that the table doesn't list are kept."""
     exact, masked = table()
@@ -185,11 +186,12 @@ class Profile:
 
     def _clean(self, level: Level, tick: Callable[[], None], *, free_text: bool = False) -> None:
         """Clean a level and all below; with `free_text` unlisted texts are replaced too."""
-        for tag in level.tags():
+        for tag, element in level.elements():
             tick()
             action = ProfileAction.REMOVE if is_private(tag) else self._action(level.ds, tag)
             try:
-                items = None if action in _UNREAD else level.sequence(tag)
+                is_leaf = action in _UNREAD or not may_have_items(element)
+                items = None if is_leaf else level.sequence(tag)
             # What looks like a sequence and can't be read may hold names: it goes.
             except UnreadableItems:
                 action, items = ProfileAction.REMOVE, None
@@ -209,6 +211,8 @@ class Profile:
 
     def _action(self, ds: Dataset, tag: BaseTag) -> ProfileAction:
         row = row_of(tag)
+        if not self.retain and self.shift_days is None:
+            return row.basic
         if self.shift_days is not None and row.moves:
             # Moved even if another option keeps it: one true date tells how far the others moved.
             if tag == _TIME_ZONE:

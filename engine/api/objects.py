@@ -10,11 +10,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from engine.model.identity import Identification
     from engine.model.processing import ProcessorStep
-    from engine.model.session import Session
+    from engine.model.session import Session, SessionPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,20 @@ class Comparison:
     complete: bool
 
 
+class Filed(StrEnum):
+    """Whether a session has what arrived; merges and moves are followed."""
+
+    IN_SESSION = "in session"
+    REPLACED = "replaced"
+    """Other content of the same SOP instance, or of the same place in the archive, is there now."""
+    DROPPED = "dropped"
+    """It was filed in a session, and a script or a merge did not keep it."""
+    REMOVED = "removed"
+    """Its session was removed for good; what session that was is not known any more."""
+    NOT_KEPT = "not kept"
+    """It came into no session; the state and the reason say why."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrailStep:
     """One arrival of a SOP instance and its outcome."""
@@ -142,12 +157,47 @@ class TrailStep:
     status: int
     reason: str
     session: int | None
+    """The session that it went to, after merges; None if there is none (any more)."""
     file: str
+    filed: Filed
+    place: SessionPlace | None
+    """Of the session."""
+
+    @property
+    def went_to(self) -> str:
+        """Where it went, in words without the reason."""
+        if self.place is None:
+            return _NO_SESSION.get(self.filed) or f"none: {self.state}"
+        session = f"session {self.session}: {self.place.words}"
+        return f"{_NOT_THERE.get(self.filed, '')}{session}"
+
+
+_NO_SESSION = {
+    Filed.REMOVED: "deleted: its session was removed for good",
+    Filed.REPLACED: "none: replaced by other content in the archive",
+}
+_NOT_THERE = {Filed.REPLACED: "replaced by a later arrival in ", Filed.DROPPED: "dropped from "}
+
+
+def arrivals_in(session: int, steps: Sequence[TrailStep]) -> tuple[int, ...]:
+    """Return the numbers of the arrivals that went to a session; the oldest arrival is 1."""
+    return tuple(n for n, step in enumerate(steps, start=1) if step.session == session)
+
+
+_NUMBERS_SHOWN = 8
+
+
+def arrival_words(session: int, steps: Sequence[TrailStep]) -> str:
+    """Return these numbers in words; empty if no arrival went to the session."""
+    numbers = arrivals_in(session, steps)
+    shown = ", ".join(map(str, numbers[:_NUMBERS_SHOWN]))
+    more = len(numbers) - _NUMBERS_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectTrail:
-    """All arrivals of a SOP instance, and the sessions that it is in."""
+    """All arrivals of a SOP instance, and the sessions that it went to."""
 
     steps: tuple[TrailStep, ...]
     """Oldest first, at most 1,000."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from engine.api.objects import ObjectReference
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -304,6 +305,10 @@ class SessionsView(Protocol):
         limit: int = 100,
     ) -> SessionPage:
         """Return a page of at most 1,000 sessions, with the totals of all that match."""
+        ...
+
+    def by_project(self) -> Mapping[str, int]:
+        """Return how many sessions each project has in all areas; those with none are left out."""
         ...
 
     def find(self, text: str) -> Found:

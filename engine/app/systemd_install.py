@@ -289,4 +289,4 @@ def _run(words: tuple[str, ...]) -> None:
         raise StepFailed(f"{shlex.join(words)}: {error}", "run it by hand") from error
     if done.returncode:
         why = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        raise StepFailed(f"{shlex.join(words)}: {why}", "mend that, then do it again")
+        raise StepFailed(f"{shlex.join(words)}: {why}", "correct that, then do it again")

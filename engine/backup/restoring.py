@@ -155,7 +155,7 @@ def restore(
     except OSError as error:
         raise StorageUnusable(
             f"the backup can't be restored: {error.strerror or error}",
-            f"mend that, and run the same restore again; if {top} is in use then, with --replace",
+            f"solve that, and run the same restore again; if {top} is in use then, with --replace",
         ) from error
     return Restore(checked.files, checked.bytes, kept_as)
 

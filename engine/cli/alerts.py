@@ -147,4 +147,6 @@ def _print(arguments: argparse.Namespace, alerts: AlertSettings, *, secrets: boo
         return terminal.print_json(shown(alerts.to_record(), secrets=secrets))
     rows = [(t.name, t.in_full if secrets else t.shown, ", ".join(t.kinds)) for t in alerts.targets]
     terminal.print_table(("NAME", "TOLD BY", "OF"), rows)
-    return terminal.say(f"the same is told once in {alerts.repeat_seconds:,} seconds")
+    return terminal.say(
+        f"the same alert is repeated at most every {alerts.repeat_seconds:,} seconds"
+    )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.cli.options import read_text, set_run
 from engine.cli.scripts import read_script
-from engine.cli.tally import Line, Tally, add_report, number_up_to, opened_report, require_report
+from engine.cli.tally import Line, Tally, add_jobs, add_report, opened_report, require_report
 from engine.errors import EngineError
 from engine.host import terminal
 from engine.model.anonymization import Retain
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _REJECTED = 3
 _WIDEST = 60
-_MOST_JOBS = 512
 _DIFF = "print what was removed, changed and added, and texts that are kept and may tell a person"
 _RETAINABLE = tuple(map(str, Retain))
 _VARIABLES = ("project", "subject", "session")
@@ -72,8 +71,7 @@ def add_anonymize(parser: argparse.ArgumentParser) -> None:
     add("--show-values", action="store_true", help=words)
     _add_profile(parser)
     add_report(parser)
-    processes = "processes (default: one for each core)"
-    add("--jobs", metavar="N", type=number_up_to(_MOST_JOBS), help=processes)
+    add_jobs(parser)
     cluster = "work on the Dask cluster of this scheduler, such as tcp://HOST:8786"
     add("--dask", metavar="ADDRESS", default="", help=cluster)
 

@@ -152,7 +152,10 @@ EXAMPLES = {
     "commands list": ("commands list",),
     "commands drop": ("commands drop notify",),
     "echo": ("echo XNAT@127.0.0.1:8104", "echo PACS@10.1.2.3:2762 --tls --tls-ca ca.pem"),
-    "send": ("send STUDY/ XNAT@127.0.0.1:8104 --calling CT1",),
+    "send": (
+        "send STUDY/ XNAT@127.0.0.1:8104 --calling CT1",
+        "send ARCHIVE/ PACS@10.1.2.3:104 --jobs 4 --report sent.jsonl --resume",
+    ),
     "selftest": ("selftest XNAT:8104 --calling CT1",),
     "status": ("status", "status --watch 5"),
     "events": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 from engine.api.status import ImportCounts
 from engine.cli.context import actor, attached, receiver_named, settings_of, store_of
 from engine.cli.options import FileRefused, set_run
-from engine.cli.tally import Line, Tally, add_report, number_up_to, opened_report, require_report
+from engine.cli.sending import (
+    NOT_ACCEPTED,
+    add_paths,
+    add_sending,
+    exit_code,
+    report_of,
+    send_found,
+    sources_of,
+    tally_of,
+)
 from engine.errors import AssociationRefused, EngineError, NotFound, PeerError, UnreadableObject
 from engine.host import terminal
 from engine.importing.found import BAD, FoundObject, Outcome
@@ -22,11 +31,12 @@ from engine.model.tls import TlsSettings
 if TYPE_CHECKING:
     import argparse
     import ssl
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
+    from engine.cli.tally import Tally
     from engine.dimse.acse import Context
     from engine.dimse.scu import OutgoingAssociation
-    from engine.importing.found import Found, Name
+    from engine.importing.found import Name
     from engine.importing.sources import Sources
     from engine.intake.rehearsal import RoutingDryRun, RoutingDryRunResult
     from engine.jobs.report import Report
@@ -34,9 +44,7 @@ if TYPE_CHECKING:
 
 CALLING_AE_TITLE = "IMPORT"
 """What the rows, events and files of imported objects say, unless ``--as`` names another one."""
-NOT_ACCEPTED = 9
-"""The exit code if files were not stored that should have been."""
-_JOBS, _MOST_JOBS = 4, 64
+_JOBS = 4
 _DEADLINES = PeerDeadlines(answer_seconds=600)
 """The engine is no stranger: a script, a processor or a disk may keep it busy."""
 
@@ -52,15 +60,11 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     """Add the options of `import`."""
     set_run(parser, _import)
     add = parser.add_argument
-    what = "a DICOM file, a folder, a ZIP or tar archive, or the DICOMDIR of a medium"
-    add("paths", nargs="+", type=Path, metavar="PATH", help=what)
+    add_paths(parser)
     add("--receiver", required=True, metavar="RECEIVER", help="an id, AE:PORT or AE title")
     add("--as", dest="calling", default=CALLING_AE_TITLE, metavar="AE",
         help=f"the AE title to call with (default: {CALLING_AE_TITLE})")  # fmt: skip
-    add_report(parser)
-    add("--jobs", type=number_up_to(_MOST_JOBS), default=_JOBS, metavar="N",
-        help=f"associations at once (default: {_JOBS}; most: {_MOST_JOBS})")  # fmt: skip
-    add("--follow-links", action="store_true", help="follow symbolic links in folders")
+    add_sending(parser, _JOBS)
     add("--dry-run", action="store_true", help="show where each file would go, and send nothing")
     add("--show-values", action="store_true", help="with --dry-run: show subjects and sessions")
     shown = "for receivers that want a certificate: ours (PEM; default: the receiver's own)"
@@ -69,15 +73,9 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from engine.importing.sources import Sources
-
     arguments.calling = str(AETitle.parse(arguments.calling, "as"))
-    require_report(arguments)
-    for path in arguments.paths:
-        _require(path)
+    sources = sources_of(arguments, "the owner of the data directory")
     receiver = receiver_named(store_of(arguments).load().receivers, arguments.receiver)
-    paths = tuple(path.absolute() for path in arguments.paths)
-    sources = Sources(paths, arguments.follow_links)
     if arguments.dry_run:
         return _rehearse(arguments, sources)
     if not receiver.enabled:
@@ -88,66 +86,37 @@ def _import(arguments: argparse.Namespace) -> int:
         if engine is None:
             raise NotFound("no engine runs on this data directory", "start it")
         call = _caller(arguments, receiver)
-        report = resources.enter_context(_report(arguments, receiver))
+        heading = {"receiver": receiver.label, "as": arguments.calling}
+        report = resources.enter_context(report_of(arguments, "import", heading))
         note = partial(engine.monitoring.note_import, receiver.label, arguments.calling, actor())
         note(None)
-        tally = Tally(sources.sizes, report, ignored=Outcome.NOT_DICOM)
+        tally = tally_of(sources, report)
         try:
-            _send(arguments, sources.find(), call, tally, report)
+            _send(arguments, call, sources, tally, report)
         except AssociationRefused as error:
             raise _explained(error, arguments, receiver) from error
-        except (PeerError, KeyboardInterrupt):
-            if report is not None:
-                tally.hint = f"go on with: --report {arguments.report} --resume"
-            raise
         finally:
-            tally.end()
             _print(arguments, receiver, tally)
             # The engine may be gone: then its journal has the end of the associations.
             with suppress(EngineError):
                 note(_counts(tally))
-    if not tally.files:
-        raise FileRefused("there is no DICOM file", "name files, or folders that hold some")
-    return NOT_ACCEPTED if tally.failed else 0
-
-
-def _require(path: Path) -> None:
-    """Refuse a name that leads nowhere, before anything is sent."""
-    try:
-        path.stat()
-    except OSError as error:
-        remedy = "name a file or a folder that the owner of the data directory may read"
-        raise FileRefused(f"{path}: {error.strerror}", remedy) from error
+    return exit_code(tally)
 
 
 def _send(
     arguments: argparse.Namespace,
-    found: Iterable[Found],
     call: Callable[[Sequence[Context]], OutgoingAssociation],
+    sources: Sources,
     tally: Tally,
     report: Report | None,
 ) -> None:
-    from engine.importing.outcomes import Outcomes, not_done
+    from engine.importing.outcomes import Outcomes
     from engine.importing.sender import Sender
     from engine.index.arrivals import Arrivals
 
-    with closing(Arrivals(settings_of(arguments).index_file)) as arrivals, tally.counting():
+    with closing(Arrivals(settings_of(arguments).index_file)) as arrivals:
         sender = Sender(call, Outcomes(arrivals), arguments.jobs)
-        for result in sender.run(found if report is None else not_done(found, report)):
-            bad = result.outcome in BAD
-            line = Line(
-                str(result.name), str(result.outcome), result.reason, bad, result.read_bytes
-            )
-            tally.add(line, result.sent_bytes, result.to_record())
-
-
-def _report(
-    arguments: argparse.Namespace, receiver: Receiver
-) -> AbstractContextManager[Report | None]:
-    from engine.importing.outcomes import key_if_done
-
-    heading = {"receiver": receiver.label, "as": arguments.calling}
-    return opened_report(arguments, "import", heading, key_if_done)
+        send_found(arguments, sender, sources, tally, report)
 
 
 def _caller(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from engine.cli.context import actor, store_of
 from engine.cli.options import add_switch, add_verb, add_verbs, add_yes
-from engine.cli.peers import NOT_ACCEPTED, add_calling, deadlines_of, print_echo
+from engine.cli.peers import add_calling, deadlines_of, print_echo
+from engine.cli.sending import NOT_ACCEPTED
 from engine.dimse.commands import SUCCESS
 from engine.errors import NotFound
 from engine.host import terminal

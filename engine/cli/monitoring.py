@@ -14,6 +14,7 @@ from engine.cli.context import say_few_descriptors, settings_of, store_of
 from engine.cli.live import running_engine
 from engine.cli.options import FileRefused, set_run
 from engine.cli.progress import progress_of
+from engine.cli.tally import add_jobs
 from engine.errors import AlreadyRunning, ConfigurationError, EngineError, StorageUnusable
 from engine.host import terminal
 from engine.host.clock import SystemClock
@@ -127,6 +128,7 @@ def add_check(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--adopt", action="store_true", help=adopt)
     rebuild = "make a new index from the files; the old one is kept under another name"
     what.add_argument("--rebuild-index", action="store_true", help=rebuild)
+    add_jobs(parser)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -134,11 +136,11 @@ def _check(arguments: argparse.Namespace) -> int:
     # First, so that the parts are not among the differences.
     swept = _sweep(settings)
     if arguments.rebuild_index:
-        found, adopted = _rebuild(settings)
+        found, adopted = _rebuild(settings, arguments.jobs)
     elif arguments.adopt:
-        found, adopted = _adopt(settings)
+        found, adopted = _adopt(settings, arguments.jobs)
     else:
-        found, adopted = run_audit(settings), None
+        found, adopted = run_audit(settings, arguments.jobs), None
     faults = tuple(dict.fromkeys(chain(access_faults(settings), deep_faults(settings))))
     if arguments.json:
         record = asdict(found) | {"agrees": found.agrees}
@@ -175,7 +177,7 @@ def _sweep(settings: EngineSettings) -> int:
         lock.release()
 
 
-def run_audit(settings: EngineSettings) -> Audit:
+def run_audit(settings: EngineSettings, jobs: int | None = None) -> Audit:
     """Compare index and disk; changes nothing, also beside a running engine."""
     from engine.index.reader import IndexFile
     from engine.sessions.audit import audit
@@ -187,10 +189,11 @@ def run_audit(settings: EngineSettings) -> Audit:
     live = EngineLock.holder(settings.lock_file) is not None
     with IndexFile(settings.index_file) as index, progress_of("sessions compared") as progress:
         ledger = SessionRepository(index, SystemClock())
-        return audit(index, ledger, areas_of(settings), live=live, progress=progress)
+        areas = areas_of(settings)
+        return audit(index, ledger, areas, live=live, progress=progress, jobs=jobs)
 
 
-def _adopt(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
+def _adopt(settings: EngineSettings, jobs: int | None) -> tuple[Audit, Adopted | None]:
     """Adopt objects that are only on disk; return the rest of the findings, and the changes."""
     from engine.sessions.rebuild import require_index
     from engine.sessions.service import sessions_without_engine
@@ -199,25 +202,25 @@ def _adopt(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
     require_index(settings)
     with sessions_without_engine(settings, SystemClock()) as session_service:
         with progress_of("sessions compared") as progress:
-            found = session_service.audit(progress)
+            found = session_service.audit(progress, jobs)
         with progress_of("sessions read") as progress:
-            adopted = session_service.adopt(found, progress)
+            adopted = session_service.adopt(found, progress, jobs)
         with progress_of("sessions compared again") as progress:
-            return session_service.audit(progress), adopted
+            return session_service.audit(progress, jobs), adopted
 
 
-def _rebuild(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
+def _rebuild(settings: EngineSettings, jobs: int | None) -> tuple[Audit, Adopted | None]:
     """Make a new index from the files."""
     from engine.processing.command.queue import highest_session
     from engine.sessions.rebuild import rebuild_index
 
     with progress_of("sessions read") as progress:
         highest = partial(highest_session, settings.state_file)
-        rebuilt = rebuild_index(settings, SystemClock(), highest, progress)
+        rebuilt = rebuild_index(settings, SystemClock(), highest, progress, jobs)
     if rebuilt.kept_as:
         terminal.say(f"the old index is {rebuilt.kept_as} now")
     terminal.say(_NOT_BROUGHT_BACK)
-    return run_audit(settings), rebuilt.adopted
+    return run_audit(settings, jobs), rebuilt.adopted
 
 
 def _print(found: Audit, adopted: Adopted | None) -> None:

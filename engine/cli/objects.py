@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.api.objects import RowChange, Window
+from engine.api.objects import RowChange, Window, arrival_words, arrivals_in
 from engine.cli.context import actor
 from engine.cli.explanations import add_object_why
 from engine.cli.live import running_engine
@@ -20,9 +20,9 @@ from engine.host import terminal
 from engine.model.identity import element_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from engine.api.objects import ComparedRow, ElementRow, Thumbnail
+    from engine.api.objects import ComparedRow, ElementRow, Thumbnail, TrailStep
 
 
 _LARGEST_PIXELS = 512
@@ -131,14 +131,30 @@ def _trail(arguments: argparse.Namespace) -> None:
     with running_engine(arguments) as engine:
         trail = engine.objects.trail(arguments.object)
     if arguments.json:
-        return terminal.print_json(asdict(trail))
-    heads = ("AT", "RECEIVER", "CALLER", "STATE", "STATUS", "SESSION", "FILE", "REASON")
+        sessions = [
+            asdict(session) | {"arrivals": arrivals_in(session.id, trail.steps)}
+            for session in trail.sessions
+        ]
+        return terminal.print_json(asdict(trail) | {"sessions": sessions})
+    print_arrivals(trail.steps)
     rows = [
-        (s.at, s.receiver, s.calling_ae_title, s.state, f"0x{s.status:04X}", s.session, s.file,
-         s.reason)
-        for s in trail.steps
-    ]  # fmt: skip
-    return terminal.print_table(heads, rows)
+        (session.id, session.place.words, arrival_words(session.id, trail.steps))
+        for session in trail.sessions
+    ]
+    return terminal.print_table(("ID", "SESSION", "ARRIVALS"), rows)
+
+
+def print_arrivals(steps: Sequence[TrailStep]) -> None:
+    """Print every arrival of an object, with the session that it went to."""
+    heads = ("NO", "RECEIVED", "RECEIVER", "CALLER", "STATE", "STATUS", "WENT TO", "FILE", "REASON")
+    rows = [
+        (
+            *(number, step.at, step.receiver, step.calling_ae_title, step.state),
+            *(f"0x{step.status:04X}", step.went_to, step.file, step.reason),
+        )
+        for number, step in enumerate(steps, start=1)
+    ]
+    terminal.print_table(heads, rows)
 
 
 def _image(arguments: argparse.Namespace) -> int:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections import Counter
 from contextlib import ExitStack
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.cli.options import FileRefused, set_run
+from engine.cli.sending import (
+    NOT_ACCEPTED,
+    add_paths,
+    add_sending,
+    exit_code,
+    report_of,
+    send_found,
+    sources_of,
+    tally_of,
+)
 from engine.dimse.commands import SUCCESS, status_in_words
 from engine.errors import PeerError
 from engine.host import terminal
+from engine.importing.found import Outcome
 from engine.model.peer import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
@@ -24,18 +34,12 @@ from engine.model.peer import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from engine.dimse.scu import OutgoingAssociation, SentObject
+    from engine.cli.tally import Tally
+    from engine.importing.commitment import Commitment
+    from engine.importing.outcomes import Result
     from engine.model.peer import Peer
 
-NOT_ACCEPTED = 9
-"""The exit code if the peer answers but rejects what it was sent."""
-
 COMMIT_SECONDS = 60.0
-
-_SHOWN_FAILURES = 20
-_PROGRESS_SECONDS = 0.1
 
 
 def add_echo(parser: argparse.ArgumentParser) -> None:
@@ -47,15 +51,15 @@ def add_echo(parser: argparse.ArgumentParser) -> None:
 def add_send(parser: argparse.ArgumentParser) -> None:
     """Add the options of `send`."""
     set_run(parser, _send)
-    what = "a DICOM file or folder"
-    parser.add_argument("files", nargs="+", type=Path, metavar="PATH", help=what)
+    add_paths(parser)
     _add_peer(parser)
-    asks = "ask for storage commitment afterwards, and wait for the report"
+    add_sending(parser, 1, ", as a peer may allow few")
+    asks = "ask for storage commitment of each 1,000 objects, and wait for the report"
     parser.add_argument("--commit", action="store_true", help=asks)
     port = "a port of ours where the peer may report, if it calls back"
     parser.add_argument("--commit-port", type=_port, metavar="N", help=port)
     parser.add_argument("--commit-seconds", type=_seconds, default=COMMIT_SECONDS, metavar="N",
-                        help="the longest wait for the report (default: 60)")  # fmt: skip
+                        help="the longest wait for one report (default: 60)")  # fmt: skip
 
 
 def _add_peer(parser: argparse.ArgumentParser) -> None:
@@ -126,174 +130,81 @@ def print_echo(arguments: argparse.Namespace, peer: Peer, status: int, started: 
 
 
 def _send(arguments: argparse.Namespace) -> int:
-    from engine.dimse.scu import send_files
+    from engine.dimse.scu import call
+    from engine.importing.sender import Sender
 
-    peer, files = _peer(arguments), list(_found(arguments.files))
-    if not files:
-        raise FileRefused("there is no DICOM file", "name files, or folders that hold some")
-    report = _Report(len(files), live=sys.stderr.isatty() and not arguments.json)
-    wants_commitment = arguments.commit or arguments.commit_port is not None
-    broken: PeerError | None = None
+    peer, deadlines, sources = _peer(arguments), deadlines_of(arguments), sources_of(arguments)
+    for path in sources.strangers():
+        remedy = "name DICOM files, or the folder: other files in it are skipped"
+        raise FileRefused(f"{path} is no DICOM file", remedy)
+    asks = arguments.commit or arguments.commit_port is not None
+    heading = {"peer": str(peer), "as": arguments.calling, "commit": "yes" if asks else "no"}
+    statuses: Counter[int] = Counter()
+    error: PeerError | None = None
+    not_sent: int | None = None
     with ExitStack() as resources:
-        commit = _committing(arguments, report, resources) if wants_commitment else None
+        commitment = _commitment(arguments, resources) if asks else None
+        report = resources.enter_context(report_of(arguments, "send", heading))
+        tally = tally_of(sources, report)
+        associate = partial(call, peer, deadlines=deadlines)
+        sender = Sender(associate, None, arguments.jobs, commitment)
+        note = partial(_count, statuses)
         try:
-            send_files(peer, files, deadlines_of(arguments), report.add, commit)
-        except PeerError as error:
-            broken = error
-    report.end()
-    if arguments.json:
-        terminal.print_json({"peer": str(peer), **report.to_record(broken)})
-    else:
-        _print(peer, report)
-    # After the report: what was stored before stays with the peer.
-    if broken is not None:
-        raise broken
-    return 0 if report.is_complete else NOT_ACCEPTED
+            send_found(arguments, sender, sources, tally, report, note)
+            not_sent = 0
+        except PeerError as raised:
+            error = raised
+            raise
+        finally:
+            # What was stored before stays with the peer.
+            if arguments.json:
+                record = {"peer": str(peer), **_record(tally, statuses, asks=asks)}
+                # What was not reached was not counted either.
+                record |= {"not_sent": not_sent, "error": error.detail if error else None}
+                terminal.print_json(record)
+            else:
+                tally.print(arguments.report, before="stored before")
+    return exit_code(tally)
 
 
-def _committing(
-    arguments: argparse.Namespace, report: _Report, resources: ExitStack
-) -> Callable[[OutgoingAssociation, Sequence[SentObject]], None]:
-    """Return what asks for storage commitment of what was stored on an association."""
-    from engine.dimse.commitment import Reference
-    from engine.dimse.commitment_scu import ReportListener, ask
+def _count(statuses: Counter[int], result: Result) -> None:
+    if result.status is not None:
+        statuses[result.status] += 1
+
+
+def _commitment(arguments: argparse.Namespace, resources: ExitStack) -> Commitment:
+    """Return what asks for storage commitment; it listens for reports if that is wanted."""
+    from engine.dimse.commitment_scu import ReportListener
+    from engine.importing.commitment import Commitment
     from engine.net.ports import listen_error
 
-    report.asks_commitment = True
     port, listener = arguments.commit_port, None
     if port is not None:
         try:
             listener = resources.enter_context(ReportListener(port))
         except OSError as error:
             raise listen_error(error, "", port) from error
-
-    def commit(association: OutgoingAssociation, stored: Sequence[SentObject]) -> None:
-        by_name = {Reference(s.sop_class_uid, s.sop_instance_uid): s for s in stored}
-        result = ask(association, tuple(by_name), arguments.commit_seconds, listener)
-        for reference, sent in by_name.items():
-            why = result.why_not(reference)
-            if why:
-                report.uncommitted.append((sent, why))
-            else:
-                report.committed += 1
-
-    return commit
+    return Commitment(arguments.commit_seconds, listener)
 
 
-def _found(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the named files, and all DICOM files of named folders."""
-    from engine.dicom.part10 import is_dicom_file
-
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.is_file() and is_dicom_file(p))
-        elif not path.exists():
-            raise FileRefused(f"{path} does not exist", "name a file or a folder")
-        elif not is_dicom_file(path):
-            remedy = "name DICOM files, or the folder: other files in it are skipped"
-            raise FileRefused(f"{path} is no DICOM file, or can't be read", remedy)
+def _record(tally: Tally, statuses: Counter[int], *, asks: bool) -> dict[str, object]:
+    """Return the summary as JSON; it names the first 10,000 failures, and the report has all."""
+    record = tally.to_record()
+    before = record.pop("done_before")
+    stored, uncommitted = (tally.outcomes[o] for o in (Outcome.STORED, Outcome.NOT_COMMITTED))
+    failures, not_committed = list[object](), list[object]()
+    for line, found in tally.failures:
+        one = {"file": line.name, "detail": line.reason}
+        if line.outcome == Outcome.NOT_COMMITTED:
+            not_committed.append(one | {"sop_instance_uid": found["sop_instance_uid"]})
         else:
-            yield path
-
-
-class _Report:
-    """Counts the outcomes of the files, and shows progress."""
-
-    def __init__(self, files: int, *, live: bool) -> None:
-        self._files = files
-        self._live = live
-        self._started = time.monotonic()
-        self._shown_at = 0.0
-        self.statuses: Counter[int] = Counter()
-        self.bytes = 0
-        self.failures: list[SentObject] = []
-        self.asks_commitment = False
-        self.committed = 0
-        """The number of different objects that the peer has committed to."""
-        self.uncommitted: list[tuple[SentObject, str]] = []
-        """Those that it has not, with the reason."""
-
-    @property
-    def stored(self) -> int:
-        """The number of objects that the peer has stored."""
-        return sum(self.statuses.values()) - sum(f.status is not None for f in self.failures)
-
-    @property
-    def seconds(self) -> float:
-        """The time since the start."""
-        return time.monotonic() - self._started
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the peer has stored all objects, and has committed to them if it was asked."""
-        return self.stored == self._files and not self.uncommitted
-
-    @property
-    def not_sent(self) -> int:
-        """The number of files that were not sent."""
-        return self._files - self.stored - len(self.failures)
-
-    def add(self, sent: SentObject) -> None:
-        """Count the outcome of one file."""
-        self.bytes += sent.size_bytes
-        if sent.status is not None:
-            self.statuses[sent.status] += 1
-        if not sent.is_stored:
-            self.failures.append(sent)
-        if self._live and time.monotonic() - self._shown_at > _PROGRESS_SECONDS:
-            self._shown_at = time.monotonic()
-            self._show()
-
-    def end(self) -> None:
-        """End the line of the progress."""
-        if self._live:
-            self._show()
-            sys.stderr.write("\n")
-
-    def to_record(self, broken: PeerError | None) -> dict[str, object]:
-        """Return the report as JSON."""
-        return {
-            "files": self._files,
-            "stored": self.stored,
-            "statuses": {f"0x{status:04X}": n for status, n in sorted(self.statuses.items())},
-            "bytes": self.bytes,
-            "seconds": round(self.seconds, 3),
-            "failures": [
-                {"file": str(f.file), "status": f.status, "detail": f.detail} for f in self.failures
-            ],
-            "not_sent": self.not_sent,
-            **(self._commitments() if self.asks_commitment else {}),
-            "error": broken.detail if broken else None,
-        }
-
-    def _commitments(self) -> dict[str, object]:
-        failures = [
-            {"file": str(s.file), "sop_instance_uid": s.sop_instance_uid, "detail": why}
-            for s, why in self.uncommitted
-        ]
-        return {"committed": self.committed, "not_committed": failures}
-
-    def _show(self) -> None:
-        failed = f", {len(self.failures):,} not taken" if self.failures else ""
-        rate = self.bytes / 1e6 / max(self.seconds, 0.001)
-        line = f"{self.stored:,} of {self._files:,} stored{failed}, {rate:.1f} MB/s"
-        sys.stderr.write(f"\r\x1b[K{line}")
-        sys.stderr.flush()
-
-
-def _print(peer: Peer, report: _Report) -> None:
-    for failure in report.failures[:_SHOWN_FAILURES]:
-        terminal.say(f"{failure.file}: {failure.detail}")
-    if len(report.failures) > _SHOWN_FAILURES:
-        terminal.say(f"… and {len(report.failures) - _SHOWN_FAILURES:,} more")
-    for sent, why in report.uncommitted[:_SHOWN_FAILURES]:
-        terminal.say(f"{sent.file}: not committed: {why}")
-    if len(report.uncommitted) > _SHOWN_FAILURES:
-        terminal.say(f"… and {len(report.uncommitted) - _SHOWN_FAILURES:,} more")
-    heads = ["PEER", "STORED", "NOT TAKEN", "NOT SENT", "MB", "SECONDS"]
-    row: list[object] = [peer, report.stored, len(report.failures), report.not_sent]
-    row += [f"{report.bytes / 1e6:.1f}", f"{report.seconds:.1f}"]
-    if report.asks_commitment:
-        heads.append("COMMITTED")
-        row.append(report.committed)
-    terminal.print_table(heads, [row])
+            failures.append(one | {"status": found["status"], "outcome": line.outcome})
+    return {
+        "files": tally.files,
+        "stored": stored + uncommitted,
+        "stored_before": before,
+        **record,
+        "statuses": {f"0x{status:04X}": n for status, n in sorted(statuses.items())},
+        "failures": failures,
+        **({"committed": stored, "not_committed": not_committed} if asks else {}),
+    }

@@ -242,7 +242,7 @@ def _receiver_for(processor: Processor, configuration: Configuration, name: str 
         return receiver_named(configuration.receivers, name)
     seen = [r for r in configuration.receivers if processor.admits_receiver(r.label)]
     if not seen:
-        remedy = "name one with --receiver, or mend receivers_allowed"
+        remedy = "name one with --receiver, or correct receivers_allowed"
         raise NotFound(f"no receiver's objects are seen by {processor.label}", remedy)
     return seen[0]
 

@@ -75,8 +75,10 @@ class Progress:
         self._line.show(lambda: self._words(done, total))
 
     def _words(self, done: int, total: int) -> str:
-        words = f"{done:,} of {total:,} {self._what}"
-        return f"{words}, {time_left(self._line.seconds, done, total)} left" if done else words
+        words, seconds = f"{done:,} of {total:,} {self._what}", self._line.seconds
+        if not done or not seconds:
+            return words
+        return f"{words}, {done / seconds:,.0f}/s, {time_left(seconds, done, total)} left"
 
     def end(self) -> None:
         """Remove the line from a terminal."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from engine.api.objects import arrival_words, arrivals_in
 from engine.cli.context import actor, attached, record, settings_of
 from engine.cli.explanations import add_session_why
 from engine.cli.live import running_engine
+from engine.cli.objects import print_arrivals
 from engine.cli.options import add_verb, add_verbs, add_yes, set_run, whole_number
 from engine.cli.session_edits import add_edits, require_project
 from engine.cli.session_requests import add_wait, ask_each
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from engine.api.objects import TrailStep
     from engine.api.sessions import SessionDetail
     from engine.cli.options import Commands
     from engine.model.session import Session
@@ -278,9 +279,6 @@ def _cancel(arguments: argparse.Namespace) -> int:
     return ask_each(arguments, cancel)
 
 
-_ARRIVAL_HEADS = ("RECEIVED", "RECEIVER", "CALLER", "STATE", "STATUS", "SESSION", "FILE", "REASON")
-
-
 def add_trace(parser: argparse.ArgumentParser) -> None:
     """Add the command `trace`."""
     set_run(parser, _trace)
@@ -305,13 +303,18 @@ def _trace(arguments: argparse.Namespace) -> None:
     if not found.sessions and not found.arrivals:
         raise NotFound("nothing of that was received", "check the value; letter case is ignored")
     if arguments.json:
-        return terminal.print_json(asdict(found))
-    if found.arrivals:
-        terminal.print_table(_ARRIVAL_HEADS, map(_arrival, found.arrivals))
+        sessions = [
+            asdict(one) | {"arrivals": arrivals_in(one.session.id, found.arrivals)}
+            for one in found.sessions
+        ]
+        return terminal.print_json(asdict(found) | {"sessions": sessions})
+    heads: tuple[str, ...] = (*HEADS, "FOUND BY")
     rows = [(*row_of(one.session), one.by) for one in found.sessions]
-    return terminal.print_table((*HEADS, "FOUND BY"), rows)
-
-
-def _arrival(step: TrailStep) -> tuple[object, ...]:
-    who = (step.at, step.receiver, step.calling_ae_title)
-    return (*who, step.state, f"0x{step.status:04X}", step.session, step.file, step.reason)
+    if found.arrivals:
+        print_arrivals(found.arrivals)
+        heads = (*heads, "ARRIVALS")
+        rows = [
+            (*row, arrival_words(one.session.id, found.arrivals))
+            for row, one in zip(rows, found.sessions, strict=True)
+        ]
+    return terminal.print_table(heads, rows)

@@ -1,6 +1,6 @@
 """Counts the outcomes of many files, shows the progress, and writes the report.
 
-What `anonymize` and `import` print while they work, and at their end.
+What `anonymize`, `import` and `send` print while they work, and at their end.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.jobs.report import Key, Report
 
 _SHOWN_FAILURES = 20
+_MOST_PROCESSES = 512
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +68,12 @@ def opened_report(
         yield report
 
 
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the number of processes; its default is None."""
+    processes = "processes (default: one for each core)"
+    parser.add_argument("--jobs", metavar="N", type=number_up_to(_MOST_PROCESSES), help=processes)
+
+
 def number_up_to(most: int) -> Callable[[str], int]:
     """Return what parses the number of `--jobs`."""
 
@@ -94,7 +101,12 @@ class Tally:
     """Counts and reports the outcomes, and shows the progress; for one thread."""
 
     def __init__(
-        self, sizes: Callable[[], Iterator[int]], report: Report | None, *, ignored: str = ""
+        self,
+        sizes: Callable[[], Iterator[int]],
+        report: Report | None,
+        *,
+        ignored: str = "",
+        kept_failures: int = _SHOWN_FAILURES,
     ) -> None:
         """Take what yields the sizes of all files, which is asked on another thread.
 
@@ -102,20 +114,24 @@ class Tally:
             sizes: of all files.
             report: where each file gets a line.
             ignored: the outcome of files that are not counted as files.
+            kept_failures: how many of the first failures to keep.
         """
         self._line = ProgressLine()
         self._sizes = sizes
         self._report = report
         self._ignored = ignored
+        self._kept_failures = kept_failures
         self._total_bytes = 0
         """Of all files; 0 until they are counted."""
         self._read_bytes = 0
         self.moved_bytes = 0
         """What was sent or read."""
         self.outcomes: Counter[str] = Counter()
-        self.failures: list[Line] = []
-        """The first ones."""
+        self.failures: list[tuple[Line, Mapping[str, object]]] = []
+        """The first ones, with their lines of the report."""
         self.failed = 0
+        self.awaiting = 0
+        """Files that are stored, and await commitment."""
         self.hint = ""
         """What to do next, if it did not come to its end."""
 
@@ -149,7 +165,7 @@ class Tally:
         """The number of files, as far as they are known."""
         return sum(self.outcomes.values()) + self.passed_over - self.outcomes[self._ignored]
 
-    def add(self, line: Line, moved_bytes: int, record: dict[str, object]) -> None:
+    def add(self, line: Line, moved_bytes: int, record: Mapping[str, object]) -> None:
         """Count and report what became of a file."""
         if self._report is not None:
             self._report.add(record)
@@ -158,8 +174,12 @@ class Tally:
         self._read_bytes += line.read_bytes
         if line.is_failure:
             self.failed += 1
-            if len(self.failures) < _SHOWN_FAILURES:
-                self.failures.append(line)
+            if len(self.failures) < self._kept_failures:
+                self.failures.append((line, record))
+        self.show()
+
+    def show(self) -> None:
+        """Show the progress, if the last time was long enough ago."""
         self._line.show(self._words)
 
     def _words(self) -> str:
@@ -171,6 +191,8 @@ class Tally:
         )
         if self.failed:
             words += f", {self.failed:,} failed"
+        if self.awaiting:
+            words += f", {self.awaiting:,} await commitment"
         # Not of what is passed over: it would count as the fastest work.
         passed_bytes = self._report.passed_bytes if self._report is not None else 0
         if self._total_bytes and self._read_bytes:
@@ -199,11 +221,11 @@ class Tally:
             path: the report, which has all failures.
             before: the outcome of files that an earlier run has done.
         """
-        for failure in self.failures:
+        for failure, _ in self.failures[:_SHOWN_FAILURES]:
             terminal.say(f"{failure.name}: {failure.outcome}: {failure.reason}")
-        if self.failed > len(self.failures):
+        if self.failed > _SHOWN_FAILURES:
             where = "" if path is None else f"; {path} has all"
-            terminal.say(f"… and {self.failed - len(self.failures):,} more{where}")
+            terminal.say(f"… and {self.failed - _SHOWN_FAILURES:,} more{where}")
         rows: list[tuple[object, ...]] = [(o, f"{n:,}") for o, n in self.outcomes.most_common()]
         if self.passed_over:
             rows.append((before, f"{self.passed_over:,}"))

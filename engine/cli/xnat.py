@@ -81,7 +81,7 @@ def _import(arguments: argparse.Namespace) -> None:
     if refused and not arguments.skip_refused:
         raise NotImported(
             f"{refused} of {_counted(plan.items, len(plan.items))} can't be represented",
-            "mend them in the file, or import the others with --skip-refused",
+            "correct them in the file, or import the others with --skip-refused",
         )
     _say_outcome(arguments, plan.items, saved.revision)
 

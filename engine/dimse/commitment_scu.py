@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from pydicom.uid import generate_uid
@@ -45,7 +45,7 @@ from engine.errors import AssociationBroken, UnreadableObject
 from engine.model.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Self
 
     from engine.dimse.scu import OutgoingAssociation
@@ -91,6 +91,7 @@ def ask(
     references: Sequence[Reference],
     seconds: float,
     listener: ReportListener | None = None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> CommitmentResult:
     """Ask for storage commitment, and wait for the report.
 
@@ -99,12 +100,27 @@ def ask(
         references: what the peer was sent.
         seconds: the longest wait for the report.
         listener: where the peer may report on an association of its own.
+        is_over: asked a few times a second; if it returns true, the report is not waited for.
 
     Raises:
         ContextRefused: if the peer does no storage commitment.
         AssociationBroken: if it does not answer, or refuses the request.
     """
     request = CommitmentRequest(str(generate_uid(prefix=None)), tuple(references))
+    report: CommitmentReport | None = None
+    # From before the request: the report may be faster than the answer to it.
+    with nullcontext() if listener is None else listener.expecting(request.transaction_uid):
+        _require_accepted(association, request)
+        until = time.monotonic() + seconds
+        while report is None and time.monotonic() < until and not is_over():
+            if listener is not None:
+                report = listener.report_of(request.transaction_uid)
+            if report is None:
+                report = _next_report(association, request.transaction_uid, until, listener)
+    return CommitmentResult(references, report)
+
+
+def _require_accepted(association: OutgoingAssociation, request: CommitmentRequest) -> None:
     answer = association.ask_commitment(
         N_ACTION, REQUEST_ACTION, lambda syntax: encode_request(request, syntax)
     )
@@ -112,14 +128,6 @@ def ask(
         comment = f": {answer.comment}" if answer.comment else ""
         detail = f"the peer refuses storage commitment: {status_in_words(answer.status)}{comment}"
         raise AssociationBroken(detail, "see its log")
-    until = time.monotonic() + seconds
-    report: CommitmentReport | None = None
-    while report is None and time.monotonic() < until:
-        if listener is not None:
-            report = listener.report_of(request.transaction_uid)
-        if report is None:
-            report = _next_report(association, request.transaction_uid, until, listener)
-    return CommitmentResult(references, report)
 
 
 def _next_report(
@@ -128,13 +136,11 @@ def _next_report(
     until: float,
     listener: ReportListener | None,
 ) -> CommitmentReport | None:
-    """Wait for a report on the association, for a moment if there is another place to look."""
-    pause = max(0.0, until - time.monotonic())
-    if listener is not None:
-        pause = min(_POLL_SECONDS, pause)
-        if not association.is_open:
-            listener.wait(pause)
-            return None
+    """Wait for a report on the association, for a moment."""
+    pause = min(_POLL_SECONDS, max(0.0, until - time.monotonic()))
+    if listener is not None and not association.is_open:
+        listener.wait(pause)
+        return None
     try:
         came = association.next_report(pause)
     except AssociationBroken:
@@ -155,7 +161,7 @@ def _read(
 
 
 class ReportListener:
-    """Takes reports on a port; in a `with` block, which ends it."""
+    """Takes reports on a port; in a `with` block, which ends it. Any thread may wait for one."""
 
     def __init__(self, port: int) -> None:
         """Listen on all addresses.
@@ -164,7 +170,8 @@ class ReportListener:
             OSError: if the port can't be bound.
         """
         self._lock = threading.Condition()
-        self._reports: dict[str, CommitmentReport] = {}
+        self._reports: dict[str, CommitmentReport | None] = {}
+        """By the transactions that are waited for; None if no report has come."""
         self._socket = socket.create_server(("", port))
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
@@ -178,10 +185,21 @@ class ReportListener:
         self._thread.join()
         self._socket.close()
 
+    @contextmanager
+    def expecting(self, transaction_uid: str) -> Iterator[None]:
+        """Keep the report on a request in this block; others are answered, and not kept."""
+        with self._lock:
+            self._reports[transaction_uid] = None
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._reports[transaction_uid]
+
     def report_of(self, transaction_uid: str) -> CommitmentReport | None:
         """Return the report on a request; None if none has come."""
         with self._lock:
-            return self._reports.pop(transaction_uid, None)
+            return self._reports.get(transaction_uid)
 
     def wait(self, seconds: float) -> None:
         """Wait for the next report."""
@@ -231,6 +249,7 @@ class ReportListener:
         except UnreadableObject as error:
             return normalized_response(event.request, 0x0115, error.detail)
         with self._lock:
-            self._reports[report.transaction_uid] = report
+            if report.transaction_uid in self._reports:
+                self._reports[report.transaction_uid] = report
             self._lock.notify_all()
         return normalized_response(event.request, SUCCESS)

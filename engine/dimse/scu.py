@@ -11,17 +11,13 @@ import socket
 import ssl
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from engine.api import EchoResult
 from engine.certificates.tls_context import caller, own_caller
-from engine.dicom.part10 import open_sendable
 from engine.dimse import acse
-from engine.dimse.acse import MAX_CONTEXTS
-from engine.dimse.commands import SUCCESS, RetryDecision, retry_decision, status_in_words
+from engine.dimse.commands import SUCCESS, status_in_words
 from engine.dimse.contexts import (
-    COMMITMENT_CONTEXTS,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
     VERIFICATION,
@@ -45,15 +41,13 @@ from engine.errors import (
     AssociationRefused,
     ContextRefused,
     PeerUnreachable,
-    UnreadableObject,
 )
 from engine.model.peer import OWN_AE_TITLE, Peer, PeerDeadlines
 from engine.model.tls import ClientCertificates
 from engine.net.ports import calling_address, shown_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from engine.dicom.part10 import Sendable
     from engine.dimse.acse import Context
@@ -475,27 +469,6 @@ def _rejected(receiver: Receiver, shown: str, source_and_reason: tuple[int, int]
     return EchoResult(False, shown, f"rejects the association (source {source}, reason {reason})")
 
 
-@dataclass(frozen=True, slots=True)
-class SentObject:
-    """The outcome of sending one file."""
-
-    file: Path
-    size_bytes: int = 0
-    """Size of the data set, if it was sent."""
-    status: int | None = None
-    """The status that the peer answered; None if the file was not sent."""
-    detail: str = ""
-    """The answer in words, or why the file was not sent."""
-    sop_class_uid: str = ""
-    """Of the object, if it was sent."""
-    sop_instance_uid: str = ""
-
-    @property
-    def is_stored(self) -> bool:
-        """Whether the peer has stored it."""
-        return self.status is not None and retry_decision(self.status) is RetryDecision.DONE
-
-
 def store_one(association: OutgoingAssociation, sendable: Sendable) -> tuple[int, str]:
     """Send one open object; return the status, and a sentence if it is not success.
 
@@ -512,78 +485,3 @@ def store_one(association: OutgoingAssociation, sendable: Sendable) -> tuple[int
         return answer.status, ""
     comment = f": {answer.comment}" if answer.comment else ""
     return answer.status, f"the peer answers {status_in_words(answer.status)}{comment}"
-
-
-def send_files(
-    peer: Peer,
-    files: Sequence[Path],
-    deadlines: PeerDeadlines,
-    on_result: Callable[[SentObject], None],
-    commit: Callable[[OutgoingAssociation, Sequence[SentObject]], None] | None = None,
-) -> None:
-    """Send files one after the other; calls `on_result` with the outcome of each.
-
-    Args:
-        peer: the peer to call.
-        files: what is sent.
-        deadlines: how long the peer may take.
-        on_result: gets the outcome of each file.
-        commit: gets each association before its release, with what was stored on it; storage
-            commitment is proposed for it.
-
-    Raises:
-        PeerError: if the association is rejected or breaks; files without a result were not
-            sent.
-    """
-    more = COMMITMENT_CONTEXTS if commit is not None else ()
-    for contexts, group in _groups(files, on_result, MAX_CONTEXTS - len(more)):
-        with call(peer, [*contexts, *more], deadlines) as association:
-            stored = list[SentObject]()
-            for file in group:
-                sent = _send(association, file)
-                on_result(sent)
-                if sent.is_stored:
-                    stored.append(sent)
-            if commit is not None and stored:
-                commit(association, stored)
-
-
-def _send(association: OutgoingAssociation, file: Path) -> SentObject:
-    try:
-        with open_sendable(file) as sendable:
-            status, detail = store_one(association, sendable)
-            names = sendable.context[0], sendable.sop_instance_uid
-            return SentObject(file, sendable.size_bytes, status, detail, *names)
-    except (ContextRefused, UnreadableObject) as error:
-        return SentObject(file, detail=error.detail)
-    except OSError as error:
-        return SentObject(file, detail=_unreadable(error))
-
-
-def _groups(
-    files: Sequence[Path], on_result: Callable[[SentObject], None], most_contexts: int
-) -> Iterator[tuple[list[Context], list[Path]]]:
-    """Yield groups of files whose contexts fit into one association (PS3.8 9.3.2.2)."""
-    contexts: dict[Context, None] = {}
-    group: list[Path] = []
-    for file in files:
-        try:
-            with open_sendable(file) as sendable:
-                context = sendable.context
-        except UnreadableObject as error:
-            on_result(SentObject(file, detail=error.detail))
-            continue
-        except OSError as error:
-            on_result(SentObject(file, detail=_unreadable(error)))
-            continue
-        if context not in contexts and len(contexts) == most_contexts:
-            yield list(contexts), group
-            contexts, group = {}, []
-        contexts[context] = None
-        group.append(file)
-    if group:
-        yield list(contexts), group
-
-
-def _unreadable(error: OSError) -> str:
-    return f"can't be read: {(error.strerror or type(error).__name__).lower()}"

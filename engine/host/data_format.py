@@ -88,5 +88,6 @@ def write_format(settings: EngineSettings, version: str) -> None:
         replace_file(settings.format_file, json.dumps(record).encode() + b"\n", 0o640)
     except OSError as error:
         raise StorageUnusable(
-            f"{settings.format_file}: {error.strerror}", "make room on the disk, or mend its mode"
+            f"{settings.format_file}: {error.strerror}",
+            "make room on the disk, or correct its mode",
         ) from error

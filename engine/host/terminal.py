@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import ConfigurationError, EngineError
+from engine.errors import MOST_PROBLEMS_SHOWN, ConfigurationError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -165,10 +165,13 @@ def print_error(error: EngineError, *, as_json: bool) -> None:
         return
     say(f"{error.title}:")
     parts = [(p.sentence().removesuffix(f"; {p.remedy}"), p.remedy) for p in problems]
-    for detail, remedy in parts or [(error.detail, error.remedy)]:
+    for detail, remedy in parts[:MOST_PROBLEMS_SHOWN] or [(error.detail, error.remedy)]:
         say(f"  {detail}")
         if remedy:
             say(f"  → {remedy}")
+    # Of hundreds of problems the first ones, and the title, would scroll away.
+    if len(parts) > MOST_PROBLEMS_SHOWN:
+        say(f"  … and {len(parts) - MOST_PROBLEMS_SHOWN} more problems; solve these first")
 
 
 def problem_record(problem: Problem) -> dict[str, object]:

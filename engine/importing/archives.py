@@ -133,7 +133,7 @@ def _in_zip(path: Path) -> Iterator[Member]:
 
 def _zip_fault(info: zipfile.ZipInfo, *, shared: bool) -> str:
     if info.flag_bits & _ENCRYPTED:
-        return "is encrypted: extract it with its password, and import that"
+        return "is encrypted: extract it with its password first"
     if info.compress_type not in _ZIP_METHODS:
         return f"is compressed by method {info.compress_type}: pack it anew with the usual one"
     # The library refuses members that share a part of their bytes, but only warns of these.
@@ -180,7 +180,7 @@ def _fault(size_bytes: int, packed_bytes: int) -> str:
     if size_bytes > LARGEST_MEMBER_BYTES:
         return f"is larger than {LARGEST_MEMBER_BYTES:,} bytes"
     if size_bytes > _UNSUSPECTED_BYTES and size_bytes > packed_bytes * _HIGHEST_RATIO:
-        return "expands as a ZIP bomb does: extract it yourself if it is none, and import that"
+        return "expands as a ZIP bomb does: extract it yourself first if it is none"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What an import finds: objects to send, and everything else with the reason."""
+"""What is found to be sent: objects, and everything else with the reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Outcome(StrEnum):
     QUARANTINED = ObjectState.QUARANTINED.value
     FAILED = ObjectState.FAILED.value
     REFUSED = "refused"
-    """Not sent: the receiver does not accept this SOP class in this transfer syntax."""
+    """Not sent: the peer does not accept this SOP class in this transfer syntax."""
+    NOT_COMMITTED = "not committed"
+    """The peer answered that it has stored it, and did not commit to it when it was asked."""
     UNREADABLE = "unreadable"
     """Broken, encrypted, changed while it was read, or not permitted to be read."""
     MISSING = "missing"

@@ -56,9 +56,11 @@ class Result:
 
 
 def key_if_done(record: Mapping[str, object]) -> tuple[object, ...] | None:
-    """Return what a line of the report knows its file by; None if it was not stored."""
+    """Return what a line of the report knows its file by; None if it is to be sent again."""
     status = record.get("status")
-    if isinstance(status, int) and retry_decision(status) is RetryDecision.DONE:
+    is_done = isinstance(status, int) and retry_decision(status) is RetryDecision.DONE
+    # An object without a commitment is sent again, and asked for again: the peer may have lost it.
+    if is_done and record.get("outcome") != Outcome.NOT_COMMITTED:
         return record.get("source"), record.get("member"), record.get("bytes")
     return None
 

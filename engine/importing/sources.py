@@ -1,6 +1,7 @@
-"""What is found in files, folders, archives and media, one after the other, in a fixed order.
+"""What is found in files, folders, archives and media, one after the other.
 
-Nothing is listed ahead: only the names of the folders on the way down are in memory.
+Nothing is listed ahead: the names of the folders on the way down are in memory, and those of up to
+10,000 files. Larger folders than that are not in the order of their names.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _BEGINNING_BYTES = 64 * 1024
 """File meta, and the data set up to the SOP Instance UID, are shorter."""
 HELD_BYTES = 4 * 1024 * 1024
 """Members of archives up to this size are in memory, so that several can be sent at once."""
+_SORTED_AT_ONCE = 10_000
+"""Files of a folder that are sorted by their names, which keeps the objects of a study together."""
 # A FIFO or device must not block us before we have seen what it is.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -65,6 +68,17 @@ class Sources:
             else:
                 yield from _in_file(path)
 
+    def strangers(self) -> Iterator[Path]:
+        """Yield the named files that are neither DICOM nor archives."""
+        for path in self.paths:
+            if path.is_dir() or is_dicomdir(path.name):
+                continue
+            one = next(_in_file(path), None)
+            if isinstance(one, FoundObject):
+                one.close()
+            elif one is not None and one.outcome is Outcome.NOT_DICOM and not one.name.member:
+                yield path
+
     def sizes(self) -> Iterator[int]:
         """Yield the size of each file, without opening any; may run while `find` does."""
         for path in self._files():
@@ -83,33 +97,36 @@ class Sources:
                 yield path
 
     def _below(self, top: Path, walked: set[tuple[int, int]]) -> Iterator[Path | Leftover]:
-        """Yield the files below a folder by their names, each folder's own ones first."""
+        """Yield the files below a folder, each folder's own ones first."""
         waiting = [top]
         while waiting:
             folder = waiting.pop()
+            folders = list[str]()
             try:
                 # Links may lead in a circle.
                 if self.follow_links and not _is_new(folder, walked):
                     continue
-                files, folders = self._listed(folder)
+                for files in self._listed(folder, folders):
+                    for name in sorted(files):
+                        yield folder / name
             except OSError as error:
                 why = f"the folder can't be listed: {_words(error)}"
                 yield Leftover(Name(str(folder)), Outcome.UNREADABLE, why)
-                continue
             waiting += [folder / name for name in sorted(folders, reverse=True)]
-            for name in sorted(files):
-                yield folder / name
 
-    def _listed(self, folder: Path) -> tuple[list[str], list[str]]:
-        """Return the names of the files and of the folders in a folder."""
-        files, folders = list[str](), list[str]()
+    def _listed(self, folder: Path, folders: list[str]) -> Iterator[list[str]]:
+        """Yield the names of a folder's files, some at a time, and note those of its folders."""
+        files = list[str]()
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=self.follow_links):
                     folders.append(entry.name)
                 elif entry.is_file(follow_symlinks=self.follow_links):
                     files.append(entry.name)
-        return files, folders
+                if len(files) == _SORTED_AT_ONCE:
+                    yield files
+                    files = []
+        yield files
 
 
 def _is_new(folder: Path, walked: set[tuple[int, int]]) -> bool:
@@ -215,7 +232,7 @@ def _in_member(path: Path, member: Member) -> Found:
 def _examined(name: Name, member: Member, file: BinaryIO) -> Found:
     beginning = file.read(_BEGINNING_BYTES)
     if archive_kind(beginning) and not has_preamble(beginning):
-        why = "an archive in an archive: extract it, and import that"
+        why = "an archive in an archive: extract it first"
         return Leftover(name, Outcome.UNREADABLE, why, member.read_bytes)
     if is_dicomdir(member.name.rsplit("/", 1)[-1]):
         why = "the directory of a medium"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom.uid import UID
 
-from engine.api.objects import TrailStep
 from engine.api.sessions import (
     ScanObject,
     ScanObjectPage,
@@ -139,7 +138,6 @@ _LOOKED_THROUGH = 20_000
 """How many rows are looked through for those of one sender."""
 _SESSIONS_LOOKED_THROUGH = 2_000
 """How many of the newest sessions are looked through for those of one receiver."""
-_MOST_STEPS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,29 +229,3 @@ def instance_of(connection: sqlite3.Connection, reference: ObjectReference) -> s
     if row is None:
         raise NotFound("there is no such object", OBJECT_REMEDY)
     return str(row[0])
-
-
-def steps_of(connection: sqlite3.Connection, sop_instance_uid: str) -> tuple[TrailStep, ...]:
-    """Return what became of a SOP instance each time that it arrived, oldest first."""
-    sql = (
-        "SELECT at, receiver, calling_ae_title, state, status, reason, session, file"
-        " FROM objects WHERE sop_instance_uid = ? ORDER BY sequence LIMIT ?"
-    )
-    rows = connection.execute(sql, (sop_instance_uid, _MOST_STEPS))
-    return tuple(TrailStep(datetime.fromisoformat(at), *rest) for at, *rest in rows)
-
-
-def known_steps(connection: sqlite3.Connection, sop_instance_uid: str) -> tuple[TrailStep, ...]:
-    """Return what `steps_of` does.
-
-    Raises:
-        NotFound: if the index knows no such object (any more).
-    """
-    found = steps_of(connection, sop_instance_uid)
-    if not found:
-        remedy = OBJECT_REMEDY
-        (before,) = connection.execute("SELECT before FROM thinned").fetchone()
-        if before:
-            remedy += f"; rows of objects in no session were removed, from before {before[:10]}"
-        raise NotFound("there is no such object", remedy)
-    return found

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.api.sessions import Found, FoundBy, FoundSession
-from engine.index.contents import steps_of
 from engine.index.removed_rows import SESSIONS_OF_HASH, instance_hash
 from engine.index.store import SESSION_COLUMNS, session_of
 from engine.index.traces import ACCESSION_NUMBER, PATIENT_ID
+from engine.index.trails import trail_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -62,5 +62,5 @@ def find(connection: sqlite3.Connection, key: TraceKey | None, text: str) -> Fou
         for row in connection.execute(query, (value, MOST_FOUND)):
             session = session_of(row)
             sessions.setdefault(session.id, FoundSession(session, by))
-    steps = steps_of(connection, text)
-    return Found(tuple(sessions.values())[:MOST_FOUND], steps)
+    found = tuple(sessions.values())[:MOST_FOUND]
+    return Found(found, trail_of(connection, text).steps)

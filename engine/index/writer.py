@@ -74,6 +74,8 @@ class Backlog(NamedTuple):
 
 REPLACES = "replaces other content of the same SOP instance"
 """Part of the reason in the row of an object that took the file of another one."""
+REPLACED_IN_ARCHIVE = "replaced in the archive"
+"""The reason in the row of an object whose place in the archive another one got by a merge."""
 _ABOUT_A_ROW = (
     *(sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
     *(OverflowError, TypeError, ValueError),

@@ -189,7 +189,7 @@ def _digest(key: Key) -> bytes:
 
 
 class _Digests:
-    """A set of digests of 80 bits: 8 MB for a million, where a set of bytes takes 100 MB."""
+    """A set of digests of 80 bits: 20 MB for a million, where a set of bytes takes 100 MB."""
 
     def __init__(self) -> None:
         self._by_beginning: dict[bytes, array[int]] = {}

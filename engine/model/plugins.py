@@ -172,7 +172,7 @@ def identifier_problems(
         yield Problem("identifier", name, message, f"choose one of: {usable}")
     elif info.error:
         message = f"can't be used: {info.error}"
-        remedy = "mend or reinstall it (see: dicomdock plugins), or choose another identifier"
+        remedy = "repair or reinstall it (see: dicomdock plugins), or choose another identifier"
         yield Problem("identifier", name, message, remedy)
     else:
         if chosen.routing_enabled and not info.can_route:

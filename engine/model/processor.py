@@ -131,7 +131,7 @@ def class_problems(
             "processor_class", class_id[:80], "is not installed", f"choose one of: {usable}"
         )
     elif found.error:
-        remedy = "mend or reinstall it (see: dicomdock plugins), or choose another class"
+        remedy = "repair or reinstall it (see: dicomdock plugins), or choose another class"
         yield Problem("processor_class", class_id, f"can't be used: {found.error}", remedy)
     elif location is not None and location not in found.locations:
         remedy = f"use {', '.join(found.locations)}"

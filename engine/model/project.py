@@ -164,9 +164,17 @@ def _id_faults(value: object) -> Iterator[Problem]:
 
 
 def _title_faults(value: object) -> Iterator[Problem]:
-    if not isinstance(value, str) or len(value) > MAX_NAME_CHARACTERS or not value.isprintable():
-        remedy = f"use at most {MAX_NAME_CHARACTERS} characters in one line"
-        yield Problem("title", str(value)[:40], "is not a title", remedy)
+    shown = str(value)[:40]
+    if not isinstance(value, str):
+        yield Problem("title", shown, "is not a text", "write a text")
+        return
+    if len(value) > MAX_NAME_CHARACTERS:
+        message = f"has {len(value):,} characters"
+        yield Problem("title", shown, message, f"use at most {MAX_NAME_CHARACTERS:,}")
+    unseen = next((character for character in value if not character.isprintable()), None)
+    if unseen is not None:
+        message = f"has the character U+{ord(unseen):04X}, which can't be seen"
+        yield Problem("title", shown, message, "remove it; a title is one line")
 
 
 def _alias_faults(value: object) -> Iterator[Problem]:

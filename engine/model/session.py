@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from engine.errors import TransitionNotAllowed
+from engine.model.identity import UNASSIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -169,6 +170,24 @@ class ProjectScript(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class SessionPlace:
+    """What a session is called, and where it is."""
+
+    project: str | None
+    """None means Unassigned."""
+    subject: str | None
+    label: str
+    area: SessionArea
+
+    @property
+    def words(self) -> str:
+        """Project, subject and label, and the area; a session in the trash is a deleted one."""
+        names = " / ".join((self.project or UNASSIGNED, self.subject or "–", self.label))
+        deleted = "deleted, in the " if self.area is SessionArea.TRASH else ""
+        return f"{names}, {deleted}{self.area}"
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One row of the session index."""
 
@@ -201,6 +220,11 @@ class Session:
     rows_removed_at: datetime | None = None
     """When the rows of its objects were removed, which its files give back; None if they are there.
     """
+
+    @property
+    def place(self) -> SessionPlace:
+        """What it is called, and where it is."""
+        return SessionPlace(self.project, self.subject, self.label, self.area)
 
 
 class SessionAction(StrEnum):

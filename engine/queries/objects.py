@@ -13,7 +13,6 @@ from engine.api.objects import (
     ElementRow,
     ObjectHeader,
     ObjectReference,
-    ObjectTrail,
     RecentObject,
     RowChange,
     Thumbnail,
@@ -22,6 +21,7 @@ from engine.errors import NotFound, UnreadableObject
 from engine.identification.caches import StoredFile
 from engine.index import contents
 from engine.index.contents import session_row, sop_class_name
+from engine.index.trails import known_trail
 from engine.inspection.job import HeaderJob, HeaderResult, ThumbnailJob
 from engine.inspection.run import run
 from engine.model.identity import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from engine.api.objects import ObjectWhy, Window
+    from engine.api.objects import ObjectTrail, ObjectWhy, Window
     from engine.identification.caches import RecentHeader
     from engine.index.contents import RecentRow
     from engine.index.reader import IndexReader
@@ -197,10 +197,7 @@ class ObjectQueries:
         self._require_rows(reference)
         with self._reader.reading() as connection:
             uid = reference.sop_instance_uid or contents.instance_of(connection, reference)
-            steps = contents.known_steps(connection, uid)
-            known = dict.fromkeys(step.session for step in steps if step.session is not None)
-            sessions = tuple(session_row(connection, number) for number in known)
-        return ObjectTrail(steps, sessions)
+            return known_trail(connection, uid)
 
     def why(self, reference: ObjectReference) -> ObjectWhy:
         """Explain where an object is filed, masked."""

@@ -23,6 +23,7 @@ from engine.index.database import translate_sqlite_errors
 from engine.index.finding import find
 from engine.index.listing import session_page
 from engine.index.operations import OperationKind, Plan, Request
+from engine.index.reader import sessions_by_project
 from engine.model.session import (
     UNFINISHED,
     ObjectState,
@@ -38,7 +39,7 @@ from engine.storage.files import object_names
 from engine.storage.scans import natural_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -92,6 +93,12 @@ class SessionQueries:
         return session_page(
             self._reader, query, order, descending=descending, offset=offset, limit=limit
         )
+
+    @translate_sqlite_errors()
+    def by_project(self) -> Mapping[str, int]:
+        """Return how many sessions each project has."""
+        with self._reader.reading() as connection:
+            return sessions_by_project(connection)
 
     @translate_sqlite_errors()
     def find(self, text: str) -> Found:

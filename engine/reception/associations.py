@@ -24,7 +24,7 @@ from engine.events import (
     ObjectsStored,
 )
 from engine.events.repeats import Budget, Repetitions, should_report_repeat
-from engine.host.memory import release_free_memory
+from engine.host.memory import Crowd, release_free_memory
 from engine.index.writer import WhitelistUse
 from engine.metrics import RATE_SECONDS
 from engine.model.peer import origin_of
@@ -58,9 +58,6 @@ One host may have a whole /48 of IPv6, so a limit per address is not enough.
 """
 FOLDED_WITHIN = timedelta(minutes=10)
 """A rejection joins the row of an equal one that ended within this time."""
-
-CROWD = 200
-"""After so many open associations, memory is returned to the system when most have ended."""
 
 _REFUSED = frozenset((ObjectState.FAILED, ObjectState.QUARANTINED, ObjectState.REJECTED))
 
@@ -157,8 +154,7 @@ class Associations:
         """Takes requests for storage commitment."""
         self._opened = 0
         self._crowd_gone = crowd_gone
-        self._crowd = 0
-        """The most that were open at once since `crowd_gone` was called."""
+        self._crowd = Crowd()
         self._rejections = Repetitions(clock.monotonic)
         self._rejected_callers = Repetitions(clock.monotonic)
         self._callers_by_cause = Repetitions(clock.monotonic)
@@ -187,7 +183,7 @@ class Associations:
                 report=report,
             )
             self._live[live.id] = live
-            self._crowd = max(self._crowd, len(self._live))
+            self._crowd.has_gone(len(self._live))
         return live
 
     def configure(self, receivers: Sequence[Receiver]) -> None:
@@ -426,8 +422,7 @@ class Associations:
             self._keep(replace(live.status(), ended_at=now, end=end, why=live.why))
             self._accepted[live.id] = live.accepted
             self._ended_lately.append((int(self._clock.monotonic()), live))
-            is_crowd_gone = self._crowd >= CROWD and len(self._live) < self._crowd // 10
-            self._crowd = 0 if is_crowd_gone else self._crowd
+            is_crowd_gone = self._crowd.has_gone(len(self._live))
             self._changed.notify_all()
         # Events without the lock: the journal writes to a file.
         self._report(live)

@@ -192,10 +192,12 @@ class HttpChannel:
                 self._not_before = time.monotonic() + self._pause
             why = str(error) or type(error).__name__
             asked = not isinstance(error, httpcore.ConnectError | httpcore.ConnectTimeout)
-            remedy = "look whether what you asked for was done" if asked else "it was not asked"
+            remedy = (
+                "check whether the request was carried out" if asked else "the request was not sent"
+            )
             raise EngineSilent(
                 f"no answer over its control socket: {why}",
-                f"{remedy}; see whether it runs: dicomdock status",
+                f"{remedy}; see whether the engine runs: dicomdock status",
             ) from error
         with self._lock:
             self._pause = self._not_before = 0.0

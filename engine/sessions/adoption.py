@@ -20,7 +20,7 @@ from engine.sessions.rereading import require_rows
 from engine.state.database import stamp
 from engine.storage.areas import document_of
 from engine.storage.files import object_names
-from engine.workers.spread import spread
+from engine.workers.spread import processes_for, spread
 
 if TYPE_CHECKING:
     import os
@@ -79,6 +79,7 @@ def adopt_findings(
     session_context: SessionContext,
     found: Audit,
     progress: Callable[[int, int], object] = lambda _done, _all: None,
+    jobs: int | None = None,
 ) -> Adopted:
     """Change the index to match the disk, and return what that changed.
 
@@ -88,6 +89,7 @@ def adopt_findings(
         session_context: the index and the trees.
         found: the findings.
         progress: called with the number of unknown sessions that are read, and of all.
+        jobs: as `adopt_folders` takes it.
     """
     adopted = Adopted()
     for findings in found.sessions:
@@ -100,7 +102,7 @@ def adopt_findings(
         differences = reconcile.adopt(session_context, session, FOUND_BY_CHECK)
         session_context.ledger.recount(session.id)
         adopted = adopted.plus(differences)
-    more = adopt_folders(session_context, found.unknown_folders, progress)
+    more = adopt_folders(session_context, found.unknown_folders, progress, jobs)
     return replace(adopted, objects=adopted.objects + more)
 
 
@@ -108,13 +110,15 @@ def adopt_folders(
     session_context: SessionContext,
     folders: Sequence[UnknownFolder],
     progress: Callable[[int, int], object] = lambda _done, _all: None,
+    jobs: int | None = None,
 ) -> int:
     """Give sessions on disk, and all their objects, their rows; return how many objects.
 
     Args:
         session_context: the index and the trees.
-        folders: of the sessions. Many are read by processes on all cores.
+        folders: of the sessions.
         progress: called with the number of sessions that are done, and of all.
+        jobs: the number of processes that read; None for one for each core, if there are many.
     """
     tasks = [
         _Folder(one.area, one.folder, session_context.areas.path(one.area, one.folder))
@@ -122,8 +126,8 @@ def adopt_folders(
     ]
     adopted = waiting = 0
     batch: list[_FoundSession] = []
-    many = len(tasks) >= WORTH_PROCESSES
-    for done, found in enumerate(spread(_read_folder, tasks, in_processes=many), start=1):
+    processes = processes_for(jobs, is_worth=len(tasks) >= WORTH_PROCESSES)
+    for done, found in enumerate(spread(_read_folder, tasks, processes=processes), start=1):
         batch.append(found)
         waiting += len(found.objects)
         adopted += found.files

@@ -13,7 +13,7 @@ from engine.model.session import ObjectState, SessionArea, SessionStatus
 from engine.sessions.reconcile import Differences, compare
 from engine.storage.files import object_files, object_names
 from engine.storage.scans import SCANS
-from engine.workers.spread import spread
+from engine.workers.spread import processes_for, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -107,8 +107,9 @@ def audit(
     *,
     live: bool,
     progress: Callable[[int, int], object] = lambda _done, _all: None,
+    jobs: int | None = None,
 ) -> Audit:
-    """Compare an index with its trees; a large one in processes on all cores.
+    """Compare an index with its trees.
 
     Args:
         index: the index.
@@ -116,6 +117,7 @@ def audit(
         areas: the trees.
         live: whether an engine runs. Sessions that it may change meanwhile are skipped then.
         progress: called with the number of sessions that are compared, and of all.
+        jobs: the number of processes; None for one for each core, if there are many objects.
     """
     with index.changing() as connection:
         rows = connection.execute(f"SELECT {SESSION_COLUMNS} FROM sessions ORDER BY id").fetchall()
@@ -125,9 +127,8 @@ def audit(
     tasks = _tasks(looked_at, ledger, areas)
     found: list[SessionFindings] = []
     compared = 0
-    for count, findings in spread(
-        _compare_sessions, tasks, in_processes=objects >= WORTH_PROCESSES
-    ):
+    processes = processes_for(jobs, is_worth=objects >= WORTH_PROCESSES)
+    for count, findings in spread(_compare_sessions, tasks, processes=processes):
         found += findings
         compared += count
         progress(compared, len(looked_at))

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.index.writer import OBJECT_COLUMNS, ObjectRow, insert_objects
+from engine.index.writer import (
+    OBJECT_COLUMNS,
+    REPLACED_IN_ARCHIVE,
+    ObjectRow,
+    insert_objects,
+)
 from engine.model.session import ObjectState, ProjectScript
 from engine.sessions.folders.staging import REJECTED
 
@@ -114,9 +119,8 @@ def move_rows_to_merged(connection: sqlite3.Connection, session_id: int, plan: P
         return
     # The replaced rows first: objects of the merge may get their file names.
     connection.executemany(
-        "UPDATE objects SET session = NULL, file = '', reason = 'replaced in the archive'"
-        " WHERE session = ? AND file = ?",
-        [(plan.into, file) for file in plan.replaced],
+        "UPDATE objects SET session = NULL, file = '', reason = ? WHERE session = ? AND file = ?",
+        [(REPLACED_IN_ARCHIVE, plan.into, file) for file in plan.replaced],
     )
     connection.executemany(
         "UPDATE objects SET session = ?, file = ? WHERE session = ? AND file = ?",

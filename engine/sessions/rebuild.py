@@ -54,6 +54,7 @@ def rebuild_index(
     clock: Clock,
     highest_session: Callable[[], int],
     progress: Callable[[int, int], object],
+    jobs: int | None = None,
 ) -> Rebuilt:
     """Make a new index from the files. Sessions keep their numbers, for queues and people use them.
 
@@ -62,6 +63,7 @@ def rebuild_index(
         clock: the time.
         highest_session: returns the highest number of a session that any queue names.
         progress: called with the number of sessions that are read, and of all.
+        jobs: as `adopt_folders` takes it.
 
     Raises:
         AlreadyRunning: if an engine uses the index.
@@ -79,7 +81,7 @@ def rebuild_index(
                 found = session_service.audit(lambda _done, _all: None)
                 trashed = tuple(_trashed(areas_of(settings)))
                 found = replace(found, unknown_folders=(*found.unknown_folders, *trashed))
-                adopted = session_service.adopt(found, progress)
+                adopted = session_service.adopt(found, progress, jobs)
             given = read_session_numbers(old)
             highest = max(given.highest, highest_session())
             restore_session_numbers(new, replace(given, highest=highest), FIRST_UNKNOWN)

@@ -179,19 +179,21 @@ class SessionService:
         """Carry out queued requests on this thread."""
         self._lifecycle.run_requests()
 
-    def audit(self, progress: Callable[[int, int], object]) -> Audit:
+    def audit(self, progress: Callable[[int, int], object], jobs: int | None = None) -> Audit:
         """Compare index and disk, as `engine.sessions.audit` does, without an engine."""
         at = self._session_context
-        return audit(at.index, at.ledger, at.areas, live=False, progress=progress)
+        return audit(at.index, at.ledger, at.areas, live=False, progress=progress, jobs=jobs)
 
     @translate_sqlite_errors()
-    def adopt(self, found: Audit, progress: Callable[[int, int], object]) -> Adopted:
+    def adopt(
+        self, found: Audit, progress: Callable[[int, int], object], jobs: int | None = None
+    ) -> Adopted:
         """Change the index to match the disk, as `adopt_findings` does.
 
         Raises:
             StorageUnusable: if the index can't be written.
         """
-        return adopt_findings(self._session_context, found, progress)
+        return adopt_findings(self._session_context, found, progress, jobs)
 
     def start(self) -> None:
         """Start the thread that works on sessions."""

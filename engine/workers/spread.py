@@ -1,4 +1,4 @@
-"""Spreads work that needs no connection and no lock over processes on all cores."""
+"""Spreads work that needs no connection and no lock over processes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,20 @@ _AHEAD = 3
 """Tasks for each process that are begun before the result of the first one is used."""
 
 
+def processes_for(jobs: int | None, *, is_worth: bool) -> int:
+    """Return how many processes to spread work over.
+
+    Args:
+        jobs: how many were asked for; None for one for each core, if that is worth it.
+        is_worth: whether there is so much to do that starting processes (0.5 s) is worth it.
+    """
+    if jobs is not None:
+        return jobs
+    return len(os.sched_getaffinity(0)) if is_worth else 1
+
+
 def spread(
-    work: Callable[[Task], Result], tasks: Iterable[Task], *, in_processes: bool
+    work: Callable[[Task], Result], tasks: Iterable[Task], *, processes: int
 ) -> Iterator[Result]:
     """Yield the result of each task, in their order.
 
@@ -34,24 +46,23 @@ def spread(
     Args:
         work: an importable function.
         tasks: values that can be pickled; taken one by one, on the thread of the caller.
-        in_processes: whether there is so much to do that starting processes (0.5 s) is worth it.
+        processes: how many; 1 for none but this one.
 
     Raises:
         OutOfResources: if a process was killed.
     """
-    cores = len(os.sched_getaffinity(0))
-    if not in_processes:
+    if processes == 1:
         yield from map(work, tasks)
         return
     # Started anew: a fork would copy locks that threads of this process hold.
     executor = ProcessPoolExecutor(
-        *(cores, multiprocessing.get_context("spawn")), initializer=begin_worker
+        *(processes, multiprocessing.get_context("spawn")), initializer=begin_worker
     )
     begun: deque[Future[Result]] = deque()
     try:
         for task in tasks:
             begun.append(executor.submit(work, task))
-            if len(begun) > _AHEAD * cores:
+            if len(begun) > _AHEAD * processes:
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from engine.api.objects import (
     Comparison,
     ElementRow,
+    Filed,
     HeaderBasis,
     ObjectHeader,
     ObjectReference,
@@ -249,12 +250,13 @@ class FakeObjects:
 
     def trail(self, reference: ObjectReference) -> ObjectTrail:
         self._require(reference)
+        session = make_session(reference.session or 416)
         step = TrailStep(
             *(NOW - timedelta(minutes=12), "XNAT:8104", "CT_SCANNER_1", "stored", 0, ""),
-            *(reference.session or 416, reference.file),
+            *(session.id, reference.file, Filed.IN_SESSION, session.place),
         )
         again = replace(step, at=NOW, state="duplicate", reason="already here")
-        return ObjectTrail((step, again), ())
+        return ObjectTrail((step, again), (session,))
 
     def why(self, reference: ObjectReference) -> ObjectWhy:
         self._require(reference)

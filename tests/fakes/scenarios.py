@@ -185,29 +185,29 @@ HOSTILE_NAMES = (
 )
 
 
-def hostile_names() -> FakeEngine:
+def hostile_names(names: tuple[str, ...] = HOSTILE_NAMES) -> FakeEngine:
     """Names that are markup, escape sequences or tricks with the direction of text."""
     engine = busy()
     statuses = tuple(
         make_status(
             make_receiver(i, name, 8104 + i, identifier=name), throughput=make_throughput(1.0, 4)
         )
-        for i, name in enumerate(HOSTILE_NAMES, start=1)
+        for i, name in enumerate(names, start=1)
     )
     live = tuple(
         make_association(100 + i, name, name, address=f"{name}:1", implementation=name)
-        for i, name in enumerate(HOSTILE_NAMES)
+        for i, name in enumerate(names)
     )
     rejected = tuple(
         _rejected(200 + i, name, name, "10.4.2.77:41000", i, f"calling AE title {name} is unknown")
-        for i, name in enumerate(HOSTILE_NAMES)
+        for i, name in enumerate(names)
     )
     engine.current = replace(
         engine.current, receivers=statuses, associations=live, ended_associations=rejected
     )
     engine.record(*(_rejection(association) for association in rejected))
     engine.sessions.known = hostile_sessions()
-    engine.senders.known = hostile_senders(HOSTILE_NAMES)
+    engine.senders.known = hostile_senders(names)
     return engine
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -44,7 +45,7 @@ from engine.model.session import (
 from tests.fakes.values import NOW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from engine.model.queries import SessionQuery
 
@@ -223,6 +224,9 @@ class FakeSessions:
         )
         page = tuple(found[offset : offset + limit])
         return SessionPage(page, offset, _amount(found), by_status, self._areas())
+
+    def by_project(self) -> Mapping[str, int]:
+        return dict(Counter(s.project for s in self.known if s.project is not None))
 
     def find(self, text: str) -> Found:
         wanted = text.strip().casefold()

@@ -156,6 +156,7 @@ QUESTIONS: dict[str, Callable[[EngineView], Any]] = {
     "scripts/preview": site_trial,
     "senders/detail": lambda v: v.senders.detail(CALLER, LOOPBACK),
     "senders/list": lambda v: v.senders.list(),
+    "sessions/by_project": lambda v: v.sessions.by_project(),
     "sessions/detail": lambda v: v.sessions.detail(session(v)),
     "sessions/find": lambda v: v.sessions.find(CALLER),
     "sessions/list": lambda v: v.sessions.list(SessionQuery()),

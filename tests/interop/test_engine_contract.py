@@ -457,9 +457,11 @@ def senders_are_listed_in_order_and_found(view: EngineView) -> None:
 
 
 @promise("sessions/list", "sessions/detail", "sessions/objects", "sessions/settled",
-         "sessions/find")  # fmt: skip
+         "sessions/find", "sessions/by_project")  # fmt: skip
 def sessions_are_listed_and_told(view: EngineView) -> None:
     everything = view.sessions.list(SessionQuery())
+    for project, number in view.sessions.by_project().items():
+        assert view.sessions.list(SessionQuery(project=project)).total.sessions == number > 0
     assert everything.total.sessions >= len(everything.sessions) > 0
     assert view.sessions.list(SessionQuery(), limit=1).sessions == everything.sessions[:1]
     session = receiving(view)

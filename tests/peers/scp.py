@@ -80,6 +80,8 @@ class Scp:
         self.received: list[tuple[str, str, bytes]] = []
         """SOP Instance UID, transfer syntax and data set of all that was answered with success."""
         self.associations = 0
+        self.aborts = 0
+        """So many of the next objects are answered with an A-ABORT."""
         self.changed = threading.Condition()
         self._server = socket.create_server((LOOPBACK, port))
         self.port: int = self._server.getsockname()[1]
@@ -182,7 +184,8 @@ class _Association:
         command, scp = self._command, self._scp
         assert command is not None
         assert command.store is not None
-        if scp.mood is Mood.ABORT:
+        if scp.mood is Mood.ABORT or scp.aborts:
+            scp.aborts = max(0, scp.aborts - 1)
             self._connection.sendall(_ABORT)
             raise EOFError
         if scp.mood is Mood.UNANSWERED:

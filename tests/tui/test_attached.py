@@ -77,7 +77,7 @@ def test_a_console_survives_its_engine_and_loses_nothing_that_was_typed(data: Pa
         first.kill()
         assert terminal.shows("engine does not answer since")
         terminal.type(SAVE)
-        assert terminal.shows("was not asked")
+        assert terminal.shows("was not sent")
         second = EngineProcess(data, "--durability", "none")
         second.wait_until_listening(1)
         assert terminal.shows("1 listening", but_not="answer since")

@@ -171,6 +171,15 @@ async def test_a_screen_that_is_asked_for_while_the_console_ends_is_not_made() -
     assert app.return_code == 0
 
 
+async def test_an_answer_that_comes_after_the_screens_went_is_not_shown() -> None:
+    app = ConsoleApp(busy(), refresh_hz=0, blink=False)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        app.exit()
+    app.looked()
+    assert app.return_code == 0
+
+
 def console(note: Path, *options: str, signals: bool = True) -> Terminal:
     """Start a console that notes when its engine was stopped."""
     return Terminal(["-c", CONSOLE, str(note), *options], note.parent, signals=signals)

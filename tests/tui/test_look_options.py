@@ -16,6 +16,7 @@ class NotedConsole:
 
     options: dict[str, Any]
     return_code = 0
+    fault = None
 
     def __init__(self, engine: object, **options: Any) -> None:
         type(self).options = options

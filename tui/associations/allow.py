@@ -33,6 +33,7 @@ from tui.shell.engine_app import EngineScreen
 from tui.shell.form_dialog import refusal_words
 from tui.shell.health import rejection_words
 from tui.text import counted, fit, host_of, safe
+from tui.widgets.panel import Excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -259,14 +260,14 @@ class AllowDialog(ModalScreen[Receiver | None], EngineScreen[Receiver | None]):
         with Vertical(id="allow") as box:
             title = f"Allow {safe(association.calling_ae_title)} in {safe(receiver.label)}"
             box.border_title = Content(title)
-            yield Static(_caller_words(self.form), id="caller", markup=False)
+            yield Excerpt(_caller_words(self.form), id="caller")
             head = f"   {fit('Add this line', self._line_width())}  It also lets in"
             yield Static(head, classes="head", markup=False)
             yield OptionList(id="proposals", markup=False, compact=True)
             yield Static("", id="preview-head", classes="head", markup=False)
             with VerticalScroll(id="preview", can_focus=False):
                 yield WhitelistPreview()
-            yield Static("", id="refused", markup=False)
+            yield Excerpt(id="refused")
             with Horizontal(id="answers"):
                 yield Button("Cancel  esc", id="cancel", compact=True)
                 yield Button("Allow  ^s", id="allow-it", variant="primary", compact=True)

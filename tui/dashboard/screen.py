@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from textual import on
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Static
 
 from engine.api import ReceiverState
 from tui.associations.commands import AssociationActions, caller_entries, explanation
@@ -37,7 +36,7 @@ from tui.shell.palette import site_entries
 from tui.theme import FLAGS_LEGEND
 from tui.widgets.filter import FilterBar
 from tui.widgets.live_table import LiveTable
-from tui.widgets.panel import Panel
+from tui.widgets.panel import Excerpt, Panel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
 
 RECEIVERS_SHARE = 0.4
 """The receivers table takes at most so much of the screen."""
-TINY_HEIGHT = 20
 """Below this the throughput panel gives its room to the events."""
 FRAME_ROWS = 3
 """Two lines of frame and one of column heads."""
@@ -87,7 +85,7 @@ class DashboardScreen(ReceiverActions, AssociationActions):
             with Horizontal(id="middle", classes="panels"):
                 with Panel("Associations", id="associations"):
                     yield AssociationsTable(id="associations-table")
-                    yield Static("", id="why", markup=False)
+                    yield Excerpt(id="why")
                 with Panel("Throughput", id="throughput"):
                     yield ThroughputChart(id="chart")
             with Panel("Events", id="events"):
@@ -157,7 +155,7 @@ class DashboardScreen(ReceiverActions, AssociationActions):
             panel.styles.height = height
 
     def _show_why(self, snapshot: EngineSnapshot) -> None:
-        why = self.query_one("#why", Static)
+        why = self.query_one("#why", Excerpt)
         chosen = self.query_one(AssociationsTable).chosen
         text = explanation(snapshot, chosen, read_only=self.frame.read_only)
         if text != str(why.content):
@@ -206,7 +204,6 @@ class DashboardScreen(ReceiverActions, AssociationActions):
 
     def on_resize(self) -> None:
         """Give the receivers their share of the new size."""
-        self.set_class(self.size.height < TINY_HEIGHT, "-tiny")
         if self._engine_state.snapshot is not None:
             self._fit_receivers(self._matching)
             self._show_selected(self._engine_state.snapshot)

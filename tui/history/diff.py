@@ -79,8 +79,23 @@ def _lines(rows: Sequence[ChangeRow]) -> Iterator[DiffLine]:
         subject = row.subject
 
 
+def field_words(field: str) -> str:
+    """Return the key of a field in words; safe text."""
+    return safe(field.replace("_", " "))
+
+
+def sentence_words(sentence: str) -> str:
+    """Return a difference in one line with its field in words; safe text."""
+    # The field is the last word before the values; names of subjects may have underscores, too.
+    named, colon, values = sentence.partition(": ")
+    if not colon:
+        return safe(sentence)
+    subject, blank, field = named.rpartition(" ")
+    return f"{safe(subject)}{blank}{field_words(field)}: {safe(values)}"
+
+
 def _field(row: ChangeRow) -> Iterator[DiffLine]:
-    field = safe(row.field)
+    field = field_words(row.field)
     if "\n" in row.before or "\n" in row.after:
         yield from _text(field, row.before.splitlines(), row.after.splitlines())
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from engine.errors import NotFound
 from engine.model.configuration_diff import Change
 from tui.engine_client import SITE
+from tui.history.diff import sentence_words
 from tui.shell.dialogs import QuestionDialog
 from tui.text import count, counted, cut, moment, safe
 from tui.theme import Tone
@@ -53,7 +54,7 @@ def changes_in_words(revision: RevisionSummary) -> str:
         return "nothing that is listed" if not revision.changes else "not listed"
     more = revision.changes - len(revision.summary)
     rest = f"; and {counted(more, 'more change')}" if more > 0 else ""
-    return "; ".join(map(safe, revision.summary)) + rest
+    return "; ".join(map(sentence_words, revision.summary)) + rest
 
 
 def made_by(revision: RevisionSummary, now: datetime | None = None) -> str:
@@ -68,7 +69,9 @@ def rows_in_words(rows: Sequence[ChangeRow]) -> str:
     """Return the first differences, one below the other, and how many more there are."""
     if not rows:
         return "nothing"
-    lines = [f"{GLYPHS[row.change]} {cut(safe(row.sentence), WORDS_WIDTH)}" for row in rows]
+    lines = [
+        f"{GLYPHS[row.change]} {cut(sentence_words(row.sentence), WORDS_WIDTH)}" for row in rows
+    ]
     more = len(lines) - MOST_WORDS
     rest = [f"… and {counted(more, 'more change')}; {WHERE_ALL_IS}"] if more > 0 else []
     return "\n".join((*lines[:MOST_WORDS], *rest))

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.containers import Horizontal, Vertical, VerticalScroll
 
-from engine.api.objects import ComparedRow, ObjectReference, RowChange
-from engine.model.identity import UNASSIGNED
+from engine.api.objects import ComparedRow, ObjectReference, RowChange, arrival_words
 from tui.engine_client import Fetch
 from tui.inspector.header import (
     FIELDS,
@@ -57,11 +56,11 @@ MOST_STEPS = 20
 
 
 def trail_facts(trail: ObjectTrail, scripts: Sequence[str], now: datetime) -> list[Fact]:
-    """Return the sessions an object is in, and every time that it arrived."""
+    """Return the sessions an object went to, and every time that it arrived."""
     facts = list[Fact]()
     for session in trail.sessions:
-        label, project = safe(session.label, 60), safe(session.project or UNASSIGNED, 60)
-        facts.append(("session", f"{label} in {project}, {session.area}"))
+        facts.append(("session", safe(session.place.words, 160)))
+        facts.append(("  arrivals", arrival_words(session.id, trail.steps)))
     ran = ", ".join(safe(number, 20) for number in scripts)
     facts.append(
         (
@@ -69,19 +68,21 @@ def trail_facts(trail: ObjectTrail, scripts: Sequence[str], now: datetime) -> li
             f"script {ran}; {pressed('object.compare')} compares" if ran else "no script has run",
         )
     )
-    for step in trail.steps[-MOST_STEPS:]:
-        facts += _step(step, now)
+    numbered = list(enumerate(trail.steps, start=1))
+    for number, step in numbered[-MOST_STEPS:]:
+        facts += _step(number, step, now)
     if len(trail.steps) > MOST_STEPS:
         facts.append(("earlier", f"{len(trail.steps) - MOST_STEPS:,} more times"))
     return facts
 
 
-def _step(step: TrailStep, now: datetime) -> list[Fact]:
+def _step(number: int, step: TrailStep, now: datetime) -> list[Fact]:
     reason = f": {safe(step.reason)}" if step.reason else ""
     return [
-        ("received", moment(step.at, now)),
+        (f"arrival {number}", moment(step.at, now)),
         ("  by", f"{safe(step.receiver)} ← {safe(step.calling_ae_title)}"),
         ("  outcome", f"{safe(step.state)}, answered 0x{step.status:04X}{reason}"),
+        ("  went to", safe(step.went_to, 160)),
         *([("  file", safe(step.file))] if step.file else []),
     ]
 
@@ -145,7 +146,7 @@ class InspectorScreen(ConsoleScreen):
                 with Panel("Image", id="picture"):
                     yield Picture(id="image")
                 with Panel("Where it went", id="trail"), VerticalScroll(classes="scroll"):
-                    yield Facts(id="trail-facts", name_width=10)
+                    yield Facts(id="trail-facts", name_width=12)
                 with Panel("Element", id="element"), VerticalScroll(classes="scroll"):
                     yield Facts(id="element-facts", name_width=8)
 

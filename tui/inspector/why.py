@@ -7,6 +7,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from tui.shell.screen import ConsoleScreen
 
 LABEL_WIDTH = 13
+FRAME_CELLS = 6
+"""What of a frame is beside the words in it."""
 NO_RECEIVER = "does not exist any more, so its rules are not known"
 
 
@@ -204,24 +207,31 @@ class WhyDialog(ModalScreen[Chosen | None], EngineScreen[Chosen | None]):
         box, total = self.query_one(".box"), len(self._references)
         number = f" · object {self._at + 1} of {total}" if total > 1 else ""
         box.border_title = Content(f"Why it is where it is{number}")
-        box.border_subtitle = Content("   ".join(self._hints(total)))
+        self._show_hints()
 
-    def _hints(self, total: int) -> Iterator[str]:
-        if total > 1:
-            yield "←→ object"
+    def on_resize(self) -> None:
+        """Write the keys for the new width."""
+        self.call_after_refresh(self._show_hints)
+
+    def _show_hints(self) -> None:
+        box = self.query_one(".box")
+        lines = ("   ".join(self._hints()), " ".join(self._hints(is_short=True)))
+        room = box.outer_size.width - FRAME_CELLS
+        box.border_subtitle = Content(next((li for li in lines if cell_len(li) <= room), lines[-1]))
+
+    def _hints(self, *, is_short: bool = False) -> Iterator[str]:
+        if len(self._references) > 1:
+            yield "←→" if is_short else "←→ object"
         yield "v values" if self._masked else "v masks"
-        for key, remedy, words in (
-            (
-                "n",
-                Remedy.CREATE,
-                f"create {safe(self.why.unknown_project, 24) if self.why else ''}",
-            ),
-            ("m", Remedy.MOVE, "move"),
-            ("e", Remedy.EDIT_RECEIVER, "receiver"),
-            ("E", Remedy.EDIT_SITE, "site rules"),
+        project = safe(self.why.unknown_project, 24) if self.why else ""
+        for key, remedy, words, short in (
+            ("n", Remedy.CREATE, f"create {project}", "create"),
+            ("m", Remedy.MOVE, "move", "move"),
+            ("e", Remedy.EDIT_RECEIVER, "receiver", "receiver"),
+            ("E", Remedy.EDIT_SITE, "site rules", "rules"),
         ):
             if self.check_action("choose", (remedy.name,)):
-                yield f"{key} {words}"
+                yield f"{key} {short if is_short else words}"
         yield "esc close"
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.containers import Vertical
 from textual.widgets import Select
+from textual.widgets.select import InvalidSelectValueError
 
 from engine.api.scripts import FindingKind
 from engine.model.processor import (
@@ -131,7 +133,12 @@ class ProcessorFields(FormFields, can_focus=False):
         """Show in the lists what the form says."""
         self._show_locations()
         for select in self.query(Select):
-            select.value = self.form.text(select.id or "") or Select.NULL
+            chosen = self.form.text(select.id or "")
+            if chosen:
+                select.value = chosen
+            else:  # a list that began with a choice has no empty line
+                with suppress(InvalidSelectValueError):
+                    select.clear()
         self.query_one("#parameters").display = bool(self.form.own_parameters())
 
     def _show_locations(self) -> None:
@@ -206,10 +213,11 @@ class ProcessorFields(FormFields, can_focus=False):
 
     def _class_list(self) -> Select[str]:
         options = [(Text(self._class_words(i)), i) for i in self.form.class_choices()]
+        # Empty where no class can be used: none is installed, or all of them are broken.
         chosen = self.form.text("processor_class")
-        value = chosen if options else Select.NULL
-        return Select(options, value=value, allow_blank=not options, id="processor_class",
-                      prompt="no class is installed")  # fmt: skip
+        prompt = "choose one" if options else "no class is installed"
+        return Select(options, value=chosen or Select.NULL, allow_blank=not chosen,
+                      id="processor_class", prompt=prompt)  # fmt: skip
 
     def _class_words(self, class_id: str) -> str:
         known = self.form.chosen_class(class_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 
 from engine.api.forwarding import DestinationState
 from tui.keys import Scope, with_keys
@@ -184,7 +184,10 @@ class ForwardingScreen(ConsoleScreen):
     def compose_body(self) -> ComposeResult:
         """Build the destination above, the given-up objects below."""
         with Vertical(id="body"):
-            with Panel("Destination", id="destination"):
+            with (
+                Panel("Destination", id="destination"),
+                VerticalScroll(classes="scroll"),
+            ):
                 yield Facts(id="facts")
             with Panel("Given up", id="failed"):
                 yield NotForwardedTable(id="failed-table")

@@ -210,7 +210,7 @@ def class_facts(known: ProcessorClass) -> list[Fact]:
     ]
     facts: list[Fact] = [
         ("error", safe(known.error)),
-        ("what to do", "mend or reinstall its distribution" if known.error else ""),
+        ("what to do", "repair or reinstall its distribution" if known.error else ""),
         ("does", safe(known.help)),
         ("id", safe(known.id)),
         ("from", safe(known.origin)),

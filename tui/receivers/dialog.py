@@ -109,13 +109,13 @@ class ReceiverDialog(PreviewDialog[Receiver]):
                 self.form.choose_identifier(wanted, confirmed=True)
             self.sync()
 
+        name, kept = (self.form.identifier_name(one) for one in (wanted, None))
         text = (
-            f"{safe(wanted)} does not support routing rules of a receiver.\n\n"
-            "OK switches routing off and hides its rules.\n"
-            f"Cancel keeps {safe(self.form.text('identifier'))}."
+            f"“{name}” does not support routing rules of a receiver. Routing is switched off then,"
+            f" and its rules are hidden.\n\nCancel keeps “{kept}”."
         )
-        title = "Unsupported per-receiver routing"
-        question = QuestionDialog.over_form(title, text, "OK", cancel="Cancel")
+        title = "Switch routing off?"
+        question = QuestionDialog.over_form(title, text, "Switch off", cancel="Cancel")
         self.app.push_screen(question, decide)
 
     def question(self) -> QuestionDialog | None:

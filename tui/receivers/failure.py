@@ -88,21 +88,42 @@ class FailurePanel(Static):
         is_cramped = self.screen.has_class("-short") and len(facts) + OTHER_LINES > height
         gap = "\n" if is_cramped else "\n\n"
         consolation = CONSOLATION_SHARED if sharing else CONSOLATION
-        self.update(self._report(status.failure, facts, consolation, width, gap))
+        report = partial(self._report, status.failure, width=width, gap=gap)
+        text = report(facts, consolation, self._hints)
+        if is_cramped and _rows(text, width) > height:
+            # The keys are also in the last line of the screen.
+            text = report(facts, "", ())
+            while _rows(text, width) > height and len(facts) > 1:
+                facts = facts[:-1]
+                text = report(facts, "", ())
+            text.rstrip()
+        self.update(text)
 
     def _report(
-        self, failure: ListenFailure, facts: Sequence[Fact], consolation: str, width: int, gap: str
+        self,
+        failure: ListenFailure,
+        facts: Sequence[Fact],
+        consolation: str,
+        hints: Sequence[tuple[str, str]],
+        *,
+        width: int,
+        gap: str,
     ) -> Text:
         text = Text(end="")
         text.append(sentence_case(safe(failure.reason)), "bold").append(f".{gap}")
         for name, value in facts:
             text.append(fit(name, LABEL_WIDTH), self._palette.style(Tone.MUTED))
             text.append(cut(value, max(10, width - LABEL_WIDTH)) + "\n")
-        text.append(gap[1:]).append(consolation, self._palette.style(Tone.MUTED)).append(gap)
-        for i, (key, label) in enumerate(self._hints):
+        if consolation:
+            text.append(gap[1:]).append(consolation, self._palette.style(Tone.MUTED)).append(gap)
+        for i, (key, label) in enumerate(hints):
             text.append("    " if i else "")
             text.append(pressed(key), self._palette.style(Tone.KEY)).append(f" {label}")
         return text
+
+
+def _rows(text: Text, width: int) -> int:
+    return len(Content(text.plain.rstrip()).wrap(max(1, width)))
 
 
 def failure_facts(

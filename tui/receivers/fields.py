@@ -292,7 +292,7 @@ class ReceiverFields(FormFields):
         return self._field("identifier", self._identifiers, LABELS["identifier"], "-spaced")
 
     def _identifiers(self) -> Select[str]:
-        choices = {name: self._choice(name) for name in self.form.identifier_choices()}
+        choices = {name: self.form.identifier_name(name) for name in self.form.identifier_choices()}
         width = max(map(len, choices.values())) + 1
         options = [
             (Text(f"{words:<{width}}{self._capability(name)}"), name)
@@ -300,14 +300,6 @@ class ReceiverFields(FormFields):
         ]
         chosen = self.form.text("identifier")
         return Select(options, value=chosen, allow_blank=False, id="identifier")
-
-    def _choice(self, identifier: str) -> str:
-        info = self.form.info(identifier)
-        if info is None:
-            return f"✗ {safe(identifier)} (not installed)"
-        if info.error:
-            return f"✗ {safe(identifier)} (broken)"
-        return f"{safe(info.name)}{' (Default)' if info.is_default else ''}"
 
     def _capability(self, identifier: str) -> str:
         info = self.form.info(identifier)

@@ -224,6 +224,16 @@ class ReceiverForm:
         wanted = self.text("identifier") if identifier is None else identifier
         return next((known for known in self.rules.identifiers or () if known.id == wanted), None)
 
+    def identifier_name(self, identifier: str | None = None) -> str:
+        """Return what an identifier is called, by default the chosen one; safe text."""
+        wanted = self.text("identifier") if identifier is None else identifier
+        info = self.info(wanted)
+        if info is None:
+            return f"✗ {safe(wanted)} (not installed)"
+        if info.error:
+            return f"✗ {safe(wanted)} (broken)"
+        return f"{safe(info.name)}{' (Default)' if info.is_default else ''}"
+
     def label(self, name: str) -> str:
         """Return what stands before a field."""
         return safe(self.settings[name].label) if name in self.settings else LABELS[name]

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from engine.api.objects import ObjectReference
+from engine.api.objects import ObjectReference, arrival_words
 from engine.api.sessions import FoundSession
 from engine.errors import EngineError
 from engine.model.identity import UNASSIGNED
@@ -25,7 +25,7 @@ from tui.widgets.live_table import LiveTable
 from tui.widgets.table import Cell, Column, TableRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from textual.app import ComposeResult
@@ -54,8 +54,8 @@ class FoundTable(LiveTable):
         Column("status", "Status", 12),
         Column("area", "Where", 10),
         Column("project", "Project", 10, flexible=True, max_width=20),
-        Column("label", "Session", 14, flexible=True, max_width=40),
-        Column("by", "Found by", 18),
+        Column("label", "Session", 14, flexible=True, max_width=72),
+        Column("by", "Found by", 18, max_width=30),
         Column("changed", "Changed", 8, right=True, at_least=80),
     )
 
@@ -112,8 +112,11 @@ class FindDialog(ModalScreen[Finding | None], EngineScreen[Finding | None]):
             return
         self._found = dict(_findings(found, text))
         rows = [
-            *map(partial(_session_row, now=self._now), found.sessions),
-            *(_arrival_row(number, step, self._now) for number, step in enumerate(found.arrivals)),
+            *(_session_row(one, found.arrivals, self._now) for one in found.sessions),
+            *(
+                _arrival_row(number, step, self._now)
+                for number, step in enumerate(found.arrivals, start=1)
+            ),
         ]
         self._show(_outcome(found), rows)
 
@@ -150,7 +153,7 @@ def _find(text: str, engine: EngineView) -> Found:
 def _findings(found: Found, uid: str) -> Iterator[tuple[str, Finding]]:
     for one in found.sessions:
         yield str(one.session.id), one
-    for number, step in enumerate(found.arrivals):
+    for number, step in enumerate(found.arrivals, start=1):
         yield f"arrival {number}", ObjectReference(step.session or 0, step.file, uid)
 
 
@@ -163,15 +166,16 @@ def _outcome(found: Found) -> str:
     return ", ".join(parts)
 
 
-def _session_row(found: FoundSession, now: datetime) -> TableRow:
+def _session_row(found: FoundSession, steps: Sequence[TrailStep], now: datetime) -> TableRow:
     session = found.session
+    arrivals = arrival_words(session.id, steps)
     look = session_style(session)
     cells = {
         "status": Cell(str(look), look.tone),
         "area": Cell(AREA_NAMES[session.area]),
         "project": Cell(safe(session.project or UNASSIGNED)),
         "label": Cell(safe(session.label)),
-        "by": Cell(found.by),
+        "by": Cell(f"{found.by}, arrival {arrivals}" if arrivals else found.by),
         "changed": _when(session.last_object_at, now),
     }
     return TableRow(str(session.id), cells)
@@ -181,9 +185,9 @@ def _arrival_row(number: int, step: TrailStep, now: datetime) -> TableRow:
     reason = f": {safe(step.reason)}" if step.reason else ""
     cells = {
         "status": Cell(safe(step.state)),
-        "area": Cell("arrival"),
+        "area": Cell(f"arrival {number}"),
         "project": Cell(safe(step.receiver)),
-        "label": Cell(f"from {safe(step.calling_ae_title)}, 0x{step.status:04X}{reason}"),
+        "label": Cell(f"{safe(step.went_to)}{reason}; from {safe(step.calling_ae_title)}"),
         "by": Cell("SOP Instance UID"),
         "changed": _when(step.at, now),
     }

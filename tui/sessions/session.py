@@ -88,7 +88,7 @@ class SessionScreen(SessionActions):
         with Vertical(id="body"):
             with Horizontal(id="top", classes="panels"):
                 with Panel("Session", id="chosen"), VerticalScroll(classes="scroll"):
-                    yield Facts(id="facts", name_width=10)
+                    yield Facts(id="facts", name_width=10, may_split=True)
                 with Panel("History", id="history"), VerticalScroll(classes="scroll"):
                     yield Facts(id="history-facts", name_width=11)
             with Horizontal(id="below", classes="panels"):

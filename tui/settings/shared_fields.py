@@ -118,7 +118,7 @@ def field_of_profile(name: str) -> str:
 
 
 _MODES = {
-    FilterMode.BLACKLIST: "what a line below applies to is not wanted",
+    FilterMode.BLACKLIST: "what a line below applies to is discarded",
     FilterMode.WHITELIST: "only what a line below applies to is wanted",
 }
 

@@ -73,13 +73,13 @@ def section_facts(section: str, site: SiteSettings) -> tuple[Fact, ...]:
     return tuple(found(site)) if found else ()
 
 
-def project_facts(project: Project, sessions: int | None) -> tuple[Fact, ...]:
-    """Return everything about a project; `sessions` is None while it is not known."""
+def project_facts(project: Project, sessions: int) -> tuple[Fact, ...]:
+    """Return everything about a project, and how many sessions it has."""
     return (
         ("project", safe(project.id)),
         ("title", safe(project.title) or "–"),
         ("aliases", "\n".join(map(safe, project.aliases)) or "–"),
-        ("sessions here", "…" if sessions is None else f"{sessions:,}"),
+        ("sessions here", f"{sessions:,}"),
         ("when complete", AUTO_ARCHIVE_WORDS[project.auto_archive]),
         ("archive folder", safe(project.archive_folder)),
         ("series filter", _text(project.series_import_filter)),
@@ -307,17 +307,14 @@ def project_rows(
 ) -> list[TableRow]:
     """Return the rows of all projects that match the filter."""
     return [
-        _project_row(project, sessions.get(project.id))
+        _project_row(project, sessions.get(project.id, 0))
         for project in projects
         if wanted.matches(project_fields(project))
     ]
 
 
-def _project_row(project: Project, sessions: int | None) -> TableRow:
+def _project_row(project: Project, sessions: int) -> TableRow:
     script = anonymizes(project)
-    number = (
-        Cell("?", Tone.MUTED, -1) if sessions is None else Cell(count(sessions), order=sessions)
-    )
     cells = {
         "project": Cell(safe(project.id), Tone.STRONG),
         "title": Cell(safe(project.title) or "–"),
@@ -325,7 +322,7 @@ def _project_row(project: Project, sessions: int | None) -> TableRow:
         "archive": Cell(_ARCHIVE[project.auto_archive]),
         "script": Cell(script, Tone.MUTED if script in ("–", "off") else Tone.PLAIN),
         "filter": Cell("yes" if project.series_import_filter.strip() else "–"),
-        "sessions": number,
+        "sessions": Cell(count(sessions), order=sessions),
     }
     return TableRow(project.id, cells)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, TypeVarTuple
 
+from rich.cells import cell_len
 from textual import on
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import ScreenResume
 from textual.screen import ModalScreen
-from textual.widgets import Button, Footer, Input, Static, Switch, TextArea
+from textual.widgets import Button, Footer, Input, Switch, TextArea
+from textual.widgets._footer import FooterKey
 
 from engine.errors import (
     ChangedMeanwhile,
@@ -23,6 +25,7 @@ from tui.shell.dialogs import QuestionDialog
 from tui.shell.engine_app import EngineScreen
 from tui.text import counted, safe
 from tui.widgets.form import Beside, Entry, FormFields
+from tui.widgets.panel import Excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +40,32 @@ if TYPE_CHECKING:
     from tui.widgets.form import Form
 
 
+class DialogKeys(Footer):
+    """The keys of a dialog; without room for all, those are left out that are said elsewhere."""
+
+    LEFT_OUT: ClassVar[tuple[str, ...]] = ("focus_previous", "focus_next", "next_problem")
+    """The first one first. The sentence above the buttons names the key of the last one."""
+
+    def __init__(self) -> None:
+        super().__init__(show_command_palette=False, compact=True)
+
+    def compose(self) -> ComposeResult:
+        """Build the keys that fit."""
+        keys = [key for key in super().compose() if isinstance(key, FooterKey)]
+        for action in self.LEFT_OUT:
+            if sum(map(_key_width, keys)) > self.screen.size.width + 1:
+                keys = [key for key in keys if key.action.rpartition(".")[2] != action]
+        yield from keys
+
+    def on_resize(self) -> None:
+        """Build those that fit now."""
+        self.bindings_changed(self.screen)
+
+
+def _key_width(key: FooterKey) -> int:
+    return cell_len(key.key_display) + cell_len(key.description) + 2
+
+
 class DialogFoot(Vertical):
     """Shows what saving means, or why it failed."""
 
@@ -47,8 +76,8 @@ class DialogFoot(Vertical):
 
     def compose(self) -> ComposeResult:
         """Lay out words above buttons."""
-        yield Static(id="refusal", markup=False)
-        yield Static(id="summary", markup=False)
+        yield Excerpt(id="refusal")
+        yield Excerpt(id="summary")
         with Horizontal(id="buttons"):
             # As in every dialog: the safe one first, and last what the dialog is for.
             yield Button("Cancel  esc", id="cancel", compact=True)
@@ -60,11 +89,11 @@ class DialogFoot(Vertical):
 
     def summarize(self, words: str) -> None:
         """Show what saving means; safe text."""
-        self.query_one("#summary", Static).update(words, layout=False)
+        self.query_one("#summary", Excerpt).update(words, layout=False)
 
     def show(self, refusal: str, *, saving: bool, can_reload: bool) -> None:
         """Show why nothing was saved, and what the buttons can do."""
-        shown = self.query_one("#refusal", Static)
+        shown = self.query_one("#refusal", Excerpt)
         shown.update(refusal)
         shown.set_class(bool(refusal), "-shown")
         shown.set_class(not refusal.startswith("✗"), "-calm")
@@ -185,7 +214,7 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
         with Vertical(id="box"):
             yield self.fields()
             yield DialogFoot(self.TEST)
-        yield Footer(show_command_palette=False, compact=True)
+        yield DialogKeys()
 
     def on_mount(self) -> None:
         """Show the form."""
@@ -206,8 +235,9 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
         super().set_focus(widget, scroll_visible and not by_body, from_app_focus)
 
     def on_resize(self) -> None:
-        """Keep the buttons in view at every height."""
+        """Keep the buttons in view at every height, and the field that is edited."""
         self.call_after_refresh(self._fit)
+        self.body.see_focused()
 
     def _fit(self) -> None:
         for foot in self.query(DialogFoot):

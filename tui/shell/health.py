@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual.containers import Vertical
-from textual.widgets import Static
 
 from engine.api import ReceiverState
 from tui.keys import pressed
 from tui.text import counted, safe, size
+from tui.widgets.panel import Excerpt
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -29,11 +29,11 @@ class Banners(Vertical):
 
     def compose(self) -> ComposeResult:
         """Prepare all of them."""
-        yield Static("", id="silence", markup=False)
-        yield Static("", id="rejecting", markup=False)
-        yield Static("", id="banner", markup=False)
-        yield Static("", id="read-only", markup=False)
-        yield Static("", id="barred", markup=False)
+        yield Excerpt(id="silence")
+        yield Excerpt(id="rejecting")
+        yield Excerpt(id="banner")
+        yield Excerpt(id="read-only")
+        yield Excerpt(id="barred")
 
     def show(self, engine_state: EngineState) -> None:
         """Show what concerns the installation now."""
@@ -47,7 +47,7 @@ class Banners(Vertical):
         self._say("#barred", barred_words(snapshot, read_only=self._read_only))
 
     def _say(self, selector: str, words: str) -> None:
-        banner = self.query_one(selector, Static)
+        banner = self.query_one(selector, Excerpt)
         banner.display = bool(words)
         if words and words != str(banner.content):
             banner.update(words)

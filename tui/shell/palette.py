@@ -6,7 +6,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from textual import on
-from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider, SearchIcon
+from textual.command import (
+    CommandList,
+    CommandPalette,
+    DiscoveryHit,
+    Hit,
+    Hits,
+    Provider,
+    SearchIcon,
+)
 from textual.content import Content
 from textual.widgets import Input
 
@@ -179,6 +187,8 @@ class ConsolePalette(CommandPalette):
         """Set up the parts that Textual made."""
         self.query_one(SearchIcon).icon = ">"
         self.query_one(Input).cursor_blink = self._blink
+        self.query_one("#--input").border_subtitle = Content("esc close")
+        self.query_one(CommandList).border_subtitle = Content("↑↓ choose   ⏎ run   esc close")
 
     @on(Input.Changed)
     def _typed(self) -> None:

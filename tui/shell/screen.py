@@ -17,7 +17,7 @@ from typing import (
 )
 
 from textual import on
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from tui.console_settings import KeptSettings
 from tui.engine_client import (
@@ -38,7 +38,7 @@ from tui.widgets.filter import FilterBar
 from tui.widgets.live_table import LiveTable
 from tui.widgets.marks import Marks
 from tui.widgets.paged_table import PagedTable
-from tui.widgets.panel import Panel
+from tui.widgets.panel import Excerpt, Panel
 from tui.widgets.table import Table
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from tui.theme import Palette
 
 
+TINY_HEIGHT = 20
+"""Below that many rows a screen shows only what it is for."""
 _DECIDING = ("receivers", "associations", "ended_associations", "read_only")
 """What of a snapshot decides which keys there are."""
 
@@ -231,6 +233,10 @@ class ConsoleScreen(EngineScreen[None]):
         self.set_class(is_deep, "-deep")
         self.paint(palette_of(self.app.current_theme))
         self.show(self._engine_state)
+
+    def on_resize(self) -> None:
+        """Let the style sheets know that there is hardly any room."""
+        self.set_class(self.size.height < TINY_HEIGHT, "-tiny")
 
     def on_screen_resume(self) -> None:
         """Ask for the newest reading: while hidden there was none."""
@@ -566,14 +572,14 @@ class FetchingScreen(ConsoleScreen):
             if isinstance(widget, Painted):
                 widget.paint(palette)
 
-    def problem_line(self) -> Static:
+    def problem_line(self) -> Excerpt:
         """Return the line that says why what is shown may be old; seen only then."""
-        line = Static("", id="not-read", markup=False)
+        line = Excerpt(id="not-read")
         line.display = False
         return line
 
     def _say_problem(self) -> None:
-        line, words = self.query_one("#not-read", Static), problem_words(self.problem)
+        line, words = self.query_one("#not-read", Excerpt), problem_words(self.problem)
         if words:
             line.update(f"✗ not read: {words}; {with_keys(RETRY)}")
         line.display = bool(words)

@@ -269,8 +269,16 @@ class FormFields(VerticalScroll, can_focus=False):
         """Focus a field, and in a text area the 1-based line and column."""
         control = self.query_one(f"#{name}")
         control.focus()
+        self.see_focused()  # it may have the focus, and have been scrolled away
         if isinstance(control, TextArea) and line is not None:
             control.move_cursor((line - 1, (column or 1) - 1))
+
+    def see_focused(self) -> None:
+        """Scroll to the field with the focus."""
+        focused = self.screen.focused
+        field = self.field_that_fits(focused) if focused is not None else None
+        if field is not None:
+            self._soon(self._see_middle, field)
 
     def area(self, name: str) -> TextArea:
         """Return a text area with the form's text in it; tab leaves it."""

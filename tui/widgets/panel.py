@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 from textual.containers import Vertical
 from textual.content import Content
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -81,15 +84,22 @@ class Panel(Vertical):
 
 
 NAME_WIDTH = 16
+SPLIT_WIDTH = 70
+"""From this width on there is room for two columns of facts."""
 Fact = tuple[str, str]
 
 
 class Facts(Static):
-    """Shows facts; safe text only."""
+    """Shows facts; safe text only.
 
-    def __init__(self, *, id: str, name_width: int = NAME_WIDTH) -> None:
+    If it may, it shows them in two columns on a wide terminal with few lines.
+    """
+
+    def __init__(self, *, id: str, name_width: int = NAME_WIDTH, may_split: bool = False) -> None:
         super().__init__("", id=id, markup=False)
         self._name_width = name_width
+        self._may_split = may_split
+        self._is_split = False
         self._palette = palette_of(DARK)
         self._facts: tuple[Fact, ...] = ()
 
@@ -107,15 +117,53 @@ class Facts(Static):
         """Show other facts."""
         if tuple(facts) != self._facts:
             self._facts = tuple(facts)
+            self._is_split = self._splits()
             self.update(self._table())
 
+    def on_resize(self) -> None:
+        """Use one column or two, whichever fits."""
+        if self._splits() is not self._is_split:
+            self._is_split = not self._is_split
+            self.update(self._table())
+
+    def _splits(self) -> bool:
+        return (
+            self._may_split and self.size.width >= SPLIT_WIDTH and self.screen.has_class("-short")
+        )
+
     def _table(self) -> Table:
+        if not self._is_split:
+            return self._part(self._facts)
+        half = (len(self._facts) + 1) // 2
+        both = Table.grid(padding=(0, 1), expand=True)
+        both.add_column(ratio=1)
+        both.add_column(ratio=1)
+        both.add_row(self._part(self._facts[:half]), self._part(self._facts[half:]))
+        return both
+
+    def _part(self, facts: Sequence[Fact]) -> Table:
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(width=self._name_width, no_wrap=True)
         table.add_column(ratio=1, overflow="fold")
-        for name, value in self._facts:
+        for name, value in facts:
             table.add_row(Text(name, self._palette.style(Tone.MUTED)), Text(value))
         return table
+
+
+class Excerpt(Static):
+    """Shows as much of a text as there is room for; an ellipsis says that there is more."""
+
+    def __init__(self, text: str | Text = "", *, id: str) -> None:
+        super().__init__(text, id=id, markup=False)
+
+    def render_line(self, y: int) -> Strip:
+        """Return a line; the last one there is room for ends with an ellipsis, if more follow."""
+        line, (width, height) = super().render_line(y), self.content_size
+        if y != height - 1 or self.get_content_height(self.size, self.app.size, width) <= height:
+            return line
+        style, end = self.visual_style.rich_style, min(cell_len(line.text.rstrip()), width - 1)
+        strips = line.crop(0, end), Strip([Segment("…", style)])
+        return Strip.join(strips).adjust_cell_length(width, style)
 
 
 _LABEL = re.compile(r" *\S.{0,21}? {2,}(?=\S)")

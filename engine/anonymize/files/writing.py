@@ -57,17 +57,20 @@ def pieces(
     numbers = list(map(int, read))
     copied = 0
     for tag in _changed_tags(now, read):
-        at = bisect_left(numbers, int(tag))
-        yield from _between(places, copied, at, implicit=implicit)
-        was_read = at < len(numbers) and numbers[at] == tag
+        number = int(tag)  # Python compares its own numbers faster than pydicom's tags
+        at = bisect_left(numbers, number, copied)
+        if copied < at:
+            yield _between(places, copied, at, implicit=implicit)
+        was_read = at < len(numbers) and numbers[at] == number
         copied = at + was_read
         if tag not in now or _is_retired(tag):
             continue  # a group length would be wrong as soon as one element changes
         if was_read and is_unchanged(now[tag], places[at]):
-            yield from _between(places, at, copied, implicit=implicit)
+            yield _between(places, at, copied, implicit=implicit)
         else:
             yield tag
-    yield from _between(places, copied, len(places), implicit=implicit)
+    if copied < len(places):
+        yield _between(places, copied, len(places), implicit=implicit)
 
 
 def _changed_tags(now: Mapping[BaseTag, Kept], read: Mapping[BaseTag, Kept]) -> list[BaseTag]:
@@ -81,10 +84,9 @@ def _is_retired(tag: BaseTag) -> bool:
     return tag.element == 0 and tag.group > _LAST_GROUP_WITH_LENGTH
 
 
-def _between(places: list[Kept], first: int, end: int, *, implicit: bool) -> Iterator[Range]:
-    if first < end:
-        start, _ = extent(places[first], implicit=implicit)
-        yield Range(start, extent(places[end - 1], implicit=implicit)[1])
+def _between(places: list[Kept], first: int, end: int, *, implicit: bool) -> Range:
+    start, _ = extent(places[first], implicit=implicit)
+    return Range(start, extent(places[end - 1], implicit=implicit)[1])
 
 
 # PS3.5 7.1.2: the length of a short VR has 16 bits, and is even.

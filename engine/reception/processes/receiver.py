@@ -8,9 +8,10 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from engine.host.memory import Crowd, release_free_memory
 from engine.net.tls import HandedTls
 from engine.reception.association import IncomingAssociation
-from engine.reception.processes.remote import HandedPort
+from engine.reception.processes.remote import HandedPort, KnownReceivers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,6 +90,8 @@ class ConnectionReceiver:
         """What takes a while, and is answered."""
         self._connections: dict[int, IncomingAssociation] = {}
         self._tls: dict[TlsSettings, HandedTls] = {}
+        self._receivers = KnownReceivers()
+        self._crowd = Crowd()
         sockets.setblocking(False)
         self._reactor.register(sockets.fileno(), self._take)
 
@@ -139,17 +142,23 @@ class ConnectionReceiver:
     def _begin(self, over: HandOver, connected: socket.socket) -> None:
         connected.setblocking(False)
         tls = self._tls_of(over.tls) if over.tls is not None else None
-        port = HandedPort(self._link, self._reactor, over.number, over.port, tls)
+        port = HandedPort(self._link, self._reactor, over.number, over.port, tls, self._receivers)
         connection = IncomingAssociation(self._services, port, connected, over.address, over.peer)
         connection.limits, connection.is_rate_limited = over.limits, over.is_rate_limited
         self._connections[over.number] = connection
-        port.when_closed(partial(self._connections.pop, over.number, None))
+        self._crowd.has_gone(len(self._connections))
+        port.when_closed(partial(self._forget, over.number))
         try:
             connection.begin()
         except Exception:
             _logger.exception("a connection could not be served")
             connection.why = "it could not be served"
             connection.close()
+
+    def _forget(self, number: int) -> None:
+        self._connections.pop(number, None)
+        if self._crowd.has_gone(len(self._connections)):
+            release_free_memory()
 
     def _tls_of(self, settings: TlsSettings) -> HandedTls:
         known = self._tls.get(settings)
@@ -189,7 +198,7 @@ class ConnectionReceiver:
 
     def _apply(self, receivers: tuple[Receiver, ...]) -> None:
         """Apply the present configuration to open associations, from their next object on."""
-        by_label = {receiver.label: receiver for receiver in receivers}
+        by_label = self._receivers.apply(receivers)
         for connection in self._connections.values():
             live = connection.live
             if live is not None:

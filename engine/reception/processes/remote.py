@@ -16,7 +16,7 @@ from engine.reception.live_association import LiveAssociation
 from engine.reception.processes.link import LinkClosed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from engine.api import AssociationEnd, RefusedContext
     from engine.dimse.acse import AssociateRQ
@@ -282,11 +282,40 @@ class RemoteRoom:
         self._link.tell("release_room", size_bytes)
 
 
+class KnownReceivers:
+    """Gives equal receivers as the same object; for the loop's thread.
+
+    Each association brings its receiver from the engine, and what is compiled for a receiver is
+    compiled for that object.
+    """
+
+    def __init__(self) -> None:
+        self._by_label: dict[str, Receiver] = {}
+
+    def same(self, receiver: Receiver) -> Receiver:
+        """Return the known receiver that is equal to this one, or this one if there is none."""
+        known = self._by_label.get(receiver.label)
+        if known != receiver:
+            known = self._by_label[receiver.label] = receiver
+        return known
+
+    def apply(self, receivers: Sequence[Receiver]) -> Mapping[str, Receiver]:
+        """Know those of another configuration and no others; return them by their labels."""
+        self._by_label = {receiver.label: receiver for receiver in receivers}
+        return self._by_label
+
+
 class HandedPort:
     """Satisfies `ListeningPort` for one connection that the engine has handed over."""
 
     def __init__(
-        self, link: Link, reactor: Reactor, number: int, port: int, tls: PortTls | None
+        self,
+        link: Link,
+        reactor: Reactor,
+        number: int,
+        port: int,
+        tls: PortTls | None,
+        receivers: KnownReceivers,
     ) -> None:
         """Take the link, the connection's number, and what is known of its port."""
         self.port = port
@@ -294,6 +323,7 @@ class HandedPort:
         self._link = link
         self._reactor = reactor
         self._number = number
+        self._receivers = receivers
         self._has_closed: Callable[[], object] = lambda: None
 
     def when_closed(self, call: Callable[[], object]) -> None:
@@ -330,6 +360,7 @@ class HandedPort:
         if isinstance(answer, Rejection):
             return answer
         association, receiver, whitelist_line, since, limits = answer
+        receiver = self._receivers.same(receiver)
         live = LiveAssociation(
             id=association,
             receiver=receiver,

@@ -55,7 +55,7 @@ class Soak:
         loads = (
             Load("ct", plain, PLAIN, 8, 12.0),
             Load("mr", plain, PLAIN, 20, 12.0),
-            Load("small", plain, PLAIN, 40, 4.0),
+            Load("small", plain, PLAIN, 40, 4.0, is_each_alone=True),
             Load("ct", scripted, SCRIPTED, 8, 12.0),
         )
         self.senders = [Sender(number, load) for number, load in enumerate(loads)]

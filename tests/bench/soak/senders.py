@@ -32,9 +32,11 @@ class Load:
     port: int
     called: str
     objects: int
-    """In a study, which is one association."""
+    """In a study."""
     seconds: float
     """From the begin of one study to that of the next."""
+    is_each_alone: bool = False
+    """Whether each object has an association of its own; else each study has."""
 
 
 @dataclass(slots=True)
@@ -66,6 +68,10 @@ class Sender:
             stopping.wait(max(0.0, due - time.monotonic()))
 
     def _send(self, objects: Sequence[Encoded]) -> None:
+        for together in [[each] for each in objects] if self.load.is_each_alone else [objects]:
+            self._send_together(together)
+
+    def _send_together(self, objects: Sequence[Encoded]) -> None:
         context = objects[0].context
         with Caller(self.load.port, [context], called=self.load.called) as caller:
             for encoded in objects:

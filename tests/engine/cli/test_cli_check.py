@@ -16,9 +16,11 @@ from engine.index.operations import OperationKind, Request
 from engine.model.project import AutoArchive
 from engine.model.session import SessionStatus
 from engine.processing.command.queue import RunQueue
+from engine.sessions import adoption, audit
 from engine.settings import EngineSettings
 from engine.state.studies import LabelKey, StudyLabels
 from engine.storage import files
+from engine.workers.spread import spread
 from tests.engine.index.depot import depot_in, open_depot
 from tests.fakes import FixedClock
 
@@ -62,6 +64,30 @@ def test_a_consistent_directory_agrees_and_adds_up(run: Run) -> None:
     ]
     table = run("check").out.splitlines()
     assert table[1].split() == ["XNAT:8104", "5", "5", "yes"]
+
+
+def test_two_processes_find_the_same_as_one(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[int]()
+
+    def noted(work: Any, tasks: Any, *, processes: int) -> Any:
+        asked.append(processes)
+        return spread(work, tasks, processes=processes)
+
+    for module in (adoption, audit):
+        monkeypatch.setattr(module, "spread", noted)
+    for path in objects(data)[:2]:
+        path.unlink()
+    code, found = check(run, "--jobs", "2")
+    assert (code, found) == check(run, "--jobs", "1")
+    assert asked == [2, 1]
+    assert [session["differences"]["missing"] for session in found["sessions"]] != []
+    assert "'0' is no number from 1 to 512" in run("check", "--jobs", "0").err
+    rebuilt = run("check", "--rebuild-index", "--jobs", "2", "--json")
+    assert rebuilt.data["adopted"]["objects"] == OBJECTS - 2
+    # The new index is empty before it is filled.
+    assert asked[2:] == [1, 2, 2]
 
 
 def test_an_object_without_a_row_is_told_and_adopted_on_request(run: Run, data: Path) -> None:

@@ -130,9 +130,20 @@ def test_what_arrived_is_compared_with_what_is_stored(
 def test_an_object_is_followed_and_drawn(
     run: Run, engine: Engine, uid: str, tmp_path: Path
 ) -> None:
-    (step,) = run("objects", "trail", uid, "--json").data["steps"]
+    told = run("objects", "trail", uid, "--json").data
+    (step,), (session,) = told["steps"], told["sessions"]
     assert (step["state"], step["calling_ae_title"]) == ("stored", "CT_1")
-    assert "CT_1" in run("objects", "trail", uid).out
+    assert (step["filed"], step["session"]) == ("in session", session["id"])
+    assert step["place"] == {n: session[n] for n in ("project", "subject", "label", "area")}
+    assert session["arrivals"] == [1]
+    trail = run("objects", "trail", uid).out
+    assert f"session {session['id']}: " in trail
+    assert "CT_1" in trail
+    traced = run("trace", uid, "--json").data
+    assert traced["arrivals"] == told["steps"]
+    assert traced["sessions"][0]["arrivals"] == [1]
+    assert f"session {session['id']}: " in run("trace", uid).out
+    assert "ARRIVALS" not in run("trace", session["label"]).out
     file = tmp_path / "image.png"
     drawn = run("objects", "image", uid, "-o", str(file), "--size", "64", "--json").data
     assert drawn["problem"] == ""

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydicom import dcmread
 
-from engine.cli import main
+from engine.cli import main, progress
 from engine.dicom.part10 import FileMeta
+from engine.dimse.commitment_scu import CommitmentResult
+from engine.importing.commitment import Commitment
 from engine.model.project import Project
 from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests import dicom
 from tests.certificates import Authority
+from tests.engine.importing.files import dicom_file, write_dicomdir, write_zip
 from tests.peers.scp import Mood, Scp, always
 from tests.running import LOOPBACK, configure, free_port, make_receiver, stored_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from engine.dimse.commitment import Reference
+    from engine.importing.outcomes import Result
     from tests.engine.cli.outcome import Run
 
 
@@ -142,8 +150,50 @@ def test_the_dicom_files_of_a_folder_are_sent(run: Run, site: Site, study: Path)
     record = outcome.data
     assert (record["files"], record["stored"], record["statuses"]) == (3, 3, {"0x0000": 3})
     assert (record["failures"], record["not_sent"], record["error"]) == ([], 0, None)
-    table = run("send", str(study), site.peer()).out.splitlines()
-    assert table[1].split()[:4] == [site.peer(), "3", "0", "0"]
+    table = run("send", str(study), site.peer(), "--jobs", "2").out.splitlines()
+    assert [line.split() for line in table[1:]] == [["stored", "3"], ["not", "DICOM", "1"]]
+
+
+def test_archives_and_media_are_sent_as_they_are_imported(
+    run: Run, study: Path, tmp_path: Path
+) -> None:
+    files = {path.name: path.read_bytes() for path in study.rglob("*.dcm")}
+    archive = write_zip(tmp_path / "study.zip", files)
+    (tmp_path / "DISC").mkdir()
+    (tmp_path / "DISC" / "IM1").write_bytes(dicom_file("1.2.826.9.4"))
+    medium = write_dicomdir(tmp_path, ("DISC", "IM1"), ("DISC", "GONE"))
+    with Scp() as scp:
+        peer = f"PACS@{LOOPBACK}:{scp.port}"
+        outcome = run("send", str(archive), str(medium), peer, "--json")
+    assert outcome.code == 9
+    assert outcome.data["outcomes"] == {"missing": 1, "stored": 4}
+    (missing,) = outcome.data["failures"]
+    assert (Path(missing["file"]).name, missing["status"]) == ("GONE", None)
+    assert len(set(scp.uids())) == 4
+
+
+def test_a_send_goes_on_after_an_interruption_and_only_with_the_same_peer(
+    run: Run, study: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report"
+    with Scp() as scp:
+        peer = f"PACS@{LOOPBACK}:{scp.port}"
+        words = ("send", str(study), peer, "--report", str(report))
+        scp.status = lambda uid: 0xA700 if uid.endswith(".1") else 0
+        full = run(*words)
+        assert full.code == 9
+        assert full.err.count("the peer has no room: 0xA700 (out of resources)") == 1
+        assert f"go on with: --report {report} --resume" in full.err
+        scp.status = always(0)
+        again = run(*words, "--resume", "--json")
+        other = run("send", str(study), f"OTHER{peer}", "--report", str(report), "--resume")
+        asking = run(*words, "--resume", "--commit")
+    assert (again.code, again.data["stored"], again.data["stored_before"]) == (0, 2, 1)
+    assert sorted(uid[-1] for uid in scp.uids()) == ["0", "1", "2"]
+    lines = [json.loads(line) for line in report.read_text().splitlines()[1:]]
+    assert [line["status"] for line in lines if line["status"] is not None] == [0, 0xA700, 0, 0]
+    for refused in (other, asking):
+        assert (refused.code, "no report of this send" in refused.err) == (2, True)
 
 
 def test_a_named_file_that_is_no_object_is_refused_before_anything_is_sent(
@@ -156,22 +206,37 @@ def test_a_named_file_that_is_no_object_is_refused_before_anything_is_sent(
 
 def test_nothing_to_send_is_said(run: Run, site: Site, tmp_path: Path) -> None:
     assert "there is no DICOM file" in run("send", str(tmp_path), site.peer()).err
-    assert "does not exist" in run("send", str(tmp_path / "none"), site.peer()).err
+    nothing = run("send", str(tmp_path / "none"), site.peer())
+    assert (nothing.code, "No such file or directory" in nothing.err) == (2, True)
+    assert "'65' is no number from 1 to 64" in run(
+        "send", str(tmp_path), site.peer(), "--jobs", "65"
+    ).err  # fmt: skip
 
 
-def test_a_rejected_send_says_how_many_were_not_sent(run: Run, site: Site, study: Path) -> None:
+def test_a_rejected_send_says_why(run: Run, site: Site, study: Path) -> None:
     outcome = run("send", str(study), site.peer("GUARDED"), "--json")
-    assert outcome.code == 9
-    assert (outcome.data["stored"], outcome.data["not_sent"]) == (0, 3)
+    # No one has listed them.
+    assert (outcome.code, outcome.data["stored"], outcome.data["not_sent"]) == (9, 0, None)
     assert "is not allowed" in outcome.data["error"]
 
 
-def test_a_send_that_breaks_off_tells_what_arrived(run: Run, study: Path) -> None:
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_a_send_to_a_peer_that_breaks_every_association_says_so(
+    run: Run, study: Path, jobs: str
+) -> None:
     with Scp(mood=Mood.ABORT) as scp:
-        outcome = run("send", str(study), f"PACS@{LOOPBACK}:{scp.port}")
+        outcome = run("send", str(study), f"PACS@{LOOPBACK}:{scp.port}", "--jobs", jobs)
     assert outcome.code == 8
-    assert outcome.out.splitlines()[1].split()[1:4] == ["0", "0", "3"]
+    assert outcome.out.splitlines()[1].split() == ["failed", "3"]
     assert "aborted the association" in outcome.err
+
+
+def test_an_object_that_got_no_answer_is_sent_again(run: Run, study: Path) -> None:
+    with Scp() as scp:
+        scp.aborts = 2
+        outcome = run("send", str(study), f"PACS@{LOOPBACK}:{scp.port}", "--json")
+    assert (outcome.code, outcome.data["outcomes"]["stored"]) == (0, 3)
+    assert sorted(uid[-1] for uid in scp.uids()) == ["0", "1", "2"]
 
 
 def test_failures_are_named_up_to_a_number(run: Run, tmp_path: Path, study: Path) -> None:
@@ -187,19 +252,69 @@ def test_failures_are_named_up_to_a_number(run: Run, tmp_path: Path, study: Path
 
 
 def test_a_terminal_shows_the_progress(
-    run: Run, site: Site, study: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(progress, "ON_TERMINAL_SECONDS", 0.0)
     with Scp() as scp:
-        scp.status = lambda uid: 0xA700 if uid.endswith(".1") else 0
+        scp.status = lambda uid: 0xC000 if uid.endswith(".1") else 0
         outcome = run("send", str(study), f"PACS@{LOOPBACK}:{scp.port}")
-    assert "2 of 3 stored, 1 not taken, " in outcome.err
+    assert re.search(r"3 files, [\d,]+ files/s, [\d.]+ MB/s, 1 failed, \d+ s left", outcome.err)
 
 
-def test_a_send_asks_for_commitment_if_it_is_told_to(run: Run, site: Site, study: Path) -> None:
-    sent = run("send", str(study), site.peer(), "--commit", "--json")
+def test_a_terminal_shows_what_awaits_commitment(
+    run: Run, site: Site, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = threading.Event()
+
+    def outcomes(self: Commitment, *given: Any) -> list[Result]:
+        assert shown.wait(20)
+        return real(self, *given)
+
+    def write(text: str) -> int:
+        if "3 await commitment" in text:
+            shown.set()
+        return len(text)
+
+    real = Commitment.outcomes
+    monkeypatch.setattr(Commitment, "outcomes", outcomes)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "write", write)
+    monkeypatch.setattr(progress, "ON_TERMINAL_SECONDS", 0.0)
+    assert run("send", str(study), site.peer(), "--commit").code == 0
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_a_send_asks_for_commitment_if_it_is_told_to(
+    run: Run, site: Site, study: Path, jobs: str
+) -> None:
+    sent = run("send", str(study), site.peer(), "--commit", "--jobs", jobs, "--json")
     assert (sent.code, sent.data["committed"], sent.data["not_committed"]) == (0, 3, [])
     assert "'0' is no port" in run("send", str(study), site.peer(), "--commit-port", "0").err
+
+
+def test_what_a_peer_does_not_commit_to_is_in_the_output_and_in_the_report(
+    run: Run, site: Site, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = "deeper/1.dcm"
+    uid = dcmread(study / lost).SOPInstanceUID
+
+    def why_not(self: CommitmentResult, reference: Reference) -> str:
+        return "0x0110 (processing failure)" if reference.sop_instance_uid == uid else ""
+
+    monkeypatch.setattr(CommitmentResult, "why_not", why_not)
+    report = tmp_path / "report"
+    words = ("send", str(study), site.peer(), "--commit", "--report", str(report))
+    outcome = run(*words)
+    assert outcome.code == 9
+    assert f"{lost}: not committed: 0x0110 (processing failure)" in outcome.err
+    monkeypatch.undo()
+    again = run(*words, "--resume", "--json")
+    assert (again.code, again.data["committed"], again.data["stored_before"]) == (0, 1, 2)
+    lines = [json.loads(line) for line in report.read_text().splitlines()[1:]]
+    assert [line["outcome"] for line in lines if line["source"].endswith(lost)] == [
+        *("not committed", "stored"),
+    ]
 
 
 @pytest.mark.parametrize(

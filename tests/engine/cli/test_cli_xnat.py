@@ -79,7 +79,7 @@ def test_of_an_import_with_a_refused_record_nothing_is_applied(
     assert outcome.err.splitlines() == [
         "Nothing was imported:",
         "  1 of 2 receivers can't be represented",
-        "  → mend them in the file, or import the others with --skip-refused",
+        "  → correct them in the file, or import the others with --skip-refused",
     ]
     assert not any(data.iterdir())
 

@@ -80,6 +80,7 @@ COMMANDS = {
     "senders/detail": "senders show --week",
     "senders/list": "senders list",
     "sessions/archive": "sessions archive --merge --overwrite",
+    "sessions/by_project": "projects list",
     "sessions/cancel": "sessions cancel",
     "sessions/delete": "sessions delete",
     "sessions/detail": "sessions show",

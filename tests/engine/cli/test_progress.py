@@ -35,7 +35,7 @@ def test_a_log_gets_a_line_each_ten_seconds_with_the_time_left(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        f"{done} of 2,000 sessions read, {left} left"
+        f"{done} of 2,000 sessions read, 10/s, {left} left"
         for done, left in ((100, "3 min"), (200, "3 min"), (300, "3 min"), (400, "3 min"))
     ]
 
@@ -48,5 +48,6 @@ def test_a_terminal_has_one_line_that_goes_at_the_end(monkeypatch: pytest.Monkey
         progress(int(time.seconds * 10), 24)
     progress.end()
     assert terminal.getvalue() == (
-        "\r\x1b[K6 of 24 sessions read, 2 s left\r\x1b[K12 of 24 sessions read, 1 s left\r\x1b[K"
+        "\r\x1b[K6 of 24 sessions read, 10/s, 2 s left"
+        "\r\x1b[K12 of 24 sessions read, 10/s, 1 s left\r\x1b[K"
     )

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from pynetdicom import AE
 
-from engine.dimse.scu import SentObject, send_files
+from engine.dicom.part10 import open_sendable
+from engine.dimse.scu import call, store_one
 from engine.intake.pipeline import ObjectOutcome
 from engine.model.peer import Peer, PeerDeadlines
 from engine.model.session import ObjectState
@@ -96,9 +97,11 @@ def by_pynetdicom(port: int, files: list[Path]) -> None:
 
 
 def by_our_scu(port: int, files: list[Path]) -> None:
-    sent: list[SentObject] = []
-    send_files(Peer(LOOPBACK, port, "BENCH", "OURS"), files, PeerDeadlines(), sent.append)
-    assert [one.is_stored for one in sent] == [True] * 3
+    contexts = [(CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN)]
+    with call(Peer(LOOPBACK, port, "BENCH", "OURS"), contexts, PeerDeadlines()) as association:
+        for file in files:
+            with open_sendable(file) as sendable:
+                assert store_one(association, sendable)[0] == 0
 
 
 def by_our_bench(port: int, files: list[Path]) -> None:

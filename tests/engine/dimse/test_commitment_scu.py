@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from functools import partial
 
 import pytest
 
@@ -26,16 +27,20 @@ REPORT = CommitmentReport("1.2.9", REFERENCES[:1], ((REFERENCES[1], 0x0112),))
 def test_a_report_comes_to_the_listener_of_its_requestor() -> None:
     port = free_port()
     peer, provided = Peer("127.0.0.1", port, "ME"), (str(STORAGE_COMMITMENT),)
-    with ReportListener(port) as listener:
+    with ReportListener(port) as listener, listener.expecting("1.2.9"):
         with call(peer, COMMITMENT_CONTEXTS, PeerDeadlines(), provided=provided) as association:
             # What is no report is refused, and costs the next one nothing.
             refused = association.ask_commitment(N_EVENT_REPORT, 1, lambda _: b"\0" * 5)
-            answer = association.ask_commitment(
-                N_EVENT_REPORT, 2, lambda syntax: encode_report(REPORT, syntax)
-            )
-        assert (refused.status, answer.status) == (0x0115, 0x0000)
+            # Anybody may report anything: what is not waited for is not kept.
+            other = REPORT._replace(transaction_uid="1.2.8")
+            answers = [
+                association.ask_commitment(N_EVENT_REPORT, 2, partial(encode_report, report))
+                for report in (other, REPORT)
+            ]
+        assert [refused.status, *(answer.status for answer in answers)] == [0x0115, 0, 0]
         assert listener.report_of("1.2.8") is None
         assert listener.report_of("1.2.9") == REPORT
+    assert listener.report_of("1.2.9") is None
 
 
 def test_a_result_says_of_each_object_why_it_is_not_committed() -> None:

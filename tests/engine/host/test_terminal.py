@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from typing import TYPE_CHECKING
 
+from engine.errors import ConfigurationError, Problem
 from engine.host import terminal
 
 if TYPE_CHECKING:
@@ -59,3 +61,18 @@ def test_a_table_fits_a_terminal_and_is_whole_in_a_pipe(
     monkeypatch.setenv("COLUMNS", "500")
     terminal.print_table(heads, [row])
     assert capsys.readouterr().out == whole
+
+
+def test_of_many_problems_the_first_are_said_and_the_others_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    problems = [Problem(f"f{number}", "x", "is wrong", "write y") for number in range(83)]
+    error = ConfigurationError(*problems)
+    terminal.print_error(error, as_json=False)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["The configuration is not valid:", "  f0 'x': is wrong"]
+    assert lines[-1] == "  … and 73 more problems; solve these first"
+    assert len(lines) == 2 + 2 * 10
+    assert error.detail.endswith("; and 73 more problems")
+    terminal.print_error(error, as_json=True)
+    assert len(json.loads(capsys.readouterr().err)["error"]["problems"]) == 83

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.dicom.part10 import FileMeta
 from engine.errors import UnreadableObject
-from engine.importing import archives
+from engine.importing import archives, sources
 from engine.importing.found import FoundObject, Leftover, StreamedContent
 from engine.importing.sources import HELD_BYTES, Sources
 from tests import dicom
@@ -83,6 +84,51 @@ def test_data_sets_without_file_meta_are_known_by_their_first_element(
     one.close()
 
 
+@pytest.mark.parametrize(
+    ("sop_class", "syntax"),
+    [
+        ("hello", dicom.EXPLICIT_VR_LITTLE_ENDIAN),
+        ("1." * 33, dicom.EXPLICIT_VR_LITTLE_ENDIAN),
+        ("1.2\u00e9", dicom.EXPLICIT_VR_LITTLE_ENDIAN),
+        (dicom.CT_IMAGE_STORAGE, "hello"),
+    ],
+)
+def test_a_file_whose_class_or_syntax_is_no_uid_is_told_and_does_not_stop_the_others(
+    tmp_path: Path, sop_class: str, syntax: str
+) -> None:
+    preamble = FileMeta(dicom.CT_IMAGE_STORAGE, syntax, "CT1", "XNAT").preamble("1.2.0")
+    data_set = dicom.image(SOPInstanceUID="1.2.0", SOPClassUID=sop_class)
+    (tmp_path / "0").write_bytes(preamble + data_set)
+    (tmp_path / "1").write_bytes(dicom_file("1.2.1"))
+    why = "unreadable: has a SOP class or transfer syntax that is no UID"
+    assert found(tmp_path) == [("0", why), ("1", "1.2.1")]
+
+
+def test_a_folder_with_any_number_of_files_is_never_listed_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_SORTED_AT_ONCE", 3)
+    for number in range(8):
+        (tmp_path / str(number)).write_bytes(dicom_file(f"1.2.{number}"))
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "8").write_bytes(dicom_file("1.2.8"))
+    names = [name for name, _ in found(tmp_path)]
+    assert sorted(names) == list("012345678")
+    assert names[-1] == "8"
+    groups = [names[:3], names[3:6], names[6:8]]
+    assert groups == [sorted(group) for group in groups]
+    assert [len(some) for some in Sources(())._listed(tmp_path, [])] == [3, 3, 2]
+
+
+def test_named_files_that_can_not_be_sent_at_all_are_known_beforehand(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(dicom_file("1.2.1"))
+    (tmp_path / "b").write_text("hello")
+    (tmp_path / "c").write_bytes(b"")
+    write_zip(tmp_path / "d", {"notes": b"hello"})
+    names = [tmp_path / name for name in "abcd"]
+    assert list(Sources((*names, tmp_path)).strangers()) == names[1:3]
+
+
 def test_file_meta_without_a_preamble_counts(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(dicom_file("1.2.6")[132:])
     (tmp_path / "b").write_bytes(b"\x08\x00\x05\x00CS nothing like it")
@@ -101,7 +147,7 @@ IN_ARCHIVES = [
     ("../../etc/passwd", "1.2.1"),
     ("readme", "not DICOM"),
     ("DIR/DICOMDIR", "not DICOM: the directory of a medium"),
-    ("inner.zip", "unreadable: an archive in an archive: extract it, and import that"),
+    ("inner.zip", "unreadable: an archive in an archive: extract it first"),
     ("large", "1.2.2"),
     ("last", "1.2.3"),
 ]
@@ -169,10 +215,9 @@ def test_encrypted_bombs_and_rare_compressions_are_not_even_opened(
     monkeypatch.setattr(archives, "LARGEST_MEMBER_BYTES", 400_000)
     assert [outcome for _, outcome in found(path)] == [
         "not DICOM: empty",
-        "unreadable: is encrypted: extract it with its password, and import that",
+        "unreadable: is encrypted: extract it with its password first",
         "unreadable: is compressed by method 12: pack it anew with the usual one",
-        "unreadable: expands as a ZIP bomb does: extract it yourself if it is none, and import "
-        "that",
+        "unreadable: expands as a ZIP bomb does: extract it yourself first if it is none",
         "unreadable: is larger than 400,000 bytes",
     ]
 

@@ -125,5 +125,3 @@ def test_the_newest_objects_are_those_of_one_sender_or_of_all(
     assert (newest[0].project, newest[0].label) == ("NEURO-01", "E1")
     assert len(contents.newest(connection, "XNAT:8104", "CT", 100)) == 7
     assert contents.newest(connection, "OTHER:1", "", 100) == ()
-    steps = contents.known_steps(connection, "1.2.3")
-    assert [step.file for step in steps] == ["SCANS/2/DICOM/b.dcm"] * 2

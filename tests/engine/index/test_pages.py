@@ -10,9 +10,10 @@ from engine.api.sessions import Amount, AreaCounts, SessionOrder, StatusCount
 from engine.errors import StorageUnusable
 from engine.index.listing import session_page
 from engine.index.operations import OperationKind, Request
-from engine.index.reader import IndexReader
+from engine.index.reader import IndexReader, sessions_by_project
 from engine.model.queries import SessionQuery
 from engine.model.session import SessionArea, SessionStatus
+from tests.counting import counted
 from tests.engine.index.depot import Depot, depot_in
 
 if TYPE_CHECKING:
@@ -153,3 +154,13 @@ def test_a_reader_of_a_broken_index_says_so(tmp_path: Path) -> None:
     with pytest.raises(StorageUnusable, match="can't be used"):
         ids(reader, SessionQuery())
     reader.close()
+
+
+def test_the_sessions_of_all_projects_are_counted_by_one_statement_over_an_index(
+    reader: IndexReader,
+) -> None:
+    with counted(reader._connection) as counts, reader.reading() as connection:
+        found = sessions_by_project(connection)
+    assert found == {"NEURO-01": 1, "NEURO-02": 1, "CARDIO": 1}
+    assert len([s for s in counts.statements if s.startswith("SELECT")]) == 1
+    assert all("COVERING INDEX sessions_by_place" in scan for scan in counts.scans)

@@ -174,3 +174,17 @@ def test_a_site_setting_is_refused(raw: dict[str, Any], fields: list[str]) -> No
 def test_the_site_decides_which_ports_there_are(low: bool, first: int, last: int) -> None:
     ports = SiteSettings(allow_low_ports=low).ports
     assert (ports[0], ports[-1]) == (first, last)
+
+
+@pytest.mark.parametrize(
+    ("title", "reason"),
+    [
+        ("a\u200db", "has the character U+200D, which can't be seen"),
+        ("a\nb", "has the character U+000A, which can't be seen"),
+        ("x" * 256, "has 256 characters"),
+    ],
+)
+def test_a_title_is_refused_for_the_reason_that_holds(title: str, reason: str) -> None:
+    with pytest.raises(InvalidProject) as caught:
+        Project.parse({"id": "A", "title": title})
+    assert [problem.message for problem in caught.value.problems] == [reason]

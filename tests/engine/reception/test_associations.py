@@ -26,7 +26,7 @@ from engine.events import (
     ObjectsStored,
 )
 from engine.events.journal import Journal
-from engine.host.memory import release_free_memory
+from engine.host.memory import CROWD, release_free_memory
 from engine.index.senders import SenderNote
 from engine.index.writer import WhitelistUse
 from engine.metrics import Metrics
@@ -36,7 +36,6 @@ from engine.model.session import ObjectState
 from engine.model.whitelist import normalize_address
 from engine.reception.acceptance import Acceptance, AssociationRequest, Rejection
 from engine.reception.associations import (
-    CROWD,
     ENDED_KEPT,
     MAX_REPORTED_CALLERS,
     REJECTIONS_PER_MINUTE,

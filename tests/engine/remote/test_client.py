@@ -59,7 +59,7 @@ def test_an_engine_that_is_gone_is_silent_and_found_again_when_it_is_back(
             reached.view.snapshot()
         with pytest.raises(EngineSilent) as caught:
             reached.view.undo("anna")
-        assert (caught.value.remedy[:16], caught.value.exit_code) == ("it was not asked", 8)
+        assert (caught.value.remedy[:24], caught.value.exit_code) == ("the request was not sent", 8)
         for _ in range(2):
             with served(engine, file):
                 with pytest.raises(EngineSilent, match="can't be reached"):
@@ -125,7 +125,7 @@ def test_closing_wakes_who_waits_for_an_answer(tmp_path: Path) -> None:
         waiting.join(5)
         engine.may_answer.set()
     assert not waiting.is_alive()
-    assert "look whether what you asked for was done" in errors[0].remedy
+    assert "check whether the request was carried out" in errors[0].remedy
 
 
 class Heard(FakeEngine):

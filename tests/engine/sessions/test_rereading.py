@@ -12,11 +12,12 @@ from engine.commitment.lookup import CommitmentLookup
 from engine.dimse.commitment import NO_SUCH_INSTANCE, PROCESSING_FAILURE
 from engine.errors import SessionError
 from engine.events.sessions import RowsThinned
-from engine.index import contents, removed_rows
+from engine.index import removed_rows
 from engine.index.arrivals import Arrivals
 from engine.index.finding import find
 from engine.index.operations import OperationKind, Request
 from engine.index.store import SessionKey, SessionOrigin
+from engine.index.trails import known_trail
 from engine.model.project import AutoArchive
 from engine.model.session import ProjectScript, SessionArea, SessionStatus
 from engine.sessions import rereading, thinning
@@ -420,7 +421,7 @@ def test_an_instance_leads_to_its_session_without_its_row(depot: Depot) -> None:
     assert are_removed(depot)
     require_rows_of_instance(depot.session_context, "1.2.3.2")
     with depot.index.reading() as connection:
-        (step,) = contents.known_steps(connection, "1.2.3.2")
+        (step,) = known_trail(connection, "1.2.3.2").steps
     assert (step.session, step.receiver, step.at) == (
         *(1, "XNAT:8104", depot.session(1).last_object_at),
     )

@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import NotFound
 from engine.events.sessions import RowsThinned
-from engine.index import contents
+from engine.index.trails import known_trail
 from engine.index.writer import ObjectRow
 from engine.sessions import thinning
 from engine.sessions.thinning import PAUSE_SECONDS, Thinning
@@ -115,5 +115,5 @@ def test_who_asks_for_an_object_without_a_row_learns_up_to_when_rows_are_removed
         depot.index.changing() as connection,
         pytest.raises(NotFound, match="no such object") as error,
     ):
-        contents.known_steps(connection, "1.2.9.1")
+        known_trail(connection, "1.2.9.1")
     assert "in no session were removed" in error.value.remedy

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from engine.workers.spread import spread
+from engine.workers.spread import processes_for, spread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ from pathlib import Path
 from engine.workers.spread import spread
 
 if __name__ == "__main__":
-    list(spread(Path.read_bytes, [Path("held")], in_processes=True))
+    list(spread(Path.read_bytes, [Path("held")], processes=2))
 """
 
 
@@ -30,9 +30,17 @@ def test_little_work_is_done_one_by_one_in_this_process() -> None:
         begun.append(number)
         return number * 2
 
-    results = spread(work, iter(range(3)), in_processes=False)
+    results = spread(work, iter(range(3)), processes=1)
     assert (next(results), begun) == (0, [0])
     assert list(results) == [2, 4]
+
+
+def test_processes_are_as_many_as_wanted_or_one_for_each_core_if_that_is_worth_it() -> None:
+    cores = len(os.sched_getaffinity(0))
+    asked = [
+        processes_for(jobs, is_worth=is_worth) for jobs in (None, 3) for is_worth in (False, True)
+    ]
+    assert asked == [1, cores, 3, 3]
 
 
 def test_workers_end_with_a_process_that_is_killed(tmp_path: Path) -> None:

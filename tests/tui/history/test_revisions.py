@@ -10,7 +10,16 @@ from engine.model.configuration_diff import Change
 from engine.model.secrets import MASK
 from tests.fakes import HOSTILE_NAMES, NOW
 from tests.fakes.history import example_changes, example_revisions
-from tui.history.diff import Columns, DiffLine, DiffLineKind, as_text, columns, diff_lines, laid_out
+from tui.history.diff import (
+    Columns,
+    DiffLine,
+    DiffLineKind,
+    as_text,
+    columns,
+    diff_lines,
+    laid_out,
+    sentence_words,
+)
 from tui.history.revisions import (
     FIELDS,
     MOST_WORDS,
@@ -183,7 +192,8 @@ def test_long_values_take_more_lines_and_none_is_cut_off(width: int) -> None:
     rows = laid_out(shown[1], widths)
     assert "".join(before[2:].strip() for _, before, _ in rows) == value
     assert "".join(after[2:] for _, _, after in rows) == value[::-1]
-    assert "".join(field.strip() for field, _, _ in rows) == "a_field_with_a_very_long_name_indeed"
+    field = "".join(field for field, _, _ in rows).replace(" ", "")
+    assert field == "afieldwithaverylongnameindeed"
     assert all(sum(map(len, row)) <= width for row in rows)
     assert [(b[0], a[0]) for _, b, a in rows[:2]] == [("-", "+"), (" ", " ")]
 
@@ -200,3 +210,12 @@ def test_a_difference_can_be_copied_as_text() -> None:
     assert "    + OLD_WS1\n" in said
     gone = as_text(diff_lines([changed("a\nb", "")]))
     assert gone == "project P\n  script\n    - a\n    - b"
+
+
+def test_fields_are_named_in_words_and_names_of_subjects_stay_as_they_are() -> None:
+    row = replace(changed("off", "on", field="anonymization_script_enabled"), subject="project A_B")
+    sentence = "project A_B anonymization_script_enabled: off → a_b"
+    assert diff_lines([row])[1].field == "anonymization script enabled"
+    expected = "project A_B anonymization script enabled: off → a_b"
+    assert rows_in_words([replace(row, sentence=sentence)]) == f"~ {expected}"
+    assert sentence_words("receiver RX_1:104 added") == "receiver RX_1:104 added"

@@ -144,7 +144,11 @@ async def test_brackets_go_through_the_scan_and_mask_again() -> None:
     async with running(engine, "v", "right_square_bracket") as (app, screen, pilot):
         assert screen.crumbs()[-2:] == ("scan 3", "object 2 of 768")
         assert MASK in header(app)
-        assert facts(app, "trail")["  file"] == "SCANS/3/DICOM/3-0002.dcm"
+        trail = facts(app, "trail")
+        assert trail["  file"] == "SCANS/3/DICOM/3-0002.dcm"
+        place = "NEURO-01 / S0416 / S0416_CT_01, prearchive"
+        assert (trail["session"], trail["  arrivals"]) == (place, "1, 2")
+        assert trail["  went to"] == f"session 416: {place}"
         await press(app, pilot, "left_square_bracket", "left_square_bracket")
         assert TOLD[-1] == "this is the first object of the scan"
         engine.sessions.known = [s for s in engine.sessions.known if s.id != 416]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from textual.widgets import Input, Static
 
-from engine.api.objects import TrailStep
+from engine.api.objects import Filed, TrailStep
 from engine.api.sessions import Found
 from engine.errors import StorageUnusable
 from engine.model.session import SessionArea
@@ -69,7 +69,8 @@ async def test_what_is_not_there_is_said_and_so_is_why_nothing_can_be_found() ->
 async def test_a_rejected_object_is_found_and_leads_to_its_trail() -> None:
     engine = busy()
     at = datetime(2026, 3, 1, 10, tzinfo=UTC)
-    step = TrailStep(at, "XNAT:8104", "CT[1]", "rejected", 0xC000, "[b]no[/]", None, "")
+    step = TrailStep(at, "XNAT:8104", "CT[1]", "rejected", 0xC000, "[b]no[/]", None, "",
+                     Filed.NOT_KEPT, None)  # fmt: skip
     engine.sessions.find = lambda text: Found((), (step,))  # type: ignore[method-assign]
     app = telling(engine)
     async with app.run_test(size=(120, 40)) as pilot:

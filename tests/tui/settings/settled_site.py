@@ -101,9 +101,9 @@ def settled(engine: FakeEngine | None = None) -> FakeEngine:
     return engine
 
 
-def hostile() -> FakeEngine:
+def hostile(engine: FakeEngine | None = None) -> FakeEngine:
     """Return an engine whose projects, script and findings are markup or escape sequences."""
-    engine = settled()
+    engine = settled(engine)
     texts = [name for name in HOSTILE_NAMES if name.isprintable()]
     engine.known_projects = tuple(
         Project(

@@ -409,7 +409,7 @@ def test_the_settings_in_force_are_said_without_secrets_or_control_characters() 
         section_facts("anonymization", SITE)
     )
     assert "secret" not in facts_as_text(target_facts(CHAT))
-    assert "sessions here     …" in facts_as_text(project_facts(NEURO, None))
+    assert "sessions here     7" in facts_as_text(project_facts(NEURO, 7))
     assert texts["projects"] == ""
     assert section_words(site)["receivers"] == "✗ all off"
     assert section_words(SITE)["alerts"] == "nobody"

@@ -14,6 +14,7 @@ from engine.model.project import Project
 from engine.model.site import SiteSettings
 from engine.model.study_route import StudyRoute
 from tests.fakes import NOW, FakeEngine, busy
+from tests.fakes.sessions import make_session
 from tests.tui.settings.settled_site import ERROR, PROJECTS, SITE, TARGETS, TRAP, settled
 from tui.app import ConsoleApp
 from tui.places import SCREEN_SPECS
@@ -32,6 +33,7 @@ from tui.widgets.routing_preview import RoutingPreviewPanel
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import pytest
     from textual.pilot import Pilot
 
 PLACES_HERE = tuple(place for place in SCREEN_SPECS if place.name in ("dashboard", "site"))
@@ -495,3 +497,37 @@ async def test_a_site_without_projects_says_the_next_step() -> None:
         assert "n adds one" in table._empty
     async with running(busy(), "projects", read_only=True) as (app, _):
         assert app.screen.query_one(ProjectsTable)._empty == "there are no projects yet"
+
+
+def noted(monkeypatch: pytest.MonkeyPatch, engine: object, name: str, asked: list[str]) -> None:
+    """Note each call of a method, which still answers."""
+    real = getattr(engine, name)
+
+    def answer() -> object:
+        asked.append(name)
+        return real()
+
+    monkeypatch.setattr(engine, name, answer)
+
+
+async def test_the_sessions_of_a_thousand_projects_are_counted_by_one_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine, asked = settled(), list[str]()
+    ids = [f"P{number:04}" for number in range(1_000)]
+    engine.known_projects = tuple(map(Project, ids))
+    engine.sessions.known = [make_session(1, project="P0999")]
+    noted(monkeypatch, engine.sessions, "by_project", asked)
+    noted(monkeypatch, engine, "projects", asked)
+    monkeypatch.setattr(engine.sessions, "list", None)
+    async with running(engine, "projects", "G") as (app, _):
+        rows = {row.key: row for row in app.screen.query_one(ProjectsTable)._rows}
+        assert len(rows) == 1_000
+        assert str(rows["P0999"].cells["sessions"].text) == "1"
+        assert str(rows["P0500"].cells["sessions"].text) == "0"
+        # One question for each look at the projects.
+        assert asked.count("by_project") == asked.count("projects") <= 2
+        table = app.screen.query_one(ProjectsTable)
+        before = table._rows
+        cast("SiteScreen", app.screen).show_again()
+        assert table._rows is before  # nothing is new, so that no row is made again

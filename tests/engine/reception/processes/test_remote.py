@@ -1,24 +1,30 @@
-"""Sessions as a receiving process holds them: asked for once, given back when the engine says."""
+"""What a receiving process holds: sessions, given back when the engine says, and receivers."""
 
 from __future__ import annotations
 
+import queue
 import socket
 import threading
 from contextlib import closing
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from engine.index.store import SessionKey, SessionOrigin, SessionPlace
 from engine.index.writer import ObjectRow
+from engine.model.limits import Limits
 from engine.model.session import SessionArea
 from engine.net.reactor import Reactor
 from engine.reception.processes.link import Link
-from engine.reception.processes.remote import RemoteDock
+from engine.reception.processes.remote import HandedPort, KnownReceivers, RemoteDock
+from tests.running import make_receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from engine.model.receiver import Receiver
 
 SOON_SECONDS = 20.0
 KEY = SessionKey("NEURO-01", "1.2.3", "E1")
@@ -144,3 +150,49 @@ def test_the_part_of_an_object_goes_once_its_row_is_on_its_way(
     assert gone.is_set()
     engine.wait_for("record", 2)
     assert engine.said[-1] == ("record", (tuple(row), 0.5))
+
+
+class AdmittingEngine:
+    """The other end: admits every association to the receiver that it has now."""
+
+    def __init__(self, link: Link, receiver: Receiver) -> None:
+        self.link, self.receiver = link, receiver
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        for _name, _arguments, question in self.link.receive():
+            since = datetime(2026, 8, 24, tzinfo=UTC)
+            self.link.answer(question, ("A-0001", self.receiver, "", since, Limits()))
+
+
+def test_associations_of_one_receiver_share_what_was_compiled_for_it() -> None:
+    ours, theirs = map(Link, socket.socketpair())
+    reactor = Reactor()
+    threading.Thread(target=lambda: list(ours.receive()), daemon=True).start()
+    known, decided = KnownReceivers(), queue.SimpleQueue[Any]()
+    connection: Any = SimpleNamespace(certificate=None, peer="10.1.2.3", address=None)
+    proposal: Any = SimpleNamespace(
+        called_ae_title="XNAT",
+        calling_ae_title="CT",
+        application_context="1.2.840.10008.3.1.1.1",
+        protocol_version=1,
+    )
+
+    def admitted() -> Receiver:
+        HandedPort(ours, reactor, 1, 104, None, known).admit(connection, proposal, decided.put)
+        live, _ = decided.get(timeout=SOON_SECONDS)
+        receiver: Receiver = live.receiver
+        return receiver
+
+    with closing(ours), closing(theirs):
+        engine = AdmittingEngine(theirs, make_receiver("XNAT", 104))
+        first, second = admitted(), admitted()
+        engine.receiver = make_receiver("XNAT", 104, enabled=False)
+        changed, again = admitted(), admitted()
+        reactor.call_soon(lambda: decided.put((known.apply([engine.receiver]), None)))
+        decided.get(timeout=SOON_SECONDS)
+        configured = admitted()
+    reactor.stop()
+    assert second is first
+    assert again is changed != first
+    assert configured is engine.receiver
