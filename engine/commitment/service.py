@@ -127,7 +127,7 @@ class CommitmentService:
         expiry: ExpiryClock,
         associations: OpenAssociations,
         settle: Callable[[], object],
-        require_rows: Callable[[str], object] = lambda _: None,
+        require_rows: Callable[[int], object] | None = None,
     ) -> None:
         """Open the table; nothing runs yet.
 

@@ -62,7 +62,7 @@ def commitments_of(
     processes: ReceivingProcesses | None,
     clock: Clock,
     configuration: Callable[[], Configuration],
-    require_rows: Callable[[str], object],
+    require_rows: Callable[[int], object],
     resources: ExitStack,
 ) -> CommitmentService:
     """Return what answers requests for storage commitment; `resources` closes it."""

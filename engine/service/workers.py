@@ -51,7 +51,7 @@ class PostStoreWorkers:
         # Before `recover`, which adds rows for what a crash left: they are to be forwarded too.
         self.forwarding = Forwarding(
             *(settings, index, areas, journal, clock, configuration, storage.expiry),
-            self.session_service.require_rows_of_instance,
+            self.session_service.require_rows,
         )
         resources.callback(self.forwarding.close)
         index.followed_to = self.forwarding.followed_to

@@ -150,7 +150,7 @@ class Forwarding:
         clock: Clock,
         configuration: Callable[[], Configuration],
         expiry: ExpiryClock,
-        require_rows: Callable[[str], object] = lambda _: None,
+        require_rows: Callable[[int], object] | None = None,
     ) -> None:
         """Open the queue; called before a crash is recovered from, which brings new rows.
 

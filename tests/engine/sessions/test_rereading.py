@@ -207,8 +207,8 @@ def test_a_folder_that_is_away_for_a_while_does_not_make_its_objects_unknown(
     folder = depot.areas.folder(depot.session(1))
     away = folder.rename(tmp_path / "away")
 
-    def require(uid: str) -> None:
-        require_rows_of_instance(depot.session_context, uid)
+    def require(session: int) -> None:
+        require_rows(depot.session_context, session)
 
     with closing(Arrivals(tmp_path / "index.sqlite", require)) as arrivals:
         lookup = CommitmentLookup(arrivals, depot.areas, flushes=False)
@@ -432,8 +432,8 @@ def test_an_object_is_committed_without_its_row(
 ) -> None:
     thin(depot)
 
-    def require(uid: str) -> None:
-        require_rows_of_instance(depot.session_context, uid)
+    def require(session: int) -> None:
+        require_rows(depot.session_context, session)
 
     with closing(Arrivals(tmp_path / "index.sqlite", require)) as arrivals:
         lookup = CommitmentLookup(arrivals, depot.areas, flushes=False)
@@ -443,6 +443,23 @@ def test_an_object_is_committed_without_its_row(
             assert lookup.failures(references) == {0: PROCESSING_FAILURE, 1: NO_SUCH_INSTANCE}
         assert lookup.failures(references) == {1: NO_SUCH_INSTANCE}
         assert arrivals.latest_of("1.2.3.1") is not None
+
+
+def test_rows_that_go_during_a_look_do_not_make_an_object_unknown(
+    depot: Depot, tmp_path: Path
+) -> None:
+    thin(depot)
+    again = iter((True, False))
+
+    def require(session: int) -> None:
+        require_rows(depot.session_context, session)
+        if next(again):
+            depot.clock.advance((DAYS + 1) * DAY_SECONDS)
+            thin(depot)
+
+    with closing(Arrivals(tmp_path / "index.sqlite", require)) as arrivals:
+        (filed,) = arrivals.filed("1.2.3.1")
+    assert filed.area is SessionArea.ARCHIVE
 
 
 def test_a_check_counts_the_objects_of_a_session_without_rows(depot: Depot) -> None:

@@ -18,7 +18,7 @@ from engine.model.project import Project, ProjectRegistry
 from engine.processing.forward.forwarding import forwards_to_processor
 from engine.processing.forward.queue import ForwardingQueue
 from engine.processing.forward.sender import locate
-from engine.sessions.rereading import require_rows_of_instance
+from engine.sessions.rereading import require_rows
 from engine.sessions.thinning import Thinning
 from engine.sessions.trash import ExpiryClock
 from engine.state.outbox import Position
@@ -179,8 +179,8 @@ def test_what_waits_is_found_after_its_row_was_removed_from_the_index(
         )
         assert depot.session(session).rows_removed_at is not None
 
-        def require(uid: str) -> None:
-            require_rows_of_instance(depot.session_context, uid)
+        def require(number: int) -> None:
+            require_rows(depot.session_context, number)
 
         (item,) = yard.queue.items()
         with closing(Arrivals(tmp_path / "index.sqlite", require)) as arrivals:
