@@ -75,12 +75,6 @@ def sessions_of_instance(connection: sqlite3.Connection, sop_instance_uid: str) 
     return tuple(number for (number,) in rows)
 
 
-def rows_are_removed(connection: sqlite3.Connection, session_id: int) -> bool:
-    """Tell whether a session has no rows of its objects, though it has objects."""
-    query = "SELECT 1 FROM sessions WHERE id = ? AND rows_removed_at IS NOT NULL"
-    return connection.execute(query, (session_id,)).fetchone() is not None
-
-
 def next_at_rest(connection: sqlite3.Connection, before: str) -> int | None:
     """Return the session with rows in the archive that is at rest for longest, since a time."""
     row = connection.execute(AT_REST, (before,)).fetchone()

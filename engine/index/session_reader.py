@@ -17,7 +17,6 @@ from engine.index.operations import (
     Request,
     plan_from_json,
 )
-from engine.index.removed_rows import rows_are_removed
 from engine.index.store import SESSION_COLUMNS, is_folder_in_use, session_of
 from engine.index.writer import REPLACES
 from engine.model.identity import LABEL_REMEDY, is_label
@@ -236,7 +235,7 @@ class SessionReader:
                     query, (REPLACES, session, ObjectState.STORED)
                 ).fetchall()
                 for session in sessions
-                if not rows_are_removed(connection, session)
+                if not _rows_are_removed(connection, session)
             }
         # Outside of the lock: there may be a hundred thousand.
         return {session: _stored_rows(rows) for session, rows in found.items()}
@@ -387,6 +386,12 @@ def session_row(connection: sqlite3.Connection, session_id: int) -> Session:
     if row is None:
         raise NotFound(f"there is no session {session_id}", "list them with: sessions list")
     return session_of(row)
+
+
+def _rows_are_removed(connection: sqlite3.Connection, session_id: int) -> bool:
+    """Tell whether a session has no rows of its objects, though it has objects."""
+    query = "SELECT 1 FROM sessions WHERE id = ? AND rows_removed_at IS NOT NULL"
+    return connection.execute(query, (session_id,)).fetchone() is not None
 
 
 def operation_row(connection: sqlite3.Connection, session_id: int) -> Operation | None:

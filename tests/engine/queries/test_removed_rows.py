@@ -146,6 +146,18 @@ def test_an_object_is_shown_traced_and_explained_after_its_row_was_removed(engin
     assert [session.id for session in trail.sessions] == [1]
 
 
+def test_an_object_that_is_named_by_its_file_is_known_after_its_row_was_removed(
+    engine: Engine,
+) -> None:
+    (first, *_) = engine.sessions.detail(1).first_objects
+    assert engine.objects.compare(first).rows
+    remove_rows(engine)
+    named = ObjectReference(first.session, first.file)
+    assert engine.objects.header(named, as_received=True).elements
+    remove_rows(engine)
+    assert [step.session for step in engine.objects.trail(named).steps] == [1]
+
+
 def test_a_study_that_is_sent_again_ends_as_the_same_session(
     running: tuple[Engine, Destination, list[Dataset]],
 ) -> None:
@@ -206,5 +218,9 @@ def test_the_setting_removes_rows_by_itself(tmp_path: Path) -> None:
             return are_removed(engine)
 
         wait_for(look_again)
-        told = [one.event.sentence() for one in engine.events_since(0, 1000).events]
-        assert any(f"{OBJECTS} rows of 1 archived session removed" in text for text in told)
+        # The session says so before its last row is gone, and the event comes after it.
+        wait_for(lambda: is_told(engine, f"{OBJECTS} rows of 1 archived session removed"))
+
+
+def is_told(engine: Engine, words: str) -> bool:
+    return any(words in one.event.sentence() for one in engine.events_since(0, 1000).events)
