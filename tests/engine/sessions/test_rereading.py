@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +122,31 @@ def test_many_rows_come_back_in_the_order_of_arrival(
     thin(depot)
     assert are_removed(depot)
     require_rows(depot.session_context, 1)
+    assert rows(depot) == before
+
+
+class MeetingLock:
+    """A lock before which two threads wait for each other."""
+
+    def __init__(self) -> None:
+        self._met, self._lock = threading.Barrier(2), threading.Lock()
+
+    def __enter__(self) -> None:
+        self._met.wait(10)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_two_threads_that_need_the_rows_at_once_have_them_once(depot: Depot) -> None:
+    before = rows(depot)
+    thin(depot)
+    depot.index.rows_lock = MeetingLock()  # type: ignore[assignment]
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(require_rows, depot.session_context, 1) for _ in range(2)]
+        for one in asked:
+            one.result()
     assert rows(depot) == before
 
 
