@@ -57,19 +57,24 @@ class CommitmentLookup:
             StorageUnusable: if the index can't be read.
         """
         folders = set[Path]()
-        found = enumerate(self._failure(*reference, folders) for reference in references)
+        problems: set[str] = set()
+        found = enumerate(self._failure(*reference, folders, problems) for reference in references)
         failures = {place: reason for place, reason in found if reason}
+        for problem in sorted(problems):
+            _logger.warning("objects can't be committed: %s", problem)
         for folder in folders:
             flush_folder(folder)
         return failures
 
-    def _failure(self, sop_class_uid: str, sop_instance_uid: str, folders: set[Path]) -> int:
+    def _failure(
+        self, sop_class_uid: str, sop_instance_uid: str, folders: set[Path], problems: set[str]
+    ) -> int:
         """Return the Failure Reason of one reference; 0 if it is committed."""
         try:
             rows = self._kept(sop_instance_uid)
         except SessionError as error:
             # Not "no such instance": its files may be there.
-            _logger.warning("an object can't be committed: %s", error.detail)
+            problems.add(error.detail)
             return PROCESSING_FAILURE
         if not rows:
             return NO_SUCH_INSTANCE

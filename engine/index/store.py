@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.errors import OutOfResources
+from engine.errors import OutOfResources, SessionError
 from engine.host.wakeup import ChangeSignal
 from engine.index.database import storage_unusable, translate_sqlite_errors
 from engine.index.schema import NEXT_SESSION, open_index
@@ -183,6 +183,8 @@ class SessionIndex:
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self.rows_lock = threading.Lock()
         """Held while rows of sessions are removed or read again: `engine.sessions.rereading`."""
+        self.unreadable_rows: dict[int, tuple[float, SessionError]] = {}
+        """Why sessions can't be read again, and until when that is not tried; under `rows_lock`."""
         self.rows_wanted: Callable[[Sequence[int]], object] = lambda _: None
         """Called with sessions without rows whose key a new session has; returns at once."""
         self.followed_to: Callable[[], int | None] = lambda: None

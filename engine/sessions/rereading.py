@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 1_000
 """Rows of one transaction, which takes some milliseconds."""
+_REST = 10
 READ_AGAIN = "read again from its file"
 """Time and sender in such a row are those of its session."""
 
@@ -55,8 +56,12 @@ def require_rows(
         with session_context.index.rows_lock:
             session = ledger.session(session_id)
             # Another thread may have been faster.
-            if session.rows_removed_at is not None:
-                _put_back(session_context, session, 1 if accept_loss else session.objects)
+            if session.rows_removed_at is None:
+                return
+            if accept_loss:
+                _put_back(session_context, session, 1)
+            else:
+                _try_to_put_back(session_context, session)
     except NotFound:
         pass  # the caller finds that out by itself
 
@@ -99,6 +104,25 @@ def rows_of_files(session_context: SessionContext, session: Session) -> Iterator
 def facts_of(row: ObjectRow) -> RowFacts:
     """Return what a row that a file gives is needed for."""
     return RowFacts(row.sop_class_uid, row.sop_instance_uid, row.project_script)
+
+
+def _try_to_put_back(session_context: SessionContext, session: Session) -> None:
+    """Put the rows back; what has failed is left alone for ten times as long as it took.
+
+    A request for commitment may name each object of a session whose folder is away.
+    """
+    clock, unreadable = session_context.clock, session_context.index.unreadable_rows
+    begin = clock.monotonic()
+    until, before = unreadable.get(session.id, (begin, None))
+    if before is not None and begin < until:
+        raise SessionError(before.detail, before.remedy)
+    try:
+        _put_back(session_context, session, session.objects)
+    except SessionError as error:
+        end = clock.monotonic()
+        unreadable[session.id] = (end + _REST * (end - begin), error)
+        raise
+    unreadable.pop(session.id, None)
 
 
 def _put_back(session_context: SessionContext, session: Session, fewest: int) -> None:

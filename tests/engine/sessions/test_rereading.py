@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from engine.index.writer import ObjectRow
+
 pytestmark = pytest.mark.usefixtures("quick")
 DAYS, DAY_SECONDS = 730, 86_400
 KEY = SessionKey("NEURO-01", STUDY, "E1")
@@ -248,6 +250,34 @@ def test_a_folder_that_is_away_for_a_while_does_not_make_its_objects_unknown(
         away.rename(folder)
         assert lookup.failures(references) == {}
     assert len(rows(depot)) == 3
+
+
+def test_a_folder_that_is_away_is_not_read_for_each_of_its_objects(
+    depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    thin(depot)
+    read = []
+
+    def takes_two_seconds(*_: object) -> list[ObjectRow]:
+        read.append(depot.clock.monotonic())
+        depot.clock.advance(2)
+        return []
+
+    def require(session: int) -> None:
+        require_rows(depot.session_context, session)
+
+    references = tuple((CT_IMAGE_STORAGE, f"1.2.3.{number}") for number in (1, 2, 3))
+    with closing(Arrivals(tmp_path / "index.sqlite", require)) as arrivals:
+        lookup = CommitmentLookup(arrivals, depot.areas, flushes=False)
+        with monkeypatch.context() as patched:
+            patched.setattr(rereading, "rows_of_files", takes_two_seconds)
+            assert set(lookup.failures(references).values()) == {PROCESSING_FAILURE}
+            assert len(read) == len(caplog.messages) == 1
+            depot.clock.advance(20)
+            lookup.failures(references)
+            assert len(read) == 2
+        depot.clock.advance(20)
+        assert lookup.failures(references) == {}
 
 
 def test_objects_that_are_missing_are_not_forgotten_by_a_merge(depot: Depot) -> None:
