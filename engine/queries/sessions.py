@@ -34,6 +34,7 @@ from engine.model.session import (
 from engine.queries.session_edits import archives_itself, preview_edit, require_project
 from engine.sessions.context import project_of
 from engine.sessions.folders.stored_objects import scripts_of
+from engine.sessions.reconcile import is_text
 from engine.sessions.trash import put_into_trash_at
 from engine.storage.files import object_names
 from engine.storage.scans import natural_order
@@ -289,7 +290,7 @@ def scans_of_folder(folder: Path) -> tuple[ScanRow, ...]:
     """Return the scans of a session by its files, as far as they can be read."""
     files: dict[str, list[tuple[str, int]]] = {}
     with suppress(OSError):
-        for name in object_names(folder, []):
+        for name in filter(is_text, object_names(folder, [])):
             size = (folder / name).stat().st_size
             files.setdefault(name.split("/")[1], []).append((name, size))
     return tuple(

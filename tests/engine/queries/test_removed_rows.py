@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -121,6 +123,11 @@ def test_a_look_at_the_session_reads_its_scans_and_no_rows(engine: Engine) -> No
     assert are_removed(engine)
     (detail.folder / detail.scans[0].first_file).unlink()
     assert [scan.objects for scan in engine.sessions.detail(1).scans] == [2]
+    # No row could name this one, and no answer.
+    odd = os.fsdecode(b"SCANS/\xff/DICOM")
+    (detail.folder / odd).mkdir(parents=True)
+    shutil.copy(detail.folder / detail.scans[1].first_file, detail.folder / odd / "1.dcm")
+    assert [scan.id for scan in engine.sessions.detail(1).scans] == [detail.scans[1].id]
 
 
 def test_a_list_of_objects_reads_the_rows_again(engine: Engine) -> None:
