@@ -222,8 +222,9 @@ class Lifecycle:
         for session_id in session_ids:
             self._wanted.put(session_id)
 
-    def _read_wanted(self) -> None:
-        while not self._wanted.empty():
+    def _read_wanted(self, stopping: Callable[[], bool]) -> None:
+        while not (stopping() or self._wanted.empty()):
+            self._run_asked(stopping)
             session_id = self._wanted.get()
             try:
                 require_rows(self._context, session_id)
@@ -254,7 +255,6 @@ class Lifecycle:
         if self._pace is not None and self._left_idle is None:
             self._pace.begin()
         self._adopt_left()
-        self._read_wanted()
         # Each time, not only at the start: an operation that failed for want of room is retried
         # here.
         self.recover(stopping)
@@ -263,6 +263,7 @@ class Lifecycle:
         # The next run goes on where this one stops: sessions that can't be built just now don't
         # hold up those behind them.
         idle, self._left_idle = self._left_idle or self._idle.due(policy.idle_seconds), None
+        self._read_wanted(stopping)
         self._run_asked(stopping)
         for _ in self._background(idle, policy.trash_days, stopping):
             self._breathe()

@@ -339,6 +339,15 @@ def test_the_first_object_of_a_resend_has_the_others_judged_again(depot: Depot) 
     assert (copy.session, copy.area) == (1, SessionArea.ARCHIVE)
 
 
+def test_a_stop_does_not_wait_for_sessions_that_are_to_be_read_again(depot: Depot) -> None:
+    thin(depot)
+    depot.lifecycle.read_again_soon([1])
+    depot.lifecycle.run_due(lambda: True)
+    assert are_removed(depot)
+    depot.lifecycle.run_due()
+    assert not are_removed(depot)
+
+
 def test_an_object_of_a_session_with_rows_asks_for_none(depot: Depot) -> None:
     wanted: list[int] = []
     depot.index.rows_wanted = wanted.extend
