@@ -305,6 +305,8 @@ class Health:
     """What goes on that is no problem, such as a recovery."""
     advice: tuple[Advice, ...] = ()
     """What is unwise."""
+    ready: bool = True
+    """Whether new callers are served; else a balancer leads them to another dock."""
 
     @property
     def ok(self) -> bool:

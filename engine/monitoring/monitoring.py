@@ -59,7 +59,10 @@ def judge(
     listening = sum(status.state is ReceiverState.LISTENING for status in enabled)
     problems = tuple(_problems(snapshot, counters, dead))
     notes = () if snapshot.recovery is None else (str(snapshot.recovery),)
-    return Health(not dead, listening, len(enabled), problems, notes, tuple(advice))
+    # Not if all receivers are off on purpose: that is no state that another dock would mend.
+    serves = bool(listening or not enabled)
+    ready = not dead and not snapshot.storage.refusal and serves
+    return Health(not dead, listening, len(enabled), problems, notes, tuple(advice), ready)
 
 
 def _problems(snapshot: EngineSnapshot, counters: Counters, dead: Sequence[str]) -> Iterator[str]:

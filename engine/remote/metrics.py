@@ -61,12 +61,18 @@ REQUESTS_AT_ONCE = 4
 REQUEST_SECONDS = 5.0
 """From accept to the last byte of a request, and again for a peer that does not read."""
 _BACKLOG = 128
+_PROBES = frozenset({"/alive", "/ready"})
 _HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::[0-9]{1,5})?")
 
 
 def metrics_routes() -> tuple[BaseRoute, ...]:
-    """Return ``/metrics``, ``/health`` and ``/alive``; they ask ``request.app.state.engine``."""
-    return (Route("/metrics", _metrics), Route("/health", _health), Route("/alive", _alive))
+    """Return the routes; they ask ``request.app.state.engine``."""
+    return (
+        Route("/metrics", _metrics),
+        Route("/health", _health),
+        Route("/alive", _alive),
+        Route("/ready", _ready),
+    )
 
 
 async def _metrics(request: Request) -> Response:
@@ -107,6 +113,14 @@ async def _alive(request: Request) -> Response:
     health = await run_in_threadpool(engine.monitoring.health)
     status = HTTPStatus.OK if health.alive else HTTPStatus.SERVICE_UNAVAILABLE
     return PlainTextResponse("alive\n" if health.alive else "not alive\n", status)
+
+
+async def _ready(request: Request) -> Response:
+    """Answer a balancer, which leads callers to another dock while this one rejects them all."""
+    engine: EngineView = request.app.state.engine
+    health = await run_in_threadpool(engine.monitoring.health)
+    status = HTTPStatus.OK if health.ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return PlainTextResponse("ready\n" if health.ready else "not ready\n", status)
 
 
 def serve_metrics(
@@ -226,7 +240,7 @@ class _Guarded:
             return PlainTextResponse("only GET and HEAD are answered\n", HTTPStatus.NOT_IMPLEMENTED)
         headers, client = dict(scope["headers"]), ip_address(scope["client"][0])
         # Probes have no token, and learn no more than the port tells anybody.
-        if scope["path"] != "/alive" and not self._access.admits(
+        if scope["path"] not in _PROBES and not self._access.admits(
             client, headers.get(b"authorization", b"")
         ):
             asked = {"WWW-Authenticate": "Bearer"}
@@ -238,8 +252,9 @@ class _Guarded:
         if client.is_loopback and not _is_ours(headers.get(b"host")):
             # Against DNS rebinding: a web page must not read here under a name of its own.
             return PlainTextResponse("this host is not served\n", HTTPStatus.MISDIRECTED_REQUEST)
-        if scope["path"] not in {"/metrics", "/health", "/alive"}:
-            return PlainTextResponse("see /metrics, /health, /alive\n", HTTPStatus.NOT_FOUND)
+        if scope["path"] not in {"/metrics", "/health", *_PROBES}:
+            there = "see /metrics, /health, /alive, /ready\n"
+            return PlainTextResponse(there, HTTPStatus.NOT_FOUND)
         return None
 
 

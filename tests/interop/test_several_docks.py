@@ -22,7 +22,7 @@ from engine.processing.forward.queue import ForwardingQueue
 from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests.fakes import NOW
-from tests.peers.balancer import HAPROXY, balancer
+from tests.peers.balancer import balancer
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import (
     LOOPBACK,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 SENDERS, OBJECTS = 12, 4
 HALF = OBJECTS // 2
 PATIENCE = 40
+MOUNTED = "mounted"
 DOCKS = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 DOCUMENT = """
 [site]
@@ -99,22 +100,27 @@ class Sender:
 
     def _send(self, objects: list[Dataset], pause_at: int | None = None) -> None:
         while not self.stored.issuperset(ds.SOPInstanceUID for ds in objects):
+            # pynetdicom's requestor now and then waits for an answer that has come.
             with SendingAssociation(
-                self._destination, [ER_CT.sop_class_uid], timeout_seconds=PATIENCE
+                self._destination, [ER_CT.sop_class_uid], timeout_seconds=PATIENCE / 4
             ) as peer:
-                self._send_on(peer, objects, pause_at)
-            pause_at = None
+                if self._send_on(peer, objects, pause_at):
+                    pause_at = None
 
     def _send_on(
         self, peer: SendingAssociation, objects: list[Dataset], pause_at: int | None
-    ) -> None:
+    ) -> bool:
+        """Send what is not stored yet; return whether it has paused."""
+        has_paused = False
         for index, ds in enumerate(objects):
             if index == pause_at:
                 self._wait()
+                has_paused = True
             if self._sends_all_again or ds.SOPInstanceUID not in self.stored:
                 if not peer.is_established or peer.send(ds) != 0:
-                    return
+                    return has_paused
                 self.stored.add(ds.SOPInstanceUID)
+        return has_paused
 
     def _wait(self) -> None:
         """Wait until every sender is here, and then until the test has done its part."""
@@ -135,13 +141,22 @@ class Docks:
     def start(self, *docks: str) -> None:
         for dock in docks:
             options = ["--config", str(self._document), "--durability", "none"]
-            if HAPROXY:
-                options += ["--metrics", f"{dock}:{self.metrics_port}"]
+            options += ["--metrics", f"{dock}:{self.metrics_port}", "--marker", MOUNTED]
+            self.mount(dock)
             with patch.dict(os.environ, DOCK_ADDRESS=dock):
                 self._running[dock] = EngineProcess(self.data(dock), *options)
             self._stack.callback(self.kill, dock)
         for dock in docks:
             self._running[dock].wait_until_listening(1)
+
+    def mount(self, dock: str) -> None:
+        """Let the dock take objects, as after the mount of its storage."""
+        self.data(dock).mkdir(mode=0o750, exist_ok=True)
+        (self.data(dock) / MOUNTED).touch()
+
+    def unmount(self, dock: str) -> None:
+        """Let the dock reject all callers."""
+        (self.data(dock) / MOUNTED).unlink()
 
     def kill(self, dock: str) -> None:
         if self._running[dock].process.poll() is None:
@@ -222,3 +237,40 @@ def test_a_dock_of_three_is_killed_and_the_archive_has_every_study_once_and_whol
     assert found == Counter(uid for sender in senders for uid in sender.stored)
     on_docks = Counter(session for dock in DOCKS for session in docks.studies(dock))
     assert {1, 2} == set(on_docks.values()), "no study was split over two docks"
+
+
+@pytest.mark.timeout(120)
+def test_a_dock_that_rejects_all_callers_gets_no_new_ones_and_its_open_associations_go_on(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    modality = Destination(LOOPBACK, port, "DOCK", "CT_1", "127.0.1.1")
+    one, two, three = islice(study(ER_CT, 1, "NEURO-01", NOW), 3)
+
+    def association(destination: Destination = modality) -> SendingAssociation:
+        return SendingAssociation(destination, [ER_CT.sop_class_uid], timeout_seconds=PATIENCE)
+
+    def docks_with(number: int) -> list[str]:
+        return [dock for dock in DOCKS if len(stored_files(docks.data(dock))) == number]
+
+    def is_served(destination: Destination = modality) -> bool:
+        with association(destination) as peer:
+            return peer.is_established
+
+    with ExitStack() as stack:
+        docks = Docks(tmp_path, free_port(), free_port(), stack)
+        docks.start(*DOCKS)
+        stack.enter_context(balancer(port, DOCKS, docks.port, docks.metrics_port))
+        with association() as first:
+            assert first.send(one) == 0
+            (usual,) = docks_with(1)
+            docks.unmount(usual)
+            itself = replace(modality, address=usual, port=docks.port)
+            wait_until(lambda: not is_served(itself))
+            wait_until(is_served)
+            with association() as later:
+                assert later.send(two) == 0
+            assert len(docks_with(1)) == 2, "the usual dock got it, though it rejects callers"
+            docks.mount(usual)
+            wait_until(lambda: first.send(three) == 0)
+        assert docks_with(2) == [usual]

@@ -101,7 +101,8 @@ def test_several_docks_are_the_pods_of_one_dock_and_what_keeps_senders_to_them(
     assert docks["replicas"] == 3
     assert docks["volumeClaimTemplates"] == one["volumeClaimTemplates"]
     assert docks["template"]["spec"]["securityContext"] == pod()["securityContext"]
-    differing = {"args", "volumeMounts"}
+    assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
+    differing = {"args", "volumeMounts", "readinessProbe"}
     assert {k: v for k, v in container.items() if k not in differing} == {
         k: v for k, v in same.items() if k not in differing
     }

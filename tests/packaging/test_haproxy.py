@@ -13,13 +13,15 @@ LINES = [
 ]
 
 
-def test_each_sender_keeps_its_dock_and_only_living_docks_get_any() -> None:
+def test_each_sender_keeps_its_dock_and_only_ready_docks_get_any() -> None:
     assert {"mode tcp", "balance source", "hash-type consistent", "option redispatch 1"} < {*LINES}
-    assert "option httpchk GET /alive" in LINES
+    assert "option httpchk GET /ready" in LINES
     (defaults,) = (line for line in LINES if line.startswith("default-server"))
     port = re.search(r"check port (\d+)", defaults)
     assert port
     assert port[1] in value("EXPOSE").split()
+    # Open associations end in good order while a dock gets no new ones.
+    assert "shutdown-sessions" not in defaults
     # The docks do not understand it, and would reject every caller.
     assert "send-proxy" not in " ".join(LINES)
 

@@ -30,7 +30,7 @@ def balancer(port: int, docks: Sequence[str], dock_port: int, metrics_port: int)
         with _haproxy(HAPROXY, port, docks, dock_port, metrics_port):
             yield
     else:
-        with _StandIn(port, docks, dock_port):
+        with _StandIn(port, docks, dock_port, metrics_port):
             yield
 
 
@@ -69,10 +69,11 @@ def _wait_until_listening(port: int) -> None:
 
 
 class _StandIn:
-    """A TCP proxy in a thread: the source address chooses the dock, the next one if it is away."""
+    """A TCP proxy in a thread: the source address chooses the dock, else the next ready one."""
 
-    def __init__(self, port: int, docks: Sequence[str], dock_port: int) -> None:
+    def __init__(self, port: int, docks: Sequence[str], dock_port: int, metrics_port: int) -> None:
         self._port, self._docks, self._dock_port = port, docks, dock_port
+        self._metrics_port = metrics_port
         self._thread = threading.Thread(target=lambda: asyncio.run(self._listen()))
         self._listens = threading.Event()
 
@@ -109,8 +110,15 @@ class _StandIn:
         first = zlib.crc32(source.encode()) % len(self._docks)
         for dock in (*self._docks[first:], *self._docks[:first]):
             with suppress(OSError):
-                return await asyncio.open_connection(dock, self._dock_port)
-        raise ConnectionRefusedError("no dock listens")
+                if await self._is_ready(dock):
+                    return await asyncio.open_connection(dock, self._dock_port)
+        raise ConnectionRefusedError("no dock is ready")
+
+    async def _is_ready(self, dock: str) -> bool:
+        answer, asking = await asyncio.open_connection(dock, self._metrics_port)
+        with closing(asking):
+            asking.write(b"GET /ready HTTP/1.0\r\n\r\n")
+            return (await answer.readline()).split()[1:2] == [b"200"]
 
 
 async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

@@ -172,6 +172,40 @@ def test_what_is_wrong_is_said(
     assert (health.problems, health.ok, health.alive) == ((problem,), False, not dead)
 
 
+OFF = make_status(make_receiver(2, "OFF", enabled=False), ReceiverState.DISABLED)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "dead", "ready"),
+    [
+        (make_snapshot(), (), True),
+        (make_snapshot(), ("the index",), False),
+        (make_snapshot(storage=StorageStatus("/", 9, 1, "disk full", 2)), (), False),
+        (make_snapshot(receivers=(OFF,)), (), True),
+        (make_snapshot(configuration_problem="line 3"), (), True),
+        (
+            make_snapshot(receivers=(make_status(make_receiver(1), ReceiverState.FAILED), OFF)),
+            (),
+            False,
+        ),
+        (
+            make_snapshot(
+                receivers=(
+                    make_status(make_receiver(1), ReceiverState.FAILED),
+                    make_status(make_receiver(2)),
+                )
+            ),
+            (),
+            True,
+        ),
+    ],
+)
+def test_callers_are_led_elsewhere_only_while_no_receiver_serves_them(
+    snapshot: EngineSnapshot, dead: tuple[str, ...], ready: bool
+) -> None:
+    assert judge(snapshot, COUNTERS, dead).ready is ready
+
+
 def test_a_recovery_is_no_problem_but_said() -> None:
     snapshot = make_snapshot(recovery=RecoveryStatus(recovered=12, sessions=300))
     health = judge(snapshot, COUNTERS, ())

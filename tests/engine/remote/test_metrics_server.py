@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from http.client import HTTPConnection
 from ipaddress import ip_address
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from engine.api import StorageStatus
 from engine.events.monitoring import MetricsUnavailable
 from engine.model.peer import MetricsAddress, metrics_networks
 from engine.remote import metrics, server
@@ -73,6 +75,14 @@ def ask(
         connection.close()
 
 
+def test_an_engine_whose_storage_is_full_is_alive_but_not_ready() -> None:
+    engine = idle()
+    engine.current = replace(engine.current, storage=StorageStatus("/", 9, 1, "disk full", 2))
+    with served(engine, "127.0.0.1") as place:
+        assert ask(place, "/ready") == (503, "not ready\n")
+        assert ask(place, "/alive") == (200, "alive\n")
+
+
 def test_metrics_and_health_are_served(place: Place) -> None:
     status, text = ask(place, "/metrics")
     assert status == 200
@@ -86,6 +96,7 @@ def test_an_engine_that_is_not_well_is_unavailable() -> None:
     with served(config_problem(), "::1") as place:
         status, text = ask(place, "/health")
         assert ask(place, "/alive") == (200, "alive\n")
+        assert ask(place, "/ready") == (200, "ready\n")
     assert (status, json.loads(text)["alive"]) == (503, True)
 
 
@@ -299,7 +310,8 @@ def test_beyond_the_loopback_strangers_are_asked_for_the_token(
         assert ask(place, "/metrics") == (
             401, "show the token of metrics.token: Authorization: Bearer ...\n",
         )  # fmt: skip
-        assert ask(place, "/alive", host="10.1.2.3:9404")[0] == 200
+        for probe in ("/alive", "/ready"):
+            assert ask(place, probe, host="10.1.2.3:9404")[0] == 200
         token = token_of(settings.metrics_token_file)
         status, text = ask(place, "/metrics", host="dock.example", token=token)
         assert status == 200
