@@ -291,6 +291,14 @@ class Found:
     arrivals: tuple[TrailStep, ...]
     """If the text is a SOP Instance UID: all its arrivals, oldest first, at most 1,000."""
 
+    @property
+    def lacks_arrivals(self) -> bool:
+        """Whether a session has the object and no row of it; `ObjectsView.trail` reads it again."""
+        return any(
+            found.by is FoundBy.OBJECT and found.session.rows_removed_at is not None
+            for found in self.sessions
+        )
+
 
 class SessionsView(Protocol):
     """The sessions of an engine; every method may block, so call it in a worker."""

@@ -317,4 +317,6 @@ def _trace(arguments: argparse.Namespace) -> None:
             (*row, arrival_words(one.session.id, found.arrivals))
             for row, one in zip(rows, found.sessions, strict=True)
         ]
-    return terminal.print_table(heads, rows)
+    terminal.print_table(heads, rows)
+    removed = "the row of the object was removed; an engine reads it again: objects trail UID"
+    return terminal.say(removed) if found.lacks_arrivals else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from pathlib import Path
@@ -12,6 +13,7 @@ from engine.dimse.commitment import (
     NO_SUCH_INSTANCE,
     PROCESSING_FAILURE,
 )
+from engine.errors import SessionError
 from engine.model.session import UNFINISHED, ObjectState, SessionArea, SessionStatus
 from engine.storage.files import flush_folder
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _GOING = frozenset((SessionStatus.QUEUED_DELETING, SessionStatus.DELETING, SessionStatus.DELETED))
 _PREAMBLE_BYTES, _PREFIX = 128, b"DICM"  # PS3.10 7.1
+
+_logger = logging.getLogger(__name__)
 
 
 class SessionBusy(Exception):
@@ -53,15 +57,25 @@ class CommitmentLookup:
             StorageUnusable: if the index can't be read.
         """
         folders = set[Path]()
-        found = enumerate(self._failure(*reference, folders) for reference in references)
+        problems: set[str] = set()
+        found = enumerate(self._failure(*reference, folders, problems) for reference in references)
         failures = {place: reason for place, reason in found if reason}
+        for problem in sorted(problems):
+            _logger.warning("objects can't be committed: %s", problem)
         for folder in folders:
             flush_folder(folder)
         return failures
 
-    def _failure(self, sop_class_uid: str, sop_instance_uid: str, folders: set[Path]) -> int:
+    def _failure(
+        self, sop_class_uid: str, sop_instance_uid: str, folders: set[Path], problems: set[str]
+    ) -> int:
         """Return the Failure Reason of one reference; 0 if it is committed."""
-        rows = self._kept(sop_instance_uid)
+        try:
+            rows = self._kept(sop_instance_uid)
+        except SessionError as error:
+            # Not "no such instance": its files may be there.
+            problems.add(error.detail)
+            return PROCESSING_FAILURE
         if not rows:
             return NO_SUCH_INSTANCE
         if not any(row.sop_class_uid == sop_class_uid for row in rows):

@@ -127,6 +127,7 @@ class CommitmentService:
         expiry: ExpiryClock,
         associations: OpenAssociations,
         settle: Callable[[], object],
+        require_rows: Callable[[int], object] | None = None,
     ) -> None:
         """Open the table; nothing runs yet.
 
@@ -141,6 +142,7 @@ class CommitmentService:
             expiry: the clock by which reports become too old.
             associations: those that are open.
             settle: returns when the rows of all answered objects are on their way to the index.
+            require_rows: as `Arrivals` takes it.
 
         Raises:
             StorageUnusable: if table or index can't be used.
@@ -168,7 +170,7 @@ class CommitmentService:
         with ExitStack() as resources:
             self._table = Commitments(settings.state_file)
             resources.callback(self._table.close)
-            arrivals = Arrivals(settings.index_file)
+            arrivals = Arrivals(settings.index_file, require_rows)
             resources.callback(arrivals.close)
             flushes = settings.durability is not Durability.FULL
             self._lookup = CommitmentLookup(arrivals, areas, flushes=flushes)

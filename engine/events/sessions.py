@@ -165,16 +165,26 @@ class SessionFailed(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsThinned(Event, topic="session"):
-    """Rows of objects that no session has were old enough, and are removed from the index."""
+    """Old rows of objects, in no session or long in the archive, are removed from the index."""
 
     rows: int
+    """Of objects in no session."""
     before: str
-    """The day before which they came, in UTC."""
+    """The day in UTC before which objects came, and before which nothing happened to sessions."""
+    archived_rows: int = 0
+    """Of objects in archived sessions. Their files stay, and give them back."""
+    archived_sessions: int = 0
 
     def sentence(self) -> str:
         """Return what happened, as a sentence."""
-        rows = counted(self.rows, "row")
-        return f"{rows} of objects in no session removed from the index, from before {self.before}"
+        parts = []
+        if self.rows:
+            parts.append(f"{counted(self.rows, 'row')} of objects in no session")
+        if self.archived_sessions:
+            sessions = counted(self.archived_sessions, "archived session")
+            parts.append(f"{counted(self.archived_rows, 'row')} of {sessions}")
+        what = " and ".join(parts)
+        return f"{what} removed from the index, from before {self.before}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

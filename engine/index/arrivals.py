@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.index.database import translate_sqlite_errors
+from engine.index.removed_rows import sessions_of_instance
 from engine.model.session import ObjectState, SessionArea, SessionStatus
 from engine.state.database import open_to_read
 
@@ -107,12 +108,20 @@ class FiledRow(NamedTuple):
 class Arrivals:
     """Reads the index by its own connection, so that the writer never waits; for any thread."""
 
-    def __init__(self, index_file: Path) -> None:
+    def __init__(
+        self, index_file: Path, require_rows: Callable[[int], object] | None = None
+    ) -> None:
         """Open the index, which must exist.
+
+        Args:
+            index_file: its path.
+            require_rows: puts the rows of a session back if they were removed; raises
+                `SessionError` if it can't. None if nobody asks for an object of long ago.
 
         Raises:
             StorageUnusable: if it can't be opened.
         """
+        self._require_rows = require_rows
         self._lock = threading.Lock()
         with translate_sqlite_errors():
             self._connection = open_to_read(index_file)
@@ -184,22 +193,21 @@ class Arrivals:
         """Return the newest row of a stored SOP instance.
 
         Raises:
+            SessionError: if its row was removed, and its session can't be read.
             StorageUnusable: if the index can't be read.
         """
         query = "SELECT MAX(sequence) FROM objects WHERE sop_instance_uid = ? AND state = ?"
-        values = (sop_instance_uid, ObjectState.STORED)
-        with translate_sqlite_errors(), self._lock:
-            row = self._connection.execute(query, values).fetchone()
-        return row[0] if row else None
+        ((newest,),) = self._of_instance(query, sop_instance_uid, ObjectState.STORED)
+        return None if newest is None else int(newest)
 
     def filed(self, sop_instance_uid: str, limit: int = 100) -> tuple[FiledRow, ...]:
         """Return the arrivals of a SOP instance, by its UID as it came, newest first.
 
         Raises:
+            SessionError: if its row was removed, and its session can't be read.
             StorageUnusable: if the index can't be read.
         """
-        with translate_sqlite_errors(), self._lock:
-            rows = self._connection.execute(_FILED, (sop_instance_uid, limit)).fetchall()
+        rows = self._of_instance(_FILED, sop_instance_uid, limit)
         return tuple(
             FiledRow(
                 *(sop_class, ObjectState(state), SessionArea(area) if area else None),
@@ -207,6 +215,21 @@ class Arrivals:
             )
             for sop_class, state, area, folder, status, file in rows
         )
+
+    def _of_instance(
+        self, query: str, sop_instance_uid: str, value: object
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of a query for a SOP instance, once no session lacks its row."""
+        while True:
+            # Of one moment: rows may be removed between a look for such sessions and the query.
+            with translate_sqlite_errors(), self._lock, self._connection:
+                self._connection.execute("BEGIN")
+                without = sessions_of_instance(self._connection, sop_instance_uid)
+                rows = self._connection.execute(query, (sop_instance_uid, value)).fetchall()
+            if not without or self._require_rows is None:
+                return rows
+            for session_id in without:
+                self._require_rows(session_id)
 
     def first_of(self, sop_instance_uid: str, after: int) -> tuple[int, str, str] | None:
         """Return row, state and reason of the first object of a UID behind a row.

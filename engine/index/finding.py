@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.api.sessions import Found, FoundBy, FoundSession
+from engine.index.removed_rows import SESSIONS_OF_HASH, instance_hash
 from engine.index.store import SESSION_COLUMNS, session_of
 from engine.index.traces import ACCESSION_NUMBER, PATIENT_ID
 from engine.index.trails import trail_of
@@ -27,6 +28,7 @@ _BY_UID = (
     (FoundBy.STUDY, "study_instance_uid = ?"),
     (FoundBy.OBJECT, "id IN (SELECT session FROM objects WHERE sop_instance_uid = ?)"),
 )
+_BY_REMOVED_ROW = f"id IN ({SESSIONS_OF_HASH})"
 _BY_HASH = "id IN (SELECT session FROM traces WHERE hash = ?)"
 
 
@@ -42,7 +44,9 @@ def find(connection: sqlite3.Connection, key: TraceKey | None, text: str) -> Fou
     text = text.strip().encode("utf-8", "replace").decode()
     if not text:
         return Found((), ())
-    conditions: list[tuple[FoundBy, str, str | bytes]] = [(by, sql, text) for by, sql in _BY_UID]
+    conditions: list[tuple[FoundBy, str, str | bytes | int]]
+    conditions = [(by, sql, text) for by, sql in _BY_UID]
+    conditions.append((FoundBy.OBJECT, _BY_REMOVED_ROW, instance_hash(text)))
     if key is not None:
         conditions += (
             (FoundBy.ACCESSION_NUMBER, _BY_HASH, key.hash(ACCESSION_NUMBER, text)),

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+RESTS_SINCE = "MAX(last_object_at, COALESCE(changed_at, ''), COALESCE(rows_kept_at, ''))"
+"""When something happened to a session for the last time; an index has those that are `RESTS`."""
+RESTS = "area = 'archive' AND status = 'ARCHIVED' AND rows_removed_at IS NULL"
+"""The condition for sessions in the archive whose objects have rows."""
+
 # Each step brings a file to its version. A new file takes all of them, after `_SCHEMA`.
 _STEPS = {
     2: """
@@ -126,6 +131,15 @@ _STEPS = {
             undone_at TEXT
         );
         CREATE INDEX actions_by_session ON actions (session, id);
+    """,
+    # The rows of objects of archived sessions that were removed; `engine.index.removed_rows`.
+    10: f"""
+        ALTER TABLE sessions ADD COLUMN rows_removed_at TEXT;
+        ALTER TABLE sessions ADD COLUMN rows_kept_at TEXT;
+        CREATE INDEX sessions_at_rest ON sessions ({RESTS_SINCE}) WHERE {RESTS};
+        CREATE TABLE rows_in_change (session INTEGER PRIMARY KEY);
+        CREATE TABLE removed_instances (hash INTEGER, session INTEGER, PRIMARY KEY (hash, session))
+            WITHOUT ROWID;
     """,
 }
 SCHEMA_VERSION = max(_STEPS)

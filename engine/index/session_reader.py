@@ -206,11 +206,25 @@ class SessionReader:
             return is_folder_in_use(connection, folder)
 
     def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
-        """Return the objects that the index says a session has, in the order of arrival."""
-        return self.stored_rows_of((session_id,))[session_id]
+        """Return the objects that the index says a session has, in the order of arrival.
+
+        Raises:
+            SessionError: if the rows were removed: none of its files would seem to be known.
+        """
+        found = self.stored_rows_of((session_id,))
+        if session_id not in found:
+            # A defect: whoever needs them calls `engine.sessions.rereading.require_rows` before.
+            raise SessionError(
+                f"the rows of the objects of session {session_id} were removed",
+                f"list them, which reads them again: sessions objects {session_id} SCAN",
+            )
+        return found[session_id]
 
     def stored_rows_of(self, sessions: Collection[int]) -> Mapping[int, tuple[StoredRow, ...]]:
-        """Return the same for some sessions, read in one transaction."""
+        """Return the same for some sessions, but for those whose rows were removed.
+
+        All are read in one transaction.
+        """
         query = (
             "SELECT file, sop_instance_uid, bytes, project_script, INSTR(reason, ?) > 0"
             " FROM objects WHERE session = ? AND state = ? ORDER BY sequence"
@@ -221,6 +235,7 @@ class SessionReader:
                     query, (REPLACES, session, ObjectState.STORED)
                 ).fetchall()
                 for session in sessions
+                if not _rows_are_removed(connection, session)
             }
         # Outside of the lock: there may be a hundred thousand.
         return {session: _stored_rows(rows) for session, rows in found.items()}
@@ -371,6 +386,12 @@ def session_row(connection: sqlite3.Connection, session_id: int) -> Session:
     if row is None:
         raise NotFound(f"there is no session {session_id}", "list them with: sessions list")
     return session_of(row)
+
+
+def _rows_are_removed(connection: sqlite3.Connection, session_id: int) -> bool:
+    """Tell whether a session has no rows of its objects, though it has objects."""
+    query = "SELECT 1 FROM sessions WHERE id = ? AND rows_removed_at IS NOT NULL"
+    return connection.execute(query, (session_id,)).fetchone() is not None
 
 
 def operation_row(connection: sqlite3.Connection, session_id: int) -> Operation | None:

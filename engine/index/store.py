@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.errors import OutOfResources
+from engine.errors import OutOfResources, SessionError
 from engine.host.wakeup import ChangeSignal
 from engine.index.database import storage_unusable, translate_sqlite_errors
 from engine.index.schema import NEXT_SESSION, open_index
@@ -33,7 +33,7 @@ from engine.state.database import open_to_read, stamp
 from engine.storage.placement import session_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from engine.index.reader import ObservedReceiver
@@ -99,6 +99,7 @@ _COPIES = (
     f" AND {named_as('s.')} GROUP BY s.id, o.file ORDER BY MIN(o.sequence)"
 )
 _SAME_KEY = f"SELECT 1 FROM sessions WHERE {named_as()} LIMIT 1"
+_WITHOUT_ROWS = f"SELECT id FROM sessions WHERE {named_as()} AND rows_removed_at IS NOT NULL"
 _RENAMED = (
     "SELECT project, subject, label FROM sessions WHERE study_instance_uid = :study"
     f" AND {arrives_as()}"
@@ -180,6 +181,14 @@ class SessionIndex:
         """The keys of each session in `_places`: a renamed one may have two."""
         self.session_writers = SessionWriters()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
+        self.rows_lock = threading.Lock()
+        """Held while rows of sessions are removed or read again: `engine.sessions.rereading`."""
+        self.unreadable_rows: dict[int, tuple[float, SessionError]] = {}
+        """Why sessions can't be read again, and until when that is not tried; under `rows_lock`."""
+        self.rows_wanted: Callable[[Sequence[int]], object] = lambda _: None
+        """Called with sessions without rows whose key a new session has; returns at once."""
+        self.followed_to: Callable[[], int | None] = lambda: None
+        """Returns up to which row all that follows new objects has read; None if nothing does."""
         self.forgotten: Callable[[int], object] = lambda _: None
         """Called with each session whose place is forgotten; returns at once."""
         self._receiving = 0
@@ -446,7 +455,8 @@ class SessionIndex:
         """
         rows = self._connection.execute(
             f"SELECT id, folder, status FROM sessions WHERE {named_as()}"
-            " AND +area = :area ORDER BY id DESC",
+            # None joins a session without rows, also if an action on it has failed.
+            " AND +area = :area AND rows_removed_at IS NULL ORDER BY id DESC",
             {**key.values(), "area": key.area},
         ).fetchall()
         return [(*row, status_on_arrival(SessionStatus(row[2]))) for row in rows]
@@ -481,6 +491,12 @@ class SessionIndex:
         # Asked before the row is inserted, which has this key itself. Any area: an archived session
         # may have the same objects.
         has_history = self._connection.execute(_SAME_KEY, key.values()).fetchone() is not None
+        if has_history:
+            # They are read again behind: until then, no object that came before is a duplicate,
+            # and the merge finds those that are.
+            found = self._connection.execute(_WITHOUT_ROWS, key.values()).fetchall()
+            if found:
+                self.rows_wanted([number for (number,) in found])
         named = self._renamed(key) if key.area is SessionArea.PREARCHIVE else None
         project, subject, label = named or (key.project, origin.subject, key.label)
         came_as = (key.project, key.label) if named else (None, None)
@@ -548,7 +564,7 @@ def session_of(row: tuple[object, ...]) -> Session:
     values["area"] = SessionArea(str(values["area"]))
     if values["auto_archive"] is not None:
         values["auto_archive"] = bool(values["auto_archive"])
-    for name in ("first_object_at", "last_object_at", "changed_at"):
+    for name in ("first_object_at", "last_object_at", "changed_at", "rows_removed_at"):
         values[name] = datetime.fromisoformat(str(values[name])) if values[name] else None
     return Session(**values)  # type: ignore[arg-type]
 

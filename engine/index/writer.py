@@ -264,7 +264,9 @@ def recount(connection: sqlite3.Connection, session_id: int) -> None:
     connection.execute(
         "UPDATE sessions SET (objects, bytes) = (SELECT COUNT(*), COALESCE(SUM(bytes), 0)"
         " FROM objects WHERE sequence IN (SELECT MAX(sequence) FROM objects"
-        " WHERE session = ?1 AND state = ?2 GROUP BY file)) WHERE id = ?1",
+        " WHERE session = ?1 AND state = ?2 GROUP BY file))"
+        # Without rows, the sums are all that is left.
+        " WHERE id = ?1 AND rows_removed_at IS NULL",
         (session_id, ObjectState.STORED),
     )
 

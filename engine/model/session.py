@@ -217,6 +217,9 @@ class Session:
     """When its status changed last; None if it never did."""
     patients: str = ""
     """In words, if its objects name several patients; known once it was built."""
+    rows_removed_at: datetime | None = None
+    """When the rows of its objects were removed, which its files give back; None if they are there.
+    """
 
     @property
     def place(self) -> SessionPlace:

@@ -69,7 +69,7 @@ class SessionSettings:
     """Whether a project's script runs once more on objects that it has changed, if their session
     gets another label (XNAT's ``rerunProjectAnonOnRename``)."""
     index_days: int = 730
-    """How long the index keeps rows of objects that no session has; 0 for ever."""
+    """How long the index keeps rows of objects in no session, or in one at rest; 0 for ever."""
 
     @classmethod
     def parse(cls, raw: object) -> SessionSettings:

@@ -186,8 +186,7 @@ class ObjectQueries:
     def record_phi_access(self, reference: ObjectReference, actor: str) -> None:
         """Record in the journal that identifying values of an object were shown."""
         if reference.file:
-            with self._reader.reading() as connection:
-                uid = contents.instance_of(connection, reference)
+            uid = self._instance(reference)
         else:
             uid = self.received(reference).header.sop_instance_uid or ""
         self._phi_access_log.note(actor, uid, reference.session or None)
@@ -198,8 +197,9 @@ class ObjectQueries:
 
     def trail(self, reference: ObjectReference) -> ObjectTrail:
         """Return all arrivals of an object, and its sessions."""
+        uid = reference.sop_instance_uid or self._instance(reference)
+        self._session_service.require_rows_of_instance(uid)
         with self._reader.reading() as connection:
-            uid = reference.sop_instance_uid or contents.instance_of(connection, reference)
             return known_trail(connection, uid)
 
     def why(self, reference: ObjectReference) -> ObjectWhy:
@@ -225,6 +225,7 @@ class ObjectQueries:
         )
 
     def _instance(self, reference: ObjectReference) -> str:
+        self._session_service.require_rows(reference.session)
         with self._reader.reading() as connection:
             return contents.instance_of(connection, reference)
 
@@ -289,6 +290,7 @@ class ObjectQueries:
 
     def session(self, reference: ObjectReference) -> Session:
         """Return the session of a stored object; raises as `header` does."""
+        self._session_service.require_rows(reference.session)
         with self._reader.reading() as connection:
             contents.instance_of(connection, reference)
             return session_row(connection, reference.session)

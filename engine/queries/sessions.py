@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from engine.api.sessions import (
 from engine.errors import UnreadableObject
 from engine.events.sessions import SessionCancelled, SessionRebuildAsked
 from engine.index import contents
+from engine.index.contents import ScanRow
 from engine.index.database import translate_sqlite_errors
 from engine.index.finding import find
 from engine.index.listing import session_page
@@ -32,7 +34,10 @@ from engine.model.session import (
 from engine.queries.session_edits import archives_itself, preview_edit, require_project
 from engine.sessions.context import project_of
 from engine.sessions.folders.stored_objects import scripts_of
+from engine.sessions.reconcile import is_text
 from engine.sessions.trash import put_into_trash_at
+from engine.storage.files import object_names
+from engine.storage.scans import natural_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -41,7 +46,6 @@ if TYPE_CHECKING:
 
     from engine.api.sessions import EditPreview, Found, PastAction, ScanObjectPage, SessionPage
     from engine.events.journal import Journal
-    from engine.index.contents import ScanRow
     from engine.index.reader import IndexReader
     from engine.index.session_reader import AskedOperation
     from engine.index.traces import TraceKey
@@ -55,6 +59,7 @@ LONGEST_WAIT_SECONDS = 60.0
 _MOST_SCANS_READ = 200
 """One object of each scan is read for its description, of so many scans at most."""
 _MOST_EVENTS = 5_000
+ROWS_REMOVED = "rows of its objects removed; they are read again from its files when needed"
 _ACTIONS = {OperationKind.REMOVE_SCANS: SessionAction.EDIT}
 _AUTOMATIC_EVENTS = (OperationKind.FALL_BACK, OperationKind.SEPARATE)
 
@@ -113,6 +118,9 @@ class SessionQueries:
             warnings = contents.warnings(connection, session_id)
         # The connection is given back before files are read, which takes longer.
         folder = self._session_service.folder(session)
+        if session.rows_removed_at is not None:
+            # Not read again for a look: who leafs through the archive does not need them.
+            rows = scans_of_folder(folder)
         asked = self._session_service.ledger.operation(session_id)
         others = self._session_service.ledger.of_other_subjects(session)
         return SessionDetail(
@@ -137,6 +145,7 @@ class SessionQueries:
         self, session_id: int, scan_id: str, *, offset: int = 0, limit: int = 100
     ) -> ScanObjectPage:
         """Return objects of a scan, in the order of their arrival."""
+        self._session_service.require_rows(session_id)
         with self._reader.reading() as connection:
             contents.session_row(connection, session_id)
             return contents.scan_objects(connection, session_id, scan_id, offset, limit)
@@ -254,6 +263,8 @@ class SessionQueries:
         if session.changed_at is not None:
             why = f": {session.reason}" if session.reason else ""
             moments.append(SessionMoment(session.changed_at, f"{session.status}{why}"))
+        if session.rows_removed_at is not None:
+            moments.append(SessionMoment(session.rows_removed_at, ROWS_REMOVED))
         # The journal has what this run did, as far as it is in memory; the row has the rest in
         # outline.
         moments += [
@@ -273,6 +284,19 @@ class SessionQueries:
         since = put_into_trash_at(session)
         days = self._configuration().site.sessions.trash_days
         return since + timedelta(days=days) if since else None
+
+
+def scans_of_folder(folder: Path) -> tuple[ScanRow, ...]:
+    """Return the scans of a session by its files, as far as they can be read."""
+    files: dict[str, list[tuple[str, int]]] = {}
+    with suppress(OSError):
+        for name in filter(is_text, object_names(folder, [])):
+            size = (folder / name).stat().st_size
+            files.setdefault(name.split("/")[1], []).append((name, size))
+    return tuple(
+        ScanRow(scan, len(found), sum(size for _, size in found), found[0][0])
+        for scan, found in sorted(files.items(), key=lambda item: natural_order(item[0]))
+    )
 
 
 def _summaries(

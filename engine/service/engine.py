@@ -419,7 +419,8 @@ class Engine:
         )
         self._commitment_service = commitments_of(
             *(settings, storage, self._intake.metrics, self._associations),
-            *(self._processes, clock, access.current, resources),
+            *(self._processes, clock, access.current),
+            *(self._session_service.require_rows, resources),
         )
         self._receivers = self._build_receivers(storage, resources)
         self._states = ReceiverStates(

@@ -62,6 +62,7 @@ def commitments_of(
     processes: ReceivingProcesses | None,
     clock: Clock,
     configuration: Callable[[], Configuration],
+    require_rows: Callable[[int], object],
     resources: ExitStack,
 ) -> CommitmentService:
     """Return what answers requests for storage commitment; `resources` closes it."""
@@ -69,6 +70,7 @@ def commitments_of(
         *(settings, storage.index, areas_of(settings), storage.journal, metrics, clock),
         *(configuration, storage.expiry, associations),
         settle=processes.settle if processes is not None else lambda: None,
+        require_rows=require_rows,
     )
     resources.callback(service.close)
     associations.commitments = service

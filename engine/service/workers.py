@@ -50,9 +50,11 @@ class PostStoreWorkers:
         resources.callback(self.session_service.close)
         # Before `recover`, which adds rows for what a crash left: they are to be forwarded too.
         self.forwarding = Forwarding(
-            settings, index, areas, journal, clock, configuration, storage.expiry
+            *(settings, index, areas, journal, clock, configuration, storage.expiry),
+            self.session_service.require_rows,
         )
         resources.callback(self.forwarding.close)
+        index.followed_to = self.forwarding.followed_to
         ledger = self.session_service.ledger
         self.programs = Programs(settings, index, ledger, areas, journal, configuration)
         resources.callback(self.programs.close)

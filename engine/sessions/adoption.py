@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.errors import UnreadableObject
+from engine.errors import SessionError, UnreadableObject
 from engine.index.schema import NEXT_SESSION
 from engine.index.writer import insert_objects
 from engine.model.anonymization import script_state
@@ -15,6 +16,7 @@ from engine.model.session import SessionArea, SessionStatus
 from engine.sessions import reconcile
 from engine.sessions.folders.documents import SessionDocument, read_session_xml
 from engine.sessions.folders.stored_objects import read_stored
+from engine.sessions.rereading import require_rows
 from engine.state.database import stamp
 from engine.storage.areas import document_of
 from engine.storage.files import object_names
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from engine.sessions.context import SessionContext
     from engine.sessions.reconcile import Differences, Identified
 
+
+_logger = logging.getLogger(__name__)
 
 WORTH_PROCESSES = 64
 """Sessions on disk. To start processes takes as long as to read some thousand objects."""
@@ -90,6 +94,11 @@ def adopt_findings(
     adopted = Adopted()
     for findings in found.sessions:
         session = session_context.ledger.session(findings.session)
+        try:
+            require_rows(session_context, session.id, accept_loss=True)
+        except SessionError as error:
+            _logger.warning("session %d stays as it is: %s", session.id, error.detail)
+            continue
         differences = reconcile.adopt(session_context, session, FOUND_BY_CHECK)
         session_context.ledger.recount(session.id)
         adopted = adopted.plus(differences)
@@ -161,10 +170,8 @@ class _FoundSession(NamedTuple):
 def _read_folder(task: _Folder) -> _FoundSession:
     """Read what the folder of a session tells; in any process."""
     area, folder, path = task
-    # In the order of arrival, as building wants them: the time of the file is all that is left
-    # of it.
-    status = {name: (path / name).stat() for name in object_names(path, [])}
-    files = sorted(status, key=lambda name: (status[name].st_mtime, name.rpartition("/")[2]))
+    status = reconcile.in_order_of_arrival(path, object_names(path, []))
+    files = list(status)
     if not files:
         return _FoundSession(area, folder, 0)
     parts = folder.split("/")
@@ -183,8 +190,8 @@ def _read_folder(task: _Folder) -> _FoundSession:
         first_object_at=_moment(status[files[0]]),
         last_object_at=_moment(status[files[-1]]),
         objects=[
-            (name, status[name].st_size, reconcile.identify(f"{path}/{name}"))
-            for name in files
+            (name, one.st_size, reconcile.identify(f"{path}/{name}"))
+            for name, one in status.items()
             if reconcile.is_text(name)  # the engine makes no other names
         ],
     )

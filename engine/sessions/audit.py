@@ -11,7 +11,7 @@ from engine.index.store import SESSION_COLUMNS, session_of
 from engine.model.identity import TIMESTAMP
 from engine.model.session import ObjectState, SessionArea, SessionStatus
 from engine.sessions.reconcile import Differences, compare
-from engine.storage.files import object_files
+from engine.storage.files import object_files, object_names
 from engine.storage.scans import SCANS
 from engine.workers.spread import processes_for, spread
 
@@ -66,7 +66,7 @@ class SessionFindings:
     counted: int
     """Objects by the session's row."""
     stored: int
-    """Objects by their own rows."""
+    """Objects by their own rows; by the files of a session whose rows were removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +149,10 @@ class _Comparison(NamedTuple):
     session: int
     folder: Path
     counted: int
-    rows: list[tuple[str, str, bool]]
-    """The file, SOP instance, and whether it replaced another, of each object."""
+    rows: list[tuple[str, str, bool]] | None
+    """The file, SOP instance, and whether it replaced another, of each object.
+
+    None if the rows were removed: then the objects are only counted."""
 
 
 def _tasks(
@@ -162,25 +164,45 @@ def _tasks(
         some.append(session)
         count += 1 + session.objects
         if count >= ROWS_AT_ONCE or number == len(sessions):
-            rows = ledger.stored_rows_of([one.id for one in some])
-            yield [_comparison(one, rows[one.id], areas) for one in some]
+            yield _comparisons(some, ledger, areas)
             some, count = [], 0
 
 
-def _comparison(session: Session, rows: Sequence[StoredRow], areas: Areas) -> _Comparison:
-    known = [(row.file, row.sop_instance_uid, row.replaces) for row in rows]
+def _comparisons(
+    sessions: Sequence[Session], ledger: SessionRepository, areas: Areas
+) -> list[_Comparison]:
+    rows = ledger.stored_rows_of([one.id for one in sessions])
+    return [_comparison(one, rows.get(one.id), areas) for one in sessions]
+
+
+def _comparison(session: Session, rows: Sequence[StoredRow] | None, areas: Areas) -> _Comparison:
+    known = None
+    if rows is not None:
+        known = [(row.file, row.sop_instance_uid, row.replaces) for row in rows]
     return _Comparison(session.id, areas.folder(session), session.objects, known)
 
 
 def _compare_sessions(comparisons: list[_Comparison]) -> tuple[int, list[SessionFindings]]:
     """Return how many sessions were compared, and their findings; in any process."""
-    found = []
+    found: list[SessionFindings] = []
     for session, folder, counted, known in comparisons:
+        if known is None:
+            found += _count_only(session, folder, counted)
+            continue
         rows = [StoredRow(file, uid, 0, replaces=replaces) for file, uid, replaces in known]
         differences = compare(folder, rows)
         if differences or counted != len(rows):
             found.append(SessionFindings(session, differences, counted, len(rows)))
     return len(comparisons), found
+
+
+def _count_only(session: int, folder: Path, counted: int) -> Iterator[SessionFindings]:
+    """Yield a finding if the objects in a folder are not as many as the session's row says."""
+    unreadable: list[str] = []
+    present = sum(1 for _ in object_names(folder, unreadable))
+    if unreadable or present != counted:
+        differences = Differences(unreadable=tuple(sorted(unreadable)))
+        yield SessionFindings(session, differences, counted, present)
 
 
 def _still_so(
@@ -198,8 +220,7 @@ def _still_so(
             passed_over.add(findings.session)
             continue
         if session.status in IDLE_STATUSES:
-            rows = ledger.stored_rows(session.id)
-            again += _compare_sessions([_comparison(session, rows, areas)])[1]
+            again += _compare_sessions(_comparisons([session], ledger, areas))[1]
         else:
             passed_over.add(session.id)
     return again, [session for session in looked_at if session.id not in passed_over]

@@ -14,6 +14,7 @@ from engine.sessions.context import describe_error, is_full, project_of
 from engine.sessions.folders.building import Moved, build
 from engine.sessions.folders.transfer import remove_time_stamp
 from engine.sessions.reconcile import adopt, differences_of, require_readable
+from engine.sessions.rereading import require_rows
 from engine.sessions.separation import pet_scans
 from engine.storage.files import flush_folder, holds_files, remove_empty_folders, remove_file
 from engine.storage.scans import SCANS
@@ -70,6 +71,7 @@ class Builder:
             return
         try:
             self._context.areas.require_no_link(session.area, session.folder)
+            require_rows(self._context, session_id)
             self._adopt(session)
             files = self._context.ledger.stored_files(session_id)
             built = self._built(session, files) if files else None

@@ -19,6 +19,7 @@ from engine.index.operations import (
     Plan,
     Request,
 )
+from engine.index.removed_rows import keep_rows
 from engine.index.session_reader import (
     Connection,
     SessionReader,
@@ -346,6 +347,7 @@ class SessionRepository(SessionReader):
         connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
         self._index.forget_place(session_id)
         if plan.area is SessionArea.ARCHIVE:
+            keep_rows(connection, into, stamp(self._clock.now()))
             note_finished(connection, into, SessionStatus.ARCHIVED, stamp(self._clock.now()))
         # One that objects join meanwhile is built when they end.
         elif session_row(connection, into).status is not SessionStatus.RECEIVING:

@@ -12,6 +12,7 @@ from engine.model.identity import safe_part, timestamp
 from engine.model.session import UNFINISHED, SessionArea, SessionStatus
 from engine.sessions.folders.documents import BuiltSession
 from engine.sessions.folders.transfer import with_free_names
+from engine.sessions.rereading import require_rows
 from engine.sessions.separation import pet_label, pet_scans
 from engine.storage.areas import archive_folder
 from engine.storage.scans import SCANS, free_name, free_scan_id, scans_of
@@ -298,6 +299,7 @@ class Planner:
         # The other merge gives scans and names that this plan would have to know.
         if self._context.ledger.is_merged_into(existing.id):
             raise SessionConflict(BEING_MERGED)
+        require_rows(self._context, existing.id)
         archived = self.describe(existing)
         skipped: dict[str, str] = {}
         for file, others in matching_files(incoming, archived).items():

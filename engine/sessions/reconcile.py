@@ -255,6 +255,16 @@ def row_of_found(
     )
 
 
+def in_order_of_arrival(folder: Path, names: Iterable[str]) -> dict[str, os.stat_result]:
+    """Return objects of a session by name, as building wants them.
+
+    The time of the file is all that is left of their order.
+    """
+    status = {name: (folder / name).stat() for name in names}
+    order = sorted(status, key=lambda name: (status[name].st_mtime, name.rpartition("/")[2]))
+    return {name: status[name] for name in order}
+
+
 def is_text(name: str) -> bool:
     """Tell whether a file name is UTF-8, as everything in the index is."""
     try:

@@ -173,6 +173,8 @@ class Recovery:
             session = context.ledger.session(session_id)
         except NotFound:
             return
+        if session.rows_removed_at is not None:
+            return  # no object joins such a session, so none lacks its row
         # Files with a row are not opened: there may be a million of them.
         found = reconcile.differences_of(context, session, by_name=True)
         if found:
@@ -213,6 +215,8 @@ def adopt_left(session_context: SessionContext, session_id: int, inodes: Collect
         inodes: of the objects that may lack a row: those that an ended process had published.
     """
     session = session_context.ledger.session(session_id)
+    if session.rows_removed_at is not None:
+        return 0  # no object joins it
     folder = session_context.areas.folder(session)
     # Listed before the rows are read: what is moved meanwhile is moved together with its row.
     found = [path for path in object_files(folder, []) if path.stat().st_ino in inodes]

@@ -35,6 +35,7 @@ from engine.sessions.folders.staging import (
 from engine.sessions.folders.transfer import carry_out, has_moved, undo_move, with_free_names
 from engine.sessions.ledger import Withdrawn
 from engine.sessions.reconcile import compare, repair, require_readable
+from engine.sessions.rereading import require_rows
 from engine.storage.files import make_folder, remove_empty_folders, write_atomically
 from engine.storage.scans import SCANS
 
@@ -164,6 +165,7 @@ class OperationRunner:
             # Checked before planning, as planning reads the folder; the places of the plan are
             # checked after it.
             self._context.areas.require_no_link(session.area, session.folder)
+            require_rows(self._context, session.id)
             plan = self._planner.plan(session, request, self._staged(session, request))
             self._require_no_link(session, plan)
             return self._context.ledger.begin(session.id, request, plan)

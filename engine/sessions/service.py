@@ -23,6 +23,7 @@ from engine.sessions.folders.staging import Interrupted
 from engine.sessions.folders.stored_objects import read_stored, same_data_set
 from engine.sessions.ledger import SessionRepository
 from engine.sessions.planner import Planner
+from engine.sessions.rereading import require_rows, require_rows_of_instance
 from engine.sessions.worker import Lifecycle, Pace, SessionWorker
 from engine.settings import Durability
 from engine.state.routes import StudyRoutes
@@ -122,6 +123,7 @@ class SessionService:
         pace = Pace(clock, index.recorded, stopping.wait)
         self._lifecycle = Lifecycle(self._session_context, self._policy, expiry, pace)
         self._wakeup_pipe = WakeupPipe(settings.wakeup_file)
+        index.rows_wanted = self._read_again_soon
         self._timer = SessionWorker(self._lifecycle, self._wakeup_pipe, stopping)
 
     @property
@@ -150,6 +152,20 @@ class SessionService:
     def folder(self, session: Session) -> Path:
         """Return the folder of a session."""
         return self._session_context.areas.folder(session)
+
+    @translate_sqlite_errors()
+    def require_rows(self, session_id: int) -> None:
+        """Read the rows of a session's objects again if they were removed; may take seconds.
+
+        Raises:
+            SessionError: if its folder can't be read.
+        """
+        require_rows(self._session_context, session_id)
+
+    @translate_sqlite_errors()
+    def require_rows_of_instance(self, sop_instance_uid: str) -> None:
+        """Do the same for the sessions that may have a SOP instance, by its UID as it came."""
+        require_rows_of_instance(self._session_context, sop_instance_uid)
 
     def read(self, folder: Path, file: str) -> StoredObject:
         """Read an object back; raises as `ReadStored` does."""
@@ -195,6 +211,10 @@ class SessionService:
             inodes: of the objects.
         """
         self._lifecycle.adopt_soon(session_ids, inodes)
+        self.notify()
+
+    def _read_again_soon(self, session_ids: Sequence[int]) -> None:
+        self._lifecycle.read_again_soon(session_ids)
         self.notify()
 
     def is_alive(self) -> bool:

@@ -18,7 +18,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError, NotFound, TransitionNotAllowed
+from engine.errors import EngineError, NotFound, SessionError, TransitionNotAllowed
 from engine.events import ObjectsAdopted
 from engine.index.database import translate_sqlite_errors
 from engine.index.operations import AUTO_ARCHIVE, OperationKind, Request
@@ -32,6 +32,7 @@ from engine.sessions.idle import IdleSessions
 from engine.sessions.planner import Planner
 from engine.sessions.reconcile import repair
 from engine.sessions.recovery import Recovery, adopt_left
+from engine.sessions.rereading import require_rows
 from engine.sessions.runner import OperationRunner
 from engine.sessions.thinning import Thinning
 from engine.sessions.trash import ExpiryClock, Trash
@@ -165,7 +166,7 @@ class Lifecycle:
             session_context.clock,
             expiry,
         )
-        self._thinning = Thinning(session_context, expiry)
+        self._thinning = Thinning(session_context, expiry, self._breathe)
         planner = Planner(session_context)
         self._operator = OperationRunner(session_context, planner)
         self._builder = Builder(session_context, planner, self._operator, self._archived_by_itself)
@@ -174,6 +175,8 @@ class Lifecycle:
         self.recovery = Recovery(session_context)
         self._left: SimpleQueue[tuple[Sequence[int], Collection[int]]] = SimpleQueue()
         """Sessions that a receiving process held when it ended, and inodes of its objects."""
+        self._wanted: SimpleQueue[int] = SimpleQueue()
+        """Sessions whose rows were removed, and which objects come for."""
 
     def begin(self, *, clean: bool) -> None:
         """Complete the plans that an earlier run began, before any object arrives.
@@ -214,6 +217,21 @@ class Lifecycle:
                 sessions = sum(bool(found) for found in adopted.values())
                 self._context.journal.record(ObjectsAdopted(objects=objects, sessions=sessions))
 
+    def read_again_soon(self, session_ids: Sequence[int]) -> None:
+        """Let the next look read the rows of some sessions again; returns at once."""
+        for session_id in session_ids:
+            self._wanted.put(session_id)
+
+    def _read_wanted(self, stopping: Callable[[], bool]) -> None:
+        while not (stopping() or self._wanted.empty()):
+            self._run_asked(stopping)
+            session_id = self._wanted.get()
+            try:
+                require_rows(self._context, session_id)
+            except SessionError as error:
+                # A merge into it says so, too.
+                _logger.warning("%s", error.detail)
+
     def requeue_builds(self) -> None:
         """Return sessions whose build was cut short to RECEIVING, so that they are built again."""
         ledger = self._context.ledger
@@ -221,7 +239,8 @@ class Lifecycle:
         pending = self._not_recovered()
         for session in (session for session in interrupted if session.id not in pending):
             with self._only(session.id):
-                repair(self._context, session)
+                if session.rows_removed_at is None:
+                    repair(self._context, session)
                 ledger.change(session.id, SessionStatus.RECEIVING)
 
     def run_due(self, stopping: Callable[[], bool] = lambda: False) -> float:
@@ -244,6 +263,7 @@ class Lifecycle:
         # The next run goes on where this one stops: sessions that can't be built just now don't
         # hold up those behind them.
         idle, self._left_idle = self._left_idle or self._idle.due(policy.idle_seconds), None
+        self._read_wanted(stopping)
         self._run_asked(stopping)
         for _ in self._background(idle, policy.trash_days, stopping):
             self._breathe()
@@ -254,8 +274,9 @@ class Lifecycle:
         if stopping():
             self._trash.report()
             return 0
-        self._thinning.run(policy.index_days, stopping)
-        return self._pause(policy.idle_seconds)
+        is_more = self._thinning.run(policy.index_days, stopping)
+        pause = self._pause(policy.idle_seconds)
+        return min(pause, RETRY_SECONDS) if is_more else pause
 
     def run_requests(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Carry out all queued requests, and those that they queue in turn."""

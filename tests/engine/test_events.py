@@ -27,6 +27,15 @@ EXAMPLES: list[tuple[Event, str]] = [
         "1,200 rows of objects in no session removed from the index, from before 2024-11-30",
     ),
     (
+        RowsThinned(rows=0, before="2024-11-30", archived_rows=2_000, archived_sessions=3),
+        "2,000 rows of 3 archived sessions removed from the index, from before 2024-11-30",
+    ),
+    (
+        RowsThinned(rows=1, before="2024-11-30", archived_rows=2, archived_sessions=1),
+        "1 row of objects in no session and 2 rows of 1 archived session removed from the index,"
+        " from before 2024-11-30",
+    ),
+    (
         StateLost(),
         "state.sqlite is missing, but was there once: UIDs that scripts put in the place of others,"
         " study routes and queues are lost; stop the engine, and restore it from a backup",

@@ -100,22 +100,27 @@ class Sender:
 
     def _send(self, objects: list[Dataset], pause_at: int | None = None) -> None:
         while not self.stored.issuperset(ds.SOPInstanceUID for ds in objects):
+            # pynetdicom's requestor now and then waits for an answer that has come.
             with SendingAssociation(
-                self._destination, [ER_CT.sop_class_uid], timeout_seconds=PATIENCE
+                self._destination, [ER_CT.sop_class_uid], timeout_seconds=PATIENCE / 4
             ) as peer:
-                self._send_on(peer, objects, pause_at)
-            pause_at = None
+                if self._send_on(peer, objects, pause_at):
+                    pause_at = None
 
     def _send_on(
         self, peer: SendingAssociation, objects: list[Dataset], pause_at: int | None
-    ) -> None:
+    ) -> bool:
+        """Send what is not stored yet; return whether it has paused."""
+        has_paused = False
         for index, ds in enumerate(objects):
             if index == pause_at:
                 self._wait()
+                has_paused = True
             if self._sends_all_again or ds.SOPInstanceUID not in self.stored:
                 if not peer.is_established or peer.send(ds) != 0:
-                    return
+                    return has_paused
                 self.stored.add(ds.SOPInstanceUID)
+        return has_paused
 
     def _wait(self) -> None:
         """Wait until every sender is here, and then until the test has done its part."""

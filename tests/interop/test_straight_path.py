@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 MOST_FILES = 20
 MOST_FILES_OF_A_SAVE = 40
 """Of these, 14 check the values of the whole file, which is valid or not written."""
-MOST_FILES_OF_AN_ARCHIVING = 42
-"""Of these, 5 read the objects once more: what is archived must be readable."""
+MOST_FILES_OF_AN_ARCHIVING = 43
+"""Of these, 5 read the objects once more: what is archived must be readable. 1 asks whether the
+rows of its objects were removed."""
 ROOT = Path(engine.__file__).parent
 
 

@@ -177,6 +177,8 @@ def _outcome(found: Found) -> str:
     parts = [counted(len(found.sessions), "session")]
     if found.arrivals:
         parts.append(f"the object arrived {counted(len(found.arrivals), 'time')}")
+    if found.lacks_arrivals:
+        parts.append("the row of the object was removed, a look at its scan reads it again")
     return ", ".join(parts)
 
 

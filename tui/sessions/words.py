@@ -95,12 +95,20 @@ def session_facts(detail: SessionDetail, now: datetime) -> list[Fact]:
         ("anonymized", anonymized(detail.anonymized_by)),
         ("duplicates", count(detail.duplicates)),
         *_warnings(detail),
+        ("index", _removed_rows(session, now)),
         ("study UID", safe(session.study_instance_uid)),
         ("folder", safe(str(detail.folder))),
     ]
     if detail.purged_at is not None:
         facts.insert(0, ("restorable", f"until {moment(detail.purged_at, now)}, then it is gone"))
     return [(name, value) for name, value in facts if value]
+
+
+def _removed_rows(session: Session, now: datetime) -> str:
+    if session.rows_removed_at is None:
+        return ""
+    since = moment(session.rows_removed_at, now)
+    return f"rows of its objects removed {since}; read again from its files when needed"
 
 
 def ready_words(detail: SessionDetail, now: datetime) -> str:

@@ -305,8 +305,8 @@ class SessionsForm(SiteForm):
                   "How long deleted sessions and replaced objects are kept.",
                   hint="1 to 3,650 days; 30 if empty", usual="30"),
         FieldSpec("index_days", FieldKind.NUMBER, "Index",
-                  "How long the index knows objects that are in no session:\n"
-                  "those of deleted sessions, and refused ones. 0 for ever.",
+                  "How long the index keeps rows of objects in no session,\n"
+                  "and of archived sessions at rest. 0 for ever.",
                   hint="0 to 36,500 days; 730 if empty", usual="730"),
         FieldSpec("file_name_template", FieldKind.LINE, "File names",
                   "How stored objects are named. ${Keyword} stands for the\n"

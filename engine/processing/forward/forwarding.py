@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from engine.errors import ConfigurationError, StorageUnusable
+from engine.errors import ConfigurationError, SessionError, StorageUnusable
 from engine.events.delivery import (
     ForwardingFollowsNewIndex,
     ForwardingHalted,
@@ -92,7 +92,9 @@ class Follower:
         known: dict[str, int | None] = {}
         for item in self._queue.items():
             if item.sop_instance_uid not in known:
-                known[item.sop_instance_uid] = self._arrivals.latest_of(item.sop_instance_uid)
+                known[item.sop_instance_uid] = None
+                with suppress(SessionError):  # it is looked up once more when it is due
+                    known[item.sop_instance_uid] = self._arrivals.latest_of(item.sop_instance_uid)
         self._queue.refer((known[item.sop_instance_uid], item.id) for item in self._queue.items())
         return True
 
@@ -148,8 +150,11 @@ class Forwarding:
         clock: Clock,
         configuration: Callable[[], Configuration],
         expiry: ExpiryClock,
+        require_rows: Callable[[int], object] | None = None,
     ) -> None:
         """Open the queue; called before a crash is recovered from, which brings new rows.
+
+        `require_rows` is as `Arrivals` takes it.
 
         Raises:
             StorageUnusable: if queue or index can't be used.
@@ -165,7 +170,7 @@ class Forwarding:
         with ExitStack() as resources:
             self._queue = ForwardingQueue(settings.state_file)
             resources.callback(self._queue.close)
-            arrivals = Arrivals(settings.index_file)
+            arrivals = Arrivals(settings.index_file, require_rows)
             resources.callback(arrivals.close)
             self._context = ForwardingContext(self._queue, arrivals, areas, journal, clock, expiry)
             self._follower = Follower(self._queue, arrivals, configuration, clock)
@@ -198,6 +203,14 @@ class Forwarding:
         if self._thread.is_alive():
             self._thread.join()
         self._end(tuple(self._senders.values()))
+
+    def followed_to(self) -> int | None:
+        """Return up to which row all destinations have followed the index; None without any.
+
+        Raises:
+            StorageUnusable: if the queue can't be read.
+        """
+        return min((mark.sequence for mark in self._queue.marks().values()), default=None)
 
     def close(self) -> None:
         """Close queue and index."""

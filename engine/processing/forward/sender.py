@@ -19,6 +19,7 @@ from engine.errors import (
     ContextRefused,
     PeerError,
     PeerFull,
+    SessionError,
     StorageUnusable,
     UnreadableObject,
 )
@@ -65,6 +66,8 @@ class Located:
     """Whether it may be elsewhere in a moment."""
     gone: str = ""
     """Why it will never be there again."""
+    waits: str = ""
+    """Why it has no path just now, though it may have one again."""
 
 
 def locate(arrivals: Arrivals, areas: Areas, item: QueuedObject) -> Located:
@@ -73,13 +76,16 @@ def locate(arrivals: Arrivals, areas: Areas, item: QueuedObject) -> Located:
     Raises:
         StorageUnusable: if the index can't be read.
     """
-    place = _place(arrivals, item)
+    try:
+        place = _place(arrivals, item)
+    except SessionError as error:
+        return Located(waits=error.detail)
     if place is None:
         return Located(gone="it was replaced or removed for good, or the index does not know it")
     if place.area is SessionArea.TRASH or place.status is SessionStatus.DELETED:
         return Located(gone="its session was deleted")
     if place.status in _BEING_REMOVED:
-        return Located(is_moving=True)  # the deletion may be cancelled
+        return Located(is_moving=True, waits="its session is being deleted")
     path = areas.path(place.area, str(place.folder)) / place.file
     return Located(path, is_moving=place.status in WORKING or place.status in QUEUED)
 
@@ -146,7 +152,7 @@ class Delivery:
             self._give_up(item, located.gone)
         # Not given up: the deletion may still be cancelled.
         elif located.path is None:
-            self._postpone(item, BUSY_SECONDS, "its session is being deleted", attempts=0)
+            self._postpone(item, BUSY_SECONDS, located.waits, attempts=0)
         else:
             try:
                 return resources.enter_context(open_sendable(located.path))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import contextmanager
+import sqlite3
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from engine.cli import completions
 from engine.host.clock import SystemClock
 from engine.host.lock import EngineLock
 from engine.host.wakeup import WakeupPipe
+from engine.index.removed_rows import note_instances
 from engine.model.project import AutoArchive, Project
 from engine.settings import EngineSettings
 from tests.engine.index.depot import Depot, depot_in
@@ -168,6 +170,17 @@ def test_a_trace_tells_what_became_of_an_object_or_a_study(run: Run) -> None:
     assert words[words.index("stored") :][:4] == ["stored", "0x0000", "session", "2:"]
     assert "E3" in run("trace", "1.2.8").out
     assert run("trace", "P-0001").code == 4
+
+
+def test_a_trace_says_that_the_row_of_an_object_was_removed(run: Run, data: Path) -> None:
+    with closing(sqlite3.connect(data / "index.sqlite")) as connection, connection:
+        connection.execute("DELETE FROM objects WHERE session = 2")
+        connection.execute("UPDATE sessions SET rows_removed_at = last_object_at WHERE id = 2")
+        note_instances(connection, 2, ["1.2.3.2"])
+    traced = run("trace", "1.2.3.2")
+    assert "E2" in traced.out
+    assert "row of the object was removed; an engine reads it again: objects trail" in traced.err
+    assert run("trace", "1.2.8").err == ""
 
 
 def test_a_session_is_renamed_and_that_is_listed_and_undone(run: Run, data: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.errors import StorageUnusable
-from engine.index import schema
+from engine.index import removed_rows, schema
 from engine.index.reader import IndexFile
 from engine.index.schema import SCHEMA_VERSION
 from engine.index.store import SessionIndex, SessionKey
@@ -62,6 +62,22 @@ def test_an_old_index_is_brought_to_this_version_once(old: Path) -> None:
         assert (session.id, session.status, session.area, session.auto_archive) == (
             *(7, SessionStatus.RECEIVING, SessionArea.PREARCHIVE, True),
         )
+
+
+def test_sessions_of_an_old_index_have_the_rows_of_their_objects(old: Path) -> None:
+    connection = sqlite3.connect(old)
+    connection.execute("UPDATE sessions SET status = 'READY'")
+    connection.commit()
+    connection.close()
+    index = SessionIndex(old, durable=False)
+    with index.changing() as connection:
+        connection.execute("UPDATE sessions SET status = 'ARCHIVED', area = 'archive'")
+    (session,) = index.sessions()
+    assert session.rows_removed_at is None
+    with index.reading() as reading:
+        assert removed_rows.next_at_rest(reading, "2026-08-24T14:03:22+00:00") is None
+        assert removed_rows.next_at_rest(reading, "2026-08-24T14:03:23+00:00") == 7
+    index.close()
 
 
 def test_an_old_index_is_copied_before_it_is_brought_to_this_version(old: Path) -> None:

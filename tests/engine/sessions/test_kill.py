@@ -1,4 +1,4 @@
-"""kill -9 while sessions are received, built, archived, merged, moved and deleted."""
+"""kill -9 while sessions are received, built, archived, merged, moved, deleted and thinned."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pydicom
 import pytest
 
 from engine.model.session import SessionStatus
+from engine.sessions.rereading import require_rows
 from engine.storage.incoming import IncomingArea
 from tests.engine.index.depot import Depot, open_depot
 from tests.fakes import FixedClock
@@ -59,6 +60,8 @@ def test_whatever_was_answered_with_success_is_there_once_and_intact(
 
 
 def _assert_all_there(depot: Depot, received: set[str]) -> None:
+    for session in depot.index.sessions():
+        require_rows(depot.session_context, session.id)
     on_disk = Counter(_instance(path) for path in depot.all_objects())
     assert received <= set(on_disk)
     assert set(on_disk.values()) <= {1}

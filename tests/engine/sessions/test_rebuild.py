@@ -72,6 +72,19 @@ def test_rows_and_sessions_are_as_before_but_for_what_only_the_network_told(
     ]
 
 
+def test_a_session_whose_rows_were_removed_has_them_all_in_the_new_index(
+    settings: EngineSettings,
+) -> None:
+    before, sessions = read(settings.index_file, ROWS), read(settings.index_file, SESSIONS)
+    with closing(sqlite3.connect(settings.index_file)) as connection, connection:
+        connection.execute("DELETE FROM objects WHERE session = 3")
+        connection.execute("UPDATE sessions SET rows_removed_at = last_object_at WHERE id = 3")
+    assert rebuilt(settings).objects == len(before)
+    assert read(settings.index_file, "SELECT DISTINCT rows_removed_at FROM sessions") == [(None,)]
+    counts = "SELECT session, COUNT(*) FROM objects GROUP BY session ORDER BY session"
+    assert read(settings.index_file, counts) == [(row[0], row[12]) for row in sessions]
+
+
 def test_processes_read_the_same_as_this_process(
     settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

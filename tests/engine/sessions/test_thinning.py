@@ -1,4 +1,4 @@
-"""Old rows of objects that no session has go; those of objects with a file stay for ever."""
+"""Old rows of objects that no session has go; `test_rereading` has those of archived sessions."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ DAY_SECONDS = 86_400
 
 @pytest.fixture
 def depot(tmp_path: Path) -> Iterator[Depot]:
-    """A depot that got refused objects, and a stored one in a session that is archived."""
+    """A depot that got refused objects, and a stored one in a session of the prearchive."""
     with depot_in(tmp_path) as depot:
-        depot.receive(auto_archive=True)
+        depot.receive()
         refuse(depot, 5)
         depot.fall_silent()
-        assert len(depot.objects()) == 1
+        assert len(depot.all_objects()) == 1
         yield depot
 
 

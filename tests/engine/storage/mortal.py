@@ -1,5 +1,7 @@
 """A process that receives, builds, archives, merges, moves and deletes until it is killed.
 
+In between, the rows of objects of its archived sessions are removed, and read again for a merge.
+
 It writes one character before each change of the disk, and `R` and the SOP instance once an object
 is received, which is when its sender would be told success. `tests.engine.sessions.test_kill`
 reads along, and decides when to kill it.
@@ -9,13 +11,17 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from engine.dicom.part10 import FileMeta
 from engine.index.operations import OperationKind, Request
 from engine.model.project import AutoArchive
+from engine.sessions.thinning import Thinning
+from engine.sessions.trash import ExpiryClock
 from engine.settings import Durability
+from engine.state.database import stamp
 from engine.storage import files
 from engine.storage.folders import OpenFolders
 from engine.storage.incoming import IncomingArea, publish
@@ -63,12 +69,14 @@ def main(root: Path) -> None:
 
 def live(depot: Depot) -> None:
     """Do everything once more, always with new objects."""
+    _remove_rows(depot)
     _receive(depot)
     _receive(depot, SOPClassUID="1.2.3.4.5")
     depot.fall_silent()
     _receive(depot, SeriesNumber="5", SeriesInstanceUID="1.5")
     _receive(depot)
     depot.fall_silent()
+    _remove_rows(depot)
     moved = _receive(depot, project=None, StudyInstanceUID=f"1.9.{depot._received}")
     depot.fall_silent()
     depot.ledger.ask(moved, Request(OperationKind.MOVE, "test", project="NEURO-02"))
@@ -82,6 +90,13 @@ def _receive(depot: Depot, **values: Any) -> int:
     session = depot.receive(**values)
     _say(f"R1.2.3.{depot._received}\n")
     return session
+
+
+def _remove_rows(depot: Depot) -> None:
+    """Let the index forget the objects of all sessions in the archive."""
+    thinner = Thinning(depot.session_context, ExpiryClock(depot.clock, depot.journal))
+    depot.index.flush()
+    thinner._thin_sessions(stamp(depot.clock.now() + timedelta(seconds=1)), lambda: False)
 
 
 def _narrate() -> None:

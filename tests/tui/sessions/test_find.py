@@ -1,15 +1,16 @@
 """F: a study, a patient or an object is found in all areas, from every screen, and opened."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from textual.widgets import Input, Static
 
 from engine.api.objects import Filed, TrailStep
-from engine.api.sessions import Found
+from engine.api.sessions import Found, FoundBy, FoundSession
 from engine.errors import StorageUnusable
 from engine.model.session import SessionArea
-from tests.fakes import FakeEngine, busy
+from tests.fakes import NOW, FakeEngine, busy
 from tests.tui.sessions.test_sessions_screen import press, settle, telling
 from tests.tui.shell.test_screen_pictures import Compare, both_sizes, console, pressing
 from tui.app import ConsoleApp
@@ -81,6 +82,18 @@ async def test_a_rejected_object_is_found_and_leads_to_its_trail() -> None:
         assert app.screen.query_one(Input).has_focus
         await press(app, pilot, "down", "enter")
         assert isinstance(app.screen, InspectorScreen)
+
+
+async def test_an_object_whose_row_was_removed_is_said_to_be_read_again() -> None:
+    engine = busy()
+    session = replace(engine.sessions.find("phantom").sessions[0].session, rows_removed_at=NOW)
+    found = Found((FoundSession(session, FoundBy.OBJECT),), ())
+    engine.sessions.find = lambda text: found  # type: ignore[method-assign]
+    app = telling(engine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await press(app, pilot, "F", *"1.2.3")
+        await settle(app, pilot)
+        assert outcome(app).startswith("1 session, the row of the object was removed")
 
 
 @both_sizes

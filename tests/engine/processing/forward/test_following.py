@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pydicom
 import pytest
 
 from engine.errors import StorageUnusable
-from engine.index.arrivals import Arrived
+from engine.index.arrivals import Arrivals, Arrived
 from engine.model.configuration import Configuration
 from engine.model.processing import TEST_ROOT
 from engine.model.project import Project, ProjectRegistry
 from engine.processing.forward.forwarding import forwards_to_processor
 from engine.processing.forward.queue import ForwardingQueue
 from engine.processing.forward.sender import locate
+from engine.sessions.rereading import require_rows
+from engine.sessions.thinning import Thinning
+from engine.sessions.trash import ExpiryClock
 from engine.state.outbox import Position
 from tests.engine.processing.forward.yard import RECEIVER, Yard, forward_copy, yard_in
 from tests.fakes import FixedClock
@@ -158,6 +162,59 @@ def test_what_waits_for_a_destination_that_is_paused_is_found_in_another_index_t
     assert "the index does not know it" in gone.gone
     assert other.path is not None
     assert pydicom.dcmread(other.path).SOPInstanceUID == "1.2.3.2"
+
+
+def test_what_waits_is_found_after_its_row_was_removed_from_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with yard_in(tmp_path) as yard:
+        depot = yard.depot
+        yard.configure(forward_copy())
+        session = depot.receive(direct=True)
+        yard.follow()
+        depot.fall_silent()
+        depot.clock.advance(2 * 86_400)
+        Thinning(depot.session_context, ExpiryClock(depot.clock, depot.journal)).run(
+            1, lambda: False
+        )
+        assert depot.session(session).rows_removed_at is not None
+
+        def require(number: int) -> None:
+            require_rows(depot.session_context, number)
+
+        (item,) = yard.queue.items()
+        with closing(Arrivals(tmp_path / "index.sqlite", require)) as arrivals:
+            with monkeypatch.context() as patched:
+                patched.setattr("engine.sessions.rereading.object_names", refuse)
+                located = locate(arrivals, depot.areas, item)
+                assert not located.gone
+                assert "can't be read again" in located.waits
+            located = locate(arrivals, depot.areas, item)
+        assert located.path is not None
+        assert located.path.is_file()
+        # What came back is not sent once more.
+        assert len(yard.follow()) == 1
+
+
+def test_rows_that_a_destination_has_not_followed_yet_are_not_removed(tmp_path: Path) -> None:
+    with yard_in(tmp_path) as yard:
+        depot = yard.depot
+        yard.configure(forward_copy())
+        session = depot.receive(direct=True)
+        depot.index.followed_to = lambda: min(m.sequence for m in yard.queue.marks().values())
+        depot.fall_silent()
+        thinner = Thinning(depot.session_context, ExpiryClock(depot.clock, depot.journal))
+        depot.clock.advance(2 * 86_400)
+        thinner.run(1, lambda: False)
+        assert depot.session(session).rows_removed_at is None
+        assert len(yard.follow()) == 1
+        depot.clock.advance(2 * 86_400)
+        thinner.run(1, lambda: False)
+        assert depot.session(session).rows_removed_at is not None
+
+
+def refuse(*_: object) -> NoReturn:
+    raise PermissionError(13, "Permission denied")
 
 
 def test_a_power_cut_that_took_the_last_rows_makes_what_is_adopted_new(tmp_path: Path) -> None:
