@@ -193,9 +193,3 @@ class ReceiverDialog(PreviewDialog[Receiver]):
         if shown:
             return engine.shown_routing(draft, self.console.actor, file=file)
         return engine.preview_routing(draft, file=file)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer to try a file while rules are tried."""
-        if action == "try_file":
-            return self.previews()
-        return super().check_action(action, parameters)

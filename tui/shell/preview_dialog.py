@@ -10,7 +10,7 @@ from engine.errors import ConfigurationError, EngineError
 from tui.shell.file_prompt import TRY_FILE, FilePrompt
 from tui.shell.form_dialog import FormDialog
 from tui.text import safe
-from tui.widgets.routing_preview import RoutingPreviewPanel, ShowsPreview
+from tui.widgets.routing_preview import FILE_KEY, RoutingPreviewPanel, ShowsPreview
 
 if TYPE_CHECKING:
     from engine.api import EngineView
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.model.processing import RoutingPreview
 
 R = TypeVar("R")
+NOTHING_TRIED = f"{FILE_KEY} tries routing rules on a file; there are none while routing is off"
 
 
 class PreviewDialog(FormDialog[R]):
@@ -89,7 +90,10 @@ class PreviewDialog(FormDialog[R]):
                 self._panel().show_preview(previews)
 
     def action_try_file(self) -> None:
-        """Ask for a file to try the rules on."""
+        """Ask for a file to try the rules on, if there are any."""
+        if not self.previews():
+            self.console.show_toast(NOTHING_TRIED, "warning")
+            return
         prompt = FilePrompt(self._path, self._check_file, blink=self.console.blink)
         self.app.push_screen(prompt, self._take_file)
 

@@ -366,3 +366,15 @@ async def test_a_file_that_can_not_be_tried_is_refused_in_the_prompt(
         await pilot.press("escape")
         await settle(pilot)
         assert app.screen is app.dialog
+
+
+async def test_the_key_for_a_file_says_why_it_does_nothing_while_no_rules_are_tried() -> None:
+    app = host(PLAIN)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("f7")
+        await settle(pilot)
+        assert app.screen is app.dialog
+        assert ["none while routing is off" in toast.message for toast in app._notifications] == [
+            True
+        ]
