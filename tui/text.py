@@ -176,22 +176,25 @@ def age(at: datetime | None, now: datetime) -> str:
 
 
 def sparkline(values: tuple[int, ...], width: int, top: int) -> str:
-    """Return one line of block characters, the newest value at the right end."""
-    return sparkrows(values, width, 1, top)[0]
+    """Return one line of block characters, the newest value at the right end.
+
+    Even a bar of `top` leaves an eighth free, so that bars of lines below each other stay apart.
+    """
+    return "".join(_BLOCKS[_level(value, top, 7)] for value in _resampled(values, width))
 
 
 def sparkrows(values: tuple[int, ...], width: int, height: int, top: int) -> list[str]:
     """Return a bar chart of `height` lines, upper line first; `top` fills it."""
     bars = _resampled(values, width)
-    eighths = [_eighths(value, top, height) for value in bars]
+    eighths = [_level(value, top, 8 * height) for value in bars]
     lines = range(height - 1, -1, -1)
     return ["".join(_BLOCKS[min(8, max(0, e - 8 * line))] for e in eighths) for line in lines]
 
 
-def _eighths(value: int, top: int, height: int) -> int:
+def _level(value: int, top: int, most: int) -> int:
     if value <= 0 or top <= 0:
         return 0
-    return max(1, min(8 * height, round(8 * height * value / top)))  # little is not nothing
+    return max(1, min(most, round(most * value / top)))  # little is not nothing
 
 
 def _resampled(values: tuple[int, ...], width: int) -> list[int]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from engine.api.study_routes import StudyRoutesView
     from engine.events import EventPage, Listener, RecordedEvent
+    from engine.model.file_sample import FileSample
     from engine.model.plugins import FileNamerInfo, IdentifierInfo
     from engine.model.processing import RoutingPreview
     from engine.model.project import Project
@@ -226,7 +227,10 @@ class EngineView(Protocol):
         ...
 
     def preview_routing(
-        self, receiver: Receiver, site: SiteSettings | None = None
+        self,
+        receiver: Receiver,
+        site: SiteSettings | None = None,
+        file: FileSample | None = None,
     ) -> tuple[RoutingPreview, ...]:
         """Identify the last objects again, by the saved settings and by drafted ones.
 
@@ -238,14 +242,22 @@ class EngineView(Protocol):
             receiver: a drafted receiver; a new one (id 0) is tried on the objects of all
                 receivers.
             site: drafted site settings; None means those in force.
+            file: what is identified instead, as if it were sent to the receiver.
 
         Returns:
             The objects: first those that arrived, then those from sessions, each newest first.
+
+        Raises:
+            UnreadableObject: if `file` is no DICOM file, or its header is too long.
         """
         ...
 
     def shown_routing(
-        self, receiver: Receiver, actor: str, site: SiteSettings | None = None
+        self,
+        receiver: Receiver,
+        actor: str,
+        site: SiteSettings | None = None,
+        file: FileSample | None = None,
     ) -> tuple[RoutingPreview, ...]:
         """Return what `preview_routing` does, unmasked; the journal records that `actor` saw it."""
         ...

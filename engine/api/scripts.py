@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from engine.api.objects import ObjectReference, RowChange
     from engine.model.anonymization import ProfileSettings, ScriptScope
+    from engine.model.file_sample import FileSample
 
 
 class FindingKind(StrEnum):
@@ -132,6 +133,7 @@ class ScriptsView(Protocol):
         *,
         as_received: bool = False,
         equal: bool = False,
+        file: FileSample | None = None,
     ) -> ScriptPreview:
         """Apply a trial to a copy of an object, with identifying values masked.
 
@@ -142,10 +144,12 @@ class ScriptsView(Protocol):
             reference: a stored object, or a recent one by its SOP instance alone.
             as_received: use the header as it arrived, if it is still in memory.
             equal: whether unchanged elements have rows too.
+            file: what is tried instead of the object, with its header only, and with the labels
+                that it would get at the first receiver.
 
         Raises:
             NotFound: if there is no such object or project.
-            UnreadableObject: if the object can't be read.
+            UnreadableObject: if the object or file can't be read.
         """
         ...
 
@@ -157,6 +161,7 @@ class ScriptsView(Protocol):
         *,
         as_received: bool = False,
         equal: bool = False,
+        file: FileSample | None = None,
     ) -> ScriptPreview:
         """Return what `preview` does, unmasked; the journal records that `actor` saw it."""
         ...

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from engine.dicom.elements import Buffer
     from engine.dicom.header import HeaderView
     from engine.dicom.raw_elements import Elements, RawWalk
+    from engine.model.file_sample import FileSample
 
 
 PREAMBLE = bytes(128) + b"DICM"  # PS3.10 7.1: 128 bytes for anything, and the prefix
@@ -54,6 +55,24 @@ def read_file(path: Path, *, last_tag: int) -> HeaderView:
     except (OSError, ValueError) as fault:
         reason = getattr(fault, "strerror", None) or fault
         raise UnreadableObject(f"can't be read: {reason}") from fault
+
+
+def read_sample(sample: FileSample, *, last_tag: int) -> HeaderView:
+    """Return the header of a file of which only the beginning is there; its end is not checked.
+
+    Raises:
+        UnreadableObject: if it is no DICOM file, or the header is longer than the beginning.
+    """
+    try:
+        transfer_syntax_uid, begin = data_set_of(sample.content)
+        with memoryview(sample.content)[begin:] as data_set:
+            left = sample.size_bytes - begin
+            return read_header(data_set, transfer_syntax_uid, last_tag=last_tag, size_bytes=left)
+    except UnreadableObject as fault:
+        remedy = "choose another DICOM file (PS3.10), or give it to a command such as `route`"
+        read = f"; only its first {len(sample.content):,} bytes were read"
+        why = fault.detail + (read if len(sample.content) < sample.size_bytes else "")
+        raise UnreadableObject(f"the file can't be tried: {why}", remedy) from fault
 
 
 def is_dicom_file(path: Path) -> bool:

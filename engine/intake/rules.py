@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from engine.dicom.header import STUDY_INSTANCE_UID, identifying_values_of
-from engine.dicom.part10 import read_file
+from engine.dicom.part10 import read_file, read_sample
 from engine.errors import UnreadableObject
 from engine.events import RuleFailed
 from engine.identification.caches import (
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from engine.intake.object import AssociationContext
     from engine.intake.rule_failures import RuleFailures
     from engine.model.configuration import Configuration
+    from engine.model.file_sample import FileSample
     from engine.model.identity import Identity
     from engine.model.plugins import FileNamers
     from engine.model.processor import Processor
@@ -179,11 +180,11 @@ class ObjectRouter:
         """Return all headers that are in memory, the newest first."""
         return self._recent.everything()
 
-    def labels_of(self, recent: RecentHeader) -> tuple[str, str, str]:
-        """Return project, subject and session of a recent object, by the rules in force now."""
+    def labels_at(self, receiver_id: int, header: HeaderView) -> tuple[str, str, str]:
+        """Return project, subject and session that an object gets at a receiver now."""
         receivers = self._configuration().receivers
-        receiver = next((r for r in receivers if r.id == recent.receiver_id), None)
-        found = _explained(self.receiver_policy(receiver), recent.header) if receiver else None
+        receiver = next((r for r in receivers if r.id == receiver_id), None)
+        found = _explained(self.receiver_policy(receiver), header) if receiver else None
         identity = found.identity if found else None
         return identity.labels if identity else (UNASSIGNED, "", "")
 
@@ -245,6 +246,30 @@ class ObjectRouter:
             preview if shown else preview.masked(identifying_values_of(header))
             for preview, header in previews
         )
+
+    def preview_file(
+        self,
+        receiver: Receiver,
+        site: SiteSettings | None,
+        sample: FileSample,
+        *,
+        shown: bool = False,
+    ) -> RoutingPreview:
+        """Identify a file as `preview` does an object that arrived at the receiver.
+
+        Raises:
+            UnreadableObject: if it is no DICOM file, or its header is too long.
+        """
+        configuration = self._configuration()
+        draft = self._ruled(receiver, configuration, site or configuration.site)
+        known = next((r for r in configuration.receivers if r.id == receiver.id), None)
+        saved = self.receiver_policy(known) if known is not None else draft
+        header = read_sample(sample, last_tag=max(draft.last_tag, saved.last_tag))
+        file = RecentHeader(self._clock.now(), receiver.id, receiver.label, "", header)
+        until = self._clock.monotonic() + PREVIEW_SECONDS
+        tried = self._tried(saved, file, until), self._tried(draft, file, until)
+        preview = replace(_preview(file, *tried), is_file=True)
+        return preview if shown else preview.masked(identifying_values_of(header))
 
     def _stored(
         self, stored: Iterable[StoredFile], policies: Sequence[ReceiverPolicy]

@@ -209,6 +209,8 @@ class RoutingPreview:
     """Whether the draft would file it elsewhere, where masked labels can't tell."""
     as_stored: bool = False
     """Whether it was read from the stored file, which scripts and processors may have changed."""
+    is_file: bool = False
+    """Whether it is a file that somebody chose, which did not arrive; `at` is now."""
 
     @property
     def changes(self) -> bool:

@@ -16,12 +16,13 @@ from engine.errors import Problem
 from engine.routing import Finder, InvalidRule, parse_finder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 MAX_VALUE_CHARACTERS = 300
 """The patterns see this much of a value (XNAT 11.2)."""
 SERIES_DESCRIPTION = 0x0008103E
 """The element of the lines before the first header."""
+MODALITY = 0x00080060
 LAST_TAG = 0x7FDFFFFF
 
 # XNAT 11.2: a backslash with an n is a line break too.
@@ -122,6 +123,12 @@ def parse_series_filter(text: str) -> SeriesFilter:
     if problems:
         raise InvalidRule(*problems)
     return SeriesFilter(mode, tuple(lines))
+
+
+def looks_at_modality(lines: Iterable[str]) -> bool:
+    """Tell whether a pattern below these lines of a filter looks into the Modality."""
+    headers = [found[1] for line in lines if (found := _HEADER.fullmatch(line.strip()))]
+    return bool(headers) and _tag(headers[-1]) == MODALITY
 
 
 def filter_problems(field: str, text: object) -> tuple[Problem, ...]:

@@ -428,17 +428,17 @@ def proposals(calling_ae_title: str, address: Address) -> tuple[WhitelistEntry, 
     prefix = 24 if isinstance(address, IPv4Address) else 64
     network = ip_network((address.packed, prefix), strict=False)
     texts = (
-        f"{calling_ae_title}@{address}",
-        f"{calling_ae_title}@{network}",
-        calling_ae_title,
-        str(address),
+        (f"{calling_ae_title}@{address}", calling_ae_title),
+        (f"{calling_ae_title}@{network}", calling_ae_title),
+        (calling_ae_title, calling_ae_title),
+        (str(address), None),
     )
     offered = []
-    for text in texts:
+    for text, title in texts:
         with suppress(InvalidWhitelistEntry):
             entry = parse_entry(text)
-            # Read back, a title of digits and dots would be an address, and admit other callers.
-            if entry.admits(calling_ae_title, address):
+            # Read back, a title such as 10.0.0.0/8 would be a network, and admit other callers.
+            if entry.ae_title == title and entry.admits(calling_ae_title, address):
                 offered.append(entry)
     return tuple(offered)
 

@@ -191,6 +191,10 @@ class ObjectQueries:
             uid = self.received(reference).header.sop_instance_uid or ""
         self._phi_access_log.note(actor, uid, reference.session or None)
 
+    def record_file_shown(self, uid: str, actor: str) -> None:
+        """Record in the journal that identifying values of a file were shown, unless just now."""
+        self._phi_access_log.note_all(actor, (uid,))
+
     def trail(self, reference: ObjectReference) -> ObjectTrail:
         """Return all arrivals of an object, and its sessions."""
         uid = reference.sop_instance_uid or self._instance(reference)

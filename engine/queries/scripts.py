@@ -6,20 +6,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.api.scripts import FindingKind, LeftText, ScriptFinding, ScriptPreview
+from engine.dicom.header import SOP_INSTANCE_UID
+from engine.dicom.part10 import read_sample
 from engine.errors import UnreadableObject
 from engine.inspection.job import TrialJob, TrialResult
 from engine.model.anonymization import Anonymization, ScriptScope
 from engine.model.identity import MASK, UNASSIGNED, IdentifyingValues
+from engine.model.series_filter import LAST_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.api.objects import ObjectReference
     from engine.api.scripts import EditedRow, ScriptTrial
+    from engine.dicom.header import HeaderView
     from engine.errors import Problem
     from engine.intake.rules import ObjectRouter
     from engine.model.anonymization import ProfileSettings
     from engine.model.configuration import Configuration
+    from engine.model.file_sample import FileSample
     from engine.queries.objects import ObjectQueries
 
 
@@ -77,9 +82,10 @@ class ScriptQueries:
         *,
         as_received: bool = False,
         equal: bool = False,
+        file: FileSample | None = None,
     ) -> ScriptPreview:
         """Apply a trial to a copy of an object, with identifying values masked."""
-        made, known = self._preview(trial, reference, as_received=as_received, equal=equal)
+        made, known = self._preview(trial, reference, file, as_received=as_received, equal=equal)
         rows = tuple(_masked(row, known) for row in made.rows)
         # An error may quote the value that a function could not use.
         return replace(made, rows=rows, why=known.hide(made.why))
@@ -92,18 +98,36 @@ class ScriptQueries:
         *,
         as_received: bool = False,
         equal: bool = False,
+        file: FileSample | None = None,
     ) -> ScriptPreview:
         """Apply a trial unmasked, and record in the journal who saw it."""
-        made, _ = self._preview(trial, reference, as_received=as_received, equal=equal)
-        self._objects.record_phi_access(reference, actor)
+        made, _ = self._preview(trial, reference, file, as_received=as_received, equal=equal)
+        if file is None:
+            self._objects.record_phi_access(reference, actor)
+        else:
+            uid = read_sample(file, last_tag=SOP_INSTANCE_UID).sop_instance_uid
+            self._objects.record_file_shown(uid or "", actor)
         return made
 
     def _preview(
-        self, trial: ScriptTrial, reference: ObjectReference, *, as_received: bool, equal: bool
+        self,
+        trial: ScriptTrial,
+        reference: ObjectReference,
+        file: FileSample | None,
+        *,
+        as_received: bool,
+        equal: bool,
     ) -> tuple[ScriptPreview, IdentifyingValues]:
         """Return the unmasked result of a trial, and the object's identifying values."""
         step = self._step(trial)
-        job = self._job(trial, reference, as_received=as_received or not reference.file)
+        if file is not None:
+            first = next((r.id for r in self._configuration().receivers), 0)
+            job = self._job_of_header(trial, first, read_sample(file, last_tag=LAST_TAG))
+        elif as_received or not reference.file:
+            recent = self._objects.received(reference)
+            job = self._job_of_header(trial, recent.receiver_id, recent.header)
+        else:
+            job = self._job_of_stored(trial, reference)
         job = replace(job, steps=(step,), equal=equal)
         result = self._objects.run(job)
         assert isinstance(result, TrialResult)
@@ -136,21 +160,19 @@ class ScriptQueries:
             profile if profile.enabled else None,
         )
 
-    def _job(
-        self, trial: ScriptTrial, reference: ObjectReference, *, as_received: bool
-    ) -> TrialJob:
-        if not as_received:
-            session = self._objects.session(reference)
-            labels = (session.project or UNASSIGNED, session.subject or "", session.label)
-            path = self._objects.path(reference)
-            return TrialJob(path=str(path), labels=trial.labels or labels)
-        recent = self._objects.received(reference)
+    def _job_of_stored(self, trial: ScriptTrial, reference: ObjectReference) -> TrialJob:
+        session = self._objects.session(reference)
+        labels = (session.project or UNASSIGNED, session.subject or "", session.label)
+        path = self._objects.path(reference)
+        return TrialJob(path=str(path), labels=trial.labels or labels)
+
+    def _job_of_header(self, trial: ScriptTrial, receiver_id: int, header: HeaderView) -> TrialJob:
         site = self._configuration().site.anonymization
         is_projects = trial.scope is ScriptScope.PROJECT
         return TrialJob(
-            data=recent.header.kept_bytes,
-            transfer_syntax_uid=recent.header.transfer_syntax_uid,
-            labels=trial.labels or self._router.labels_of(recent),
+            data=header.kept_bytes,
+            transfer_syntax_uid=header.transfer_syntax_uid,
+            labels=trial.labels or self._router.labels_at(receiver_id, header),
             # As on the real way: the site's script has run when the project's begins. A stored
             # object has it behind it.
             before=(site,) if site and is_projects else (),

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from engine.events import Event, EventPage, Listener, RecordedEvent
     from engine.host.clock import Clock
     from engine.identification.caches import StoredFile
+    from engine.model.file_sample import FileSample
     from engine.model.plugins import FileNamerInfo, IdentifierInfo
     from engine.model.processing import RoutingPreview
     from engine.model.project import Project
@@ -339,22 +340,39 @@ class Engine:
         return echo(receiver, address, self._clock)
 
     def preview_routing(
-        self, receiver: Receiver, site: SiteSettings | None = None
+        self,
+        receiver: Receiver,
+        site: SiteSettings | None = None,
+        file: FileSample | None = None,
     ) -> tuple[RoutingPreview, ...]:
-        """Identify recent objects by the saved settings and by unsaved ones; values are masked."""
-        stored = self._stored_samples(receiver)
-        return self._intake.router.preview(self._revealed(receiver), site, stored=stored)
+        """Identify objects by the saved settings and by unsaved ones; values are masked."""
+        return self._previews(receiver, site, file, shown=False)
 
     def shown_routing(
-        self, receiver: Receiver, actor: str, site: SiteSettings | None = None
+        self,
+        receiver: Receiver,
+        actor: str,
+        site: SiteSettings | None = None,
+        file: FileSample | None = None,
     ) -> tuple[RoutingPreview, ...]:
         """Return the same with nothing masked, and record the access in the audit log."""
-        stored = self._stored_samples(receiver)
-        previews = self._intake.router.preview(
-            self._revealed(receiver), site, stored=stored, shown=True
-        )
+        previews = self._previews(receiver, site, file, shown=True)
         self._intake.phi_access_log.note_all(actor, (one.sop_instance_uid for one in previews))
         return previews
+
+    def _previews(
+        self,
+        receiver: Receiver,
+        site: SiteSettings | None,
+        file: FileSample | None,
+        *,
+        shown: bool,
+    ) -> tuple[RoutingPreview, ...]:
+        router, revealed = self._intake.router, self._revealed(receiver)
+        if file is not None:
+            return (router.preview_file(revealed, site, file, shown=shown),)
+        stored = self._stored_samples(receiver)
+        return router.preview(revealed, site, stored=stored, shown=shown)
 
     def _stored_samples(self, receiver: Receiver) -> Sequence[StoredFile]:
         """Return stored objects of the receiver as it is called now; of all if it is new."""

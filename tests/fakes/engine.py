@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from engine.api.status import AcceptedContext, Health, ImportCounts
     from engine.model.alerts import AlertTarget
+    from engine.model.file_sample import FileSample
     from engine.model.plugins import FileNamerInfo
     from engine.model.processing import RoutingPreview
     from engine.model.project import Project
@@ -270,13 +271,20 @@ class FakeEngine:
         return self.echo_result
 
     def preview_routing(
-        self, receiver: Receiver, site: SiteSettings | None = None
+        self,
+        receiver: Receiver,
+        site: SiteSettings | None = None,
+        file: FileSample | None = None,
     ) -> tuple[RoutingPreview, ...]:
         self._command("preview_routing", receiver, site)
         return tuple(preview.masked() for preview in self.previews)
 
     def shown_routing(
-        self, receiver: Receiver, actor: str, site: SiteSettings | None = None
+        self,
+        receiver: Receiver,
+        actor: str,
+        site: SiteSettings | None = None,
+        file: FileSample | None = None,
     ) -> tuple[RoutingPreview, ...]:
         self._command("shown_routing", receiver, actor, site)
         return self.previews

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.api.forwarding import DestinationStatus, NotForwarded
     from engine.api.objects import ObjectReference
     from engine.api.scripts import LeftText, ScriptFinding, ScriptTrial
+    from engine.model.file_sample import FileSample
     from engine.model.known_peer import KnownPeer
     from engine.model.processor import Processor, ProcessorClass
 
@@ -167,6 +168,8 @@ class FakeScripts:
     kept: tuple[LeftText, ...] = ()
     result: ScriptPreview = field(default_factory=lambda: ScriptPreview(TrialOutcome.EDITED))
     calls: list[tuple[str, object]] = field(default_factory=list)
+    files: list[FileSample | None] = field(default_factory=list)
+    """What each preview was of: a file, or an object."""
 
     def check(self, text: str) -> tuple[ScriptFinding, ...]:
         self.calls.append(("check", text))
@@ -186,7 +189,9 @@ class FakeScripts:
         *,
         as_received: bool = False,
         equal: bool = False,
+        file: FileSample | None = None,
     ) -> ScriptPreview:
+        self.files.append(file)
         self.calls.append(("preview", (trial, reference, as_received, equal)))
         return self.result
 
@@ -198,7 +203,9 @@ class FakeScripts:
         *,
         as_received: bool = False,
         equal: bool = False,
+        file: FileSample | None = None,
     ) -> ScriptPreview:
+        self.files.append(file)
         self.calls.append(("shown_preview", (trial, reference, actor, as_received, equal)))
         return self.result
 

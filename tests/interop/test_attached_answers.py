@@ -10,8 +10,9 @@ import pytest
 
 from engine.api.objects import ObjectReference
 from engine.api.scripts import ScriptTrial
-from engine.errors import SessionError
+from engine.errors import SessionError, UnreadableObject
 from engine.model.anonymization import ScriptScope
+from engine.model.file_sample import FileSample
 from engine.model.queries import SessionQuery
 from engine.remote.protocol import methods
 from tests.interop.at_work import CALLER, SCRIPT, engine_at_work
@@ -86,6 +87,13 @@ def previews(view: EngineView) -> Any:
     ]
 
 
+def file_previews(view: EngineView) -> Any:
+    """Try a file that is no object: it is refused in the same words from afar."""
+    with pytest.raises(UnreadableObject) as caught:
+        view.preview_routing(receiver(view), file=FileSample(b"\x00\xff", 2))
+    return caught.value.detail, caught.value.remedy
+
+
 def why(view: EngineView) -> Any:
     found = view.objects.why(stored(view))
     return replace(found, processing=timeless(found.processing))
@@ -144,7 +152,7 @@ QUESTIONS: dict[str, Callable[[EngineView], Any]] = {
     "objects/why": why,
     "peers/list": lambda v: v.peers.list(),
     "port_status": lambda v: v.port_status(receiver(v).port),
-    "preview_routing": previews,
+    "preview_routing": lambda v: (previews(v), file_previews(v)),
     "processors/classes": lambda v: v.processors.classes(),
     "processors/list": lambda v: v.processors.list(),
     "processors/test": processor_trial,

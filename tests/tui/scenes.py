@@ -42,6 +42,7 @@ from tui.shell.dialogs import (
     WorkAnswered,
     WorkStep,
 )
+from tui.shell.file_prompt import FilePrompt
 from tui.shell.help import HelpScreen
 from tui.shell.palette import ConsolePalette
 
@@ -150,6 +151,8 @@ DIALOGS = (
     _scene("site, alerts", SettingsDialog, *_SITE, "j", "j", "j", "j", "e"),
     _scene("new target", TargetDialog, *_SITE, "j", "j", "j", "j", "n"),
     _scene("new study route", SettingsDialog, *_SITE, "G", "k", "n"),
+    _scene("file to try", FilePrompt, *_SITE, "j", "e", "f7"),
+    _scene("file that is not there", FilePrompt, *_SITE, "j", "j", "e", "f7", *"/no", "enter"),
     _scene("new project", ScriptDialog, *_SITE, "G", "n"),
     _scene("project", ScriptDialog, *_SITE, "G", "e"),
     _scene("new processor", ProcessorDialog, "7", "n"),

@@ -19,6 +19,7 @@ from tui.text import (
     safe,
     size,
     size_in,
+    sparkline,
     sparkrows,
 )
 
@@ -102,6 +103,7 @@ def test_a_time_today_is_shown_as_such_and_an_older_one_by_its_age() -> None:
 
 def test_a_chart_has_its_newest_second_at_the_right_and_one_scale() -> None:
     assert sparkrows((0, 4, 8), 3, 1, 8) == [" ▄█"]
+    assert sparkline((0, 1, 4, 8, 9), 5, 8) == " ▁▄▇▇"  # lines below each other stay apart
     assert sparkrows((0, 4, 8), 2, 2, 8) == [" █", "██"]
     assert sparkrows((), 3, 1, 8) == [""]
     assert sparkrows((1, 1), 2, 1, 0) == ["  "]

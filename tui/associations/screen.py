@@ -73,6 +73,7 @@ class AssociationsScreen(AssociationActions):
         """Show a reading in all panels."""
         both = (*snapshot.associations, *snapshot.ended_associations)
         bar = self.query_one(FilterBar)
+        bar.offer(lambda: map(association_fields, both))
         asked = bar.wanted
         wanted = [a for a in both if not asked or asked.matches(association_fields(a))]
         table = self.query_one(AllAssociationsTable)

@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from engine.api import ReceiverState
 from tui.dashboard.first_start import first_steps, is_first_start
-from tui.text import count, cut, fit, megabytes, safe, size, sparkrows
+from tui.text import count, cut, fit, megabytes, safe, size, sparkline, sparkrows
 from tui.theme import DARK, Palette, Tone, palette_of
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class ThroughputChart(Widget, can_focus=True):
         if status.state not in (ReceiverState.LISTENING, ReceiverState.DRAINING):
             return self._chart_line(name, NAME_WIDTH + 1, "", f"{'–':>{NUMBER_WIDTH}}", room)
         values = status.throughput.bytes_per_second
-        chart = sparkrows(values, room, 1, best)[0]
+        chart = sparkline(values, room, best)
         number = f"{megabytes(status.throughput.bytes_rate):>{NUMBER_WIDTH}}"
         return self._chart_line(name, NAME_WIDTH + 1, chart, number, room)
 

@@ -29,6 +29,7 @@ from tui.receivers.table import (
     ReceiverRows,
     ReceiversTable,
     receiver_details,
+    receiver_fields,
     receiver_title,
 )
 from tui.shell.health import is_barred
@@ -136,6 +137,7 @@ class DashboardScreen(ReceiverActions, AssociationActions):
     def _show_receivers(self, snapshot: EngineSnapshot) -> None:
         table = self.query_one(ReceiversTable)
         bar = self.query_one(FilterBar)
+        bar.offer(lambda: map(receiver_fields, snapshot.receivers))
         rows = self._receiver_rows.of(snapshot, bar.wanted)
         table.show(rows)
         if self._to_select in {row.key for row in rows}:

@@ -180,6 +180,7 @@ class HistoryScreen(FetchingScreen):
         """Write the table, if anything about it changed."""
         bar, table = self.query_one(FilterBar), self.query_one(RevisionsTable)
         known = self._list.revisions
+        bar.offer(lambda: map(revision_fields, known))
         empty = bar.empty(self._nothing())
         drawn = (known, self._list.in_force, bar.value, empty, snapshot.taken_at.date())
         wanted = [r for r in known if not bar.wanted or bar.wanted.matches(revision_fields(r))]

@@ -15,7 +15,7 @@ from tui.text import safe
 from tui.widgets.filter import NO_FILTER, folded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from engine.events import Event, RecordedEvent
@@ -183,6 +183,10 @@ class LogModel:
             first = self._kept[0].place
             del self._matching[: bisect_left(self._matching, first, key=lambda e: e.place)]
             self.version += 1
+
+    def newest_fields(self) -> Iterator[Mapping[str, str]]:
+        """Yield the fields of all entries, the newest first."""
+        return (entry.fields for entry in reversed(self._kept))
 
     def _filter(self) -> None:
         self._matching = [entry for entry in self._kept if self._is_wanted(entry)]

@@ -186,6 +186,7 @@ class LogScreen(ConsoleScreen):
         """Take what is new and show it."""
         bar, view = self.query_one(FilterBar), self.query_one(LogView)
         self._log.want(bar.wanted, self._levels)
+        bar.offer(self._log.newest_fields)
         self._everything.take(engine_state.events)
         if self._audit is not None:
             self._audit.take(engine_state.events)

@@ -21,6 +21,7 @@ from engine.model.processor import (
 from tui.processors.form import LONG_KINDS, NAME_FIELDS, ProcessorForm
 from tui.processors.help import LABELS, LOCATION_WORDS
 from tui.text import cut, safe
+from tui.widgets.completion import COMPLETES, Names
 from tui.widgets.field import Field, Note, NoteTone, Toggle, mask_hint
 from tui.widgets.form import LABEL_WIDTH, FormFields, verdict_note
 from tui.widgets.whitelist import LineState, LineVerdict
@@ -84,6 +85,13 @@ CLASS_WIDTH = 46
 MAX_FINDINGS = 2
 """So many oddities of a script are said below it."""
 MAX_DEFAULT_CELLS = 24
+_COMPLETED = {
+    "receivers_allowed": Names.RECEIVERS,
+    "receivers_denied": Names.RECEIVERS,
+    "projects": Names.PROJECTS,
+}
+_COMPLETED_PARAMETERS = {"ae_title": Names.PEERS, "host": Names.HOSTS}
+"""By the names of parameters: those of the peer of a forward copy."""
 
 
 class ProcessorFields(FormFields, can_focus=False):
@@ -157,6 +165,13 @@ class ProcessorFields(FormFields, can_focus=False):
             verdicts = receiver_verdicts(text, self.form.receivers)
         return tuple(map(verdict_note, verdicts))
 
+    def completes(self, name: str) -> Names | None:
+        """Return which names complete a field."""
+        field = self.form.parameters.get(name)
+        if field is None or field.kind is not ParameterKind.TEXT:
+            return _COMPLETED.get(name)
+        return _COMPLETED_PARAMETERS.get(field.parameter.name)
+
     def hint(self, name: str) -> str:
         """Return the hint below a field; safe text."""
         field = self.form.parameters.get(name)
@@ -172,15 +187,16 @@ class ProcessorFields(FormFields, can_focus=False):
         known = cut(", ".join(safe(receiver.label) for receiver in self.form.receivers), 40)
         hints = {
             "receivers_allowed": f"one AE:PORT per line; empty: all ({known or 'none yet'})",
-            "receivers_denied": "one AE:PORT per line; left out in any case",
-            "projects": "one id or alias per line; empty: every object, also Unassigned",
+            "receivers_denied": f"one AE:PORT per line; left out in any case; {COMPLETES}",
+            "projects": f"one id or alias per line; empty: all, also Unassigned; {COMPLETES}",
         }
         return hints.get(name, "")
 
     def _parameter_hint(self, field: ParameterField) -> str:
         if field.kind is not ParameterKind.SCRIPT:
             masked = "" if field.is_switch else mask_hint(self.form.text(field.name))
-            return masked or safe(field.parameter.help)
+            completes = f"; {COMPLETES}" if self.completes(field.name) else ""
+            return masked or f"{safe(field.parameter.help)}{completes}"
         if not self.form.text(field.name).strip():
             return f"{safe(field.parameter.help)}; it is checked while you type"
         if not self.form.is_checked(field.name):

@@ -148,6 +148,7 @@ class ProcessorsScreen(ConsoleScreen):
 
     def _show_processors(self, known: ProcessorData, snapshot: EngineSnapshot) -> None:
         bar = self.query_one(FilterBar)
+        bar.offer(lambda: map(processor_fields, known.statuses))
         wanted = [s for s in known.statuses if bar.wanted.matches(processor_fields(s))]
         empty = bar.empty(NONE_READ_ONLY if self.frame.read_only else with_keys(NONE_YET))
         rows = processor_rows(known.statuses, snapshot.taken_at)

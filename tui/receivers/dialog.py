@@ -23,6 +23,7 @@ from tui.widgets.field import Note, NoteTone
 if TYPE_CHECKING:
     from engine.api import EngineView
     from engine.errors import Problem
+    from engine.model.file_sample import FileSample
     from engine.model.processing import RoutingPreview
     from tui.receivers.form import ReceiverForm
 
@@ -186,9 +187,9 @@ class ReceiverDialog(PreviewDialog[Receiver]):
         return self.form.to_draft()
 
     def preview(
-        self, engine: EngineView, draft: Receiver, shown: bool
+        self, engine: EngineView, draft: Receiver, shown: bool, file: FileSample | None
     ) -> tuple[RoutingPreview, ...]:
         """Try the rules of a draft."""
         if shown:
-            return engine.shown_routing(draft, self.console.actor)
-        return engine.preview_routing(draft)
+            return engine.shown_routing(draft, self.console.actor, file=file)
+        return engine.preview_routing(draft, file=file)

@@ -35,16 +35,18 @@ from tui.receivers.form import (
 )
 from tui.receivers.help import LABELS
 from tui.text import cut, safe, typed_number, with_unit
+from tui.widgets.completion import COMPLETES, Names
 from tui.widgets.field import Field, Note, NoteTone, Toggle, mask_hint
 from tui.widgets.form import LABEL_WIDTH, NOTES, Beside, FormFields, verdict_note
 from tui.widgets.routing_notes import rule_notes
-from tui.widgets.routing_preview import RoutingPreviewPanel
+from tui.widgets.routing_preview import FILE_KEY, RoutingPreviewPanel
 from tui.widgets.whitelist import CallerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from textual.app import ComposeResult
+    from textual.suggester import Suggester
 
     from engine.model.processing import RoutingPreview
     from tui.widgets.whitelist import CallerVerdict
@@ -61,8 +63,10 @@ _GLYPHS = {
 class CallerTester(Vertical):
     """Asks for a caller and shows the verdict below."""
 
-    def __init__(self, *, blink: bool) -> None:
+    def __init__(self, complete: Callable[[str], Suggester | None], *, blink: bool) -> None:
+        """Take what completes a field, and whether the cursor blinks."""
         super().__init__(id="tester")
+        self._complete = complete
         self._blink = blink
 
     def compose(self) -> ComposeResult:
@@ -75,7 +79,13 @@ class CallerTester(Vertical):
         yield Static("", id="caller-verdict", markup=False)
 
     def _input(self, name: str, placeholder: str, length: int) -> Input:
-        entry = Input(id=name, placeholder=placeholder, max_length=length, select_on_focus=False)
+        entry = Input(
+            id=name,
+            placeholder=placeholder,
+            max_length=length,
+            select_on_focus=False,
+            suggester=self._complete(name),
+        )
         entry.cursor_blink = self._blink
         return entry
 
@@ -124,8 +134,13 @@ class Disclosure(Widget, can_focus=True):
         self.post_message(self.Toggled(not self.opened))
 
 
-ROUTING_HINT = "may misplace objects; tab to the preview, ←→ try more"
-LINES_HINT = "one per line: AE title, address, network or AE@address"
+ROUTING_HINT = f"may misplace objects; preview: tab, ←→ more, {FILE_KEY} file"
+LINES_HINT = f"one per line: AE title, address, network, AE@address; {COMPLETES}"
+_COMPLETED = {
+    "whitelist": Names.WHITELIST_LINES,
+    "caller_ae_title": Names.CALLERS,
+    "caller_address": Names.CALLER_ADDRESSES,
+}
 
 
 class ReceiverFields(FormFields):
@@ -159,7 +174,7 @@ class ReceiverFields(FormFields):
             section.border_title = " Access and routing "
             yield self._switch("whitelist_enabled")
             yield self._whitelist()
-            yield CallerTester(blink=self._blink)
+            yield CallerTester(self.suggester, blink=self._blink)
             yield self._switch("routing_enabled")
             for name in ROUTING_FIELDS:
                 make = partial(self.lines, name)
@@ -355,6 +370,10 @@ class ReceiverFields(FormFields):
         }
         for name in ROUTING_FIELDS:
             self.query_one(f"#field-{name}", Field).hint = self.hint(name)
+
+    def completes(self, name: str) -> Names | None:
+        """Return which names complete a field: those of callers that were seen."""
+        return _COMPLETED.get(name)
 
     def hint(self, name: str) -> str:
         """Return the hint below a field; safe text."""

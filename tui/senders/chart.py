@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from engine.api.senders import HOURS_OF_A_DAY
-from tui.text import count, counted, cut, fit, size, sparkrows
+from tui.text import count, counted, cut, fit, size, sparkline, sparkrows
 from tui.theme import DARK, Palette, Tone, palette_of
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def strip(day: Sequence[int], cells: int) -> str:
         return ""
     each = -(-len(day) // cells)
     values = tuple(sum(day[i : i + each]) for i in range(0, len(day), each))
-    return sparkrows(values, cells, 1, max(values))[0]
+    return sparkline(values, cells, max(values))
 
 
 class VolumeChart(Widget, can_focus=True):

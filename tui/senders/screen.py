@@ -25,6 +25,7 @@ from tui.senders.senders import (
     rejected_association,
     row_key,
     sender_facts,
+    sender_fields,
     sender_rows,
     wanted_senders,
     who,
@@ -174,6 +175,7 @@ class SendersScreen(AssociationActions, FetchingScreen):
     def _show_list(self, snapshot: EngineSnapshot) -> None:
         """Write the table, if anything about it changed."""
         bar, table = self.query_one(FilterBar), self.query_one(SendersTable)
+        bar.offer(lambda: map(sender_fields, self._list.senders or ()))
         senders, live = self._list.senders or (), tuple(map(caller_of, snapshot.associations))
         order, day = (table.sorted_by, table.descending), snapshot.taken_at.date()
         drawn = (senders, live, bar.value, order, day, self._nobody())

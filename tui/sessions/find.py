@@ -21,6 +21,7 @@ from tui.sessions.words import AREA_NAMES
 from tui.shell.engine_app import EngineScreen
 from tui.text import age, counted, safe
 from tui.theme import palette_of
+from tui.widgets.completion import NO_NAMES, Names, NameSuggester, known_names, name_begun
 from tui.widgets.live_table import LiveTable
 from tui.widgets.table import Cell, Column, TableRow
 
@@ -75,14 +76,16 @@ class FindDialog(ModalScreen[Finding | None], EngineScreen[Finding | None]):
         self._now = now
         self._blink = blink
         self._found: dict[str, Finding] = {}
+        self._names = NO_NAMES
 
     def compose(self) -> ComposeResult:
         """Build the field above, what is found below."""
         with Vertical(classes="box -page -find") as box:
             box.border_title = Content("Find everywhere")
-            box.border_subtitle = Content("⏎ open   ↑↓ results   esc close")
+            box.border_subtitle = Content("→ completes a sender   ⏎ open   ↑↓ results   esc close")
             yield Static(SENTENCE, markup=False, classes="sentence")
             field = Input(id="text", max_length=MOST_CHARACTERS, compact=True)
+            field.suggester = NameSuggester(self._caller_begun)
             field.cursor_blink = self._blink
             yield field
             yield Static("", id="outcome", markup=False)
@@ -91,6 +94,17 @@ class FindDialog(ModalScreen[Finding | None], EngineScreen[Finding | None]):
     def on_mount(self) -> None:
         """Use the colors of the console."""
         self.query_one(FoundTable).paint(palette_of(self.app.current_theme))
+        self.ask(self._ask_names)
+
+    async def _ask_names(self) -> None:
+        try:
+            about = ("names", id(self))
+            self._names = await self.engine.call("names", known_names, about=about, changes=False)
+        except EngineError:
+            return  # without names, nothing is completed
+
+    def _caller_begun(self, typed: str) -> str:
+        return name_begun(typed, self._names.get(Names.CALLERS, ()))
 
     @on(Input.Changed, "#text")
     def _typed(self) -> None:

@@ -43,7 +43,7 @@ from tui.sessions.words import (
 from tui.shell.screen import PaletteEntry
 from tui.text import count, counted, safe, size
 from tui.theme import DARK, Palette, palette_of
-from tui.widgets.filter import TERMS, FilterBar, field_named, is_unfinished
+from tui.widgets.filter import TERMS, FilterBar, field_named, folded, is_unfinished
 from tui.widgets.live_table import LiveTable
 from tui.widgets.paged_table import PagedTable
 from tui.widgets.panel import Facts, Panel
@@ -135,6 +135,15 @@ class SessionFilter:
     """In words, with what to write instead; empty if all is well."""
 
 
+def completing_rows(sessions: Sequence[Session]) -> Iterator[dict[str, str]]:
+    """Yield the values that complete a filter: every status, and what sessions have otherwise."""
+    yield from (folded(status=status) for status in SessionStatus)
+    for one in sessions:
+        project = one.project or UNASSIGNED
+        caller = one.calling_ae_title
+        yield folded(project=project, modality=one.modality, receiver=one.receiver, caller=caller)
+
+
 def session_filter(line: str, area: SessionArea, now: datetime) -> SessionFilter:
     """Return what a line asks for in an area.
 
@@ -217,7 +226,7 @@ class SessionsScreen(SessionActions):
         with Horizontal(id="body", classes="panels"):
             with Panel("Prearchive", id="sessions"):
                 yield SessionsTable(id="sessions-table")
-                yield FilterBar(FIELDS, blink=self.frame.blink, placeholder=HINT)
+                yield FilterBar(FIELDS, blink=self.frame.blink, placeholder=HINT, lists=("status",))
             with Vertical(id="side", classes="panels"):
                 with Panel("Session", id="chosen"), VerticalScroll(classes="scroll"):
                     yield Facts(id="facts", name_width=FACT_WIDTH)
@@ -264,6 +273,7 @@ class SessionsScreen(SessionActions):
             table.show((), f"✗ {_failed(problem)}" if problem else "looking …")
             self.panel("sessions").describe("")
             return
+        self.query_one(FilterBar).offer(partial(completing_rows, page.sessions))
         listed = {session_key(session): session for session in page.sessions}
         # Marked sessions stay known while the list shows others: actions are for them too.
         marked = {key: self._known[key] for key in table.marked if key in self._known}

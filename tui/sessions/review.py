@@ -18,6 +18,7 @@ from engine.model.session import SessionAction
 from tui.sessions.words import edit_words, scan_words
 from tui.shell.engine_app import EngineScreen
 from tui.text import safe
+from tui.widgets.completion import COMPLETES, NameSuggester, name_begun, offered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -73,7 +74,7 @@ class ReviewDialog(ModalScreen[Review | None], EngineScreen[Review | None]):
             "subject": session.subject or "",
             "label": session.label,
         }
-        self._projects = frozenset(projects)
+        self._projects = tuple(projects)
         self._preview = preview
         self._blink = blink
         self._said: EditPreview | str | None = None
@@ -82,7 +83,7 @@ class ReviewDialog(ModalScreen[Review | None], EngineScreen[Review | None]):
         """Build the box."""
         with Vertical(classes="box -wide") as box:
             box.border_title = Content(f"Review {safe(self._before['label'], 60)}")
-            box.border_subtitle = Content("^s save   ^a save and archive   esc cancel")
+            box.border_subtitle = Content(f"{COMPLETES}   ^s save   ^a and archive   esc cancel")
             with VerticalScroll(can_focus=False, classes="scroll"):
                 for name, words in _FIELDS:
                     with Horizontal(classes="line"):
@@ -90,6 +91,7 @@ class ReviewDialog(ModalScreen[Review | None], EngineScreen[Review | None]):
                         field = Input(self._before[name], id=name, compact=True)
                         field.cursor_blink = self._blink
                         if name == "project":
+                            field.suggester = NameSuggester(self._project_begun)
                             field.placeholder = UNASSIGNED
                         yield field
                         yield Static("", id=f"{name}-verdict", classes="verdict", markup=False)
@@ -177,6 +179,9 @@ class ReviewDialog(ModalScreen[Review | None], EngineScreen[Review | None]):
 
     def _value(self, name: str) -> str:
         return self.query_one(f"#{name}", Input).value.strip()
+
+    def _project_begun(self, typed: str) -> str:
+        return name_begun(typed, offered(self._projects))
 
     def _may_archive(self) -> bool:
         has_project = bool(self._value("project"))

@@ -20,7 +20,7 @@ from engine.model.anonymization import SITE_SCRIPT
 from tui.settings.form import Remark
 from tui.text import clock, counted, safe
 from tui.theme import DARK, Tone, palette_of
-from tui.widgets.routing_preview import SHOW_SECONDS
+from tui.widgets.routing_preview import FILE_KEY, SHOW_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +30,14 @@ if TYPE_CHECKING:
 
     from engine.api.objects import RecentObject
     from engine.api.scripts import EditedRow, LeftText, ScriptFinding, ScriptPreview
+    from engine.model.file_sample import FileSample
 
 
-NO_OBJECTS = "no object is in memory to try it on; the next one that arrives can be used"
+NO_OBJECTS = (
+    "no object is in memory to try it on; the next one that arrives can be used, "
+    f"or a file by {FILE_KEY}"
+)
+A_FILE = "a file as it is, with the labels that the first receiver would give it"
 MAX_ROWS = 200
 """Of the elements that change: more are only counted."""
 MAX_SAID = 6
@@ -163,6 +168,8 @@ class BeforeAfter(Static, can_focus=True):
         super().__init__("", id="before-after", markup=False)
         self._objects: tuple[RecentObject, ...] = ()
         self._at = 0
+        self.file: FileSample | None = None
+        """What is tried in place of the objects."""
         self._preview: ScriptPreview | None = None
         self._masked_preview: ScriptPreview | None = None
         self._note = "looking for recent objects…"
@@ -179,6 +186,13 @@ class BeforeAfter(Static, can_focus=True):
         self._objects, self._at = objects, 0
         self._note = "" if objects else NO_OBJECTS
         self._draw()
+
+    def take_file(self, file: FileSample | None) -> None:
+        """Try a file from now on, or the objects again."""
+        self.file, self._preview, self._masked_preview = file, None, None
+        self._note = "" if file is not None or self._objects else NO_OBJECTS
+        self._draw()
+        self.post_message(self.Wanted())
 
     def take_as_stored(self) -> bool:
         """Go on with the stored object if what was received is gone; tell whether there is one."""
@@ -204,7 +218,7 @@ class BeforeAfter(Static, can_focus=True):
     def action_step(self, by: int) -> None:
         """Go to another object."""
         at = max(0, min(len(self._objects) - 1, self._at + by))
-        if at != self._at:
+        if at != self._at and self.file is None:
             self._at, self._preview, self._masked_preview = at, None, None
             self._draw()
             self.post_message(self.Wanted())
@@ -213,7 +227,7 @@ class BeforeAfter(Static, can_focus=True):
         """Ask for the values for a while, or hide them again."""
         if not self.masked:
             self._mask()
-        elif self._objects:
+        elif self._objects or self.file is not None:
             self.masked = False
             self._mask_timer = self.set_timer(SHOW_SECONDS, self._mask)
             self.post_message(self.Wanted())
@@ -228,16 +242,22 @@ class BeforeAfter(Static, can_focus=True):
 
     def _draw(self) -> None:
         number = f" · object {self._at + 1} of {len(self._objects)}" if self._objects else ""
+        if self.file is not None:
+            number = " · a file"
         self.border_title = Content(f" Before and after{number} ")
-        keys = f" ←→ object   v {'shows' if self.masked else 'hides'} values "
-        self.border_subtitle = Content(keys) if self._objects else None
+        values = f"v {'shows' if self.masked else 'hides'} values   "
+        step = "←→ object   " if self._objects and self.file is None else ""
+        tried = self._objects or self.file is not None
+        self.border_subtitle = Content(f" {step}{values if tried else ''}{FILE_KEY} file ")
         self.update(Group(*self._parts()))
 
     def _parts(self) -> list[RenderableType]:
         palette = palette_of(DARK if not self.is_attached else self.app.current_theme)
         muted, warning = palette.style(Tone.MUTED), palette.style(Tone.WARNING)
         parts: list[RenderableType] = []
-        if self.chosen is not None:
+        if self.file is not None:
+            parts.append(Text(A_FILE, muted))
+        elif self.chosen is not None:
             parts.append(Text(object_title(self.chosen), muted))
         preview = self._preview
         if preview is not None:

@@ -8,6 +8,7 @@ from textual import on
 from textual.binding import Binding
 from textual.widgets import Select, TextArea
 
+from engine.api.objects import ObjectReference
 from engine.errors import EngineError, NotFound
 from engine.model.anonymization import SITE_SCRIPT
 from engine.model.identity import Source
@@ -20,6 +21,7 @@ from tui.settings.before_after import (
     problem_of,
 )
 from tui.settings.form import SettingsFields, note_of
+from tui.shell.file_prompt import TRY_FILE, FilePrompt
 from tui.shell.form_dialog import FormDialog, form_bindings
 from tui.shell.preview_dialog import PreviewDialog
 from tui.text import safe
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from engine.api.objects import RecentObject
     from engine.api.scripts import LeftText, ScriptFinding, ScriptPreview, ScriptTrial
     from engine.errors import Problem
+    from engine.model.file_sample import FileSample
     from engine.model.processing import RoutingPreview
     from tui.settings.form import SettingsForm
     from tui.settings.site_forms import RoutingForm
@@ -182,7 +185,7 @@ class RoutingDialog(SettingsDialog[SiteSettings], PreviewDialog[SiteSettings]):
         return self.form.result()
 
     def preview(
-        self, engine: EngineView, draft: SiteSettings, shown: bool
+        self, engine: EngineView, draft: SiteSettings, shown: bool, file: FileSample | None
     ) -> tuple[RoutingPreview, ...]:
         """Try the site's rules after those of the receiver that each object came to."""
         actor = self.console.actor
@@ -190,9 +193,9 @@ class RoutingDialog(SettingsDialog[SiteSettings], PreviewDialog[SiteSettings]):
             preview
             for receiver in [status.receiver for status in engine.snapshot().receivers]
             for preview in (
-                engine.shown_routing(receiver, actor, draft)
+                engine.shown_routing(receiver, actor, draft, file)
                 if shown
-                else engine.preview_routing(receiver, draft)
+                else engine.preview_routing(receiver, draft, file)
             )
         ]
         return tuple(sorted(found, key=lambda preview: preview.at, reverse=True))
@@ -221,7 +224,11 @@ class ScriptForm(Protocol):
 class ScriptDialog(SettingsDialog[R]):
     """Edits settings with a script: checks it while it is typed, and tries it on an object."""
 
-    BINDINGS = form_bindings(Binding("f6", "begin", "XNAT's script", id="dialog.begin"))
+    BINDINGS = form_bindings(
+        Binding("f6", "begin", "XNAT's script", id="dialog.begin"),
+        TRY_FILE,
+    )
+    _path = ""
 
     def __init__(
         self, form: SettingsForm[R], title: str, *, has_default: bool = False, **ways: Any
@@ -330,11 +337,29 @@ class ScriptDialog(SettingsDialog[R]):
         panel, trial = self._panel, self.script.trial()
         if trial is None:
             panel.explain(self.script.untried())
-        elif panel.chosen is not None:
-            asked = (trial, panel.chosen, panel.masked)
+        elif panel.chosen is not None or panel.file is not None:
+            asked = (trial, panel.chosen, panel.file, panel.masked)
             if asked != self._tried_with:
                 self._tried_with = asked  # before the answer: each pause asks only for news
-                self.ask(self._attempt, trial, panel.chosen, not panel.masked)
+                self.ask(self._attempt, trial, panel.chosen, panel.file, not panel.masked)
+
+    def action_try_file(self) -> None:
+        """Ask for a file to try the script on."""
+        prompt = FilePrompt(self._path, self._check_file, blink=self.console.blink)
+        self.app.push_screen(prompt, self._take_file)
+
+    async def _check_file(self, file: FileSample) -> None:
+        trial = self.script.trial()
+        if trial is not None:
+            await self.ask_newest(
+                "check the file",
+                lambda engine: engine.scripts.preview(trial, ObjectReference(), file=file),
+            )
+
+    def _take_file(self, answer: tuple[str, FileSample | None] | None) -> None:
+        if answer is not None:
+            self._path, file = answer
+            self._panel.take_file(file)
 
     async def _look_for_objects(self) -> None:
         try:
@@ -358,19 +383,28 @@ class ScriptDialog(SettingsDialog[R]):
             return  # an unchecked script is checked when it is saved
         self._take_findings(text, *found)
 
-    async def _attempt(self, trial: ScriptTrial, recent: RecentObject, shown: bool) -> None:
-        reference, received = recent.reference, recent.as_received
+    async def _attempt(
+        self,
+        trial: ScriptTrial,
+        recent: RecentObject | None,
+        file: FileSample | None,
+        shown: bool,
+    ) -> None:
+        reference = recent.reference if recent is not None else ObjectReference()
+        received = recent is not None and recent.as_received
         actor = self.console.actor
 
         def attempt(engine: EngineView) -> ScriptPreview:
             if shown:
-                return engine.scripts.shown_preview(trial, reference, actor, as_received=received)
-            return engine.scripts.preview(trial, reference, as_received=received)
+                return engine.scripts.shown_preview(
+                    trial, reference, actor, as_received=received, file=file
+                )
+            return engine.scripts.preview(trial, reference, as_received=received, file=file)
 
         try:
             preview = await self.ask_newest("try", attempt)
         except NotFound as error:
-            if self._panel.take_as_stored():
+            if file is None and self._panel.take_as_stored():
                 self._tried_with = None
                 self._try()
             else:
@@ -378,7 +412,8 @@ class ScriptDialog(SettingsDialog[R]):
         except EngineError as error:
             self._explain(error)
         else:
-            self._panel.show(preview)
+            if file is self._panel.file:
+                self._panel.show(preview)
 
     def _explain(self, error: EngineError) -> None:
         """Say why nothing could be tried."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from engine.errors import Problem
+    from tui.widgets.completion import Names
 
 
 T = TypeVar("T")
@@ -61,6 +62,8 @@ class FieldSpec:
     """Words and value of each, for a choice."""
     usual: str = ""
     """What holds where nothing is typed."""
+    completes: Names | None = None
+    """The names that complete what is typed."""
     by_line: bool = False
     """Whether there is something to say about each line of a text."""
 
@@ -264,6 +267,10 @@ class SettingsFields(FormFields):
         """Return the note beside a field."""
         return note_of(self.form.remark(name))
 
+    def completes(self, name: str) -> Names | None:
+        """Return which names complete a field."""
+        return self.form.specs[name].completes
+
     def hidden_by(self, name: str, visible: frozenset[str]) -> str:
         """Return the switch that hid a field."""
         switch = self.form.specs[name].needs
@@ -315,6 +322,7 @@ class SettingsFields(FormFields):
             placeholder=spec.usual,
             restrict=number_pattern(spec.name) if is_number else None,
             select_on_focus=False,
+            suggester=self.suggester(spec.name),
         )
         entry.cursor_blink = self._blink
         return entry

@@ -19,6 +19,7 @@ from tui.settings.shared_fields import (
 )
 from tui.settings.site_forms import AUTO_ARCHIVE_WORDS
 from tui.text import counted, safe
+from tui.widgets.completion import COMPLETES, Names
 
 if TYPE_CHECKING:
     from engine.errors import Problem
@@ -48,7 +49,8 @@ class ProjectForm(SettingsForm[Project]):
                   "project's folder: arc001, arc002 and so on.",
                   hint="arc001, arc002 …"),
         FieldSpec("series_import_filter", FieldKind.LINES, "Series filter", by_line=True,
-                  hint="what is not kept; f1 shows how", help=
+                  completes=Names.MODALITIES,
+                  hint=f"f1 shows how; {COMPLETES}", help=
                   "Which of its objects are not kept, after the filter of\n"
                   "the site; one pattern per line:\n\n"
                   "  whitelist\n  [Modality]\n  CT|MR"),

@@ -257,6 +257,7 @@ class SiteScreen(ConsoleScreen):
 
     def _show_projects(self, settings: SiteAndProjects) -> None:
         bar, projects = self.query_one("#filter", FilterBar), settings.projects
+        bar.offer(lambda: map(project_fields, projects))
         drawn, self._drawn = self._drawn, (settings, bar.wanted)
         # The rows of 10,000 projects take 0.3 s (2026), and this is called for every reading.
         if drawn[0] is settings and drawn[1] == bar.wanted:
@@ -269,6 +270,7 @@ class SiteScreen(ConsoleScreen):
 
     def _show_routes(self, now: datetime) -> None:
         bar, routes = self.query_one("#routes-filter", FilterBar), self._routes.routes
+        bar.offer(lambda: map(route_fields, routes))
         found = [r for r in routes if bar.wanted.matches(route_fields(r))]
         table = self.query_one(StudyRoutesTable)
         table.show(route_rows(found, now), bar.empty(self.invited(*NO_ROUTES)))

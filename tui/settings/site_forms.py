@@ -27,6 +27,7 @@ from tui.settings.shared_fields import (
     profile_of,
 )
 from tui.text import counted, exact_size, safe, size_in, typed_number, with_unit
+from tui.widgets.completion import COMPLETES, Names
 
 if TYPE_CHECKING:
     from engine.errors import Problem
@@ -311,7 +312,8 @@ class SessionsForm(SiteForm):
                   "How stored objects are named. ${Keyword} stands for the\n"
                   "value of that element, ${HashAWithB} for a hash of two:\n\n"
                   "  ${SeriesNumber}-${InstanceNumber}-${SOPInstanceUID}"),
-        FieldSpec("series_filter", FieldKind.LINES, "Series filter", by_line=True, help=
+        FieldSpec("series_filter", FieldKind.LINES, "Series filter", by_line=True,
+                  completes=Names.MODALITIES, hint=f"below [Modality]: {COMPLETES}", help=
                   "Which objects are not kept, one pattern per line; they\n"
                   "are answered with success. A pattern looks into the\n"
                   "Series Description, or the element named above it:\n\n"

@@ -13,6 +13,7 @@ from tui.engine_client import RefreshRequested
 from tui.settings.form import FieldKind, FieldSpec, Remark, SettingsForm
 from tui.shell.dialogs import QuestionDialog
 from tui.text import cut, safe
+from tui.widgets.completion import COMPLETES, Names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,7 @@ class StudyRouteForm(SettingsForm[StudyRoute]):
                   "The Study Instance UID (0020,000D) of the study, as\n"
                   "its objects will have it.\n\n  1.2.840.113619.2.55.3.604688119",
                   hint="numbers and dots, at most 64 characters"),
-        FieldSpec("project", FieldKind.LINE, "Project *",
+        FieldSpec("project", FieldKind.LINE, "Project *", completes=Names.PROJECTS, help=
                   "The id or an alias of a project that exists. Screen 6\n"
                   "lists the projects."),
         FieldSpec("subject", FieldKind.LINE, "Subject",
@@ -77,7 +78,8 @@ class StudyRouteForm(SettingsForm[StudyRoute]):
         if not ids:
             return "there is none yet; add one first"
         more = " …" if len(ids) > PROJECTS_NAMED else ""
-        return cut(f"one of {', '.join(ids[:PROJECTS_NAMED])}{more}", HINT_CELLS)
+        named = cut(f"one of {', '.join(ids[:PROJECTS_NAMED])}{more}", HINT_CELLS - len(COMPLETES))
+        return f"{named}; {COMPLETES}"
 
     def remark(self, name: str) -> Remark:
         """Return the id of the project that an id or alias means."""

@@ -24,6 +24,7 @@ from engine.errors import (
 from tui.shell.dialogs import QuestionDialog
 from tui.shell.engine_app import EngineScreen
 from tui.text import counted, safe
+from tui.widgets.completion import known_names
 from tui.widgets.form import Beside, Entry, FormFields
 from tui.widgets.panel import Excerpt
 
@@ -217,8 +218,16 @@ class FormDialog(ModalScreen[R | None], EngineScreen[R | None], Generic[R]):
         yield DialogKeys()
 
     def on_mount(self) -> None:
-        """Show the form."""
+        """Show the form, and ask for the names that complete its fields."""
         self.sync()
+        if any(map(self.body.completes, self.form.field_order)):
+            self.ask(self._ask_names)
+
+    async def _ask_names(self) -> None:
+        try:
+            self.body.names = await self.ask_newest("names", known_names)
+        except EngineError:
+            return  # without names, nothing is completed
 
     def set_focus(
         self, widget: Widget | None, scroll_visible: bool = True, from_app_focus: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ from textual.widgets import Input
 
 from tui.keys import Scope, bindings, pressed
 from tui.text import safe
+from tui.widgets.completion import NameSuggester
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 
 TERMS = re.compile(
@@ -136,6 +138,60 @@ def doubts(text: str, fields: Sequence[str], values: Mapping[str, Sequence[str]]
     return ""
 
 
+MOST_ROWS = 500
+"""So many rows are looked at for values that complete a term."""
+MOST_CHARACTERS = 40
+"""Longer values are sentences, which complete nothing."""
+
+
+def completed(
+    text: str,
+    fields: Sequence[str],
+    values: Callable[[str], Iterable[str]],
+    lists: Collection[str] = (),
+) -> str:
+    """Return the line with its last term completed; empty if nothing known begins like that.
+
+    Args:
+        text: the line.
+        fields: the fields that rows have.
+        values: gives the values of a field, in lower case.
+        lists: the fields that take several values, with commas between them.
+    """
+    match = next((m for m in TERMS.finditer(text) if m.end() == len(text)), None)
+    if match is None or (text.endswith('"') and match["quoted"]):
+        return ""
+    quoted, word = match["quoted"] is not None, match["quoted"] or match["word"] or ""
+    name = match["field"] or ""
+    if not name and not quoted and word.endswith(":"):
+        name, word = word[:-1], ""
+    if not name:
+        if quoted or len(word) < LEAST_OF_FIELD:
+            return ""
+        named = _longer(word, fields)
+        return f"{text}{named[len(word) :]}:" if named else ""
+    field = field_named(name.casefold(), fields)
+    if field in lists:
+        word = word.rpartition(",")[2]
+    found = _longer(word, (v for v in values(field) if _completes(v, quoted))) if field else ""
+    end = '"' if quoted else ""
+    return f"{text}{found[len(word) :]}{end}" if found else ""
+
+
+LEAST_OF_FIELD = 2
+"""So much of the name of a field must be typed: most words are none."""
+
+
+def _longer(word: str, known: Iterable[str]) -> str:
+    begun = word.casefold()
+    return next((one for one in known if one.startswith(begun) and len(one) > len(word)), "")
+
+
+def _completes(value: str, quoted: bool) -> bool:
+    """Tell whether a value can be typed as it is, and is short enough to be a name."""
+    return typed(value) == value and len(value) <= MOST_CHARACTERS and (quoted or " " not in value)
+
+
 def folded(**values: object) -> dict[str, str]:
     """Return the values of a row as a filter reads them: text in lower case, by field."""
     return {field: str(value).casefold() for field, value in values.items()}
@@ -173,13 +229,33 @@ class FilterBar(Input):
         placeholder: str,
         id: str = "filter",
         values: Mapping[str, Sequence[str]] = NO_VALUES,
+        lists: Collection[str] = (),
     ) -> None:
-        """Take the fields that rows have, and all possible values of those that have few."""
+        """Take the fields of rows, all values of those that have few, and those that take lists."""
         super().__init__(placeholder=placeholder, id=id, compact=True, select_on_focus=False)
         self.cursor_blink = blink
         self._fields = tuple(fields)
         self._values = values
+        self._lists = lists
         self._parsed = ("", parse_filter("", self._fields))
+        self._rows: Callable[[], Iterable[Mapping[str, str]]] = tuple
+        self.suggester = NameSuggester(self._completed)
+
+    def offer(self, rows: Callable[[], Iterable[Mapping[str, str]]]) -> None:
+        """Take what gives the rows that there are, whose values complete what is typed.
+
+        It is called when something is typed, and only as many are taken as `MOST_ROWS`.
+        """
+        self._rows = rows
+
+    def _completed(self, text: str) -> str:
+        return completed(text, self._fields, self._values_of, self._lists)
+
+    def _values_of(self, field: str) -> Iterable[str]:
+        if field in self._values:
+            return self._values[field]
+        seen = (row.get(field, "") for row in islice(self._rows(), MOST_ROWS))
+        return dict.fromkeys(filter(None, seen))
 
     @property
     def wanted(self) -> RowFilter:

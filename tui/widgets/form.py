@@ -12,6 +12,15 @@ from textual.message import Message
 from textual.widgets import Input, Select, Switch, TextArea
 
 from tui.text import safe
+from tui.widgets.completion import (
+    NO_NAMES,
+    CompletingArea,
+    Names,
+    NameSuggester,
+    name_begun,
+    rest_of_line,
+    rest_of_modality,
+)
 from tui.widgets.field import Field, LineNotes, Note, NoteTone
 from tui.widgets.whitelist import LineState
 
@@ -136,6 +145,8 @@ class FormFields(VerticalScroll, can_focus=False):
     def __init__(self, blink: bool) -> None:
         super().__init__()
         self._blink = blink
+        self.names = NO_NAMES
+        """What fields are completed by, once the engine has said it."""
         self._problems: dict[str, tuple[Problem, ...]] = {}
 
     def show(self, problems: Mapping[str, Iterable[Problem]]) -> None:
@@ -232,6 +243,10 @@ class FormFields(VerticalScroll, can_focus=False):
         """Return a note on each line of a text that was made by `lines`."""
         raise NotImplementedError
 
+    def completes(self, name: str) -> Names | None:
+        """Return which names complete a field; None for a field that is not completed."""
+        return None
+
     def hint(self, name: str) -> str:
         """Return the hint below a field; safe text."""
         raise NotImplementedError
@@ -282,7 +297,8 @@ class FormFields(VerticalScroll, can_focus=False):
 
     def area(self, name: str) -> TextArea:
         """Return a text area with the form's text in it; tab leaves it."""
-        area = TextArea(
+        kind = self.completes(name)
+        area = (TextArea if kind is None else CompletingArea)(
             without_controls(self.form.text(name)),
             id=name,
             soft_wrap=False,
@@ -290,6 +306,9 @@ class FormFields(VerticalScroll, can_focus=False):
             highlight_cursor_line=False,
         )
         area.cursor_blink = self._blink
+        if isinstance(area, CompletingArea) and kind is not None:
+            rest = rest_of_modality if kind is Names.MODALITIES else rest_of_line
+            area.complete = lambda lines: rest(lines, self.names.get(kind, ()))
         return area
 
     def lines(self, name: str) -> Horizontal:
@@ -303,9 +322,18 @@ class FormFields(VerticalScroll, can_focus=False):
 
     def entry(self, name: str, **how: Any) -> Entry:
         """Return a control of one line with the form's text in it."""
-        entry = Entry(self.form.text(name), id=name, select_on_focus=False, **how)
+        suggester = self.suggester(name)
+        value = self.form.text(name)
+        entry = Entry(value, id=name, select_on_focus=False, suggester=suggester, **how)
         entry.cursor_blink = self._blink
         return entry
+
+    def suggester(self, name: str) -> NameSuggester | None:
+        """Return what completes a field of one line; None if nothing does."""
+        kind = self.completes(name)
+        if kind is None:
+            return None
+        return NameSuggester(lambda typed: name_begun(typed, self.names.get(kind, ())))
 
     def field(
         self, name: str, make: Callable[[], Widget], label: str, classes: str = "", hint: str = ""

@@ -29,7 +29,12 @@ MAX_FAILED_RULES = 3
 """Of one attribute: more would push the others out of sight."""
 MAX_VALUE_CHARACTERS = 64
 """As much of a value as a rule sees (XNAT 6.4)."""
-NO_OBJECTS = "there is no object to try the rules on: none arrived, and no session has one"
+FILE_KEY = "f7"
+"""Chooses a file, in any dialog that tries something on an object."""
+NO_OBJECTS = (
+    "there is no object to try the rules on: none arrived, and no session has one; "
+    f"{FILE_KEY} tries a file"
+)
 AS_STORED = "as stored: scripts and processors may have changed it since it arrived"
 _SITE_SHOWN = (*SHOWN, Attribute.AUTO_ARCHIVE)
 """A receiver has no rules for auto-archiving."""
@@ -91,6 +96,8 @@ def object_words(preview: RoutingPreview, *, whose: Source = Source.RECEIVER) ->
     at = f"{preview.at.astimezone():%Y-%m-%d %H:%M}" if preview.as_stored else clock(preview.at)
     head = f"{at} from {safe(preview.calling_ae_title)}, {safe(preview.receiver)}"
     head += f", {AS_STORED}" if preview.as_stored else ""
+    if preview.is_file:
+        head = f"a file, as if it were sent to {safe(preview.receiver)}"
     attributes = (
         () if draft.identity is None else tuple(_words(a, draft, whose) for a in _shown(whose))
     )
@@ -108,7 +115,10 @@ def totals(previews: Sequence[RoutingPreview], whose: Source = Source.RECEIVER) 
     found = ", ".join(f"{attribute} {number}" for attribute, number in by_rule.items())
     refused = sum(preview.draft.identity is None for preview in previews)
     moved = sum(preview.changes for preview in previews)
-    words = [f"{counted(len(previews), 'recent object')}; these rules decide {found}"]
+    number = counted(len(previews), "recent object")
+    if any(preview.is_file for preview in previews):
+        number = "a file" if len(previews) == 1 else f"a file at {len(previews)} receivers"
+    words = [f"{number}; these rules decide {found}"]
     words += [f"✗ {counted(refused, 'object')} would be refused"] if refused else []
     words += [f"{moved} filed otherwise than now"] if moved else []
     return "; ".join(words)
@@ -276,9 +286,8 @@ class RoutingPreviewPanel(Static, can_focus=True):
 
     def _draw(self) -> None:
         words = self.words
-        number = f" · object {self._at + 1} of {len(self._previews)}" if words else ""
-        self.border_title = Content(f" Routing preview{number} ")
-        self.border_subtitle = Content(self._keys()) if words else None
+        self.border_title = Content(f" Routing preview{self._place()} ")
+        self.border_subtitle = Content(self._keys() if words else f" {FILE_KEY} try a file ")
         if words is None:
             self.update(Content.styled(self._note or NO_OBJECTS, "$text-muted"))
             return
@@ -295,7 +304,21 @@ class RoutingPreviewPanel(Static, can_focus=True):
         self._draw()
 
     def _keys(self) -> str:
-        return f" ←→ object   v {'shows' if self.masked else 'masks'} values "
+        value = "shows" if self.masked else "masks"
+        step = "receiver" if self._is_file else "object"
+        steps = f"←→ {step}   " if len(self._previews) > 1 or not self._is_file else ""
+        return f" {steps}v {value} values   {FILE_KEY} file "
+
+    def _place(self) -> str:
+        """Return which of the previews is shown: of an object each, or of a file at receivers."""
+        place = f"{self._at + 1} of {len(self._previews)}"
+        if self._is_file:
+            return f" · a file, receiver {place}" if len(self._previews) > 1 else " · a file"
+        return f" · object {place}" if self._previews else ""
+
+    @property
+    def _is_file(self) -> bool:
+        return any(preview.is_file for preview in self._previews)
 
 
 def _indent(line: Content) -> int:

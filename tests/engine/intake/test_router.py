@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.dicom.dataset import read_complete
-from engine.errors import RoutingFailed
+from engine.dicom.part10 import FileMeta
+from engine.errors import RoutingFailed, UnreadableObject
 from engine.events import RuleFailed
 from engine.events.journal import Journal
 from engine.identification.builtin import DefaultIdentifier
@@ -23,6 +24,7 @@ from engine.intake.object import AssociationContext
 from engine.intake.rule_failures import TIMEOUTS_TO_SUSPENSION, RuleKey, SlowRules
 from engine.intake.rules import ObjectRouter
 from engine.model.configuration import Configuration
+from engine.model.file_sample import FileSample
 from engine.model.identity import Attribute, Decision, Identity
 from engine.model.peer import AETitle
 from engine.model.project import Project, ProjectRegistry
@@ -336,6 +338,50 @@ def test_a_preview_tries_drafted_site_rules_too() -> None:
     site = SiteSettings(routing=site_with(session="(0008,0060):(.*)"))
     (preview,) = desk.router.preview(desk.configuration.receivers[0], site, shown=True)
     assert preview.draft.outcome == ("Unassigned", "Doe_Jane", "CT", None)
+
+
+def file_sample(most: int | None = None, **values: Any) -> FileSample:
+    meta = FileMeta(dicom.CT_IMAGE_STORAGE, dicom.EXPLICIT_VR_LITTLE_ENDIAN, "CT_1", "XNAT")
+    content = meta.preamble("1.2.826.0.1.3680043.8.498.1") + dicom.image(**values)
+    return FileSample(content[:most], len(content))
+
+
+def test_a_file_is_tried_by_drafted_rules_and_masked_until_it_is_shown() -> None:
+    desk = desk_with()
+    draft = receiver_with(project="(0008,0060):CT:0 t:CT r:CARDIO", subject="(0010,0020):(.*)")
+    sample = file_sample(StudyDescription="NEURO", PatientID="S0042")
+    shown = desk.router.preview_file(draft, None, sample, shown=True)
+    assert (shown.is_file, shown.changes, shown.receiver) == (True, True, "XNAT:8104")
+    assert shown.draft.outcome[:2] == ("CARDIO", "S0042")
+    assert shown.saved.outcome[0] == "NEURO"
+    masked = desk.router.preview_file(draft, None, sample)
+    assert "S0042" not in repr(masked)
+    assert masked.changes
+    assert desk.router.recent() == ()
+
+
+def test_of_a_huge_file_the_beginning_is_enough() -> None:
+    whole = file_sample(StudyDescription="NEURO")
+    cut = FileSample(whole.content[:-20], 50_000_000_000)
+    found = desk_with().router.preview_file(receiver_with(), None, cut, shown=True)
+    assert found.draft.outcome[0] == "NEURO"
+
+
+@pytest.mark.parametrize(
+    ("sample", "why"),
+    [
+        (FileSample(b"", 0), "is not a DICOM file"),
+        (FileSample(b"x" * 2000, 2000), "is not a DICOM file"),
+        (file_sample(140), "file meta"),
+        (FileSample(file_sample(600).content, 50_000_000), "only its first 600 bytes were read"),
+    ],
+)
+def test_what_is_no_file_to_be_tried_says_why_and_what_to_do(sample: FileSample, why: str) -> None:
+    with pytest.raises(UnreadableObject) as caught:
+        desk_with().router.preview_file(receiver_with(), None, sample)
+    assert caught.value.detail.startswith("the file can't be tried: ")
+    assert why in caught.value.detail
+    assert "choose another" in caught.value.remedy
 
 
 def test_a_new_receiver_is_tried_on_the_objects_of_all() -> None:

@@ -72,6 +72,14 @@ def test_an_ae_title_that_looks_like_an_address_is_only_offered_with_its_address
     assert offered == ["999.1.1.1@10.1.1.1", "999.1.1.1@10.1.1.0/24", "10.1.1.1"]
 
 
+@pytest.mark.parametrize("title", ["10.0.0.0/8", "0.0.0.0/0", "10.1.1.0/24", "10.1.1.1"])
+def test_an_ae_title_that_is_a_network_of_the_caller_is_not_offered_as_that_network(
+    title: str,
+) -> None:
+    offered = [entry.text for entry in proposals(title, ip_address("10.1.1.1"))]
+    assert offered == [f"{title}@10.1.1.1", f"{title}@10.1.1.0/24", "10.1.1.1"]
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

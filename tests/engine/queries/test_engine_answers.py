@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.api.objects import HeaderBasis, ObjectReference, RowChange, Window
+from engine.api.scripts import ScriptTrial
 from engine.app.demo.sender import CT_SCANNER, study
 from engine.errors import InvalidStudyRoute, NotFound, SessionError, UnreadableObject
 from engine.events import IdentifyingValuesShown
 from engine.identification.caches import RecentHeaders
+from engine.model.anonymization import ScriptScope
+from engine.model.file_sample import FileSample
 from engine.model.identity import Attribute, masked
 from engine.model.project import Project
 from engine.model.queries import SessionQuery
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from engine.model.session import Session
 
 OBJECTS = 3
+RENAME = 'version "6.1"\n(0010,0010) := project\n'
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +216,40 @@ def test_rules_are_tried_with_values_masked_until_somebody_wants_to_see_them(
     events = [r.event for r in engine.events_since(before, 10_000).events]
     (told,) = (event for event in events if isinstance(event, IdentifyingValuesShown))
     assert (told.by, 1 + len(told.others)) == ("anna", OBJECTS)
+
+
+def sample_of(engine: Engine, reference: ObjectReference) -> FileSample:
+    content = engine._session_service.folder(
+        engine.sessions.detail(reference.session).session
+    ).joinpath(reference.file).read_bytes()  # fmt: skip
+    return FileSample(content[:8192], len(content))
+
+
+def test_rules_and_scripts_are_tried_on_a_file_masked_until_somebody_wants_to_see_it(
+    engine: Engine, view: EngineView, reference: ObjectReference
+) -> None:
+    receiver = engine.snapshot().receivers[0].receiver
+    sample, trial = sample_of(engine, reference), ScriptTrial(ScriptScope.SITE, text=RENAME)
+    name = engine._intake.router.recent()[0].header.text(0x00100010)
+    assert name is not None
+    (masked,) = view.preview_routing(receiver, file=sample)
+    assert masked.is_file
+    assert masked.draft.identity is not None
+    assert masked.draft.identity.project.value == "NEURO-01"
+    made = view.scripts.preview(trial, ObjectReference(), file=sample)
+    assert [row.keyword for row in made.rows if row.masked] == ["PatientName"]
+    assert not made.complete
+    assert name not in repr((masked, made))
+    before = engine.events_since(0, 10_000).next_sequence
+    shown = view.scripts.shown_preview(trial, ObjectReference(), "bert", file=sample)
+    (renamed,) = (row for row in shown.rows if row.keyword == "PatientName")
+    assert (renamed.before, renamed.after) == (name, "NEURO-01")
+    view.shown_routing(receiver, "bert", file=sample)
+    events = [r.event for r in engine.events_since(before, 10_000).events]
+    (told,) = (event for event in events if isinstance(event, IdentifyingValuesShown))
+    assert told.by == "bert"
+    with pytest.raises(UnreadableObject, match="is not a DICOM file"):
+        view.scripts.preview(trial, ObjectReference(), file=FileSample(b"x", 1))
 
 
 def test_what_arrived_is_compared_with_what_is_stored(

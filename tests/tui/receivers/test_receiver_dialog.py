@@ -11,17 +11,20 @@ from textual.widgets import Button, Input, Select, Static, Switch, TextArea
 
 import tui
 from engine.api import PortState, PortStatus
-from engine.errors import InvalidReceiver, NotFound, PortInUse, Problem
+from engine.errors import InvalidReceiver, NotFound, PortInUse, Problem, UnreadableObject
 from engine.model.peer import AETitle
 from engine.model.plugins import DEFAULT_IDENTIFIERS, IdentifierInfo
 from engine.model.receiver import Receiver, ReceiverRules
 from tests.fakes import make_snapshot, make_status
+from tests.fakes.processing import FakePeers
+from tests.fakes.senders import FakeSenders, make_sender
 from tests.tui.reaching import reach
 from tui.receivers.dialog import ReceiverDialog
 from tui.receivers.form import FIELD_ORDER, ReceiverForm
 from tui.shell.dialogs import QuestionDialog
 from tui.shell.engine_app import EngineApp
 from tui.theme import DARK
+from tui.widgets.completion import MOST_SENDERS
 from tui.widgets.field import Field, LineNotes, Note
 
 if TYPE_CHECKING:
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from engine.api import EngineSnapshot
+    from engine.model.file_sample import FileSample
     from engine.model.processing import RoutingPreview
+    from engine.model.project import Project
 
 THEME = Path(tui.__file__).with_name("theme.tcss")
 DEFAULT = DEFAULT_IDENTIFIERS[0]
@@ -60,7 +65,16 @@ class FakeEngine:
         self.may_save.set()
         self.may_look = threading.Event()
         self.may_look.set()
+        self.senders, self.peers = FakeSenders([]), FakePeers()
+        self.files: list[FileSample | None] = []
+        """What was tried at each preview: a file, or recent objects."""
         self.preview: Callable[[Receiver, bool], tuple[RoutingPreview, ...]] | None = None
+
+    def projects(self) -> tuple[Project, ...]:
+        return ()
+
+    def file_preview(self, receiver: Receiver, file: FileSample) -> Any:
+        raise UnreadableObject("the file can't be tried: is not a DICOM file", "choose another")
 
     def save_receiver(
         self, receiver: Receiver, actor: str, *, replacing: Receiver | None = None
@@ -77,11 +91,18 @@ class FakeEngine:
         found = (make_status(self.current),) if self.current is not None else ()
         return make_snapshot(receivers=found)
 
-    def preview_routing(self, receiver: Receiver, site: object = None) -> Any:
+    def preview_routing(
+        self, receiver: Receiver, site: object = None, file: FileSample | None = None
+    ) -> Any:
         assert self.preview is not None
+        self.files.append(file)
+        if file is not None:
+            return self.file_preview(receiver, file)
         return self.preview(receiver, False)
 
-    def shown_routing(self, receiver: Receiver, actor: str, site: object = None) -> Any:
+    def shown_routing(
+        self, receiver: Receiver, actor: str, site: object = None, file: FileSample | None = None
+    ) -> Any:
         assert self.preview is not None
         return self.preview(receiver, True)
 
@@ -751,3 +772,61 @@ async def test_what_was_never_shown_is_not_made_and_has_its_value_once_it_is() -
         await settle(pilot)
         assert app.dialog.query_one("#whitelist", TextArea).text == "CT1\n10.4.7.300x"
         assert "✓ CT1 from any address" in screen_text(app)
+
+
+def called_by(*titles: str) -> FakeEngine:
+    engine = FakeEngine()
+    engine.senders = FakeSenders([make_sender(title) for title in titles])
+    return engine
+
+
+async def test_a_whitelist_line_is_completed_by_callers_that_were_seen() -> None:
+    receiver = make_receiver(whitelist_enabled=True)
+    app = Host(edit_form(receiver), engine=called_by("10.0.0.0/8", "CT\x1b[2J", "CT_SCANNER_1"))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        area = app.dialog.query_one("#whitelist", TextArea)
+        area.focus()
+        await pilot.press(*"CT_S")
+        assert area.suggestion == "CANNER_1"
+        await pilot.press("right", "enter", *"CT_S")
+        assert area.text == "CT_SCANNER_1\nCT_S"
+        assert area.suggestion == "CANNER_1@10.4.7.21"
+        await pilot.press("up")
+        assert area.suggestion == ""
+        await pilot.press("down", "end", "right", "enter", *"10.0")
+        assert app.form.text("whitelist") == "CT_SCANNER_1\nCT_SCANNER_1@10.4.7.21\n10.0"
+        assert area.suggestion == ""  # a caller that calls itself a network lets nobody in
+
+
+async def test_the_caller_that_is_tried_is_completed_in_any_case() -> None:
+    receiver = make_receiver(whitelist_enabled=True, whitelist=("CT_SCANNER_1",))
+    app = Host(edit_form(receiver), engine=called_by("CT_SCANNER_1"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        entry = app.dialog.query_one("#caller_ae_title", Input)
+        entry.focus()
+        await pilot.press(*"ct")
+        await settle(pilot)
+        await pilot.press("right")
+        assert entry.value == "CT_SCANNER_1"
+        assert app.form.text("caller_ae_title") == "CT_SCANNER_1"
+
+
+async def test_names_are_asked_for_once_and_not_with_each_key() -> None:
+    engine = called_by("CT_SCANNER_1")
+    asked: list[int] = []
+    of_engine = engine.senders.list
+
+    def listed(**how: Any) -> Any:
+        asked.append(how["limit"])
+        return of_engine(**how)
+
+    engine.senders.list = listed  # type: ignore[method-assign]
+    app = Host(edit_form(make_receiver(whitelist_enabled=True)), engine=engine)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        app.dialog.query_one("#whitelist").focus()
+        await pilot.press(*"CT_SCAN")
+        await settle(pilot)
+    assert asked == [MOST_SENDERS]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from textual.widgets import Static
 
 from engine.api import PortState, PortStatus
 from engine.errors import PortInUse
@@ -19,8 +20,10 @@ from tests.tui.receivers.test_receiver_dialog import (
     SEVERAL,
     FakeEngine,
     Host,
+    called_by,
     make_receiver,
     settle,
+    wait_for,
 )
 from tests.tui.receivers.test_routing_preview import settle as previewed
 from tui.receivers.form import ReceiverForm
@@ -123,6 +126,34 @@ def test_routing_preview(snap_compare: Any, size: tuple[int, int]) -> None:
         await settle(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=older)
+
+
+@at_both_sizes
+def test_try_a_file(snap_compare: Any, size: tuple[int, int]) -> None:
+    """A file that rules can't be tried on: what is wrong, and what to do."""
+    rules = ReceiverRules(identifiers=SEVERAL, projects=PROJECTS)
+    app = Host(
+        ReceiverForm.edit(routed(), rules), identifiers=SEVERAL, preview=preview_of(routed())
+    )
+
+    async def mistyped(pilot: Pilot[Any]) -> None:
+        await previewed(pilot)
+        await pilot.press("f7", *"/none/scan.dcm", "enter")
+        problem = pilot.app.screen.query_one("#file-problem", Static)
+        await wait_for(pilot, lambda: str(problem.visual).startswith("✗"))
+
+    assert snap_compare(app, terminal_size=size, run_before=mistyped)
+
+
+@at_both_sizes
+def test_completed_whitelist_line(snap_compare: Any, size: tuple[int, int]) -> None:
+    """What completes a line stands behind the cursor, in grey."""
+    form = ReceiverForm.edit(
+        research(whitelist_enabled=True, whitelist=WHITELIST), ReceiverRules(identifiers=SEVERAL)
+    )
+    app = Host(form, identifiers=SEVERAL, engine=called_by("CT_SCANNER_1"))
+    typed = pressing("ctrl+end", "down", "down", "end", "enter", *"CT_S", focus="whitelist")
+    assert snap_compare(app, terminal_size=size, run_before=typed)
 
 
 def test_processors_in_the_preview(snap_compare: Any) -> None:

@@ -7,15 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from textual.widgets import Input, Static, TextArea
 
-from engine.errors import NotFound
+from engine.errors import NotFound, UnreadableObject
+from engine.model.file_sample import FileSample
 from engine.model.identity import Attribute
 from engine.model.processing import Assignment, ElementChange, ProcessorStep, Verdict
 from engine.model.processor import Location
 from engine.model.receiver import ReceiverRules
 from tests.engine.identification.identifying import header_of
 from tests.tui.previewing import PROJECTS, preview_of
-from tests.tui.receivers.test_receiver_dialog import DEFAULT, SEVERAL, Host, make_receiver
+from tests.tui.receivers.test_receiver_dialog import DEFAULT, SEVERAL, Host, make_receiver, wait_for
 from tui.receivers.form import ReceiverForm
 from tui.widgets.field import Field, LineNotes
 from tui.widgets.routing_preview import (
@@ -28,6 +30,7 @@ from tui.widgets.routing_preview import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from textual.pilot import Pilot
     from textual.timer import Timer
@@ -271,3 +274,107 @@ async def test_without_objects_the_preview_says_what_it_waits_for() -> None:
         await settle(pilot)
         panel = app.dialog.query_one(RoutingPreviewPanel)
         assert "there is no object to try the rules on" in str(panel.visual)
+
+
+DICOM = b"the beginning of a file"
+
+
+def host_with_file(receiver: Receiver) -> Host:
+    app = host(receiver)
+    found = preview_of(receiver)
+
+    def file_preview(draft: Receiver, file: FileSample) -> Any:
+        if file.content != DICOM:
+            raise UnreadableObject("the file can't be tried: is not a DICOM file", "choose another")
+        return (replace(found(draft, False)[-1], is_file=True),)
+
+    app.fake.file_preview = file_preview  # type: ignore[assignment, method-assign]
+    return app
+
+
+async def test_the_rules_of_the_form_are_tried_on_a_file_and_on_recent_objects_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.dcm"
+    path.write_bytes(DICOM)
+    app = host_with_file(ROUTED)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        panel = app.dialog.query_one(RoutingPreviewPanel)
+        assert "f7 file" in str(panel.border_subtitle)
+        await pilot.press("f7")
+        app.screen.query_one("#file", Input).value = str(path)
+        await pilot.press("enter")
+        await wait_for(pilot, lambda: app.screen is app.dialog)
+        head = "a file, as if it were sent to MR_RESEARCH:11112"
+        await wait_for(pilot, lambda: panel.words is not None and panel.words.head == head)
+        assert app.fake.files[-1] == FileSample(DICOM, len(DICOM))
+        assert "a file" in str(panel.border_title)
+        assert "←→" not in str(panel.border_subtitle)  # there is nothing else to go to
+        asked = len(app.fake.files)
+        app.dialog.query_one("#project_routing", TextArea).text = "(0008,0060):(.*)"
+        await wait_for(pilot, lambda: len(app.fake.files) > asked)
+        assert app.fake.files[-1] is not None  # unsaved rules, on the same file
+        await pilot.press("f7")
+        app.screen.query_one("#file", Input).value = ""
+        await pilot.press("enter")
+        await wait_for(pilot, lambda: "object 1 of 3" in str(panel.border_title))
+        assert app.fake.files[-1] is None
+
+
+async def test_enter_pressed_again_while_a_file_is_read_closes_only_the_prompt(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.dcm"
+    path.write_bytes(DICOM)
+    app = host_with_file(make_receiver(routing_enabled=True))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await pilot.press("f7")
+        prompt = app.screen
+        entry = prompt.query_one("#file", Input)
+        entry.value = str(path)
+        for _ in range(3):
+            entry.post_message(Input.Submitted(entry, entry.value))
+        await wait_for(pilot, lambda: app.screen is not prompt)
+        await settle(pilot)
+        assert app.screen is app.dialog
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("none.dcm", "does not exist"),
+        ("", "is a folder"),
+        ("text.txt", "is not a DICOM file"),
+    ],
+)
+async def test_a_file_that_can_not_be_tried_is_refused_in_the_prompt(
+    tmp_path: Path, name: str, why: str
+) -> None:
+    (tmp_path / "text.txt").write_text("hello")
+    app = host_with_file(ROUTED)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("f7")
+        app.screen.query_one("#file", Input).value = f"{tmp_path}/{name}"
+        await pilot.press("enter")
+        problem = app.screen.query_one("#file-problem", Static)
+        await wait_for(pilot, lambda: str(problem.visual).startswith("✗"))
+        assert why in str(problem.visual)
+        assert "→ choose" in str(problem.visual) or "→ type" in str(problem.visual)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert app.screen is app.dialog
+
+
+async def test_the_key_for_a_file_says_why_it_does_nothing_while_no_rules_are_tried() -> None:
+    app = host(PLAIN)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("f7")
+        await settle(pilot)
+        assert app.screen is app.dialog
+        assert ["none while routing is off" in toast.message for toast in app._notifications] == [
+            True
+        ]

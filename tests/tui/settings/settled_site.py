@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.api.objects import RowChange
 from engine.api.scripts import (
@@ -88,11 +88,11 @@ def settled(engine: FakeEngine | None = None) -> FakeEngine:
     first = engine.current.receivers[0].receiver
     tried = preview_of(first)
 
-    def preview(receiver: Receiver, site: SiteSettings | None = None) -> object:
+    def preview(receiver: Receiver, site: Any = None, file: Any = None) -> object:
         engine.calls.append(("preview_routing", receiver, site))
         return tried(receiver, False, site) if receiver.id == first.id else ()
 
-    def shown(receiver: Receiver, actor: str, site: SiteSettings | None = None) -> object:
+    def shown(receiver: Receiver, actor: str, site: Any = None, file: Any = None) -> object:
         engine.calls.append(("shown_routing", receiver, actor, site))
         return tried(receiver, True, site) if receiver.id == first.id else ()
 

@@ -10,11 +10,13 @@ from textual.widgets import Button, Input, Static, TextArea
 
 from engine.api.scripts import ScriptPreview, TrialOutcome
 from engine.errors import EngineError, InvalidProject, NotDelivered, NotFound, Problem
+from engine.model.file_sample import FileSample
 from engine.model.project import Project
 from engine.model.site import SiteSettings
 from engine.model.study_route import StudyRoute
 from tests.fakes import NOW, FakeEngine, busy
 from tests.fakes.sessions import make_session
+from tests.tui.receivers.test_receiver_dialog import wait_for
 from tests.tui.settings.settled_site import ERROR, PROJECTS, SITE, TARGETS, TRAP, settled
 from tui.app import ConsoleApp
 from tui.places import SCREEN_SPECS
@@ -32,6 +34,7 @@ from tui.widgets.routing_preview import RoutingPreviewPanel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     import pytest
     from textual.pilot import Pilot
@@ -282,6 +285,35 @@ async def test_a_trial_that_fails_says_why_and_a_rejection_is_an_outcome() -> No
         assert not panel.chosen.as_received
         said = "no preview: the object is gone; choose another"
         assert any(said in str(part) for part in panel._parts())
+
+
+async def test_a_script_is_tried_on_a_file_and_on_objects_again(tmp_path: Path) -> None:
+    engine = settled()
+    engine.objects.known = ()
+    path = tmp_path / "a.dcm"
+    path.write_bytes(b"the beginning")
+    async with running(engine, "anonymization", "e") as (app, pilot):
+        await tried(app, pilot)
+        panel = app.screen.query_one(BeforeAfter)
+        dialog = app.screen
+        assert "f7 file" in str(panel.border_subtitle)
+        assert engine.scripts.files == []
+        await press(app, pilot, "f7")
+        app.screen.query_one("#file", Input).value = str(path)
+        await press(app, pilot, "enter")
+        await wait_for(pilot, lambda: app.screen is dialog)
+        await tried(app, pilot)
+        assert set(engine.scripts.files) == {FileSample(b"the beginning", 13)}
+        assert "a file" in str(panel.border_title)
+        asked = len(engine.scripts.files)
+        app.screen.query_one("#anonymization_script", TextArea).text += "-(0010,1000)\n"
+        await tried(app, pilot)
+        assert len(engine.scripts.files) > asked
+        await press(app, pilot, "f7")
+        app.screen.query_one("#file", Input).value = ""
+        await press(app, pilot, "enter")
+        await tried(app, pilot)
+        assert any("no object is in memory" in str(part) for part in panel._parts())
 
 
 async def test_without_a_script_the_usual_one_is_offered_to_begin_with() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tui.widgets.filter import doubts, folded, parse_filter
+from tui.widgets.filter import completed, doubts, folded, parse_filter
 
 FIELDS = ("receiver", "caller", "level", "text", "topic")
 ROW = folded(
@@ -89,3 +89,50 @@ def test_a_filter_without_conditions_is_false() -> None:
 def test_a_line_that_matches_nothing_says_what_may_be_wrong_with_it(text: str, doubt: str) -> None:
     levels = {"level": ("info", "warning", "error")}
     assert doubts(text, ("level", "receiver"), levels) == doubt
+
+
+VALUES = {
+    "receiver": ("xnat:8104", "xnat:8105"),
+    "caller": ("ct_1", "ct scanner", "\x1b[2jct", 'ct"x'),
+    "level": ("info", "warning", "error"),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("rec", "receiver:"),
+        ("level:er", "level:error"),
+        ("lev:er", "lev:error"),
+        ("level:", "level:info"),
+        ("XNAT !level:W", "XNAT !level:Warning"),
+        ("receiver:XN", "receiver:XNat:8104"),
+        ("level:=inf", "level:=info"),
+        ('caller:"ct s', 'caller:"ct scanner"'),
+        ("receiver:xnat:8105", ""),
+        ("r", ""),
+        ("", ""),
+        ("level:er ", ""),
+        ('caller:"ct scanner"', ""),
+        ("nofield:ct", ""),
+        ("level:x", ""),
+    ],
+)
+def test_a_line_is_completed_by_names_of_fields_and_by_values_that_are_seen(
+    text: str, line: str
+) -> None:
+    assert completed(text, FIELDS, lambda field: VALUES.get(field, ())) == line
+
+
+def test_a_value_that_can_not_be_typed_completes_nothing() -> None:
+    shown = ("\x1b[2jct", 'ct"x', "ct scanner", "ct" * 30)
+    assert completed("caller:c", FIELDS, lambda _: shown) == ""
+    assert completed("caller:", FIELDS, lambda _: shown) == ""
+
+
+def test_the_last_of_several_values_is_completed_where_a_field_takes_several() -> None:
+    values = VALUES.get
+    assert completed("level:info,er", FIELDS, lambda f: values(f, ()), ("level",)) == (
+        "level:info,error"
+    )
+    assert completed("level:info,er", FIELDS, lambda f: values(f, ())) == ""
