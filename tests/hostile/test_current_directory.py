@@ -97,6 +97,7 @@ def port(dicomdock: Callable[..., str], place: Path) -> int:
     return port
 
 
+@pytest.mark.timeout(180)  # a dozen programs, each with its libraries
 def test_neither_engine_nor_commands_run_code_of_the_current_directory(
     dicomdock: Callable[..., str], hits: Path, port: int, place: Path
 ) -> None:

@@ -21,7 +21,8 @@ from tui.sessions.words import AREA_NAMES
 from tui.shell.engine_app import EngineScreen
 from tui.text import age, counted, safe
 from tui.theme import palette_of
-from tui.widgets.completion import NO_NAMES, Names, NameSuggester, known_names, name_begun
+from tui.widgets.completion import NO_NAMES, Names, NameSuggester, name_begun
+from tui.widgets.known_names import known_names
 from tui.widgets.live_table import LiveTable
 from tui.widgets.table import Cell, Column, TableRow
 

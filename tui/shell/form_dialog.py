@@ -24,8 +24,8 @@ from engine.errors import (
 from tui.shell.dialogs import QuestionDialog
 from tui.shell.engine_app import EngineScreen
 from tui.text import counted, safe
-from tui.widgets.completion import known_names
 from tui.widgets.form import Beside, Entry, FormFields
+from tui.widgets.known_names import known_names
 from tui.widgets.panel import Excerpt
 
 if TYPE_CHECKING:

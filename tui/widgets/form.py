@@ -19,9 +19,9 @@ from tui.widgets.completion import (
     NameSuggester,
     name_begun,
     rest_of_line,
-    rest_of_modality,
 )
 from tui.widgets.field import Field, LineNotes, Note, NoteTone
+from tui.widgets.known_names import rest_of_modality
 from tui.widgets.whitelist import LineState
 
 if TYPE_CHECKING:

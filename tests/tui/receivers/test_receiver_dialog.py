@@ -24,8 +24,8 @@ from tui.receivers.form import FIELD_ORDER, ReceiverForm
 from tui.shell.dialogs import QuestionDialog
 from tui.shell.engine_app import EngineApp
 from tui.theme import DARK
-from tui.widgets.completion import MOST_SENDERS
 from tui.widgets.field import Field, LineNotes, Note
+from tui.widgets.known_names import MOST_SENDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

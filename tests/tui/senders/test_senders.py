@@ -254,8 +254,8 @@ def test_where_nothing_came_or_there_is_no_room_words_are_enough() -> None:
     assert (meaning(hours(24), 60), meaning((), 60)) == ("24 hours, a bar is 1 hour", "")
 
 
-def test_a_strip_has_its_best_hour_full() -> None:
+def test_a_strip_has_its_best_hour_highest() -> None:
     day = (*([0] * 20), 1, 0, 40, 80)
-    assert strip(day, 24).strip() == "▁ ▄█"
-    assert strip(day, 8).strip() == "▁█"
+    assert strip(day, 24).strip() == "▁ ▄▇"
+    assert strip(day, 8).strip() == "▁▇"
     assert (strip((), 24), strip((0,) * 24, 24)) == ("", "")

@@ -17,16 +17,14 @@ from tests.fakes import FakeEngine, make_status
 from tests.fakes.senders import make_sender
 from tests.fakes.values import make_snapshot
 from tui.widgets.completion import (
-    MODALITIES,
     MOST_NAMES,
     CompletingArea,
     Names,
-    known_names,
     name_begun,
     offered,
     rest_of_line,
-    rest_of_modality,
 )
+from tui.widgets.known_names import MODALITIES, known_names, rest_of_modality
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
