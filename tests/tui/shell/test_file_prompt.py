@@ -83,13 +83,6 @@ def test_a_link_is_followed_by_the_rights_of_the_user(tmp_path: Path) -> None:
     assert read_sample(f"{tmp_path}/link").content == b"abc"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").touch(mode=0)
-    with pytest.raises(UnreadableObject, match="may not be read"):
-        read_sample(f"{tmp_path}/file")
-
-
 def test_a_refusal_of_the_system_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
