@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -109,18 +109,20 @@ class Access:
 
 async def _alive(request: Request) -> Response:
     """Answer a supervisor that restarts an engine; a full storage, say, is no reason for that."""
-    engine: EngineView = request.app.state.engine
-    health = await run_in_threadpool(engine.monitoring.health)
-    status = HTTPStatus.OK if health.alive else HTTPStatus.SERVICE_UNAVAILABLE
-    return PlainTextResponse("alive\n" if health.alive else "not alive\n", status)
+    return await _probed(request, "alive")
 
 
 async def _ready(request: Request) -> Response:
     """Answer a balancer, which leads callers to another dock while this one rejects them all."""
+    return await _probed(request, "ready")
+
+
+async def _probed(request: Request, word: Literal["alive", "ready"]) -> Response:
     engine: EngineView = request.app.state.engine
     health = await run_in_threadpool(engine.monitoring.health)
-    status = HTTPStatus.OK if health.ready else HTTPStatus.SERVICE_UNAVAILABLE
-    return PlainTextResponse("ready\n" if health.ready else "not ready\n", status)
+    is_so = health.alive if word == "alive" else health.ready
+    status = HTTPStatus.OK if is_so else HTTPStatus.SERVICE_UNAVAILABLE
+    return PlainTextResponse(f"{word}\n" if is_so else f"not {word}\n", status)
 
 
 def serve_metrics(
